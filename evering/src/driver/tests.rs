@@ -1,0 +1,309 @@
+//! Operations dropped, answered, lost and refused in every state.
+
+use std::{collections::VecDeque, sync::atomic::AtomicUsize, sync::atomic::Ordering::SeqCst};
+
+use futures::{FutureExt, executor::block_on, task::noop_waker_ref};
+use proptest::prelude::*;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+use super::*;
+use crate::channel;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+struct Message {
+    id: u64,
+    n: u64,
+}
+
+const CANCEL: u64 = u64::MAX;
+
+impl Tagged for Message {
+    fn id(&self) -> u64 {
+        self.id
+    }
+    fn set_id(&mut self, id: u64) {
+        self.id = id;
+    }
+}
+
+fn message(n: u64) -> Message {
+    Message { id: 0, n }
+}
+
+type Server = (Receiver<Message>, Sender<Message>);
+
+fn pair<L>(capacity: usize, limit: usize) -> (Driver<Message, Message, L>, Server) {
+    let (requests, server_in) = channel(capacity).expect("a power of two");
+    let (server_out, answers) = channel(capacity).expect("a power of two");
+    (Driver::new(requests, answers, limit), (server_in, server_out))
+}
+
+/// Answers every request with its number plus 100.
+fn serve((server_in, server_out): &mut Server) -> usize {
+    let requests: Vec<_> = server_in.drain().map(Iterator::collect).unwrap_or_default();
+    requests.iter().filter(|r| r.n != CANCEL).for_each(|request| {
+        assert!(server_out.send(Message { n: request.n + 100, ..*request }).is_ok());
+    });
+    requests.len()
+}
+
+fn poll<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+    future.poll_unpin(&mut Context::from_waker(noop_waker_ref()))
+}
+
+#[test]
+fn an_answer_brings_back_what_was_lent() {
+    let (driver, mut server) = pair::<&str>(4, 4);
+    let mut operation = driver.try_submit(message(1), "buffer").expect("there is room");
+    assert!(poll(&mut operation).is_pending());
+    assert_eq!((serve(&mut server), driver.turn()), (1, Ok(1)));
+    let Poll::Ready(Ok((answer, lent))) = poll(&mut operation) else { panic!("not answered") };
+    assert_eq!((answer.n, lent), (101, "buffer"));
+    assert!(poll(&mut operation).is_pending(), "it is fused");
+    assert!(driver.is_empty());
+}
+
+#[test]
+fn what_an_abandoned_operation_lent_is_kept_until_the_answer() {
+    let (driver, mut server) = pair::<Arc<()>>(4, 4);
+    let buffer = Arc::new(());
+    drop(driver.try_submit(message(1), buffer.clone()));
+    assert_eq!((driver.turn(), Arc::strong_count(&buffer)), (Ok(0), 2));
+    serve(&mut server);
+    assert_eq!((driver.turn(), Arc::strong_count(&buffer)), (Ok(1), 1));
+    assert!(driver.is_empty());
+}
+
+#[test]
+fn an_answered_operation_may_be_dropped_unpolled() {
+    let (driver, mut server) = pair::<()>(4, 4);
+    let operation = driver.try_submit(message(1), ());
+    serve(&mut server);
+    assert_eq!(driver.turn(), Ok(1));
+    drop(operation);
+    assert!(driver.is_empty());
+}
+
+#[test]
+fn answers_to_nobody_are_strays() {
+    let (driver, mut server) = pair::<()>(8, 8);
+    let first = driver.try_submit(message(1), ()).expect("there is room");
+    let id = first.id();
+    for answer in [id, id, id ^ 1 << 40, 7, u64::MAX] {
+        assert!(server.1.send(Message { id: answer, n: 5 }).is_ok());
+    }
+    assert_eq!((driver.turn(), driver.strays()), (Ok(5), 4));
+    assert!(block_on(first).is_ok_and(|(answer, ())| answer.n == 5));
+    // The place is used again, by another number: a late answer does not reach it.
+    let mut second = driver.try_submit(message(2), ()).expect("there is room");
+    assert_ne!(second.id(), id);
+    assert!(server.1.send(Message { id, n: 6 }).is_ok());
+    assert_eq!((driver.turn(), driver.strays()), (Ok(1), 5));
+    assert!(poll(&mut second).is_pending());
+}
+
+#[test]
+fn a_peer_that_goes_away_ends_every_operation() {
+    let (driver, server) = pair::<Arc<()>>(4, 4);
+    let buffer = Arc::new(());
+    let lent = || buffer.clone();
+    let (kept, dropped) =
+        (driver.try_submit(message(1), lent()), driver.try_submit(message(2), lent()));
+    drop(dropped);
+    drop(server);
+    assert_eq!(driver.turn(), Err(RecvError::Closed));
+    assert_eq!(Arc::strong_count(&buffer), 2, "the abandoned one's is back");
+    assert!(block_on(kept.expect("there was room")).is_err());
+    assert_eq!(Arc::strong_count(&buffer), 1);
+    let refused = driver.try_submit(message(3), lent());
+    assert!(matches!(refused, Err(SubmitError::Lost(Message { n: 3, .. }, _))));
+    assert!(driver.is_empty());
+}
+
+#[test]
+fn there_are_no_more_operations_than_allowed() {
+    let (driver, mut server) = pair::<()>(4, 2);
+    let a = driver.try_submit(message(1), ());
+    let b = driver.try_submit(message(2), ());
+    assert!(matches!(driver.try_submit(message(3), ()), Err(SubmitError::Busy(..))));
+    let mut waiting = driver.submit(message(3), ());
+    assert!(poll(&mut waiting).is_pending());
+    drop(a);
+    assert!(poll(&mut waiting).is_pending(), "an abandoned one keeps its place");
+    assert_eq!((serve(&mut server), driver.turn()), (2, Ok(2)));
+    let Poll::Ready(Ok(c)) = poll(&mut waiting) else { panic!("there should be a place") };
+    drop(waiting);
+    serve(&mut server);
+    assert_eq!(driver.turn(), Ok(1));
+    assert!(block_on(b.expect("there was room")).is_ok_and(|(answer, ())| answer.n == 102));
+    assert!(block_on(c).is_ok_and(|(answer, ())| answer.n == 103));
+    assert_eq!(lock(&driver.state).submitters.len(), 0);
+}
+
+#[test]
+fn a_submitter_that_gives_up_passes_its_chance_on() {
+    struct Count(AtomicUsize);
+    impl std::task::Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, SeqCst);
+        }
+    }
+    let (driver, mut server) = pair::<()>(1, 1);
+    let first = driver.try_submit(message(1), ());
+    let counts = [(); 2].map(|()| Arc::new(Count(AtomicUsize::new(0))));
+    let [mut a, mut b] = [(); 2].map(|()| driver.submit(message(2), ()));
+    for (submit, count) in [(&mut a, &counts[0]), (&mut b, &counts[1])] {
+        let waker = Waker::from(count.clone());
+        assert!(submit.poll_unpin(&mut Context::from_waker(&waker)).is_pending());
+    }
+    serve(&mut server);
+    assert_eq!(driver.turn(), Ok(1));
+    assert_eq!(counts.each_ref().map(|c| c.0.load(SeqCst)), [1, 0]);
+    drop(a);
+    assert_eq!(counts.each_ref().map(|c| c.0.load(SeqCst)), [1, 1]);
+    drop((first, b));
+}
+
+#[test]
+fn the_peer_is_told_of_what_nobody_wants() {
+    let (driver, mut server) = pair::<()>(2, 2);
+    let driver = driver.with_cancel(|id| Message { id, n: CANCEL });
+    let (a, b) = (driver.try_submit(message(1), ()), driver.try_submit(message(2), ()));
+    let id = a.as_ref().map(Operation::id).expect("there was room");
+    drop(a); // the queue is full
+    assert_eq!(server.0.recv().map(|request| request.n), Ok(1));
+    assert_eq!(driver.turn(), Ok(0));
+    assert_eq!(server.0.recv().map(|request| request.n), Ok(2));
+    assert_eq!(server.0.recv(), Ok(Message { id, n: CANCEL }));
+    assert!(server.1.send(Message { id, n: 0 }).is_ok());
+    assert_eq!((driver.turn(), driver.len()), (Ok(1), 1));
+    drop(b);
+}
+
+#[test]
+fn threads_share_a_driver() {
+    const N: u64 = 2_000;
+    let (driver, mut server) = pair::<u64>(16, 8);
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..3)
+            .map(|_| {
+                let driver = driver.clone();
+                scope.spawn(move || {
+                    for n in 0..N {
+                        let operation = block_on(driver.submit(message(n), n));
+                        let mut operation = operation.expect("the server is there");
+                        if n % 7 != 0 {
+                            let (answer, lent) = block_on(&mut operation).expect("answered");
+                            assert_eq!((answer.n, lent), (n + 100, n));
+                        }
+                    }
+                })
+            })
+            .collect();
+        scope.spawn(|| {
+            while !stop.load(SeqCst) {
+                serve(&mut server);
+                assert!(driver.turn().is_ok());
+                std::thread::yield_now();
+            }
+        });
+        for client in clients {
+            client.join().expect("it does not panic");
+        }
+        stop.store(true, SeqCst);
+    });
+    serve(&mut server);
+    assert!(driver.turn().is_ok());
+    assert!(driver.is_empty());
+    assert_eq!(driver.strays(), 0);
+}
+
+#[derive(Debug, Clone)]
+enum Op {
+    Submit,
+    Poll(usize),
+    Drop(usize),
+    Serve(usize),
+    Turn,
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        3 => Just(Op::Submit),
+        2 => (0usize..8).prop_map(Op::Poll),
+        1 => (0usize..8).prop_map(Op::Drop),
+        2 => (0usize..8).prop_map(Op::Serve),
+        2 => Just(Op::Turn),
+    ]
+}
+
+proptest! {
+    /// Whatever is dropped when: each operation gets its own answer, and nothing stays lent.
+    #[test]
+    fn operations_get_their_own_answers(ops in proptest::collection::vec(op(), 1..300)) {
+        let (driver, mut server) = pair::<Arc<()>>(8, 8);
+        let buffer = Arc::new(());
+        let mut live = Vec::new();
+        let mut at_server = VecDeque::new();
+        for (n, op) in (0u64..).zip(ops) {
+            match op {
+                Op::Submit => match driver.try_submit(message(n), buffer.clone()) {
+                    Ok(operation) => live.push((n, operation)),
+                    Err(_) => prop_assert!(driver.len() == 8 || driver.len() >= live.len()),
+                },
+                Op::Poll(i) if i < live.len() => {
+                    if let Poll::Ready(done) = poll(&mut live[i].1) {
+                        let (n, _) = live.swap_remove(i);
+                        prop_assert_eq!(done.map(|(answer, _)| answer.n), Ok(n + 100));
+                    }
+                }
+                Op::Drop(i) if i < live.len() => drop(live.swap_remove(i)),
+                Op::Serve(i) => {
+                    at_server.extend(server.0.drain().into_iter().flatten());
+                    if let Some(request) = at_server.remove(i) {
+                        let answer = Message { n: request.n + 100, ..request };
+                        prop_assert!(server.1.send(answer).is_ok());
+                    }
+                }
+                Op::Turn => prop_assert!(driver.turn().is_ok()),
+                Op::Poll(_) | Op::Drop(_) => {}
+            }
+        }
+        drop((live, server));
+        while driver.turn().is_ok() {}
+        prop_assert!(driver.is_empty());
+        prop_assert_eq!(driver.strays(), 0);
+        prop_assert_eq!(Arc::strong_count(&buffer), 1);
+    }
+}
+
+#[test]
+fn a_million_operations_dropped_in_any_state_leave_nothing() {
+    let (driver, mut server) = pair::<Arc<()>>(64, 64);
+    let buffer = Arc::new(());
+    let mut live = VecDeque::new();
+    let mut random = 1u32;
+    let mut submitted = 0;
+    while submitted < 1_000_000 {
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        match random >> 29 {
+            0..4 => {
+                if let Ok(operation) = driver.try_submit(message(1), buffer.clone()) {
+                    live.push_back(operation);
+                    submitted += 1;
+                }
+            }
+            4 => drop(live.pop_front()),
+            5 => drop(live.pop_back()),
+            6 => drop(serve(&mut server)),
+            _ => assert!(driver.turn().is_ok()),
+        }
+    }
+    live.clear();
+    serve(&mut server);
+    assert!(driver.turn().is_ok());
+    assert!(driver.is_empty());
+    assert_eq!((driver.strays(), Arc::strong_count(&buffer)), (0, 1));
+}

@@ -1,0 +1,277 @@
+//! A ring's memory: on the heap, or brought by the user.
+//!
+//! [`Ring`] is what both ends are made from: proof that there is a ring at some address. It was
+//! initialised there or it was checked, and the memory stays for as long as the ring's keeper `K`
+//! lives, of which each end holds a clone.
+
+use alloc::{
+    alloc::{alloc_zeroed, dealloc, handle_alloc_error},
+    sync::Arc,
+};
+use core::{fmt, ptr::NonNull};
+
+use crate::{
+    entry::Entry,
+    error::{AttachError, LayoutError},
+    layout::{Layout, Lines},
+    slot::Slot,
+    spsc::{Receiver, Sender},
+    sync::Ordering,
+};
+
+/// A ring of `T`s in memory that `keeper` keeps.
+///
+/// To share one between processes, both map the same memory; one makes a ring in it with
+/// [`create`](Self::create), the other [attaches](Self::attach) to it; one takes the
+/// [sender](Self::sender), the other the [receiver](Self::receiver).
+///
+/// ```
+/// use std::ptr::NonNull;
+/// use evering::{Layout, Ring};
+///
+/// // Any memory will do that is aligned, shared and stays where it is.
+/// #[repr(align(128))]
+/// struct Memory(std::cell::UnsafeCell<[u8; 512]>);
+/// let memory = Box::leak(Box::new(Memory([0; 512].into())));
+/// let (at, len) = (NonNull::new(memory.0.get().cast()).unwrap(), 512);
+///
+/// // SAFETY: the memory is never freed, and nothing but the ring uses it.
+/// let here = unsafe { Ring::<u64, ()>::create(at, len, 16, ()) }.unwrap();
+/// // SAFETY: the same.
+/// let there = unsafe { Ring::<u64, ()>::attach(at, len, ()) }.unwrap();
+/// let (mut sender, mut receiver) = (here.sender().unwrap(), there.receiver().unwrap());
+/// sender.send(7).unwrap();
+/// assert_eq!(receiver.recv(), Ok(7));
+/// ```
+pub struct Ring<T: Entry, K> {
+    lines: NonNull<Lines>,
+    slots: NonNull<Slot<T>>,
+    layout: Layout<T>,
+    keeper: K,
+}
+
+// SAFETY: what the pointers lead to is shared by atomic operations only, and the keeper, which goes
+// where the ring goes, keeps it.
+unsafe impl<T: Entry, K: Send> Send for Ring<T, K> {}
+// SAFETY: a shared ring gives out references to atomics, copies, and shared references to its keeper.
+unsafe impl<T: Entry, K: Sync> Sync for Ring<T, K> {}
+
+impl<T: Entry, K: Clone> Clone for Ring<T, K> {
+    fn clone(&self) -> Self {
+        Ring {
+            lines: self.lines,
+            slots: self.slots,
+            layout: self.layout,
+            keeper: self.keeper.clone(),
+        }
+    }
+}
+
+/// A ring on the heap, which goes away with the last of those who share it.
+pub type HeapRing<T> = Ring<T, Arc<Allocation<T>>>;
+
+/// The memory of a [`HeapRing`].
+pub struct Allocation<T: Entry> {
+    at: NonNull<u8>,
+    layout: Layout<T>,
+}
+
+// SAFETY: it only frees the memory, which any thread may do; nothing in it needs to be dropped.
+unsafe impl<T: Entry> Send for Allocation<T> {}
+// SAFETY: nothing can be done with a shared one.
+unsafe impl<T: Entry> Sync for Allocation<T> {}
+
+impl<T: Entry> Drop for Allocation<T> {
+    fn drop(&mut self) {
+        // Loom's atomics and cells do have something to drop.
+        #[cfg(loom)]
+        // SAFETY: `HeapRing::new` wrote them all, and nobody has a ring here any more.
+        unsafe {
+            let slots = self.at.as_ptr().add(Layout::<T>::SLOTS).cast::<Slot<T>>();
+            for i in 0..self.layout.capacity() {
+                slots.add(i).drop_in_place();
+            }
+            self.at.cast::<Lines>().drop_in_place();
+        }
+        if let Ok(layout) = self.layout.for_allocation() {
+            // SAFETY: `HeapRing::new` allocated it with this layout.
+            unsafe { dealloc(self.at.as_ptr(), layout) }
+        }
+    }
+}
+
+impl<T: Entry> fmt::Debug for Allocation<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Allocation").field("size", &self.layout.size()).finish_non_exhaustive()
+    }
+}
+
+impl<T: Entry> HeapRing<T> {
+    /// An empty ring on the heap.
+    ///
+    /// # Errors
+    ///
+    /// [`LayoutError::Capacity`], [`LayoutError::Entry`], [`LayoutError::TooLarge`].
+    pub fn new(capacity: usize) -> Result<Self, LayoutError> {
+        let layout = Layout::<T>::new(capacity)?;
+        let allocation = layout.for_allocation()?;
+        // SAFETY: its size is not zero, for it has the lines.
+        let at = unsafe { alloc_zeroed(allocation) };
+        let Some(at) = NonNull::new(at) else { handle_alloc_error(allocation) };
+        let keeper = Arc::new(Allocation { at, layout });
+        // SAFETY: the memory is as large and aligned as the layout says, all zero, nobody else's, and
+        // freed by the keeper.
+        Ok(unsafe { Self::initialise(at, layout, keeper) })
+    }
+}
+
+impl<T: Entry, K> Ring<T, K> {
+    /// Makes an empty ring in the `len` bytes at `at`, for whose life `keeper` cares. The other end
+    /// must attach after that.
+    ///
+    /// # Errors
+    ///
+    /// [`LayoutError`] if there can be no such ring, or not in this memory.
+    ///
+    /// # Safety
+    ///
+    /// The memory must be valid for reads and writes until every clone of `keeper` is gone. While it
+    /// is, nothing in this process may access it but through this ring and those attached to it, or by
+    /// atomic operations. (What other processes do with it does not matter.)
+    pub unsafe fn create(
+        at: NonNull<u8>,
+        len: usize,
+        capacity: usize,
+        keeper: K,
+    ) -> Result<Self, LayoutError> {
+        let layout = Layout::<T>::new(capacity)?;
+        if layout.size() > len {
+            return Err(LayoutError::TooSmall);
+        }
+        if !at.cast::<Lines>().is_aligned() {
+            return Err(LayoutError::Unaligned);
+        }
+        // SAFETY: the layout's size is at most `len`; the caller promises that the memory is writable.
+        unsafe { at.add(Layout::<T>::SLOTS).write_bytes(0, layout.size() - Layout::<T>::SLOTS) };
+        // SAFETY: it is large enough and aligned, its slots are zero; the rest the caller promises.
+        Ok(unsafe { Self::initialise(at, layout, keeper) })
+    }
+
+    /// # Safety
+    ///
+    /// As [`create`](Self::create); and the memory must be large enough, aligned, and its slots zero.
+    unsafe fn initialise(at: NonNull<u8>, layout: Layout<T>, keeper: K) -> Self {
+        // SAFETY: there is room for the lines and the slots, says the caller.
+        let ring = unsafe { Self::at(at, layout, keeper) };
+        // SAFETY: there is room for them, aligned; nobody has a reference to what is overwritten.
+        unsafe { ring.lines.write(Lines::new(layout)) };
+        #[cfg(loom)]
+        for i in 0..layout.capacity() {
+            // SAFETY: the layout has that many slots.
+            unsafe { ring.slots.add(i).write(Slot::zeroed()) };
+        }
+        ring
+    }
+
+    /// # Safety
+    ///
+    /// There must be `layout.size()` bytes at `at`.
+    unsafe fn at(at: NonNull<u8>, layout: Layout<T>, keeper: K) -> Self {
+        // SAFETY: the slots begin there, by the layout.
+        let slots = unsafe { at.add(Layout::<T>::SLOTS).cast() };
+        Ring { lines: at.cast(), slots, layout, keeper }
+    }
+
+    /// Finds the ring that someone else made in the `len` bytes at `at`.
+    ///
+    /// # Errors
+    ///
+    /// [`AttachError`] if there is none, or one of another kind.
+    ///
+    /// # Safety
+    ///
+    /// As [`create`](Self::create), but for `create` itself: whoever called it must have returned from
+    /// it if that was in this process. The memory must be initialised; what it holds does not matter.
+    pub unsafe fn attach(at: NonNull<u8>, len: usize, keeper: K) -> Result<Self, AttachError> {
+        if len < Layout::<T>::SLOTS {
+            return Err(LayoutError::TooSmall.into());
+        }
+        let lines = at.cast::<Lines>();
+        if !lines.is_aligned() {
+            return Err(LayoutError::Unaligned.into());
+        }
+        // SAFETY: there is room for the lines, aligned; they consist of atomics, to which any bytes are
+        // valid and which others may write.
+        let layout = unsafe { lines.as_ref() }.check(len)?;
+        // SAFETY: `check` has found that the layout has room in `len`.
+        Ok(unsafe { Self::at(at, layout, keeper) })
+    }
+
+    pub(crate) fn lines(&self) -> &Lines {
+        // SAFETY: by the constructors' contracts they are there while the keeper lives, which is in
+        // `self`; they consist of atomics.
+        unsafe { self.lines.as_ref() }
+    }
+
+    /// The slot for the entry number `index`, whatever that is.
+    pub(crate) fn slot(&self, index: u32) -> &Slot<T> {
+        let slot = index & self.layout.mask();
+        // SAFETY: the masked index is less than the capacity, which was checked against the memory and
+        // is kept in `self`, out of the peer's reach. The rest as in `lines`.
+        unsafe { self.slots.add(slot as usize).as_ref() }
+    }
+
+    /// How many entries fit.
+    pub fn capacity(&self) -> usize {
+        self.layout.capacity()
+    }
+
+    /// Where the ring's two indices are: head, then tail.
+    ///
+    /// # Errors
+    ///
+    /// [`AttachError::Corrupt`] if they cannot be.
+    pub(crate) fn indices(&self) -> Result<(u32, u32), AttachError> {
+        let tail = self.lines().tail.0.load(Ordering::Acquire);
+        let head = self.lines().head.0.load(Ordering::Acquire);
+        // The other end may have gone on between the two loads, but not past what is possible.
+        if tail.wrapping_sub(head) as usize > self.capacity() {
+            return Err(AttachError::Corrupt);
+        }
+        Ok((head, tail))
+    }
+}
+
+impl<T: Entry, K> Ring<T, K> {
+    /// The sending end, which goes on where one before it left off. There should be one at a time: two
+    /// would overwrite each other's entries, which is useless but harmless.
+    ///
+    /// # Errors
+    ///
+    /// [`AttachError::Corrupt`] if the ring's indices are impossible, [`AttachError::Closed`] if the
+    /// sender before was dropped.
+    pub fn sender(self) -> Result<Sender<T, K>, AttachError> {
+        Sender::new(self)
+    }
+
+    /// The receiving end, which goes on where one before it left off. There should be one at a time.
+    ///
+    /// # Errors
+    ///
+    /// [`AttachError::Corrupt`] if the ring's indices are impossible, [`AttachError::Closed`] if the
+    /// receiver before was dropped.
+    pub fn receiver(self) -> Result<Receiver<T, K>, AttachError> {
+        Receiver::new(self)
+    }
+
+    /// What keeps the memory.
+    pub fn keeper(&self) -> &K {
+        &self.keeper
+    }
+}
+
+impl<T: Entry, K> fmt::Debug for Ring<T, K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ring").field("capacity", &self.capacity()).finish_non_exhaustive()
+    }
+}

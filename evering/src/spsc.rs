@@ -1,0 +1,412 @@
+//! The two ends of a ring.
+//!
+//! Each index is written by one end. The sender's state, with `t` and `h` its own tail and its copy of
+//! the head:
+//!
+//! ```text
+//!             t − h < capacity: write slot t, t += 1, publish t   (Release)
+//!           ┌──────┐
+//!           ▼      │
+//!        ┌────────────┐   t − h = capacity    ┌─────────────┐
+//!        │    room    │ ────────────────────► │ read head   │  (Acquire)
+//!        │            │ ◄──────────────────── │ again       │
+//!        └────────────┘   it has moved        └─────────────┘
+//!                                               │         │ t − head > capacity
+//!                                    not moved  ▼         ▼
+//!                                             Full     Corrupt
+//! ```
+//!
+//! The receiver's is its mirror image. The sender's Release of the tail makes an entry visible before
+//! its number; the receiver's Release of the head makes it done with a slot before the slot is free.
+
+use alloc::sync::Arc;
+use core::fmt;
+
+use crate::{
+    entry::Entry,
+    error::{AttachError, LayoutError, RecvError, SendError},
+    layout::{RECEIVER_GONE, SENDER_GONE},
+    memory::{Allocation, HeapRing, Ring},
+    sync::Ordering,
+};
+
+/// Both ends of a new ring on the heap.
+///
+/// # Errors
+///
+/// [`LayoutError`], for a capacity that is not a power of two for example.
+pub fn channel<T: Entry>(capacity: usize) -> Result<(Sender<T>, Receiver<T>), LayoutError> {
+    let ring = HeapRing::new(capacity)?;
+    let sender = Sender { ring: ring.clone(), tail: 0, head: 0 };
+    Ok((sender, Receiver { ring, head: 0, tail: 0 }))
+}
+
+/// The end that sends. When it is dropped the receiver finds the queue closed, once it is empty.
+pub struct Sender<T: Entry, K = Arc<Allocation<T>>> {
+    ring: Ring<T, K>,
+    /// How many entries were ever published. Ours: what is in the memory is never read back.
+    tail: u32,
+    /// How many of them the receiver had taken when we last looked.
+    head: u32,
+}
+
+/// Why there is no room.
+enum NoRoom {
+    Full,
+    Closed,
+    Corrupt,
+}
+
+impl NoRoom {
+    fn keep<T>(self, entry: T) -> SendError<T> {
+        match self {
+            NoRoom::Full => SendError::Full(entry),
+            NoRoom::Closed => SendError::Closed(entry),
+            NoRoom::Corrupt => SendError::Corrupt(entry),
+        }
+    }
+}
+
+impl<T: Entry, K> Sender<T, K> {
+    pub(crate) fn new(ring: Ring<T, K>) -> Result<Self, AttachError> {
+        let (head, tail) = ring.indices()?;
+        if ring.lines().fixed.flags.load(Ordering::Acquire) & SENDER_GONE != 0 {
+            return Err(AttachError::Closed);
+        }
+        Ok(Sender { ring, tail, head })
+    }
+
+    /// For how many entries there is room behind `tail`; looks at the receiver's index only if it is
+    /// for fewer than `wanted` by our copy. Never `Ok(0)`.
+    #[inline]
+    fn room(&mut self, tail: u32, wanted: u32) -> Result<u32, NoRoom> {
+        let lines = self.ring.lines();
+        if lines.fixed.flags.load(Ordering::Relaxed) & RECEIVER_GONE != 0 {
+            return Err(NoRoom::Closed);
+        }
+        let capacity = self.ring.capacity() as u32;
+        let mut free = capacity - tail.wrapping_sub(self.head);
+        if free < wanted {
+            let head = lines.head.0.load(Ordering::Acquire);
+            free = capacity.checked_sub(tail.wrapping_sub(head)).ok_or(NoRoom::Corrupt)?;
+            self.head = head;
+        }
+        if free == 0 { Err(NoRoom::Full) } else { Ok(free) }
+    }
+
+    #[inline]
+    fn publish(&mut self, tail: u32) {
+        self.tail = tail;
+        self.ring.lines().tail.0.store(tail, Ordering::Release);
+    }
+
+    /// Sends an entry.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`], with the entry in it.
+    #[inline]
+    pub fn send(&mut self, entry: T) -> Result<(), SendError<T>> {
+        if let Err(why) = self.room(self.tail, 1) {
+            return Err(why.keep(entry));
+        }
+        self.ring.slot(self.tail).store(entry);
+        self.publish(self.tail.wrapping_add(1));
+        Ok(())
+    }
+
+    /// Sends the first of `entries`, as many as there is room for, and publishes them at once. Returns
+    /// how many; not 0, unless there was none to send.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`] if not one could be sent.
+    pub fn send_batch(&mut self, entries: &[T]) -> Result<usize, SendError<()>> {
+        if entries.is_empty() {
+            return Ok(0);
+        }
+        let wanted = u32::try_from(entries.len()).unwrap_or(u32::MAX);
+        let room = self.room(self.tail, wanted).map_err(|why| why.keep(()))?;
+        let count = room.min(wanted);
+        let mut tail = self.tail;
+        for &entry in entries.iter().take(count as usize) {
+            self.ring.slot(tail).store(entry);
+            tail = tail.wrapping_add(1);
+        }
+        self.publish(tail);
+        Ok(count as usize)
+    }
+
+    /// Begins a batch: entries that are written in place as they come and published together.
+    ///
+    /// ```
+    /// let (mut sender, mut receiver) = evering::channel::<u32>(4).unwrap();
+    /// let mut batch = sender.batch();
+    /// batch.push(1).unwrap();
+    /// batch.push(2).unwrap();
+    /// assert!(receiver.recv().is_err()); // not yet
+    /// batch.publish();
+    /// assert_eq!(receiver.drain().unwrap().collect::<Vec<_>>(), [1, 2]);
+    /// ```
+    pub fn batch(&mut self) -> Batch<'_, T, K> {
+        Batch { next: self.tail, sender: self }
+    }
+
+    /// How many entries fit in the ring.
+    pub fn capacity(&self) -> usize {
+        self.ring.capacity()
+    }
+
+    /// How many entries were sent and, as far as we know, not received. The receiver may have taken
+    /// more of them.
+    pub fn len(&self) -> usize {
+        self.tail.wrapping_sub(self.head) as usize
+    }
+
+    /// Whether all that was sent is known to have been received.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether the receiver is gone.
+    pub fn is_closed(&self) -> bool {
+        self.ring.lines().fixed.flags.load(Ordering::Relaxed) & RECEIVER_GONE != 0
+    }
+}
+
+impl<T: Entry, K> Drop for Sender<T, K> {
+    fn drop(&mut self) {
+        self.ring.lines().fixed.flags.fetch_or(SENDER_GONE, Ordering::Release);
+    }
+}
+
+impl<T: Entry, K> fmt::Debug for Sender<T, K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender")
+            .field("capacity", &self.capacity())
+            .field("tail", &self.tail)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Entries that have been written and not published, made by [`Sender::batch`]. Dropped unpublished,
+/// they are forgotten.
+#[derive(Debug)]
+pub struct Batch<'a, T: Entry, K> {
+    sender: &'a mut Sender<T, K>,
+    /// The number of the next entry.
+    next: u32,
+}
+
+impl<T: Entry, K> Batch<'_, T, K> {
+    /// Writes an entry.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`], with the entry in it; those before it can still be published.
+    #[inline]
+    pub fn push(&mut self, entry: T) -> Result<(), SendError<T>> {
+        if let Err(why) = self.sender.room(self.next, 1) {
+            return Err(why.keep(entry));
+        }
+        self.sender.ring.slot(self.next).store(entry);
+        self.next = self.next.wrapping_add(1);
+        Ok(())
+    }
+
+    /// How many entries it has.
+    pub fn len(&self) -> usize {
+        self.next.wrapping_sub(self.sender.tail) as usize
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Lets the receiver see them.
+    pub fn publish(self) {
+        if !self.is_empty() {
+            self.sender.publish(self.next);
+        }
+    }
+}
+
+/// The end that receives. When it is dropped the sender finds the queue closed.
+pub struct Receiver<T: Entry, K = Arc<Allocation<T>>> {
+    ring: Ring<T, K>,
+    /// How many entries were ever taken. Ours: what is in the memory is never read back.
+    head: u32,
+    /// How many there were to take when we last looked.
+    tail: u32,
+}
+
+impl<T: Entry, K> Receiver<T, K> {
+    pub(crate) fn new(ring: Ring<T, K>) -> Result<Self, AttachError> {
+        let (head, tail) = ring.indices()?;
+        if ring.lines().fixed.flags.load(Ordering::Acquire) & RECEIVER_GONE != 0 {
+            return Err(AttachError::Closed);
+        }
+        Ok(Receiver { ring, head, tail })
+    }
+
+    fn look(&mut self) -> Result<u32, RecvError> {
+        let tail = self.ring.lines().tail.0.load(Ordering::Acquire);
+        let there = tail.wrapping_sub(self.head);
+        if there as usize > self.ring.capacity() {
+            return Err(RecvError::Corrupt);
+        }
+        self.tail = tail;
+        Ok(there)
+    }
+
+    /// How many entries there are; looks at the sender's index only if our copy has fewer than `wanted`.
+    /// Never `Ok(0)`.
+    #[inline]
+    fn available(&mut self, wanted: u32) -> Result<u32, RecvError> {
+        let mut there = self.tail.wrapping_sub(self.head);
+        if there < wanted {
+            there = self.look()?;
+        }
+        if there == 0 { self.nothing() } else { Ok(there) }
+    }
+
+    #[cold]
+    fn nothing(&mut self) -> Result<u32, RecvError> {
+        if self.ring.lines().fixed.flags.load(Ordering::Acquire) & SENDER_GONE == 0 {
+            return Err(RecvError::Empty);
+        }
+        // It may have sent something between our look at the tail and its end.
+        match self.look()? {
+            0 => Err(RecvError::Closed),
+            there => Ok(there),
+        }
+    }
+
+    #[inline]
+    fn release(&mut self, head: u32) {
+        self.head = head;
+        self.ring.lines().head.0.store(head, Ordering::Release);
+    }
+
+    /// Receives an entry.
+    ///
+    /// # Errors
+    ///
+    /// [`RecvError`]: [`Closed`](RecvError::Closed) only after everything that was sent.
+    #[inline]
+    pub fn recv(&mut self) -> Result<T, RecvError> {
+        self.available(1)?;
+        let entry = self.ring.slot(self.head).load();
+        self.release(self.head.wrapping_add(1));
+        Ok(entry)
+    }
+
+    /// Receives into the beginning of `entries`, as many as there are and fit, and frees their slots at
+    /// once. Returns how many; not 0, unless there was no place for any.
+    ///
+    /// # Errors
+    ///
+    /// [`RecvError`] if there is not one.
+    pub fn recv_batch(&mut self, entries: &mut [T]) -> Result<usize, RecvError> {
+        if entries.is_empty() {
+            return Ok(0);
+        }
+        let wanted = u32::try_from(entries.len()).unwrap_or(u32::MAX);
+        let count = self.available(wanted)?.min(wanted);
+        let mut head = self.head;
+        for entry in entries.iter_mut().take(count as usize) {
+            *entry = self.ring.slot(head).load();
+            head = head.wrapping_add(1);
+        }
+        self.release(head);
+        Ok(count as usize)
+    }
+
+    /// Receives what there is now, one by one; the slots are freed together when the iterator is
+    /// dropped, those of entries that it has not given out excepted.
+    ///
+    /// # Errors
+    ///
+    /// [`RecvError`] if there is nothing.
+    pub fn drain(&mut self) -> Result<Drain<'_, T, K>, RecvError> {
+        self.available(u32::MAX)?;
+        Ok(Drain { next: self.head, receiver: self })
+    }
+
+    /// How many entries fit in the ring.
+    pub fn capacity(&self) -> usize {
+        self.ring.capacity()
+    }
+
+    /// How many entries there are to receive.
+    ///
+    /// # Errors
+    ///
+    /// [`RecvError::Corrupt`].
+    pub fn pending(&mut self) -> Result<usize, RecvError> {
+        self.look().map(|there| there as usize)
+    }
+
+    /// Whether the sender is gone. There may still be something to receive.
+    pub fn is_closed(&self) -> bool {
+        self.ring.lines().fixed.flags.load(Ordering::Acquire) & SENDER_GONE != 0
+    }
+}
+
+impl<T: Entry, K> Drop for Receiver<T, K> {
+    fn drop(&mut self) {
+        self.ring.lines().fixed.flags.fetch_or(RECEIVER_GONE, Ordering::Release);
+    }
+}
+
+impl<T: Entry, K> fmt::Debug for Receiver<T, K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver")
+            .field("capacity", &self.capacity())
+            .field("head", &self.head)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What was there to receive when [`Receiver::drain`] was called.
+#[derive(Debug)]
+pub struct Drain<'a, T: Entry, K> {
+    receiver: &'a mut Receiver<T, K>,
+    /// The number of the next entry.
+    next: u32,
+}
+
+impl<T: Entry, K> Iterator for Drain<'_, T, K> {
+    type Item = T;
+
+    #[inline]
+    fn next(&mut self) -> Option<T> {
+        if self.next == self.receiver.tail {
+            return None;
+        }
+        let entry = self.receiver.ring.slot(self.next).load();
+        self.next = self.next.wrapping_add(1);
+        Some(entry)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.receiver.tail.wrapping_sub(self.next) as usize;
+        (left, Some(left))
+    }
+}
+
+impl<T: Entry, K> ExactSizeIterator for Drain<'_, T, K> {}
+
+impl<T: Entry, K> Drop for Drain<'_, T, K> {
+    fn drop(&mut self) {
+        if self.next != self.receiver.head {
+            self.receiver.release(self.next);
+        }
+    }
+}
+
+#[cfg(all(test, loom))]
+mod models;
+#[cfg(all(test, not(loom)))]
+mod tests;
