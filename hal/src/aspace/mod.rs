@@ -1,0 +1,410 @@
+//! Guest address spaces: the page tables of the emulated machine.
+//!
+//! An [`AddressSpace`] maps guest addresses to physical memory by runs of pages, and mirrors every
+//! run with one host mapping of the memfd, so that guest code which runs in this process reaches
+//! its memory at full speed. The kernel never follows a guest address: it looks the page up here
+//! and copies through the linear map, and a bad address is a [`Fault`], an ordinary error.
+
+mod access;
+mod cache;
+mod host;
+mod registry;
+mod table;
+mod text;
+
+use std::{
+    collections::BTreeMap,
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering, fence},
+    },
+};
+
+use bitflags::bitflags;
+use parking_lot::{RwLock, RwLockWriteGuard};
+
+pub use self::{access::ReadStop, registry::GUEST_FLOOR, table::Run};
+use self::{cache::RunCache, registry::Claims, table::Table};
+use crate::context::rewrite::Rewriter;
+use crate::pmem::{Extent, GUEST_BOUNDARY, PAGE_SIZE, PhysAddr, PhysicalMemory};
+
+const PAGE: u64 = PAGE_SIZE as u64;
+
+bitflags! {
+    /// What guest code may do with a page. As on x86, a page that is writable or executable is
+    /// readable too.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Hash)]
+    pub struct Prot: u8 {
+        /// Load.
+        const READ = 1;
+        /// Store.
+        const WRITE = 2;
+        /// Fetch instructions.
+        const EXEC = 4;
+    }
+}
+
+impl Prot {
+    /// Whether a page with this protection allows `access`.
+    #[must_use]
+    pub fn allows(self, access: Access) -> bool {
+        match access {
+            Access::Read => !self.is_empty(),
+            Access::Write => self.contains(Self::WRITE),
+            Access::Execute => self.contains(Self::EXEC),
+        }
+    }
+}
+
+bitflags! {
+    /// How a run is mapped.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Hash)]
+    pub struct MapFlags: u8 {
+        /// Enter all pages into the host's page tables at once: cheaper than a host fault each for
+        /// memory that is committed, and commits what is not.
+        const POPULATE = 1;
+        /// Text that [`AddressSpace::patch_text`] may overlay while it is executable and not
+        /// writable.
+        const PATCHABLE = 2;
+        /// The upper layer uses these addresses but has no pages there yet. Set by
+        /// [`AddressSpace::reserve`] only.
+        const RESERVED = 4;
+    }
+}
+
+/// A kind of access to memory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum Access {
+    /// A load.
+    Read,
+    /// A store.
+    Write,
+    /// An instruction fetch.
+    Execute,
+}
+
+/// A guest address that could not be accessed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("fault at {addr:#x} ({access:?}, {})", if *present { "protection" } else { "not mapped" })]
+pub struct Fault {
+    /// The first byte that could not be accessed; everything before it was.
+    pub addr: u64,
+    /// What was tried.
+    pub access: Access,
+    /// A page is there, and its protection forbids the access.
+    pub present: bool,
+}
+
+/// Why a change of an address space was refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum AspaceError {
+    /// Another address space, or the kernel's own trampolines, are there.
+    #[error("addresses are taken")]
+    Taken,
+    /// Not wholly between [`GUEST_FLOOR`] and [`GUEST_BOUNDARY`].
+    #[error("addresses are out of range")]
+    OutOfRange,
+    /// An address or length is not a page multiple, or a length is zero.
+    #[error("not page-aligned")]
+    Unaligned,
+    /// The host has no memory for the mapping, or allows no more of them.
+    #[error("the host refused the mapping")]
+    NoMemory,
+    /// All windows are in use.
+    #[error("too many address spaces")]
+    NoWindow,
+    /// No [patchable](MapFlags::PATCHABLE) text, or no trampoline, is there.
+    #[error("not patchable")]
+    NotPatchable,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    table: Table,
+    /// Text pages replaced by a patched copy, by page address.
+    overlays: BTreeMap<u64, Extent>,
+    /// Code of the kernel's between the guest's mappings, by address; not in the table.
+    trampolines: BTreeMap<u64, Extent>,
+}
+
+impl State {
+    fn trampolines_in(&self, range: &Range<u64>) -> Vec<Range<u64>> {
+        if self.trampolines.is_empty() {
+            return Vec::new();
+        }
+        let spans = self.trampolines.range(..range.end);
+        let spans = spans.map(|(&start, extent)| start..start + extent.len());
+        spans.filter(|span| span.end > range.start).collect()
+    }
+}
+
+/// A guest address space in this host process.
+#[derive(Debug)]
+pub struct AddressSpace {
+    memory: Arc<PhysicalMemory>,
+    claims: Claims,
+    window: Range<u64>,
+    state: RwLock<State>,
+    /// Even: stable; odd: being changed. Readers that take no lock check it before and after.
+    generation: AtomicU64,
+    cache: RunCache,
+    /// Which system-call sites have been rewritten.
+    pub(crate) rewriter: Rewriter,
+}
+
+/// The write lock; readers without a lock see that the table is changing.
+struct Change<'a> {
+    state: RwLockWriteGuard<'a, State>,
+    generation: &'a AtomicU64,
+}
+
+impl<'a> Change<'a> {
+    fn new(space: &'a AddressSpace) -> Self {
+        let state = space.state.write();
+        let now = space.generation.load(Ordering::Relaxed);
+        space.generation.store(now.wrapping_add(1), Ordering::Relaxed);
+        // The odd value must be visible before any change is.
+        fence(Ordering::Release);
+        Self { state, generation: &space.generation }
+    }
+}
+
+impl Drop for Change<'_> {
+    fn drop(&mut self) {
+        let now = self.generation.load(Ordering::Relaxed);
+        self.generation.store(now.wrapping_add(1), Ordering::Release);
+    }
+}
+
+impl AddressSpace {
+    /// Creates an empty address space, which claims a [window](Self::window).
+    ///
+    /// # Errors
+    /// [`AspaceError::NoWindow`] if too many spaces exist.
+    pub fn new(memory: &Arc<PhysicalMemory>) -> Result<Arc<Self>, AspaceError> {
+        let claims = Claims::new()?;
+        Ok(Arc::new(Self {
+            memory: memory.clone(),
+            window: claims.window(),
+            claims,
+            state: RwLock::default(),
+            generation: AtomicU64::new(0),
+            cache: RunCache::default(),
+            rewriter: Rewriter::default(),
+        }))
+    }
+
+    /// The memory that is mapped here.
+    #[must_use]
+    pub fn memory(&self) -> &Arc<PhysicalMemory> {
+        &self.memory
+    }
+
+    /// The addresses that are this space's own: where mappings at free choice should go.
+    #[must_use]
+    pub fn window(&self) -> Range<u64> {
+        self.window.clone()
+    }
+
+    /// Claims addresses outside of the window until the space is dropped. [`map`](Self::map) does
+    /// so by itself.
+    ///
+    /// # Errors
+    /// [`AspaceError::Taken`] when another space has some of them, [`AspaceError::OutOfRange`]
+    /// beyond the guest's area.
+    pub fn claim(&self, range: Range<u64>) -> Result<(), AspaceError> {
+        self.claims.claim(range)
+    }
+
+    /// Changes on every change of the table, and is odd during one.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    fn check(&self, va: u64, len: u64) -> Result<Range<u64>, AspaceError> {
+        let end = va.checked_add(len).ok_or(AspaceError::OutOfRange)?;
+        if !va.is_multiple_of(PAGE) || !len.is_multiple_of(PAGE) || len == 0 {
+            return Err(AspaceError::Unaligned);
+        }
+        if va < GUEST_FLOOR || end > GUEST_BOUNDARY {
+            return Err(AspaceError::OutOfRange);
+        }
+        Ok(va..end)
+    }
+
+    /// Maps `len` bytes of physical memory from `pa` on at `va`, replacing what is there. The
+    /// caller keeps the memory allocated while it is mapped. One host call.
+    ///
+    /// # Errors
+    /// [`AspaceError::Taken`] as [`claim`](Self::claim), and over a trampoline;
+    /// [`AspaceError::NoMemory`] when the host refuses: the range is then not mapped at all.
+    pub fn map(
+        &self,
+        va: u64,
+        pa: PhysAddr,
+        len: u64,
+        prot: Prot,
+        flags: MapFlags,
+    ) -> Result<(), AspaceError> {
+        let range = self.check(va, len)?;
+        if !pa.0.is_multiple_of(PAGE) || !self.memory.contains(pa, len) {
+            return Err(AspaceError::Unaligned);
+        }
+        self.claims.claim(range.clone())?;
+        let mut change = Change::new(self);
+        let state = &mut *change.state;
+        if !state.trampolines_in(&range).is_empty() {
+            return Err(AspaceError::Taken);
+        }
+        state.table.remove(range.clone());
+        let overlays = take_overlays(state, &range);
+        let mapped = host::map(&self.memory, &range, pa, prot, flags.contains(MapFlags::POPULATE));
+        if mapped.is_err() {
+            // The host may have taken the old mapping away, or not: make sure of it.
+            let _ = host::unmap(&range);
+        } else {
+            let flags = flags & MapFlags::PATCHABLE;
+            state.table.insert(Run { range, pa, prot, flags });
+        }
+        drop(change);
+        drop(overlays);
+        mapped
+    }
+
+    /// Marks addresses as used by the upper layer, without pages: an access faults as not present,
+    /// and no trampoline goes there. Replaces what is mapped there.
+    ///
+    /// # Errors
+    /// As [`map`](Self::map).
+    pub fn reserve(&self, va: u64, len: u64) -> Result<(), AspaceError> {
+        let range = self.check(va, len)?;
+        self.claims.claim(range.clone())?;
+        let mut change = Change::new(self);
+        let state = &mut *change.state;
+        if !state.trampolines_in(&range).is_empty() {
+            return Err(AspaceError::Taken);
+        }
+        let overlays = self.unmap_locked(state, &range)?;
+        let run = Run { range, pa: PhysAddr(0), prot: Prot::empty(), flags: MapFlags::RESERVED };
+        state.table.insert(run);
+        drop(change);
+        drop(overlays);
+        Ok(())
+    }
+
+    /// Unmaps a range; holes in it do not matter.
+    ///
+    /// # Errors
+    /// [`AspaceError::NoMemory`] when the host would have to split a mapping and allows no more: a
+    /// part may be unmapped then.
+    pub fn unmap(&self, va: u64, len: u64) -> Result<(), AspaceError> {
+        let range = self.check(va, len)?;
+        let mut change = Change::new(self);
+        let overlays = self.unmap_locked(&mut change.state, &range)?;
+        drop(change);
+        drop(overlays);
+        Ok(())
+    }
+
+    fn unmap_locked(
+        &self,
+        state: &mut State,
+        range: &Range<u64>,
+    ) -> Result<Vec<Extent>, AspaceError> {
+        // Only what is in the table: the rest may belong to others. Neighbours go in one host call.
+        let spans = spans(state.table.overlapping(range.clone()));
+        for span in spans {
+            host::unmap(&span)?;
+            state.table.remove(span);
+        }
+        state.table.remove(range.clone());
+        Ok(take_overlays(state, range))
+    }
+
+    /// Changes the protection of all that is mapped in a range; holes and reservations are left as
+    /// they are.
+    ///
+    /// # Errors
+    /// [`AspaceError::NoMemory`] when the host would have to split a mapping and allows no more: a
+    /// part may have changed then.
+    pub fn protect(&self, va: u64, len: u64, prot: Prot) -> Result<(), AspaceError> {
+        let range = self.check(va, len)?;
+        let mut change = Change::new(self);
+        let state = &mut *change.state;
+        let mut overlays = Vec::new();
+        let parts = state.table.overlapping(range);
+        for span in spans(parts.filter(|part| part.prot != prot)) {
+            if prot.contains(Prot::WRITE) {
+                overlays.extend(self.drop_overlays(state, &span)?);
+            }
+            host::protect(&span, prot)?;
+            state.table.protect(span, prot);
+        }
+        drop(change);
+        drop(overlays);
+        Ok(())
+    }
+
+    /// The run that holds `va`, reservations included and trampolines not.
+    #[must_use]
+    pub fn query(&self, va: u64) -> Option<Run> {
+        self.state.read().table.find(va)
+    }
+
+    /// All runs, in order.
+    #[must_use]
+    pub fn runs(&self) -> Vec<Run> {
+        self.state.read().table.iter().collect()
+    }
+
+    /// The parts of runs inside `range`, in order.
+    #[must_use]
+    pub fn runs_in(&self, range: Range<u64>) -> Vec<Run> {
+        self.state.read().table.overlapping(range).collect()
+    }
+
+    /// The first range in `range` where only the kernel's trampolines are, so that no mapping can
+    /// go there.
+    #[must_use]
+    pub fn trampoline_in(&self, range: Range<u64>) -> Option<Range<u64>> {
+        self.state.read().trampolines_in(&range).into_iter().next()
+    }
+}
+
+impl Drop for AddressSpace {
+    fn drop(&mut self) {
+        // Claimed ranges hold nobody else's mappings; the host takes a whole range in one call.
+        for range in self.claims.ranges() {
+            let _ = host::unmap(&range);
+        }
+    }
+}
+
+/// Joins neighbouring runs into the ranges that they cover; reservations, which have no host
+/// mapping, are left out.
+fn spans(runs: impl Iterator<Item = Run>) -> Vec<Range<u64>> {
+    let mut spans: Vec<Range<u64>> = Vec::new();
+    for run in runs {
+        if run.flags.contains(MapFlags::RESERVED) {
+            continue;
+        }
+        match spans.last_mut() {
+            Some(last) if last.end == run.range.start => last.end = run.range.end,
+            _ => spans.push(run.range),
+        }
+    }
+    spans
+}
+
+fn take_overlays(state: &mut State, range: &Range<u64>) -> Vec<Extent> {
+    if state.overlays.is_empty() {
+        return Vec::new();
+    }
+    let pages: Vec<u64> = state.overlays.range(range.clone()).map(|(&page, _)| page).collect();
+    pages.iter().filter_map(|page| state.overlays.remove(page)).collect()
+}
+
+#[cfg(test)]
+mod tests;

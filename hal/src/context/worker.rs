@@ -1,0 +1,335 @@
+//! What a host thread needs to run guests: a state block found through the GS base, an alternate signal stack,
+//! Syscall User Dispatch and a CPU-time timer. The idea: `attach` is lazy and per thread, and everything is undone
+//! when the thread ends, so that any thread (a worker or a test) may run a context.
+
+use std::{
+    cell::{Cell, OnceCell},
+    io, ptr,
+    sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, Ordering},
+};
+
+use parking_lot::Mutex;
+
+use super::{BOUNDARY, UserContext, entry, signals, xstate::ExtendedArea};
+
+const PR_SET_SYSCALL_USER_DISPATCH: libc::c_int = 59;
+const PR_SYS_DISPATCH_OFF: libc::c_ulong = 0;
+const PR_SYS_DISPATCH_ON: libc::c_ulong = 1;
+const USER_END: u64 = 0x8000_0000_0000;
+const SIGNAL_STACK: usize = 128 << 10;
+const GUARD: usize = 4096;
+/// CPU time between two preemption ticks of a worker.
+const TICK_NS: i64 = 5_000_000;
+const ARCH_SET_GS: libc::c_int = 0x1001;
+const ARCH_GET_FS: libc::c_int = 0x1003;
+/// `AT_HWCAP2` bit: user mode may use rdfsbase and its kin.
+const HWCAP2_FSGSBASE: u64 = 1 << 1;
+
+/// Offset of [`WorkerState::ctx`], which the asm relies on.
+pub(super) const CTX_OFFSET: usize = 0;
+/// Offset of [`WorkerState::exit_entry`]: trampolines `jmp gs:[EXIT_ENTRY_OFFSET]`.
+pub(super) const EXIT_ENTRY_OFFSET: usize = 8;
+
+/// The state of one host thread that runs guests, at the thread's GS base. Asm and signal handlers of the same
+/// thread touch it, hence cells; fields that other threads read are atomics.
+#[repr(C, align(64))]
+pub(super) struct WorkerState {
+    /// The context in the guest, or on its way in or out; null while kernel code runs.
+    pub(super) ctx: Cell<*mut UserContext>,
+    /// Where rewritten sites jump to.
+    pub(super) exit_entry: Cell<u64>,
+    /// Kernel stack while the guest runs.
+    pub(super) kernel_rsp: Cell<u64>,
+    /// The thread's own FS base (thread-local storage of libc and Rust).
+    pub(super) kernel_fs: Cell<u64>,
+    /// Scratch slot of the door: a jump through it loses no register.
+    pub(super) target: Cell<u64>,
+    /// `mxcsr` of kernel code.
+    pub(super) kernel_mxcsr: Cell<u32>,
+    /// 1 when FS and GS bases can be set without a host call.
+    pub(super) fsgsbase: Cell<u8>,
+    /// A tick has come, in a guest or in kernel code.
+    pub(super) need_resched: AtomicBool,
+    pub(super) tid: Cell<libc::pid_t>,
+    /// Whose extended vector state is in this thread's registers; null when nobody's.
+    pub(super) extended_owner: Cell<*const ExtendedArea>,
+    /// The address space whose guest this thread may be running, for those who patch its text; null in between.
+    pub(super) space: AtomicPtr<()>,
+    /// Somebody waits for this thread to leave its guest; taken by the signal handler.
+    pub(super) must_leave: AtomicBool,
+}
+
+/// The states of all attached threads, for those who have to find them.
+static WORKERS: Mutex<Vec<Listed>> = Mutex::new(Vec::new());
+
+/// The address of a state, which stays valid while it is listed.
+struct Listed(*const WorkerState);
+
+// SAFETY: other threads only use the state's atomics and its constant `tid`, under the list's lock.
+unsafe impl Send for Listed {}
+
+/// Calls `visit` for every attached thread's state. `visit` may touch the atomics and `tid` only.
+pub(super) fn for_each(mut visit: impl FnMut(&WorkerState)) {
+    for listed in &*WORKERS.lock() {
+        // SAFETY: a state leaves the list, under its lock, before it is freed.
+        visit(unsafe { &*listed.0 });
+    }
+}
+
+thread_local! {
+    static STATE: Cell<*const WorkerState> = const { Cell::new(ptr::null()) };
+    static ATTACHED: OnceCell<Attached> = const { OnceCell::new() };
+}
+
+/// Owns what `attach` set up; dropped at the end of the thread.
+struct Attached {
+    state: *mut WorkerState,
+    stack: *mut libc::c_void,
+    timer: libc::timer_t,
+}
+
+/// Whether FS/GS bases are ours to set directly: 0 unknown, 1 no, 2 yes.
+static FSGSBASE: AtomicU8 = AtomicU8::new(0);
+
+pub(super) fn has_fsgsbase() -> bool {
+    match FSGSBASE.load(Ordering::Relaxed) {
+        0 => {
+            // SAFETY: reads the auxiliary vector.
+            let yes = unsafe { libc::getauxval(libc::AT_HWCAP2) } & HWCAP2_FSGSBASE != 0
+                && std::env::var_os("LIBOS_NO_FSGSBASE").is_none();
+            FSGSBASE.store(1 + u8::from(yes), Ordering::Relaxed);
+            yes
+        }
+        n => n == 2,
+    }
+}
+
+/// The calling thread's state, attaching it first if need be.
+#[inline]
+pub(super) fn current() -> *const WorkerState {
+    let state = STATE.get();
+    if state.is_null() { attach_or_panic() } else { state }
+}
+
+/// The calling thread's state, or null.
+#[inline]
+pub(super) fn current_or_null() -> *const WorkerState {
+    STATE.get()
+}
+
+#[cold]
+fn attach_or_panic() -> *const WorkerState {
+    match attach() {
+        Ok(()) => STATE.get(),
+        Err(error) => panic!("cannot run guests on this thread: {error}"),
+    }
+}
+
+/// Prepares the process for running guests; [`attach`] does it otherwise. Called while the process has a single
+/// thread it saves the start-up a wait of ten milliseconds, which the host needs to tell all threads of a barrier.
+///
+/// # Errors
+///
+/// As [`attach`].
+pub fn prepare() -> io::Result<()> {
+    signals::install()
+}
+
+/// Makes the calling thread able to run guests. Does nothing when it already is.
+///
+/// # Errors
+///
+/// Fails where the host lacks Syscall User Dispatch (Linux 5.11), or when part of the process lies below
+/// [`BOUNDARY`], so that its own system calls would be taken for a guest's.
+pub fn attach() -> io::Result<()> {
+    if !STATE.get().is_null() {
+        return Ok(());
+    }
+    signals::install()?;
+    ATTACHED.with(|slot| {
+        let attached = Attached::new()?;
+        let state = attached.state;
+        // A second attach of a thread is ruled out by the check above.
+        let _ = slot.set(attached);
+        STATE.set(state);
+        Ok(())
+    })
+}
+
+/// Whether a preemption tick has come to this worker. Stays set until [`take_need_resched`].
+#[inline]
+pub fn need_resched() -> bool {
+    let state = STATE.get();
+    // SAFETY: a non-null state is this thread's own and lives until the thread ends.
+    !state.is_null() && unsafe { (*state).need_resched.load(Ordering::Relaxed) }
+}
+
+/// Reads and clears [`need_resched`].
+#[inline]
+pub fn take_need_resched() -> bool {
+    let state = STATE.get();
+    if state.is_null() {
+        return false;
+    }
+    // SAFETY: as in need_resched. Only this thread and its signal handler write the flag.
+    let flag = unsafe { &(*state).need_resched };
+    let set = flag.load(Ordering::Relaxed);
+    if set {
+        flag.store(false, Ordering::Relaxed);
+    }
+    set
+}
+
+/// Saves the extended state in this thread's registers to its owner, if it has one.
+pub(super) fn save_live(state: &WorkerState) {
+    let owner = state.extended_owner.replace(ptr::null());
+    // SAFETY: a non-null owner is a live area: only this thread makes it owner and frees it (a context that is dropped
+    // elsewhere leaks its area). Its context is not running, since this thread is here.
+    unsafe {
+        if let Some(area) = owner.as_ref()
+            && ptr::eq(area.live_on.load(Ordering::Relaxed), state)
+        {
+            area.save();
+            area.live_on.store(ptr::null_mut(), Ordering::Relaxed);
+        }
+    }
+}
+
+fn arch_prctl(code: libc::c_int, arg: u64) -> io::Result<()> {
+    // SAFETY: callers pass a base to set, or the address of a u64 to be filled.
+    match unsafe { libc::syscall(libc::SYS_arch_prctl, code, arg) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+impl Attached {
+    fn new() -> io::Result<Self> {
+        let mut kernel_fs = 0u64;
+        arch_prctl(ARCH_GET_FS, (&raw mut kernel_fs) as u64)?;
+        // SAFETY: no arguments.
+        let tid = unsafe { libc::gettid() };
+        let state = Box::into_raw(Box::new(WorkerState {
+            ctx: Cell::new(ptr::null_mut()),
+            exit_entry: Cell::new(entry::exit_entry()),
+            kernel_rsp: Cell::new(0),
+            kernel_fs: Cell::new(kernel_fs),
+            target: Cell::new(0),
+            kernel_mxcsr: Cell::new(entry::KERNEL_MXCSR),
+            fsgsbase: Cell::new(u8::from(has_fsgsbase())),
+            tid: Cell::new(tid),
+            extended_owner: Cell::new(ptr::null()),
+            need_resched: AtomicBool::new(false),
+            space: AtomicPtr::new(ptr::null_mut()),
+            must_leave: AtomicBool::new(false),
+        }));
+        WORKERS.lock().push(Listed(state));
+        let mut this = Self { state, stack: libc::MAP_FAILED, timer: ptr::null_mut() };
+        this.set_signal_stack()?;
+        arch_prctl(ARCH_SET_GS, state as u64)?;
+        this.set_timer(tid)?;
+        // SAFETY: plain prctl; the allowed range holds all of our own code (checked by signals::install).
+        let on = unsafe {
+            libc::prctl(
+                PR_SET_SYSCALL_USER_DISPATCH,
+                PR_SYS_DISPATCH_ON,
+                BOUNDARY,
+                USER_END - BOUNDARY,
+                ptr::null::<u8>(),
+            )
+        };
+        if on != 0 {
+            let error = io::Error::last_os_error();
+            return Err(io::Error::new(
+                error.kind(),
+                format!("the host has no Syscall User Dispatch ({error})"),
+            ));
+        }
+        Ok(this)
+    }
+
+    fn set_signal_stack(&mut self) -> io::Result<()> {
+        // SAFETY: a fresh anonymous mapping.
+        self.stack = unsafe {
+            libc::mmap(
+                ptr::null_mut(),
+                SIGNAL_STACK + GUARD,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_STACK,
+                -1,
+                0,
+            )
+        };
+        if self.stack == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the first page of our own mapping becomes the guard.
+        unsafe { libc::mprotect(self.stack, GUARD, libc::PROT_NONE) };
+        let stack = libc::stack_t {
+            ss_sp: self.stack.wrapping_byte_add(GUARD),
+            ss_flags: 0,
+            ss_size: SIGNAL_STACK,
+        };
+        // SAFETY: the stack stays mapped until Drop has disabled it.
+        match unsafe { libc::sigaltstack(&raw const stack, ptr::null_mut()) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
+    /// A periodic timer on the thread's own CPU time: an idle worker takes no ticks.
+    fn set_timer(&mut self, tid: libc::pid_t) -> io::Result<()> {
+        // SAFETY: an all-zero sigevent is valid.
+        let mut event: libc::sigevent = unsafe { std::mem::zeroed() };
+        event.sigev_notify = libc::SIGEV_THREAD_ID;
+        event.sigev_signo = signals::preempt_signal();
+        event.sigev_notify_thread_id = tid;
+        // SAFETY: event and timer are valid for the call.
+        if unsafe {
+            libc::timer_create(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut event, &raw mut self.timer)
+        } != 0
+        {
+            self.timer = ptr::null_mut();
+            return Err(io::Error::last_os_error());
+        }
+        let tick = libc::timespec { tv_sec: 0, tv_nsec: TICK_NS };
+        let spec = libc::itimerspec { it_interval: tick, it_value: tick };
+        // SAFETY: the timer was just made.
+        match unsafe { libc::timer_settime(self.timer, 0, &raw const spec, ptr::null_mut()) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        // `try_with` cannot fail here for a const-initialised cell without a destructor.
+        let _ = STATE.try_with(|state| state.set(ptr::null()));
+        // SAFETY: still this thread's own.
+        save_live(unsafe { &*self.state });
+        WORKERS.lock().retain(|listed| !ptr::eq(listed.0, self.state));
+        // SAFETY: undoes what `new` did, on the same thread (thread-local destructor), in an order in which a tick
+        // or a fault that still comes finds either a valid state or a zero GS base.
+        unsafe {
+            libc::prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_OFF, 0, 0, 0);
+            if !self.timer.is_null() {
+                libc::timer_delete(self.timer);
+            }
+            let _ = arch_prctl(ARCH_SET_GS, 0);
+            if self.stack != libc::MAP_FAILED {
+                let off = libc::stack_t {
+                    ss_sp: ptr::null_mut(),
+                    ss_flags: libc::SS_DISABLE,
+                    ss_size: 0,
+                };
+                libc::sigaltstack(&raw const off, ptr::null_mut());
+                libc::munmap(self.stack, SIGNAL_STACK + GUARD);
+            }
+            drop(Box::from_raw(self.state));
+        }
+    }
+}
+
+const _: () = assert!(std::mem::offset_of!(WorkerState, ctx) == CTX_OFFSET);
+const _: () = assert!(std::mem::offset_of!(WorkerState, exit_entry) == EXIT_ENTRY_OFFSET);

@@ -1,0 +1,108 @@
+//! A task: a future that a CPU runs, and the handle by which its result is awaited.
+//!
+//! The allocation is `async-task`'s; what a wake-up needs to know (which CPU is the task's home)
+//! lies in it as metadata, so that the schedule function captures nothing and `async-task` can skip
+//! the reference counting that a capturing one would need.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+use async_task::{Builder, ScheduleInfo, WithInfo};
+
+use super::worker::{self, Machine};
+
+/// Where a task lives.
+#[derive(Debug)]
+pub(super) struct Home {
+    pub(super) machine: Arc<Machine>,
+    /// The CPU that runs it. Written by the worker that is about to run it only.
+    cpu: AtomicUsize,
+    /// Whether it must stay there.
+    pub(super) pinned: bool,
+}
+
+impl Home {
+    pub(super) fn cpu(&self) -> usize {
+        // Relaxed: any CPU that the task ever lived on is a correct place to queue it.
+        self.cpu.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn move_to(&self, cpu: usize) {
+        self.cpu.store(cpu, Ordering::Relaxed);
+    }
+}
+
+/// A task that is ready to be polled.
+pub(super) type Runnable = async_task::Runnable<Home>;
+
+/// A spawned future's handle: a future of its result.
+///
+/// **Dropping it cancels the task**: its future is dropped at its next turn, or at once when it is
+/// not queued. [`Task::detach`] lets it run on unobserved. A panic of the task is carried to
+/// whoever awaits the handle; that of a detached task ends that task only.
+#[must_use = "dropping a task cancels it: await it, or detach() it"]
+pub struct Task<T>(async_task::Task<T, Home>);
+
+impl<T> Task<T> {
+    /// Lets the task run on without its handle.
+    pub fn detach(self) {
+        self.0.detach();
+    }
+
+    /// Cancels the task and waits until its future is dropped; gives its result if it was done
+    /// before.
+    pub async fn cancel(self) -> Option<T> {
+        self.0.cancel().await
+    }
+
+    /// Whether the result is there (or the task was cancelled).
+    pub fn is_finished(&self) -> bool {
+        self.0.is_finished()
+    }
+}
+
+impl<T> fmt::Debug for Task<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Task").field("cpu", &self.0.metadata().cpu()).finish_non_exhaustive()
+    }
+}
+
+/// # Panics
+///
+/// Awaiting panics when the task panicked, or when its machine was shut down before it was done.
+impl<T> Future for Task<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        Pin::new(&mut self.0).poll(cx)
+    }
+}
+
+pub(super) fn spawn<F>(
+    machine: &Arc<Machine>,
+    cpu: usize,
+    pinned: bool,
+    future: F,
+) -> Task<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    let home = Home { machine: machine.clone(), cpu: AtomicUsize::new(cpu), pinned };
+    let (runnable, task) =
+        Builder::new().metadata(home).propagate_panic(true).spawn(move |_| future, WithInfo(wake));
+    worker::start_task(runnable);
+    Task(task)
+}
+
+fn wake(runnable: Runnable, info: ScheduleInfo) {
+    worker::schedule(runnable, info.woken_while_running);
+}

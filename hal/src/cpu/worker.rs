@@ -1,0 +1,545 @@
+//! One virtual CPU: its run queue, its inbox and the loop that serves them.
+//!
+//! What belongs to the worker alone ([`Local`]) is reached through a thread-local pointer and has no
+//! atomics; what others reach ([`Worker`]) is an inbox under a lock, with a flag beside it that the
+//! loop can read for a nanosecond.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    ptr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+
+use parking_lot::Mutex;
+
+use super::{
+    park::Parker,
+    task::{Home, Runnable},
+};
+use crate::{
+    context,
+    time::{self, TimerQueue},
+};
+
+/// How many hand-overs in a row may bypass the queue while others wait in it.
+const HANDOVERS: u32 = 32;
+/// How often [`need_resched`] looks at the cycle counter: once in this many calls.
+const RESCHED_CALLS: u32 = 64;
+/// A task's turn, in cycles of the time stamp counter (2 to 4 ms): [`need_resched`] says yes after it.
+const SLICE_CYCLES: u64 = 1 << 23;
+/// How often due timers are looked for while tasks run, in cycles (10 to 30 µs).
+const TIMER_CYCLES: u64 = 1 << 15;
+
+/// What all CPUs of a machine share.
+#[derive(Debug)]
+pub(super) struct Machine {
+    workers: Box<[Worker]>,
+    stealing: bool,
+    closing: AtomicBool,
+    /// How many workers sleep or are about to; lets a push skip the search for one.
+    idle: AtomicUsize,
+    /// Round robin of spawns.
+    next: AtomicUsize,
+}
+
+/// What others reach of one CPU.
+#[derive(Debug)]
+struct Worker {
+    inbox: Mutex<Inbox>,
+    /// Whether the inbox has something; written under its lock.
+    mail: AtomicBool,
+    parker: Parker,
+    timers: Arc<TimerQueue>,
+}
+
+#[derive(Debug, Default)]
+struct Inbox {
+    /// For this CPU.
+    here: VecDeque<Runnable>,
+    /// For this CPU unless another one is idle. Used when stealing is on.
+    any: VecDeque<Runnable>,
+}
+
+/// What belongs to one worker's thread.
+struct Local {
+    machine: Arc<Machine>,
+    cpu: usize,
+    queue: RefCell<VecDeque<Runnable>>,
+    /// The task that the running one woke last: runs next.
+    handover: Cell<Option<Runnable>>,
+    /// How many tasks `queue` and `handover` have.
+    ready: Cell<usize>,
+    /// Calls of `need_resched` until it looks at the cycle counter.
+    calls: Cell<u32>,
+    /// When the running task was first seen running, in cycles; 0 when not yet.
+    slice: Cell<u64>,
+    /// Set by `request_resched`, from a signal handler of this thread.
+    resched: AtomicBool,
+    /// Whether a task runs: one that is woken by it may be handed over to.
+    running: Cell<bool>,
+    /// The running task gave way: look at the timers before going on.
+    yielded: Cell<bool>,
+}
+
+thread_local! {
+    /// The worker's own part, while the thread is one.
+    static LOCAL: Cell<*const Local> = const { Cell::new(ptr::null()) };
+    /// The machine whose `block_on` this thread is in.
+    static ENTERED: RefCell<Option<Arc<Machine>>> = const { RefCell::new(None) };
+}
+
+#[inline]
+fn local<R>(f: impl FnOnce(Option<&Local>) -> R) -> R {
+    let local = LOCAL.get();
+    // SAFETY: the pointer is null or was set by `run` on this thread to its own frame's `Local`, and is reset
+    // before that frame ends; the reference does not outlive the call of `f`.
+    f(unsafe { local.as_ref() })
+}
+
+impl Machine {
+    pub(super) fn new(cpus: usize, stealing: bool) -> Self {
+        let worker = |_| Worker {
+            inbox: Mutex::default(),
+            mail: AtomicBool::new(false),
+            parker: Parker::new(),
+            timers: Arc::new(TimerQueue::new()),
+        };
+        Self {
+            workers: (0..cpus).map(worker).collect(),
+            stealing: stealing && cpus > 1,
+            closing: AtomicBool::new(false),
+            idle: AtomicUsize::new(0),
+            next: AtomicUsize::new(0),
+        }
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// The CPU that this thread is of this machine.
+    pub(super) fn here(&self) -> Option<usize> {
+        local(|local| local.filter(|l| ptr::eq(&*l.machine, self)).map(|l| l.cpu))
+    }
+
+    pub(super) fn next_cpu(&self) -> usize {
+        self.next.fetch_add(1, Ordering::Relaxed) % self.count()
+    }
+
+    /// An idle CPU, else the next in turn.
+    pub(super) fn spread_cpu(&self) -> usize {
+        let first = self.next_cpu();
+        if self.idle.load(Ordering::Relaxed) == 0 {
+            return first;
+        }
+        let count = self.count();
+        (first..first + count)
+            .map(|cpu| cpu % count)
+            .find(|&cpu| {
+                let worker = &self.workers[cpu];
+                worker.parker.is_asleep() && !worker.mail.load(Ordering::Relaxed)
+            })
+            .unwrap_or(first)
+    }
+
+    pub(super) fn close(&self) {
+        self.closing.store(true, Ordering::SeqCst);
+        for worker in &self.workers {
+            // Through the lock, so that a worker about to sleep sees `closing` or is seen asleep (see `park`).
+            drop(worker.inbox.lock());
+            worker.parker.wake();
+        }
+    }
+
+    fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Relaxed)
+    }
+
+    /// Queues a task from another thread than its CPU's.
+    fn post(&self, runnable: Runnable) {
+        let (cpu, pinned) = (runnable.metadata().cpu(), runnable.metadata().pinned);
+        let worker = &self.workers[cpu];
+        let mut inbox = worker.inbox.lock();
+        if self.is_closing() {
+            // Its worker may be gone. Not dropped here, since whoever wakes may hold locks that the
+            // future's drop wants.
+            drop(inbox);
+            super::run_on_pool(move || drop(runnable));
+            return;
+        }
+        let stealable = self.stealing && !pinned;
+        if stealable {
+            inbox.any.push_back(runnable);
+        } else {
+            inbox.here.push_back(runnable);
+        }
+        worker.mail.store(true, Ordering::Relaxed);
+        drop(inbox);
+        if !worker.parker.wake() && stealable {
+            self.wake_idle();
+        }
+    }
+
+    /// Wakes one CPU that sleeps, so that it steals.
+    fn wake_idle(&self) {
+        // A CPU counts itself idle before it looks through the inboxes under their locks, and the caller pushed
+        // under such a lock before: either it sees the push or we see it counted.
+        if self.idle.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+        for worker in &self.workers {
+            if worker.parker.wake() {
+                return;
+            }
+        }
+    }
+}
+
+/// Queues a task that has been woken.
+pub(super) fn schedule(runnable: Runnable, while_running: bool) {
+    local(|local| {
+        let home = runnable.metadata();
+        match local {
+            Some(l) if home.cpu() == l.cpu && ptr::eq(&*home.machine, &*l.machine) => {
+                if while_running {
+                    l.give_way(runnable);
+                } else if l.running.get() {
+                    l.hand_over(runnable);
+                } else {
+                    l.push(runnable);
+                }
+            }
+            _ => {
+                // The task may run, end and be freed as soon as it is posted.
+                let machine = home.machine.clone();
+                machine.post(runnable);
+            }
+        }
+    })
+}
+
+/// Queues a new task: behind the others, as a new thread does not overtake.
+pub(super) fn start_task(runnable: Runnable) {
+    local(|local| {
+        let home = runnable.metadata();
+        match local {
+            Some(l) if home.cpu() == l.cpu && ptr::eq(&*home.machine, &*l.machine) => {
+                l.push(runnable);
+            }
+            _ => schedule(runnable, false),
+        }
+    })
+}
+
+impl Local {
+    fn worker(&self) -> &Worker {
+        &self.machine.workers[self.cpu]
+    }
+
+    /// Queues a task behind the others, while this CPU goes on with something else.
+    fn push(&self, runnable: Runnable) {
+        if self.machine.stealing && !runnable.metadata().pinned {
+            self.offer(runnable);
+            self.machine.wake_idle();
+        } else {
+            self.queue.borrow_mut().push_back(runnable);
+            self.ready.set(self.ready.get() + 1);
+        }
+    }
+
+    /// Queues the task that ran last behind the others. An idle CPU is called only when there are others: a task alone
+    /// is better off here.
+    fn give_way(&self, runnable: Runnable) {
+        if self.machine.stealing && !runnable.metadata().pinned && self.others_wait() {
+            self.offer(runnable);
+            self.machine.wake_idle();
+        } else {
+            self.queue.borrow_mut().push_back(runnable);
+            self.ready.set(self.ready.get() + 1);
+        }
+    }
+
+    /// Puts a task where thieves can reach it.
+    fn offer(&self, runnable: Runnable) {
+        let worker = self.worker();
+        let mut inbox = worker.inbox.lock();
+        inbox.any.push_back(runnable);
+        worker.mail.store(true, Ordering::Relaxed);
+    }
+
+    fn others_wait(&self) -> bool {
+        self.ready.get() > 0 || self.worker().mail.load(Ordering::Relaxed)
+    }
+
+    fn hand_over(&self, runnable: Runnable) {
+        match self.handover.replace(Some(runnable)) {
+            Some(displaced) => self.push(displaced),
+            None => self.ready.set(self.ready.get() + 1),
+        }
+    }
+
+    fn pop(&self, handovers: &mut u32) -> Option<Runnable> {
+        if let Some(runnable) = self.handover.take() {
+            self.ready.set(self.ready.get() - 1);
+            if *handovers < HANDOVERS || !self.others_wait() {
+                *handovers = handovers.saturating_add(1);
+                return Some(runnable);
+            }
+            self.push(runnable);
+        }
+        *handovers = 0;
+        let runnable = self.queue.borrow_mut().pop_front()?;
+        self.ready.set(self.ready.get() - 1);
+        Some(runnable)
+    }
+
+    /// Takes in what others have sent.
+    fn take_mail(&self, tick: u32) {
+        let worker = self.worker();
+        if !worker.mail.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut inbox = worker.inbox.lock();
+        let mut queue = self.queue.borrow_mut();
+        queue.append(&mut inbox.here);
+        // One at a time and when it can run soon: the rest stays where thieves can reach it.
+        if queue.is_empty() || tick.is_multiple_of(8) {
+            queue.extend(inbox.any.pop_front());
+        }
+        worker.mail.store(!inbox.any.is_empty(), Ordering::Relaxed);
+        let handover = self.handover.take();
+        self.ready.set(queue.len() + usize::from(handover.is_some()));
+        self.handover.set(handover);
+    }
+
+    fn fire_timers(&self) -> bool {
+        let timers = &self.worker().timers;
+        timers.next().is_some_and(|next| next <= time::monotonic()) && timers.fire() > 0
+    }
+
+    /// Takes half of what another CPU has to spare, if that is wanted.
+    fn steal(&self) -> bool {
+        if !self.machine.stealing {
+            return false;
+        }
+        let count = self.machine.count();
+        for victim in (1..count).map(|i| &self.machine.workers[(self.cpu + i) % count]) {
+            if !victim.mail.load(Ordering::Relaxed) {
+                continue;
+            }
+            let mut inbox = victim.inbox.lock();
+            let half = inbox.any.len().div_ceil(2);
+            let loot: Vec<Runnable> = inbox.any.drain(..half).collect();
+            victim.mail.store(!inbox.any.is_empty() || !inbox.here.is_empty(), Ordering::Relaxed);
+            drop(inbox);
+            if loot.is_empty() {
+                continue;
+            }
+            let mut loot = loot.into_iter().inspect(|r| r.metadata().move_to(self.cpu));
+            let first = loot.next();
+            self.ready.set(self.ready.get() + usize::from(first.is_some()));
+            self.queue.borrow_mut().extend(first);
+            loot.for_each(|runnable| self.push(runnable));
+            return true;
+        }
+        false
+    }
+
+    /// Sleeps until there may be work. See [`super::park`] for why no wake-up is lost.
+    fn park(&self) {
+        let worker = self.worker();
+        worker.parker.prepare();
+        self.machine.idle.fetch_add(1, Ordering::SeqCst);
+        let quiet = |worker: &Worker, any: bool| {
+            let inbox = worker.inbox.lock();
+            inbox.any.is_empty() && (any || inbox.here.is_empty())
+        };
+        let quiet = quiet(worker, false)
+            && (!self.machine.stealing || self.machine.workers.iter().all(|w| quiet(w, true)));
+        if quiet && !self.machine.is_closing() {
+            worker.parker.sleep(worker.timers.next());
+        }
+        self.machine.idle.fetch_sub(1, Ordering::Relaxed);
+        worker.parker.cancel();
+    }
+
+    fn run_one(&self, runnable: Runnable) {
+        self.calls.set(RESCHED_CALLS);
+        self.slice.set(0);
+        self.resched.store(false, Ordering::Relaxed);
+        context::take_need_resched();
+        self.running.set(true);
+        runnable.run();
+        self.running.set(false);
+    }
+
+    fn serve(&self) {
+        let (mut tick, mut handovers) = (0u32, 0);
+        let mut checked = time::cycles();
+        while !self.machine.is_closing() {
+            tick = tick.wrapping_add(1);
+            self.take_mail(tick);
+            if self.worker().timers.next().is_some() {
+                let now = time::cycles();
+                if self.yielded.get() || now.wrapping_sub(checked) > TIMER_CYCLES {
+                    checked = now;
+                    self.fire_timers();
+                }
+            }
+            self.yielded.set(false);
+            if let Some(runnable) = self.pop(&mut handovers) {
+                self.run_one(runnable);
+            } else if !self.fire_timers() && !self.steal() {
+                self.park();
+            }
+        }
+    }
+
+    /// Drops what is queued, and what dropping it queues.
+    fn drain(&self) {
+        self.worker().timers.close();
+        loop {
+            let mut doomed: Vec<Runnable> = self.queue.borrow_mut().drain(..).collect();
+            doomed.extend(self.handover.take());
+            {
+                let mut inbox = self.worker().inbox.lock();
+                doomed.extend(inbox.here.drain(..));
+                doomed.extend(inbox.any.drain(..));
+            }
+            self.ready.set(0);
+            if doomed.is_empty() {
+                return;
+            }
+        }
+    }
+}
+
+/// Undoes `LOCAL` however the worker ends.
+struct Attached;
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        LOCAL.set(ptr::null());
+    }
+}
+
+/// A worker's life.
+pub(super) fn run(machine: Arc<Machine>, cpu: usize) {
+    // Deadlines of parked workers are kept to the host timer's precision, not to the usual 50 µs.
+    // SAFETY: PR_SET_TIMERSLACK takes a number and touches no memory.
+    unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1usize, 0usize, 0usize, 0usize) };
+    let local = Local {
+        machine,
+        cpu,
+        queue: RefCell::new(VecDeque::with_capacity(256)),
+        handover: Cell::new(None),
+        ready: Cell::new(0),
+        calls: Cell::new(RESCHED_CALLS),
+        slice: Cell::new(0),
+        resched: AtomicBool::new(false),
+        running: Cell::new(false),
+        yielded: Cell::new(false),
+    };
+    let attached = Attached;
+    LOCAL.set(&raw const local);
+    local.serve();
+    local.drain();
+    drop(attached);
+}
+
+/// Marks the thread as being in `machine`'s `block_on` until the result is dropped.
+pub(super) fn enter(machine: &Arc<Machine>) -> Entered {
+    Entered(ENTERED.replace(Some(machine.clone())))
+}
+
+pub(super) struct Entered(Option<Arc<Machine>>);
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        ENTERED.replace(self.0.take());
+    }
+}
+
+pub(super) fn current_machine() -> Option<Arc<Machine>> {
+    local(|local| local.map(|l| l.machine.clone())).or_else(|| ENTERED.with_borrow(Clone::clone))
+}
+
+/// The timer queue of the CPU that this thread is.
+pub(crate) fn current_timers() -> Option<Arc<TimerQueue>> {
+    local(|local| local.map(|l| l.worker().timers.clone()))
+}
+
+/// The CPU that this thread is, counted from 0; `None` outside of workers.
+pub fn current_cpu() -> Option<usize> {
+    local(|local| local.map(|l| l.cpu))
+}
+
+/// Whether another task is ready on this CPU: what `sched_yield` would give way to. Two loads.
+pub fn runnable() -> bool {
+    local(|local| local.is_some_and(Local::others_wait))
+}
+
+/// Whether the running task should give way soon ([`super::yield_now`]): it had its turn and somebody else waits, or a
+/// timer is due, or the preemption tick came, or [`request_resched`] was called. A few loads and stores; meant for every trip through a guest thread's loop.
+#[inline]
+pub fn need_resched() -> bool {
+    local(|local| {
+        let Some(local) = local else { return false };
+        if local.resched.load(Ordering::Relaxed) || context::need_resched() {
+            return true;
+        }
+        let calls = local.calls.get();
+        if calls > 0 {
+            local.calls.set(calls - 1);
+            return false;
+        }
+        local.calls.set(RESCHED_CALLS);
+        local.turn_is_over()
+    })
+}
+
+impl Local {
+    #[cold]
+    fn turn_is_over(&self) -> bool {
+        let now = time::cycles();
+        if self.slice.get() == 0 {
+            self.slice.set(now);
+        }
+        let over = now.wrapping_sub(self.slice.get()) > SLICE_CYCLES;
+        (over && self.others_wait())
+            || self.worker().timers.next().is_some_and(|next| next <= time::monotonic())
+    }
+}
+
+/// Makes [`need_resched`] say yes until the running task's turn ends. Async-signal-safe: for the preemption timer's handler.
+pub fn request_resched() {
+    local(|local| {
+        if let Some(local) = local {
+            local.resched.store(true, Ordering::Relaxed);
+        }
+    });
+}
+
+/// When this CPU's earliest timer is due, in ns of the monotonic clock: the latest time to take a
+/// guest off it.
+pub fn next_deadline() -> Option<u64> {
+    local(|local| local.and_then(|l| l.worker().timers.next()))
+}
+
+pub(super) fn note_yield() {
+    local(|local| {
+        if let Some(local) = local {
+            local.yielded.set(true);
+        }
+    });
+}
+
+const _: () = {
+    const fn assert_sync<T: Send + Sync>() {}
+    assert_sync::<Machine>();
+    assert_sync::<Home>();
+};

@@ -1,0 +1,350 @@
+//! An open host file.
+//!
+//! Reads and writes say where, so that nothing depends on a shared file position, and may go straight to or from
+//! emulated physical memory. Each that can block on a disk has a
+//! `try_` form that does not (`RWF_NOWAIT`): first that, then the blocking one on [`crate::cpu::spawn_blocking`].
+
+use std::{
+    cell::RefCell,
+    ffi::{c_int, c_void},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use super::{
+    HostError, HostStat, HostStatFs, Result,
+    error::{check, retry},
+};
+use crate::pmem::{PhysAddr, PhysicalMemory};
+
+/// What a file is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// Reading.
+    Read,
+    /// Writing.
+    Write,
+    /// Both.
+    ReadWrite,
+}
+
+impl Access {
+    pub(super) fn flags(self) -> c_int {
+        match self {
+            Access::Read => libc::O_RDONLY,
+            Access::Write => libc::O_WRONLY,
+            Access::ReadWrite => libc::O_RDWR,
+        }
+    }
+}
+
+/// Bytes that are read at once on their way to memory.
+const BOUNCE_SIZE: usize = 128 << 10;
+
+thread_local! {
+    /// Reading straight into memory that is not committed would fault in every page: by way of this it costs half.
+    static BOUNCE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// An open host file. Closed on drop.
+#[derive(Debug)]
+pub struct HostFile {
+    fd: OwnedFd,
+    /// Whether the file system has refused RWF_NOWAIT.
+    no_nowait: AtomicBool,
+}
+
+impl From<OwnedFd> for HostFile {
+    fn from(fd: OwnedFd) -> Self {
+        Self { fd, no_nowait: AtomicBool::new(false) }
+    }
+}
+
+impl AsFd for HostFile {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl HostFile {
+    /// `fstat`.
+    pub fn stat(&self) -> Result<HostStat> {
+        HostStat::at(self.fd.as_raw_fd(), c"")
+    }
+
+    /// `fstatfs`.
+    pub fn statfs(&self) -> Result<HostStatFs> {
+        HostStatFs::of(self.fd.as_raw_fd())
+    }
+
+    /// Reads up to `buf.len()` bytes at `offset`; 0 at the end of the file. May block.
+    pub fn pread(&self, buf: &mut [u8], offset: u64) -> Result<usize> {
+        // SAFETY: the slice is exclusively borrowed.
+        unsafe { self.read_raw(buf.as_mut_ptr(), buf.len(), offset, 0) }
+    }
+
+    /// [`HostFile::pread`] of what the host has in memory; `EAGAIN` when it would have to wait, also when it cannot
+    /// tell.
+    pub fn try_pread(&self, buf: &mut [u8], offset: u64) -> Result<usize> {
+        // SAFETY: the slice is exclusively borrowed.
+        unsafe { self.try_read_raw(buf.as_mut_ptr(), buf.len(), offset) }
+    }
+
+    /// Fills `len` bytes of physical memory from `offset` on, until the end of the file; says how many. May block.
+    ///
+    /// # Panics
+    ///
+    /// When the range is not within the memory.
+    pub fn read_into_pmem(
+        &self,
+        memory: &PhysicalMemory,
+        pa: PhysAddr,
+        offset: u64,
+        len: u64,
+    ) -> Result<u64> {
+        BOUNCE.with_borrow_mut(|bounce| {
+            let mut done = 0;
+            while done < len {
+                let at = offset.checked_add(done).ok_or(HostError::from_errno(libc::EINVAL))?;
+                let want = (len - done).min(BOUNCE_SIZE as u64) as usize;
+                if bounce.len() < want {
+                    bounce.resize(want, 0);
+                }
+                match self.pread(&mut bounce[..want], at)? {
+                    0 => break,
+                    n => {
+                        memory.fill(pa.offset(done), &bounce[..n]);
+                        done += n as u64;
+                    }
+                }
+            }
+            Ok(done)
+        })
+    }
+
+    /// [`HostFile::read_into_pmem`] of what the host has in memory: one read, which may be short; `EAGAIN` when
+    /// it would have to wait for the first byte, also when it cannot tell.
+    ///
+    /// # Panics
+    ///
+    /// When the range is not within the memory.
+    pub fn try_read_into_pmem(
+        &self,
+        memory: &PhysicalMemory,
+        pa: PhysAddr,
+        offset: u64,
+        len: u64,
+    ) -> Result<u64> {
+        let base = memory.linear(pa, len);
+        // SAFETY: as in `read_into_pmem`.
+        unsafe { self.try_read_raw(base, len as usize, offset) }.map(|n| n as u64)
+    }
+
+    /// Writes up to `buf.len()` bytes at `offset`. May block.
+    pub fn pwrite(&self, buf: &[u8], offset: u64) -> Result<usize> {
+        // SAFETY: the slice is borrowed.
+        unsafe { self.write_raw(buf.as_ptr(), buf.len(), offset, 0) }
+    }
+
+    /// Writes up to `buf.len()` bytes at the end of the file. May block.
+    pub fn append(&self, buf: &[u8]) -> Result<usize> {
+        // SAFETY: the slice is borrowed.
+        unsafe { self.write_raw(buf.as_ptr(), buf.len(), 0, libc::RWF_APPEND) }
+    }
+
+    /// Writes `len` bytes of physical memory at `offset`; says how many were. May block.
+    ///
+    /// # Panics
+    ///
+    /// When the range is not within the memory.
+    pub fn write_from_pmem(
+        &self,
+        memory: &PhysicalMemory,
+        pa: PhysAddr,
+        offset: u64,
+        len: u64,
+    ) -> Result<u64> {
+        let base = memory.linear(pa, len);
+        let mut done = 0;
+        while done < len {
+            let at = offset.checked_add(done).ok_or(HostError::from_errno(libc::EINVAL))?;
+            // SAFETY: as in `read_into_pmem`.
+            match unsafe { self.write_raw(base.add(done as usize), (len - done) as usize, at, 0) } {
+                Ok(n) => done += n as u64,
+                Err(error) if done == 0 => return Err(error),
+                Err(_) => break,
+            }
+        }
+        Ok(done)
+    }
+
+    /// Makes the file `len` bytes long.
+    pub fn set_len(&self, len: u64) -> Result<()> {
+        let len = offset_of(len)?;
+        // SAFETY: touches no memory.
+        retry(|| check(unsafe { libc::ftruncate(self.fd.as_raw_fd(), len) } as isize))?;
+        Ok(())
+    }
+
+    /// `fallocate(2)` with `mode`.
+    pub fn allocate(&self, mode: i32, offset: u64, len: u64) -> Result<()> {
+        let (offset, len) = (offset_of(offset)?, offset_of(len)?);
+        // SAFETY: touches no memory.
+        let call = || unsafe { libc::fallocate(self.fd.as_raw_fd(), mode, offset, len) };
+        retry(|| check(call() as isize))?;
+        Ok(())
+    }
+
+    /// `fsync`, or `fdatasync` with `data_only`. Blocks.
+    pub fn sync(&self, data_only: bool) -> Result<()> {
+        let fd = self.fd.as_raw_fd();
+        // SAFETY: touch no memory.
+        let call = || unsafe { if data_only { libc::fdatasync(fd) } else { libc::fsync(fd) } };
+        retry(|| check(call() as isize))?;
+        Ok(())
+    }
+
+    /// Where data (`SEEK_DATA`) or, with `hole`, a hole (`SEEK_HOLE`) begins at or after `offset`; `ENXIO` past the end.
+    pub fn seek_data(&self, offset: u64, hole: bool) -> Result<u64> {
+        let whence = if hole { libc::SEEK_HOLE } else { libc::SEEK_DATA };
+        // SAFETY: touches no memory; nothing depends on the file position.
+        let at = unsafe { libc::lseek(self.fd.as_raw_fd(), offset_of(offset)?, whence) };
+        check(at as isize).map(|at| at as u64)
+    }
+
+    /// Tells the host that the range will be read soon, so that [`HostFile::try_pread`] finds it.
+    pub fn will_need(&self, offset: u64, len: u64) {
+        if let (Ok(offset), Ok(len)) = (offset_of(offset), offset_of(len)) {
+            // SAFETY: touches no memory. An advice: its error changes nothing.
+            unsafe {
+                libc::posix_fadvise(self.fd.as_raw_fd(), offset, len, libc::POSIX_FADV_WILLNEED)
+            };
+        }
+    }
+
+    /// # Safety
+    ///
+    /// `len` bytes at `base` may be written by the host.
+    unsafe fn read_raw(
+        &self,
+        base: *mut u8,
+        len: usize,
+        offset: u64,
+        flags: c_int,
+    ) -> Result<usize> {
+        let iov = libc::iovec { iov_base: base.cast::<c_void>(), iov_len: len };
+        let offset = offset_of(offset)?;
+        // SAFETY: one iovec, whose range the caller vouches for.
+        let call = || unsafe { libc::preadv2(self.fd.as_raw_fd(), &iov, 1, offset, flags) };
+        retry(|| check(call()))
+    }
+
+    /// # Safety
+    ///
+    /// As for `read_raw`.
+    unsafe fn try_read_raw(&self, base: *mut u8, len: usize, offset: u64) -> Result<usize> {
+        const AGAIN: HostError = HostError::from_errno(libc::EAGAIN);
+        if self.no_nowait.load(Ordering::Relaxed) {
+            return Err(AGAIN);
+        }
+        // SAFETY: the caller's.
+        let result = unsafe { self.read_raw(base, len, offset, libc::RWF_NOWAIT) };
+        result.map_err(|error| match error.errno() {
+            libc::EOPNOTSUPP | libc::EINVAL | libc::ENOSYS => {
+                self.no_nowait.store(true, Ordering::Relaxed);
+                AGAIN
+            }
+            _ => error,
+        })
+    }
+
+    /// # Safety
+    ///
+    /// `len` bytes at `base` may be read by the host.
+    unsafe fn write_raw(
+        &self,
+        base: *const u8,
+        len: usize,
+        offset: u64,
+        flags: c_int,
+    ) -> Result<usize> {
+        let iov = libc::iovec { iov_base: base.cast_mut().cast::<c_void>(), iov_len: len };
+        let offset = offset_of(offset)?;
+        // SAFETY: one iovec, whose range the caller vouches for; the host only reads it.
+        let call = || unsafe { libc::pwritev2(self.fd.as_raw_fd(), &iov, 1, offset, flags) };
+        retry(|| check(call()))
+    }
+}
+
+/// An offset as the host takes it; `EINVAL` past the largest.
+fn offset_of(offset: u64) -> Result<i64> {
+    i64::try_from(offset).map_err(|_| HostError::from_errno(libc::EINVAL))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pmem::PAGE_SIZE;
+
+    fn file() -> HostFile {
+        HostFile::from(OwnedFd::from(tempfile::tempfile().unwrap()))
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let file = file();
+        assert_eq!(file.pwrite(b"hello world", 3), Ok(11));
+        assert_eq!(file.append(b"!"), Ok(1));
+        let mut buf = [0xff; 32];
+        assert_eq!(file.pread(&mut buf, 0), Ok(15));
+        assert_eq!(&buf[..15], b"\0\0\0hello world!");
+        assert_eq!(file.pread(&mut buf, 15), Ok(0));
+        file.set_len(5).unwrap();
+        assert_eq!(file.stat().unwrap().size, 5);
+        file.sync(true).unwrap();
+    }
+
+    #[test]
+    fn physical_memory_is_filled_and_written_back() {
+        let memory = PhysicalMemory::new(None).unwrap();
+        let extent = memory.allocate(2 * PAGE_SIZE).unwrap();
+        let file = file();
+        file.pwrite(&[7; 5000], 0).unwrap();
+        assert_eq!(file.read_into_pmem(&memory, extent.base(), 0, 8192), Ok(5000));
+        let mut bytes = [0xff; 8192];
+        memory.read(extent.base(), &mut bytes);
+        assert!(bytes[..5000].iter().all(|&b| b == 7) && bytes[5000..].iter().all(|&b| b == 0));
+        memory.write(extent.base(), b"first");
+        assert_eq!(file.write_from_pmem(&memory, extent.base(), 10_000, 8192), Ok(8192));
+        let mut first = [0; 5];
+        file.pread(&mut first, 10_000).unwrap();
+        assert_eq!(&first, b"first");
+    }
+
+    #[test]
+    fn a_try_reads_what_is_cached_or_says_that_it_would_block() {
+        let file = file();
+        file.pwrite(&[1; 100], 0).unwrap();
+        let mut buf = [0; 100];
+        match file.try_pread(&mut buf, 0) {
+            Ok(n) => assert!(n > 0 && buf[0] == 1),
+            Err(error) => assert!(error.would_block(), "{error}"),
+        }
+    }
+
+    #[test]
+    fn offsets_past_the_largest_are_refused() {
+        let error = file().pread(&mut [0], u64::MAX).unwrap_err();
+        assert_eq!(error.errno(), libc::EINVAL);
+        assert!(file().set_len(u64::MAX).is_err());
+    }
+
+    #[test]
+    fn holes_are_found() {
+        let file = file();
+        file.pwrite(&[1; 4096], 1 << 20).unwrap();
+        assert_eq!(file.seek_data(0, true), Ok(0));
+        assert_eq!(file.seek_data(0, false), Ok(1 << 20));
+        assert_eq!(file.seek_data(2 << 20, false).unwrap_err().errno(), libc::ENXIO);
+    }
+}

@@ -1,0 +1,21 @@
+//! Clocks, and futures that wait for one of them: the hardware timer.
+//!
+//! All times are nanoseconds in a `u64`. Deadlines are absolute times of the *monotonic* clock. Reading a
+//! clock is a vDSO call (some 20 ns); [`Clock::now`] is the one place where time enters the
+//! kernel, so that a virtual clock can be put there later.
+//!
+//! Each virtual CPU has a timer queue that its worker looks at between tasks and sleeps by when idle;
+//! for other threads there is one more, served by a thread that starts at its first use. zCore's
+//! `timer_set` is [`sleep_until`], its `timer_tick` the worker's look at the queue.
+
+mod clock;
+mod queue;
+mod sleep;
+
+mod cycles;
+
+pub use clock::{Clock, NANOS_PER_SEC, boottime, monotonic, process_cpu, realtime, thread_cpu};
+pub(crate) use cycles::start as start_cycles;
+pub use cycles::{cycles, cycles_to_nanos};
+pub(crate) use queue::TimerQueue;
+pub use sleep::{Elapsed, Sleep, sleep, sleep_until, timeout, timeout_at};
