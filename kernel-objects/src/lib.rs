@@ -1,0 +1,37 @@
+//! Zircon's kernel objects as asynchronous Rust values.
+//!
+//! An object here is an ordinary `Arc`: tasks, memory, ports and events that `cargo test` can drive
+//! without any privilege. Waiting is a future. Dropped, it deregisters; moved to another task, it
+//! wakes that one. Names, values and semantics are those Zircon documents; the Linux personality is
+//! built on the same objects.
+//!
+//! Start with [`object`] (what all objects have), [`signals`] (how one waits for them), [`handle`]
+//! (how a process names them) and [`wait_queue`] (how anything else blocks).
+
+#![forbid(unsafe_code)]
+
+pub mod deadline;
+pub mod error;
+pub mod event;
+pub mod handle;
+pub mod object;
+pub mod port;
+pub mod rights;
+pub mod signals;
+pub mod task;
+pub mod vmar;
+pub mod vmo;
+pub mod wait_many;
+pub mod wait_queue;
+
+pub use error::{Error, Result};
+pub use event::{Event, EventPair};
+pub use handle::{Handle, HandleInfo, HandleTable, HandleValue};
+pub use object::{KObjectBase, KernelObject, Koid, ObjectType, downcast};
+pub use port::Port;
+pub use rights::Rights;
+pub use signals::Signals;
+pub use task::{Job, Process, SuspendToken, Thread};
+pub use vmar::{MapArgs, Mapping, MappingFlags, Placement, Vmar};
+pub use vmo::{PageSink, PageSource, Vmo, VmoOptions};
+pub use wait_queue::WaitQueue;

@@ -1,0 +1,351 @@
+//! What every kernel object has: an identity, a name, signals and a count of handles.
+//!
+//! An object embeds a [`KObjectBase`] and implements [`KernelObject`] by pointing at it; all that can
+//! be done to an object of unknown type is a method of that trait. Objects are shared as `Arc`s. A
+//! reference keeps an object's memory; a *handle* keeps it in use, and the last one to go calls
+//! [`KernelObject::on_zero_handles`], which is when a peer learns that it is alone.
+
+use std::{
+    any::Any,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+};
+
+use parking_lot::Mutex;
+
+use crate::{
+    error::{Error, Result},
+    rights::Rights,
+    signals::{SignalState, Signals, WaitOne},
+};
+
+/// A kernel object's identity, unique for the life of the kernel: `zx_koid_t`.
+pub type Koid = u64;
+
+/// No object has this koid: `ZX_KOID_INVALID`.
+pub const KOID_INVALID: Koid = 0;
+
+/// The first koid that an object may have: `ZX_KOID_FIRST`.
+pub const KOID_FIRST: Koid = 1024;
+
+/// The size of a name with its terminating zero: `ZX_MAX_NAME_LEN`. Longer names are cut.
+pub const MAX_NAME_LEN: usize = 32;
+
+static NEXT_KOID: AtomicU64 = AtomicU64::new(KOID_FIRST);
+
+/// The type of an object: `zx_obj_type_t` (`zircon/types.h`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u32)]
+pub enum ObjectType {
+    /// A process.
+    Process = 1,
+    /// A thread.
+    Thread = 2,
+    /// Virtual memory: a VMO.
+    Vmo = 3,
+    /// A channel's end.
+    Channel = 4,
+    /// An event.
+    Event = 5,
+    /// A port.
+    Port = 6,
+    /// An interrupt.
+    Interrupt = 9,
+    /// A PCI device.
+    PciDevice = 11,
+    /// A reader or writer of the debug log.
+    DebugLog = 12,
+    /// A socket's end.
+    Socket = 14,
+    /// A right to name hardware ranges.
+    Resource = 15,
+    /// One of a pair of events.
+    EventPair = 16,
+    /// A job.
+    Job = 17,
+    /// A region of an address space: a VMAR.
+    Vmar = 18,
+    /// A FIFO's end.
+    Fifo = 19,
+    /// A virtual machine.
+    Guest = 20,
+    /// A virtual machine's processor.
+    Vcpu = 21,
+    /// A timer.
+    Timer = 22,
+    /// An I/O memory-management unit.
+    Iommu = 23,
+    /// A bus transaction initiator.
+    Bti = 24,
+    /// A scheduling profile.
+    Profile = 25,
+    /// Memory pinned for a device.
+    Pmt = 26,
+    /// A thread's or process's suspension.
+    SuspendToken = 27,
+    /// A supplier of pages.
+    Pager = 28,
+    /// An exception that is being handled.
+    Exception = 29,
+    /// A clock.
+    Clock = 30,
+    /// A position in a VMO.
+    Stream = 31,
+    /// A block of message-signalled interrupts.
+    Msi = 32,
+    /// A counter.
+    Counter = 37,
+}
+
+/// The part that all objects share: embed one, return it from [`KernelObject::base`].
+pub struct KObjectBase {
+    koid: Koid,
+    /// Handles that exist, in tables and on their way between them.
+    handles: AtomicU32,
+    name: Mutex<Name>,
+    signals: SignalState,
+}
+
+/// A name of up to 31 bytes, kept in place.
+#[derive(Clone, Copy, Default)]
+struct Name {
+    len: u8,
+    bytes: [u8; MAX_NAME_LEN - 1],
+}
+
+impl Name {
+    /// The longest prefix of whole characters, without a zero, that fits.
+    fn new(name: &str) -> Self {
+        let name = name.split('\0').next().unwrap_or_default();
+        let end = name.floor_char_boundary(MAX_NAME_LEN - 1);
+        let mut bytes = [0; MAX_NAME_LEN - 1];
+        bytes[..end].copy_from_slice(&name.as_bytes()[..end]);
+        Name { len: end as u8, bytes }
+    }
+
+    fn get(&self) -> String {
+        String::from_utf8_lossy(&self.bytes[..self.len as usize]).into_owned()
+    }
+}
+
+impl KObjectBase {
+    /// A new identity without name or signals.
+    pub fn new() -> Self {
+        Self::with("", Signals::empty())
+    }
+
+    /// A new identity with a name and the signals that are set from the start.
+    pub fn with(name: &str, signals: Signals) -> Self {
+        KObjectBase {
+            koid: NEXT_KOID.fetch_add(1, Ordering::Relaxed),
+            handles: AtomicU32::new(0),
+            name: Mutex::new(Name::new(name)),
+            signals: SignalState::new(signals),
+        }
+    }
+
+    /// The object's identity.
+    pub fn koid(&self) -> Koid {
+        self.koid
+    }
+
+    /// The object's signals, for its own use: no check of what a user may signal.
+    pub fn signal_state(&self) -> &SignalState {
+        &self.signals
+    }
+
+    pub(crate) fn add_handle(&self) {
+        self.handles.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// True if that was the last handle.
+    pub(crate) fn remove_handle(&self) -> bool {
+        self.handles.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+}
+
+impl Default for KObjectBase {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for KObjectBase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KObjectBase")
+            .field("koid", &self.koid)
+            .field("name", &self.name.lock().get())
+            .field("signals", &self.signals)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An object of the kernel. See the [module](self) for the idea.
+///
+/// ```
+/// use std::sync::Arc;
+/// use kernel_objects::{Event, KernelObject, ObjectType, Signals, downcast};
+///
+/// let object: Arc<dyn KernelObject> = Event::create();
+/// assert_eq!(object.object_type(), ObjectType::Event);
+/// object.signal(Signals::empty(), Signals::USER_0).unwrap();
+/// assert_eq!(object.signals(), Signals::USER_0);
+/// let event: Arc<Event> = downcast(object).unwrap();
+/// assert!(event.koid() >= 1024);
+/// ```
+pub trait KernelObject: Any + Send + Sync {
+    /// The part that all objects share.
+    fn base(&self) -> &KObjectBase;
+
+    /// The type of the object.
+    fn object_type(&self) -> ObjectType;
+
+    /// The koid of the other end, the parent job, the parent VMO: for ever, even when that is gone.
+    /// [`KOID_INVALID`] if there is none.
+    fn related_koid(&self) -> Koid {
+        KOID_INVALID
+    }
+
+    /// Which signals a user may set and clear by [`signal`](Self::signal).
+    fn user_signals(&self) -> Signals {
+        Signals::USER_ALL
+    }
+
+    /// The other end.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotSupported`] if objects of this type have none, [`Error::PeerClosed`] if it is
+    /// closed.
+    fn peer(&self) -> Result<Arc<dyn KernelObject>> {
+        Err(Error::NotSupported)
+    }
+
+    /// Called when the last handle has gone, with no lock held. Nobody can name the object any more,
+    /// but others may hold references; a handle may come again (a peer's, a job's child).
+    fn on_zero_handles(&self) {}
+
+    /// The object's identity.
+    fn koid(&self) -> Koid {
+        self.base().koid
+    }
+
+    /// The object's name, empty if it has none.
+    fn name(&self) -> String {
+        self.base().name.lock().get()
+    }
+
+    /// Names the object. What is beyond 31 bytes, or behind a zero, is cut off (`ZX_PROP_NAME`).
+    fn set_name(&self, name: &str) {
+        *self.base().name.lock() = Name::new(name);
+    }
+
+    /// The signals that are set.
+    fn signals(&self) -> Signals {
+        self.base().signals.get()
+    }
+
+    /// How many handles to the object exist (`ZX_INFO_HANDLE_COUNT`).
+    fn handle_count(&self) -> u32 {
+        self.base().handles.load(Ordering::Relaxed)
+    }
+
+    /// The rights that a new handle to an object of this type has.
+    fn default_rights(&self) -> Rights {
+        Rights::default_for(self.object_type())
+    }
+
+    /// Clears and then sets signals of the object (`zx_object_signal`).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidArgs`] if a bit is not one that a user may change.
+    fn signal(&self, clear: Signals, set: Signals) -> Result {
+        if !self.user_signals().contains(clear | set) {
+            return Err(Error::InvalidArgs);
+        }
+        self.base().signals.update(clear, set);
+        Ok(())
+    }
+
+    /// Clears and then sets signals of the other end (`zx_object_signal_peer`).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotSupported`] if objects of this type have no peer, [`Error::InvalidArgs`] if a bit
+    /// is not one that a user may change, [`Error::PeerClosed`] if the other end is closed.
+    fn signal_peer(&self, clear: Signals, set: Signals) -> Result {
+        match self.peer() {
+            Err(Error::NotSupported) => Err(Error::NotSupported),
+            _ if !self.user_signals().contains(clear | set) => Err(Error::InvalidArgs),
+            Ok(peer) => peer.signal(clear, set),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Waits until one of `signals` is set (`zx_object_wait_one`); see [`WaitOne`].
+    fn wait_one(&self, signals: Signals) -> WaitOne<'_> {
+        self.base().signals.wait(signals, 0)
+    }
+}
+
+impl fmt::Debug for dyn KernelObject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}({}, {:?})", self.object_type(), self.koid(), self.signals())
+    }
+}
+
+/// The object as what it is.
+///
+/// # Errors
+///
+/// [`Error::WrongType`] if it is something else.
+pub fn downcast<T: KernelObject>(object: Arc<dyn KernelObject>) -> Result<Arc<T>> {
+    let any: Arc<dyn Any + Send + Sync> = object;
+    any.downcast().map_err(|_| Error::WrongType)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Event, EventPair};
+
+    #[test]
+    fn koids_are_unique_and_beyond_the_reserved_ones() {
+        let (a, b) = (Event::create(), Event::create());
+        assert!(a.koid() >= KOID_FIRST);
+        assert_ne!(a.koid(), b.koid());
+    }
+
+    #[test]
+    fn names_are_cut_at_31_bytes_a_whole_character_and_a_zero() {
+        let event = Event::create();
+        assert_eq!(event.name(), "");
+        event.set_name(&"x".repeat(40));
+        assert_eq!(event.name(), "x".repeat(31));
+        event.set_name(&"é".repeat(20));
+        assert_eq!(event.name(), "é".repeat(15));
+        event.set_name("before\0after");
+        assert_eq!(event.name(), "before");
+    }
+
+    #[test]
+    fn signalling_is_limited_to_what_the_type_allows() {
+        let event = Event::create();
+        assert_eq!(event.signal(Signals::empty(), Signals::READABLE), Err(Error::InvalidArgs));
+        assert_eq!(event.signal(Signals::READABLE, Signals::empty()), Err(Error::InvalidArgs));
+        assert_eq!(event.signal(Signals::empty(), Signals::SIGNALED | Signals::USER_7), Ok(()));
+        assert_eq!(event.signals(), Signals::SIGNALED | Signals::USER_7);
+        assert_eq!(event.signal_peer(Signals::empty(), Signals::USER_0), Err(Error::NotSupported));
+    }
+
+    #[test]
+    fn downcast_tells_the_types_apart() {
+        let object: Arc<dyn KernelObject> = Event::create();
+        assert!(downcast::<EventPair>(object.clone()).is_err_and(|e| e == Error::WrongType));
+        assert!(downcast::<Event>(object).is_ok());
+    }
+}

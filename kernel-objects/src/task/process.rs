@@ -1,0 +1,440 @@
+//! Processes: an address space, handles and threads that share them.
+//!
+//! A process runs nothing itself. It starts with its first thread, ends when the last one has ended,
+//! when one of them says so, or when it or its job is killed; then its handles are closed and it says
+//! `TASK_TERMINATED`. The code it ended with stays readable as long as someone refers to it.
+//!
+//! A process that has been told to end is *dying* until its last thread has noticed. It takes no new
+//! threads then, and the first code it was given remains.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    future::Future,
+    sync::{Arc, Weak},
+};
+
+use parking_lot::Mutex;
+
+use super::{
+    job::{Critical, Job},
+    policy::{PolicyAction, PolicyCondition},
+    retcode,
+    thread::{Run, Thread},
+};
+use crate::{
+    error::{Error, Result},
+    handle::HandleTable,
+    object::{KObjectBase, KernelObject, Koid, ObjectType},
+    signals::Signals,
+    vmar::Vmar,
+};
+
+/// What a process is: `zx_info_process_t`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProcessInfo {
+    /// Why it ended, once it has.
+    pub return_code: i64,
+    /// When its first thread was started, in ns of the monotonic clock; 0 before.
+    pub start_time: u64,
+    /// Whether it was ever started.
+    pub started: bool,
+    /// Whether it has ended.
+    pub exited: bool,
+}
+
+/// Threads with an address space and handles in common (`zx_process_create`).
+///
+/// ```
+/// use futures::executor::block_on;
+/// use kernel_objects::{KernelObject, Signals};
+/// use kernel_objects::task::{Job, Process, Thread};
+///
+/// let process = Process::create(&Job::root(), "hello").unwrap();
+/// let thread = Thread::create(&process, "main").unwrap();
+/// // What the thread does is a future; whoever starts it decides where that runs.
+/// let run = process.start(&thread, async { println!("hello") }).unwrap();
+/// block_on(run);
+/// assert_eq!(process.signals(), Signals::TASK_TERMINATED);
+/// assert_eq!(process.info().return_code, 0);
+/// ```
+pub struct Process {
+    base: KObjectBase,
+    job: Arc<Job>,
+    handles: HandleTable,
+    pub(super) inner: Mutex<Inner>,
+}
+
+pub(super) struct Inner {
+    state: State,
+    /// The address space, until the end.
+    pub(super) vmar: Option<Arc<Vmar>>,
+    /// Fixed by the first who ends the process.
+    return_code: i64,
+    start_time: u64,
+    /// Those that were started and have not ended, by koid.
+    threads: BTreeMap<Koid, Weak<Thread>>,
+    critical: Option<(Weak<Job>, Critical)>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Never started.
+    Initial,
+    /// Has threads.
+    Running,
+    /// Is to end; its threads have not all noticed.
+    Dying,
+    /// Has ended. Final.
+    Dead,
+}
+
+impl Inner {
+    pub(super) fn has_ended(&self) -> bool {
+        self.state == State::Dead
+    }
+}
+
+impl Process {
+    /// A process in `job`, with no thread and no memory; see [`set_root_vmar`](Self::set_root_vmar).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadState`] if the job has been killed.
+    pub fn create(job: &Arc<Job>, name: &str) -> Result<Arc<Process>> {
+        let process = Arc::new(Process {
+            base: KObjectBase::with(name, Signals::empty()),
+            job: job.clone(),
+            handles: HandleTable::new(),
+            inner: Mutex::new(Inner {
+                state: State::Initial,
+                vmar: None,
+                return_code: 0,
+                start_time: 0,
+                threads: BTreeMap::new(),
+                critical: None,
+            }),
+        });
+        job.add_process(&process)?;
+        Ok(process)
+    }
+
+    /// The job it is in.
+    pub fn job(&self) -> &Arc<Job> {
+        &self.job
+    }
+
+    /// Its handles by value.
+    pub fn handles(&self) -> &HandleTable {
+        &self.handles
+    }
+
+    /// Starts it with its first thread, which will do `body` (`zx_process_start`). Nothing happens
+    /// until the returned future is run.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::AccessDenied`] if the thread belongs to another process; [`Error::BadState`] if the
+    /// process was started before or has ended, or the thread was.
+    pub fn start<F: Future<Output = ()>>(
+        self: &Arc<Self>,
+        thread: &Arc<Thread>,
+        body: F,
+    ) -> Result<Run<F>> {
+        if !Arc::ptr_eq(self, thread.process()) {
+            return Err(Error::AccessDenied);
+        }
+        thread.start_as(true, body)
+    }
+
+    /// Takes a thread among those that run. `first`: it starts the process.
+    pub(super) fn add_thread(&self, thread: &Arc<Thread>, first: bool) -> Result {
+        let mut inner = self.inner.lock();
+        match inner.state {
+            State::Initial if first => {
+                inner.state = State::Running;
+                inner.start_time = hal::time::monotonic();
+            }
+            State::Running if !first => {}
+            _ => return Err(Error::BadState),
+        }
+        inner.threads.insert(thread.koid(), Arc::downgrade(thread));
+        Ok(())
+    }
+
+    /// A thread that was started has ended.
+    pub(super) fn remove_thread(&self, koid: Koid) {
+        let mut inner = self.inner.lock();
+        inner.threads.remove(&koid);
+        if inner.threads.is_empty() && inner.state != State::Dead {
+            inner.state = State::Dead;
+            drop(inner);
+            self.finish();
+        }
+    }
+
+    /// Ends the process with a code of its own (`zx_process_exit`). Its threads end when they next
+    /// wait, or leave user mode.
+    pub fn exit(&self, code: i64) {
+        self.kill_with(code);
+    }
+
+    /// Ends the process (`zx_task_kill`). Killing it again does nothing.
+    pub fn kill(&self) {
+        self.kill_with(retcode::SYSCALL_KILL);
+    }
+
+    pub(super) fn kill_with(&self, return_code: i64) {
+        let mut inner = self.inner.lock();
+        if matches!(inner.state, State::Dying | State::Dead) {
+            return;
+        }
+        inner.return_code = return_code;
+        let threads: Vec<_> = inner.threads.values().filter_map(Weak::upgrade).collect();
+        inner.state = if inner.threads.is_empty() { State::Dead } else { State::Dying };
+        let dead = inner.state == State::Dead;
+        drop(inner);
+        if dead {
+            self.finish();
+        }
+        for thread in threads {
+            thread.kill();
+        }
+    }
+
+    /// Lets go of everything: called once, by whoever made it dead.
+    fn finish(&self) {
+        self.handles.clear();
+        let (vmar, critical, return_code) = {
+            let mut inner = self.inner.lock();
+            (inner.vmar.take(), inner.critical.take(), inner.return_code)
+        };
+        drop(vmar);
+        self.base.signal_state().set(Signals::TASK_TERMINATED);
+        self.job.remove_process(self.koid());
+        if let Some((job, when)) = critical
+            && (when == Critical::Always || return_code != 0)
+            && let Some(job) = job.upgrade()
+        {
+            job.kill_with(retcode::CRITICAL_PROCESS_KILL);
+        }
+    }
+
+    pub(super) fn set_critical(&self, job: Weak<Job>, critical: Critical) -> Result {
+        let mut inner = self.inner.lock();
+        if inner.critical.is_some() {
+            return Err(Error::AlreadyBound);
+        }
+        inner.critical = Some((job, critical));
+        Ok(())
+    }
+
+    /// Does what the job's policy says about `condition`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::AccessDenied`] if it is denied, or if the process has been killed for it.
+    pub fn enforce_policy(&self, condition: PolicyCondition) -> Result {
+        match self.job.policy().action(condition) {
+            PolicyAction::Allow | PolicyAction::AllowException => Ok(()),
+            PolicyAction::Deny | PolicyAction::DenyException => Err(Error::AccessDenied),
+            PolicyAction::Kill => {
+                self.kill_with(retcode::POLICY_KILL);
+                Err(Error::AccessDenied)
+            }
+        }
+    }
+
+    /// The threads that were started and have not ended, in the order of their creation
+    /// (`ZX_INFO_PROCESS_THREADS`).
+    pub fn threads(&self) -> Vec<Arc<Thread>> {
+        self.inner.lock().threads.values().filter_map(Weak::upgrade).collect()
+    }
+
+    /// The thread with this koid (`zx_object_get_child`).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`].
+    pub fn child(&self, koid: Koid) -> Result<Arc<Thread>> {
+        self.inner.lock().threads.get(&koid).and_then(Weak::upgrade).ok_or(Error::NotFound)
+    }
+
+    /// Whether it has been told to end, or has.
+    pub fn is_ending(&self) -> bool {
+        matches!(self.inner.lock().state, State::Dying | State::Dead)
+    }
+
+    /// What it is now.
+    pub fn info(&self) -> ProcessInfo {
+        let inner = self.inner.lock();
+        ProcessInfo {
+            return_code: inner.return_code,
+            start_time: inner.start_time,
+            started: inner.start_time != 0,
+            exited: inner.state == State::Dead,
+        }
+    }
+}
+
+impl KernelObject for Process {
+    fn base(&self) -> &KObjectBase {
+        &self.base
+    }
+
+    fn object_type(&self) -> ObjectType {
+        ObjectType::Process
+    }
+
+    fn related_koid(&self) -> Koid {
+        self.job.koid()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // One that was never started; the others have left the job when they ended.
+        self.job.remove_process(self.koid());
+    }
+}
+
+impl fmt::Debug for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Process").field("base", &self.base).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use futures::{FutureExt, executor::block_on};
+
+    use super::*;
+    use crate::{
+        event::EventPair,
+        handle::Handle,
+        task::{BasicPolicy, PolicyMode, PolicyOverride},
+    };
+
+    fn process() -> Arc<Process> {
+        Process::create(&Job::root(), "test").unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn thread(process: &Arc<Process>) -> Arc<Thread> {
+        Thread::create(process, "").unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    #[test]
+    fn it_ends_with_its_last_thread_and_closes_its_handles() {
+        let process = process();
+        let (end, other) = EventPair::create();
+        assert!(process.handles().insert(Handle::new(end)).is_ok());
+        let second = thread(&process);
+        assert_eq!(second.start(async {}).err(), Some(Error::BadState), "the first starts it");
+        let main = process.start(&thread(&process), async {});
+        let second = second.start(async {});
+        assert_eq!(process.threads().len(), 2);
+        block_on(main.unwrap_or_else(|error| panic!("{error}")));
+        assert_eq!(process.signals(), Signals::empty());
+        block_on(second.unwrap_or_else(|error| panic!("{error}")));
+        assert_eq!(process.signals(), Signals::TASK_TERMINATED);
+        assert_eq!(other.signals(), Signals::PEER_CLOSED);
+        let info = process.info();
+        assert_eq!((info.started, info.exited, info.return_code), (true, true, 0));
+        assert!(process.threads().is_empty() && process.job().processes().is_empty());
+    }
+
+    #[test]
+    fn it_can_be_started_once_and_with_its_own_thread() {
+        let (a, b) = (process(), process());
+        let (of_a, of_b) = (thread(&a), thread(&b));
+        assert_eq!(a.start(&of_b, async {}).err(), Some(Error::AccessDenied));
+        assert_eq!(of_a.start(async {}).err(), Some(Error::BadState), "not by zx_thread_start");
+        let run = a.start(&of_a, pending());
+        assert!(run.is_ok());
+        assert_eq!(a.start(&of_a, async {}).err(), Some(Error::BadState));
+        assert_eq!(a.start(&thread(&a), async {}).err(), Some(Error::BadState));
+        assert_eq!(a.child(of_a.koid()).map(|t| t.koid()), Ok(of_a.koid()));
+        assert_eq!(a.child(of_b.koid()).err(), Some(Error::NotFound));
+    }
+
+    #[test]
+    fn exit_ends_every_thread_and_the_first_code_remains() {
+        let process = process();
+        let main = process.start(&thread(&process), {
+            let process = process.clone();
+            async move {
+                process.exit(42);
+                pending().await
+            }
+        });
+        let second = thread(&process).start(pending());
+        assert!(second.is_ok());
+        block_on(main.unwrap_or_else(|error| panic!("{error}")));
+        process.kill();
+        assert!(process.is_ending() && !process.info().exited);
+        assert_eq!(Thread::create(&process, "").err(), Some(Error::BadState));
+        block_on(second.unwrap_or_else(|error| panic!("{error}")));
+        assert_eq!((process.info().exited, process.info().return_code), (true, 42));
+    }
+
+    #[test]
+    fn one_that_never_started_can_be_killed() {
+        let process = process();
+        let thread = thread(&process);
+        process.kill();
+        assert_eq!(process.signals(), Signals::TASK_TERMINATED);
+        let info = process.info();
+        assert_eq!((info.started, info.return_code), (false, retcode::SYSCALL_KILL));
+        assert_eq!(process.start(&thread, async {}).err(), Some(Error::BadState));
+    }
+
+    #[test]
+    fn one_that_never_started_leaves_its_job_when_nobody_refers_to_it() {
+        let job = Job::root();
+        drop(Process::create(&job, ""));
+        assert!(job.signals().contains(Signals::JOB_NO_PROCESSES));
+        assert!(!job.info().exited);
+    }
+
+    #[test]
+    fn policies_allow_deny_or_kill() {
+        let job = Job::root();
+        let line = |condition, action| BasicPolicy {
+            condition,
+            action,
+            overridable: PolicyOverride::Deny,
+        };
+        let lines = [
+            line(PolicyCondition::NewVmo, PolicyAction::Deny),
+            line(PolicyCondition::BadHandle, PolicyAction::Kill),
+        ];
+        assert_eq!(job.set_policy(PolicyMode::Absolute, &lines), Ok(()));
+        let process = Process::create(&job, "").unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(process.enforce_policy(PolicyCondition::NewEvent), Ok(()));
+        assert_eq!(process.enforce_policy(PolicyCondition::NewVmo), Err(Error::AccessDenied));
+        assert!(!process.is_ending());
+        assert_eq!(process.enforce_policy(PolicyCondition::BadHandle), Err(Error::AccessDenied));
+        assert_eq!(process.info().return_code, retcode::POLICY_KILL);
+    }
+
+    #[test]
+    fn a_critical_process_may_end_well() {
+        let job = Job::root();
+        for (code, exited) in [(0, false), (1, true)] {
+            let process = Process::create(&job, "").unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(job.set_critical(Critical::RetcodeNonzero, &process), Ok(()));
+            process.exit(code);
+            assert_eq!(job.info().exited, exited);
+        }
+    }
+
+    #[test]
+    fn waiting_for_its_end_is_a_future() {
+        let process = process();
+        assert!(process.wait_one(Signals::TASK_TERMINATED).now_or_never().is_none());
+        process.exit(3);
+        assert!(process.wait_one(Signals::TASK_TERMINATED).now_or_never().is_some());
+    }
+}

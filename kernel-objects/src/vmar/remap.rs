@@ -1,0 +1,251 @@
+//! Moving and resizing mappings: what Linux's mremap needs.
+
+use std::ops::Range;
+
+use hal::aspace::MapFlags;
+
+use super::{
+    MappingFlags, PAGE, Tree, Vmar, page_range, refusal,
+    tree::{Entry, State},
+};
+use crate::{
+    error::{Error, Result},
+    vmo::{Vmo, VmoOptions},
+};
+
+/// Where a resized mapping may go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Remap {
+    /// It stays (flags 0).
+    InPlace,
+    /// It moves if it must (MREMAP_MAYMOVE).
+    MayMove,
+    /// It moves to this address, replacing what is there (MREMAP_FIXED).
+    To(u64),
+}
+
+impl Vmar {
+    /// Resizes the mappings of `old_len` bytes at `addr`, which must all be mapped, to `new_len`
+    /// bytes; returns where they are now. They keep their pages. Memory that is added continues the
+    /// last one.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgs`]: unaligned, empty, or old and new place overlap. [`Error::NotFound`]:
+    /// a page is not mapped (EFAULT). [`Error::NoResources`] or [`Error::NoMemory`]: no room
+    /// (ENOMEM). The old mappings are unchanged then, except that [`Remap::To`] may have unmapped
+    /// its target.
+    pub fn remap(&self, addr: u64, old_len: u64, new_len: u64, how: Remap) -> Result<u64> {
+        let old = page_range(addr, old_len)?;
+        let new_len = page_range(0, new_len)?.end;
+        if old.start < self.range.start || old.end > self.range.end {
+            return Err(Error::NotFound);
+        }
+        let kept = (old.end - old.start).min(new_len);
+        let mut state = self.tree.state.lock();
+        state.check_alive(self.region)?;
+        if !state.covers(&old) {
+            return Err(Error::NotFound);
+        }
+        let mut removed = Vec::new();
+        if let Remap::To(to) = how {
+            let target = page_range(to, new_len)?;
+            if target.start < self.range.start || target.end > self.range.end {
+                return Err(Error::InvalidArgs);
+            }
+            if target.start < old.end && old.start < target.end {
+                return Err(Error::InvalidArgs);
+            }
+            self.tree.aspace.claim(target.clone()).map_err(refusal)?;
+            removed.push(self.tree.unmap_locked(&mut state, target)?);
+        }
+        let result = self.remap_locked(&mut state, &old, kept, new_len, how);
+        if result.is_ok() && kept < old.end - old.start {
+            // The old place's tail: `remap_locked` has moved or left only what is kept.
+            removed.push(self.tree.unmap_locked(&mut state, old.start + kept..old.end)?);
+        }
+        drop(state);
+        for part in removed {
+            part.finish();
+        }
+        result
+    }
+
+    fn remap_locked(
+        &self,
+        state: &mut State,
+        old: &Range<u64>,
+        kept: u64,
+        new_len: u64,
+        how: Remap,
+    ) -> Result<u64> {
+        let grows = new_len > kept;
+        let source = old.start..old.start + kept;
+        let to = match how {
+            Remap::To(to) => to,
+            _ if !grows => return Ok(old.start),
+            _ => {
+                let room = old.end..old.start.checked_add(new_len).ok_or(Error::NoResources)?;
+                let window = self.tree.aspace.window();
+                let limit = match window.contains(&old.start) {
+                    true => window.end.min(self.range.end),
+                    false => self.range.end,
+                };
+                let free = room.end <= limit && state.is_free(self.region, &room);
+                if free && self.tree.extend(state, old.end, room.clone()).is_ok() {
+                    return Ok(old.start);
+                }
+                if how == Remap::InPlace {
+                    return Err(Error::NoMemory);
+                }
+                self.room(state, new_len)?
+            }
+        };
+        self.tree.relocate(state, &source, to)?;
+        if grows && let Err(error) = self.tree.extend(state, to + kept, to + kept..to + new_len) {
+            // Put it back: the old place has not been given to anybody meanwhile.
+            self.tree.relocate(state, &(to..to + kept), source.start)?;
+            return Err(error);
+        }
+        Ok(to)
+    }
+
+    /// Free addresses without the kernel's trampolines among them.
+    fn room(&self, state: &mut State, len: u64) -> Result<u64> {
+        loop {
+            let range = state.find_high(self.region, len, PAGE)?;
+            match self.tree.aspace.trampoline_in(range.clone()) {
+                None => return Ok(range.start),
+                Some(trampoline) => state.block(trampoline),
+            }
+        }
+    }
+}
+
+impl Tree {
+    /// Maps what follows the mapping that ends at `end`.
+    fn extend(&self, state: &mut State, end: u64, range: Range<u64>) -> Result<()> {
+        let (start, last) = state.find(end - 1).ok_or(Error::NotFound)?;
+        let len = range.end - range.start;
+        let offset = last.offset(start, end);
+        let mut entry =
+            Entry { vmo_offset: offset, accounted: false, sparse: false, ..last.clone() };
+        if entry.flags.contains(MappingFlags::DISCARD) && entry.vmo.is_anonymous() {
+            // The VMO grows if the mapping ends where it does; otherwise pages behind may be
+            // another mapping's.
+            let grown = if offset == entry.vmo.size() {
+                entry.vmo.grow(offset.saturating_add(len)).is_ok()
+            } else {
+                false
+            };
+            if !grown {
+                entry.vmo = Vmo::create(self.aspace.memory(), len, VmoOptions::default())?;
+                entry.vmo_offset = 0;
+            }
+        }
+        self.map_locked(state, range, entry, false)
+    }
+
+    /// Moves the mappings of `source` to `to`, where nothing is.
+    fn relocate(&self, state: &mut State, source: &Range<u64>, to: u64) -> Result<()> {
+        let len = source.end - source.start;
+        let target = to..to.checked_add(len).ok_or(Error::OutOfRange)?;
+        self.aspace.reserve(to, len).map_err(refusal)?;
+        for run in self.aspace.runs_in(source.clone()) {
+            if run.flags.contains(MapFlags::RESERVED) {
+                continue;
+            }
+            let at = to + (run.range.start - source.start);
+            let bytes = run.range.end - run.range.start;
+            if let Err(error) = self.aspace.map(at, run.pa, bytes, run.prot, run.flags) {
+                let _ = self.aspace.unmap(target.start, len);
+                return Err(refusal(error));
+            }
+        }
+        if let Err(error) = self.aspace.unmap(source.start, len) {
+            let _ = self.aspace.unmap(target.start, len);
+            return Err(refusal(error));
+        }
+        for (start, mut entry) in state.take(source) {
+            entry.end = to + (entry.end - source.start);
+            state.insert(to + (start - source.start), entry);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use hal::{aspace::AddressSpace, pmem::PhysicalMemory};
+
+    use super::{super::MapArgs, *};
+
+    fn root() -> (Arc<PhysicalMemory>, Arc<Vmar>) {
+        let memory = PhysicalMemory::new(None).unwrap();
+        let space = AddressSpace::new(&memory).unwrap();
+        (memory, Vmar::create_root(&space).unwrap())
+    }
+
+    fn anonymous(vmar: &Vmar, pages: u64) -> u64 {
+        let vmo = Vmo::create(vmar.aspace().memory(), pages * PAGE, VmoOptions::default()).unwrap();
+        let flags = MappingFlags::DISCARD;
+        let addr = vmar.map(MapArgs { flags, ..MapArgs::new(vmo, pages * PAGE) }).unwrap();
+        for page in 0..pages {
+            vmar.write(addr + page * PAGE, &[page as u8 + 1]).unwrap();
+        }
+        addr
+    }
+
+    fn byte(vmar: &Vmar, addr: u64) -> u8 {
+        let mut buf = [0xee];
+        vmar.read(addr, &mut buf).unwrap();
+        buf[0]
+    }
+
+    #[test]
+    fn growing_moves_when_it_must_and_keeps_pages() {
+        let (memory, vmar) = root();
+        let addr = anonymous(&vmar, 4);
+        // The window's top is right behind.
+        assert_eq!(vmar.remap(addr, 4 * PAGE, 8 * PAGE, Remap::InPlace), Err(Error::NoMemory));
+        let new = vmar.remap(addr, 4 * PAGE, 8 * PAGE, Remap::MayMove).unwrap();
+        assert_ne!(new, addr);
+        assert_eq!(byte(&vmar, new + 3 * PAGE), 4);
+        assert_eq!(byte(&vmar, new + 7 * PAGE), 0);
+        assert!(vmar.read(addr, &mut [0]).is_err() || (new..new + 8 * PAGE).contains(&addr));
+        assert_eq!(vmar.mappings().len(), 1);
+        assert_eq!(vmar.remap(new, 8 * PAGE, 2 * PAGE, Remap::InPlace), Ok(new));
+        assert!(vmar.read(new + 2 * PAGE, &mut [0]).is_err());
+        assert_eq!(vmar.remap(new, 2 * PAGE, 3 * PAGE, Remap::InPlace), Ok(new));
+        // Page 2 was given back.
+        assert_eq!((byte(&vmar, new + PAGE), byte(&vmar, new + 2 * PAGE)), (2, 0));
+        drop(vmar);
+        assert_eq!(memory.allocated(), 0);
+    }
+
+    #[test]
+    fn a_fixed_target_is_replaced() {
+        let (_memory, vmar) = root();
+        let (a, b) = (anonymous(&vmar, 4), anonymous(&vmar, 4));
+        assert_eq!(vmar.remap(a, 4 * PAGE, 4 * PAGE, Remap::To(a + PAGE)), Err(Error::InvalidArgs));
+        assert_eq!(vmar.remap(a, 2 * PAGE, 2 * PAGE, Remap::To(b + PAGE)), Ok(b + PAGE));
+        let bytes: Vec<u8> = (0..4).map(|page| byte(&vmar, b + page * PAGE)).collect();
+        assert_eq!(bytes, [1, 1, 2, 4]);
+        assert!(vmar.read(a, &mut [0]).is_err());
+        assert_eq!(byte(&vmar, a + 2 * PAGE), 3);
+        assert_eq!(vmar.remap(a, 4 * PAGE, PAGE, Remap::MayMove), Err(Error::NotFound));
+    }
+
+    #[test]
+    fn a_part_grows_without_touching_pages_of_another_part() {
+        let (_memory, vmar) = root();
+        let addr = anonymous(&vmar, 4);
+        vmar.unmap(addr + PAGE, PAGE).unwrap();
+        let new = vmar.remap(addr, PAGE, 4 * PAGE, Remap::MayMove).unwrap();
+        let bytes: Vec<u8> = (0..4).map(|page| byte(&vmar, new + page * PAGE)).collect();
+        assert_eq!(bytes, [1, 0, 0, 0]);
+        vmar.write(new + 2 * PAGE, &[9]).unwrap();
+        assert_eq!(byte(&vmar, addr + 2 * PAGE), 3);
+    }
+}

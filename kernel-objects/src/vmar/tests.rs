@@ -1,0 +1,460 @@
+//! Tests of regions: placement, files, limits, truncation, children.
+
+use hal::{aspace::Access, pmem::PhysicalMemory};
+
+use super::*;
+use crate::vmo::{PageSink, PageSource, VmoOptions};
+
+const RW: Prot = Prot::READ.union(Prot::WRITE);
+
+fn root() -> (Arc<PhysicalMemory>, Arc<Vmar>) {
+    limited(None)
+}
+
+fn limited(limit: Option<u64>) -> (Arc<PhysicalMemory>, Arc<Vmar>) {
+    let memory = PhysicalMemory::new(limit).unwrap();
+    let space = AddressSpace::new(&memory).unwrap();
+    (memory, Vmar::create_root(&space).unwrap())
+}
+
+fn anonymous(vmar: &Vmar, len: u64) -> Arc<Vmo> {
+    Vmo::create(vmar.aspace().memory(), len, VmoOptions::default()).unwrap()
+}
+
+fn map(vmar: &Vmar, placement: Placement, len: u64) -> Result<u64> {
+    vmar.map(MapArgs { placement, ..MapArgs::new(anonymous(vmar, len), len) })
+}
+
+fn byte(vmar: &Vmar, addr: u64) -> u8 {
+    let mut buf = [0xee];
+    vmar.read(addr, &mut buf).unwrap();
+    buf[0]
+}
+
+/// Every byte of page `n` is `n + 1`, modulo 256.
+struct File;
+
+impl PageSource for File {
+    fn fill(&self, offset: u64, len: u64, sink: &mut PageSink<'_>) -> Result<()> {
+        for at in (offset..offset + len).step_by(PAGE_SIZE) {
+            sink.write(at, &[((at / PAGE) as u8).wrapping_add(1); PAGE_SIZE]);
+        }
+        Ok(())
+    }
+}
+
+fn file(vmar: &Vmar, len: u64) -> Arc<Vmo> {
+    Vmo::create_with_source(vmar.aspace().memory(), len, Arc::new(File)).unwrap()
+}
+
+#[test]
+fn free_choice_goes_from_the_top_down_and_fills_holes() {
+    let (_memory, vmar) = root();
+    let top = vmar.aspace().window().end;
+    let a = map(&vmar, Placement::TopDown, 4 * PAGE).unwrap();
+    let b = map(&vmar, Placement::TopDown, 4 * PAGE).unwrap();
+    let c = map(&vmar, Placement::TopDown, 4 * PAGE).unwrap();
+    assert_eq!((a, b, c), (top - 4 * PAGE, top - 8 * PAGE, top - 12 * PAGE));
+    vmar.unmap(b, 4 * PAGE).unwrap();
+    assert_eq!(map(&vmar, Placement::TopDown, 5 * PAGE), Ok(c - 5 * PAGE));
+    assert_eq!(map(&vmar, Placement::TopDown, 3 * PAGE), Ok(b + PAGE));
+    assert_eq!(map(&vmar, Placement::TopDown, PAGE), Ok(b));
+    assert_eq!(map(&vmar, Placement::TopDown, PAGE), Ok(c - 6 * PAGE));
+    vmar.unmap(a, 4 * PAGE).unwrap();
+    assert_eq!(map(&vmar, Placement::TopDown, 4 * PAGE), Ok(a));
+    assert_eq!(map(&vmar, Placement::BottomUp, PAGE), Ok(vmar.aspace().window().start));
+    let args = MapArgs { align: 2 << 20, ..MapArgs::new(anonymous(&vmar, PAGE), PAGE) };
+    assert!(vmar.map(args).unwrap().is_multiple_of(2 << 20));
+    assert_eq!(map(&vmar, Placement::TopDown, 1 << 45), Err(Error::NoResources));
+}
+
+#[test]
+fn fixed_places_are_exact() {
+    let (_memory, vmar) = root();
+    let at = 0x8_5000_0000;
+    assert_eq!(map(&vmar, Placement::Exact(at), 2 * PAGE), Ok(at));
+    assert_eq!(map(&vmar, Placement::Exact(at + PAGE), PAGE), Err(Error::AlreadyExists));
+    let hinted = map(&vmar, Placement::Hint(at + PAGE), PAGE).unwrap();
+    assert!(vmar.aspace().window().contains(&hinted));
+    assert_eq!(map(&vmar, Placement::Hint(at + 2 * PAGE), PAGE), Ok(at + 2 * PAGE));
+    assert_eq!(map(&vmar, Placement::Replace(at + PAGE), PAGE), Ok(at + PAGE));
+    assert_eq!(map(&vmar, Placement::Exact(0), PAGE), Err(Error::OutOfRange));
+    assert_eq!(map(&vmar, Placement::Exact(at + 1), PAGE), Err(Error::InvalidArgs));
+    assert_eq!(map(&vmar, Placement::Replace(GUEST_BOUNDARY), PAGE), Err(Error::OutOfRange));
+    assert_eq!(map(&vmar, Placement::Exact(u64::MAX - 4095), PAGE), Err(Error::InvalidArgs));
+    let (_other_memory, other) = root();
+    assert_eq!(map(&other, Placement::Replace(at), PAGE), Err(Error::Unavailable));
+}
+
+#[test]
+fn a_choice_may_be_limited_to_low_addresses() {
+    let (_memory, vmar) = root();
+    let low = Placement::Between(0x6000_0000, 0x6001_0000);
+    assert_eq!(map(&vmar, low, 8 * PAGE), Ok(0x6000_8000));
+    assert_eq!(map(&vmar, low, 8 * PAGE), Ok(0x6000_0000));
+    assert_eq!(map(&vmar, low, PAGE), Err(Error::NoResources));
+    let (_other_memory, other) = root();
+    assert_eq!(map(&other, low, PAGE), Err(Error::NoResources));
+}
+
+#[test]
+fn free_choice_avoids_trampolines() {
+    let (_memory, vmar) = root();
+    let a = map(&vmar, Placement::TopDown, PAGE).unwrap();
+    let trampoline = vmar.aspace().map_trampoline(a, PAGE).unwrap();
+    let mut low = a;
+    while low > trampoline - (64 << 20) {
+        low = map(&vmar, Placement::TopDown, 48 << 20).unwrap();
+        assert!(low > trampoline || low + (48 << 20) <= trampoline);
+    }
+    assert_eq!(map(&vmar, Placement::Exact(trampoline), PAGE), Err(Error::Unavailable));
+    assert_eq!(map(&vmar, Placement::Replace(trampoline), PAGE), Err(Error::Unavailable));
+}
+
+#[test]
+fn a_guard_is_cut_out_of_anonymous_memory() {
+    let (memory, vmar) = root();
+    let args =
+        MapArgs { perms: Prot::empty(), ..MapArgs::new(anonymous(&vmar, 64 << 20), 64 << 20) };
+    let heap = vmar.map(args).unwrap();
+    assert_eq!(memory.allocated(), 0);
+    assert!(vmar.read(heap, &mut [0]).is_err());
+    vmar.protect(heap, 8 * PAGE, RW).unwrap();
+    vmar.write(heap + 7 * PAGE, &[1]).unwrap();
+    assert!(vmar.write(heap + 8 * PAGE, &[1]).is_err());
+    vmar.protect(heap + 8 * PAGE, 8 * PAGE, RW).unwrap();
+    vmar.write(heap + 8 * PAGE, &[2]).unwrap();
+    vmar.protect(heap, PAGE, Prot::empty()).unwrap();
+    assert!(vmar.read(heap, &mut [0]).is_err());
+    assert_eq!(byte(&vmar, heap + 7 * PAGE), 1);
+    assert_eq!(vmar.mappings().len(), 3);
+    assert_eq!(vmar.protect(heap - PAGE, 2 * PAGE, RW), Err(Error::NotFound));
+    assert_eq!(memory.committed(), 2 * PAGE);
+}
+
+#[test]
+fn huge_reservations_cost_nothing_until_they_are_touched() {
+    let (memory, vmar) = root();
+    let len = 200 << 30;
+    let at = map(&vmar, Placement::TopDown, len).unwrap();
+    for place in [0, len / 2, len - 1] {
+        vmar.write(at + place, &[7]).unwrap();
+        assert_eq!(byte(&vmar, at + place), 7);
+    }
+    assert_eq!(memory.committed(), 3 * PAGE);
+}
+
+#[test]
+fn a_file_is_mapped_as_it_is_read() {
+    let (_memory, vmar) = root();
+    let file = file(&vmar, 1 << 20);
+    let args = MapArgs { perms: Prot::READ, ..MapArgs::new(file.clone(), 2 << 20) };
+    let at = vmar.map(args.clone()).unwrap();
+    assert_eq!(byte(&vmar, at + 5 * PAGE), 6);
+    // Present pages were mapped along.
+    assert!(vmar.aspace().read(at + 31 * PAGE, &mut [0]).is_ok());
+    assert!(vmar.aspace().read(at + 32 * PAGE, &mut [0]).is_err());
+    assert_eq!(vmar.fault(at, Access::Write), Err(Error::AccessDenied));
+    assert_eq!(vmar.fault(at + (1 << 20), Access::Read), Err(Error::OutOfRange));
+    assert_eq!(vmar.fault(at - PAGE, Access::Read), Err(Error::NotFound));
+    // A second mapping has them at once.
+    let again = vmar.map(args).unwrap();
+    assert!(vmar.aspace().read(again + 31 * PAGE, &mut [0]).is_ok());
+    assert_eq!(vmar.major_faults(), 1);
+    let all = MapArgs { populate: true, ..MapArgs::new(file, 1 << 20) };
+    let all = vmar.map(all).unwrap();
+    assert!(vmar.aspace().read(all + (1 << 20) - 1, &mut [0]).is_ok());
+}
+
+#[test]
+fn writing_a_large_private_file_mapping_copies_a_few_pages() {
+    let (memory, vmar) = root();
+    let file = file(&vmar, 4 << 20);
+    let copy = file.create_snapshot(0, 4 << 20, false).unwrap();
+    let at = vmar.map(MapArgs::new(copy, 4 << 20)).unwrap();
+    assert_eq!(byte(&vmar, at + 100 * PAGE), 101);
+    let before = memory.committed();
+    vmar.write(at + 100 * PAGE, b"mine").unwrap();
+    assert!(memory.committed() <= before + (32 << 10));
+    assert_eq!(byte(&vmar, at + 100 * PAGE), b'm');
+    assert_eq!(byte(&vmar, at + 101 * PAGE), 102);
+    let mut original = [0];
+    file.read(100 * PAGE, &mut original).unwrap();
+    assert_eq!(original, [101]);
+    vmar.discard(at + 100 * PAGE, PAGE).unwrap();
+    assert_eq!(byte(&vmar, at + 100 * PAGE), 101);
+}
+
+#[test]
+fn truncating_a_file_cuts_its_mappings() {
+    let (_memory, vmar) = root();
+    let file = file(&vmar, 64 * PAGE);
+    let shared = vmar.map(MapArgs::new(file.clone(), 64 * PAGE)).unwrap();
+    let private = file.create_snapshot(0, 64 * PAGE, false).unwrap();
+    let private = vmar.map(MapArgs::new(private, 64 * PAGE)).unwrap();
+    for at in [shared, private] {
+        vmar.write(at + 40 * PAGE, &[9]).unwrap();
+        assert_eq!(byte(&vmar, at + 3 * PAGE), 4);
+    }
+    file.set_size(20 * PAGE).unwrap();
+    for at in [shared, private] {
+        assert_eq!(byte(&vmar, at + 3 * PAGE), 4);
+        assert!(vmar.read(at + 40 * PAGE, &mut [0]).is_err());
+        assert_eq!(vmar.fault(at + 20 * PAGE, Access::Read), Err(Error::OutOfRange));
+        // The host mapping has gone too.
+        assert!(vmar.aspace().read(at + 20 * PAGE, &mut [0]).is_err());
+    }
+    file.set_size(64 * PAGE).unwrap();
+    assert_eq!(byte(&vmar, shared + 40 * PAGE), 41);
+}
+
+#[test]
+fn the_limit_counts_what_can_be_written() {
+    let (memory, vmar) = limited(Some(16 * PAGE));
+    let args = |pages: u64, perms| MapArgs {
+        perms,
+        flags: MappingFlags::ACCOUNT | MappingFlags::DISCARD,
+        ..MapArgs::new(anonymous(&vmar, pages * PAGE), pages * PAGE)
+    };
+    let none = vmar.map(args(1000, Prot::empty())).unwrap();
+    assert_eq!(memory.charged(), 0);
+    vmar.protect(none, 10 * PAGE, RW).unwrap();
+    assert_eq!(memory.charged(), 10 * PAGE);
+    assert_eq!(vmar.map(args(7, RW)).unwrap_err(), Error::NoMemory);
+    let six = vmar.map(args(6, RW)).unwrap();
+    assert_eq!(vmar.protect(none, 11 * PAGE, RW), Err(Error::NoMemory));
+    assert_eq!(vmar.remap(six, 6 * PAGE, 7 * PAGE, Remap::MayMove), Err(Error::NoMemory));
+    // What was charged stays so when it becomes read-only, and goes with the mapping.
+    vmar.protect(none, 10 * PAGE, Prot::READ).unwrap();
+    assert_eq!(memory.charged(), 16 * PAGE);
+    vmar.unmap(none + 5 * PAGE, 995 * PAGE).unwrap();
+    assert_eq!(memory.charged(), 11 * PAGE);
+    drop(vmar);
+    assert_eq!(memory.charged(), 0);
+}
+
+#[test]
+fn unmapped_parts_of_anonymous_memory_are_given_back() {
+    let (memory, vmar) = root();
+    let len = 64 * PAGE;
+    let flags = MappingFlags::DISCARD;
+    let at = vmar.map(MapArgs { flags, ..MapArgs::new(anonymous(&vmar, len), len) }).unwrap();
+    vmar.write(at, &vec![1; len as usize]).unwrap();
+    assert_eq!(memory.committed(), len);
+    vmar.unmap(at + PAGE, len - 2 * PAGE).unwrap();
+    assert_eq!(memory.committed(), 2 * PAGE);
+    assert_eq!((byte(&vmar, at), byte(&vmar, at + len - 1)), (1, 1));
+    vmar.discard(at, PAGE).unwrap();
+    assert_eq!(byte(&vmar, at), 0);
+    assert_eq!(vmar.discard(at, len), Err(Error::NotFound));
+}
+
+#[test]
+fn neighbours_of_one_object_are_one_mapping() {
+    let (_memory, vmar) = root();
+    let heap =
+        Vmo::create(vmar.aspace().memory(), 0, VmoOptions { resizable: true, charged: false })
+            .unwrap();
+    let at = vmar.aspace().window().start;
+    for page in 0..10 {
+        heap.set_size((page + 1) * PAGE).unwrap();
+        let args = MapArgs {
+            placement: Placement::Exact(at + page * PAGE),
+            vmo_offset: page * PAGE,
+            ..MapArgs::new(heap.clone(), PAGE)
+        };
+        vmar.map(args).unwrap();
+        vmar.write(at + page * PAGE, &[page as u8]).unwrap();
+    }
+    assert_eq!(vmar.mappings().len(), 1);
+    assert_eq!(vmar.aspace().runs().len(), 1);
+    vmar.unmap(at + 5 * PAGE, 5 * PAGE).unwrap();
+    heap.set_size(5 * PAGE).unwrap();
+    assert_eq!(byte(&vmar, at + 4 * PAGE), 4);
+}
+
+#[test]
+fn a_heap_stays_one_mapping() {
+    let (memory, vmar) = root();
+    let start = vmar.aspace().window().start;
+    let flags = MappingFlags::DISCARD | MappingFlags::ACCOUNT;
+    for i in 0..100 {
+        let placement = Placement::Exact(start + i * 33 * PAGE);
+        let vmo = anonymous(&vmar, 33 * PAGE);
+        vmar.map(MapArgs { placement, flags, ..MapArgs::new(vmo, 33 * PAGE) }).unwrap();
+        vmar.write(start + i * 33 * PAGE, &[i as u8 + 1]).unwrap();
+    }
+    assert_eq!(vmar.mappings().len(), 1);
+    assert!(vmar.aspace().runs().len() < 10);
+    assert_eq!(memory.charged(), 3300 * PAGE);
+    assert_eq!((byte(&vmar, start + 33 * 50 * PAGE), byte(&vmar, start + PAGE)), (51, 0));
+    vmar.unmap(start + 1000 * PAGE, 2300 * PAGE).unwrap();
+    // The pages behind are gone; what comes there again is fresh.
+    let placement = Placement::Exact(start + 1000 * PAGE);
+    let vmo = anonymous(&vmar, 2300 * PAGE);
+    vmar.map(MapArgs { placement, flags, ..MapArgs::new(vmo, 2300 * PAGE) }).unwrap();
+    assert_eq!(byte(&vmar, start + 33 * 50 * PAGE), 0);
+    drop(vmar);
+    assert_eq!((memory.allocated(), memory.charged()), (0, 0));
+}
+
+#[test]
+fn child_regions_own_their_addresses() {
+    let (memory, vmar) = root();
+    let child = vmar.allocate(Placement::TopDown, 16 * PAGE).unwrap();
+    let range = child.range();
+    assert_eq!(map(&vmar, Placement::Exact(range.start), PAGE), Err(Error::AlreadyExists));
+    assert_eq!(map(&vmar, Placement::Replace(range.start), PAGE), Err(Error::InvalidArgs));
+    assert_eq!(map(&vmar, Placement::TopDown, PAGE), Ok(range.start - PAGE));
+    assert_eq!(map(&child, Placement::TopDown, PAGE), Ok(range.end - PAGE));
+    assert_eq!(map(&child, Placement::BottomUp, PAGE), Ok(range.start));
+    assert_eq!(map(&child, Placement::TopDown, 15 * PAGE), Err(Error::NoResources));
+    assert_eq!(map(&child, Placement::Exact(range.end), PAGE), Err(Error::OutOfRange));
+    let grandchild = child.allocate(Placement::Exact(range.start + PAGE), 2 * PAGE).unwrap();
+    assert!(child.allocate(Placement::Exact(range.start), 2 * PAGE).is_err());
+    assert_eq!(vmar.unmap(range.start, PAGE), Err(Error::InvalidArgs));
+    assert_eq!(child.mappings().len(), 2);
+    child.destroy().unwrap();
+    assert_eq!(child.destroy(), Err(Error::BadState));
+    assert_eq!(map(&grandchild, Placement::TopDown, PAGE), Err(Error::BadState));
+    assert_eq!(vmar.mappings().len(), 1);
+    vmar.destroy().unwrap();
+    assert_eq!(memory.allocated(), 0);
+}
+
+#[test]
+fn file_and_guest_memory_are_copied_directly() {
+    let (_memory, vmar) = root();
+    let file = file(&vmar, 1 << 20);
+    let text = vmar.map(MapArgs::new(file.clone(), 1 << 20)).unwrap();
+    let heap = map(&vmar, Placement::TopDown, 1 << 20).unwrap();
+    vmar.copy_from_vmo(heap + 100, &file, 300_000, 500_000).unwrap();
+    assert_eq!(byte(&vmar, heap + 100), (300_000 / PAGE) as u8 + 1);
+    // From a file mapping that is not read yet, through faults.
+    let other = self::file(&vmar, 1 << 20);
+    let lazy = vmar.map(MapArgs::new(other.clone(), 1 << 20)).unwrap();
+    vmar.copy_to_vmo(lazy, &file, 0, 1 << 20).unwrap();
+    assert_eq!(byte(&vmar, text + 200 * PAGE), 201);
+    assert_eq!(vmar.load_u32(text).unwrap(), 0x0101_0101);
+    assert!(vmar.load_u32(text + 1).is_err());
+    assert_eq!(vmar.fetch_update_u32(text, |_| 5).unwrap(), 0x0101_0101);
+    assert_eq!(vmar.compare_exchange_u32(text, 5, 6).unwrap(), Ok(5));
+    let error = vmar.copy_from_vmo(text + (1 << 20) - 5, &other, 0, 10).unwrap_err();
+    assert!(matches!(error, crate::vmo::CopyError::Guest(fault) if fault.addr == text + (1 << 20)));
+}
+
+#[test]
+fn faults_of_many_threads_agree() {
+    let (_memory, vmar) = root();
+    let file = file(&vmar, 8 << 20);
+    let copy = file.create_snapshot(0, 8 << 20, false).unwrap();
+    let at = vmar.map(MapArgs::new(copy, 8 << 20)).unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..4u64 {
+            let vmar = &vmar;
+            scope.spawn(move || {
+                for i in 0..512 {
+                    let va = at + i * 4 * PAGE;
+                    vmar.write(va + thread, &[thread as u8]).unwrap();
+                    assert_eq!(byte(vmar, va + 100), ((i * 4) as u8).wrapping_add(1));
+                }
+            });
+        }
+    });
+    for i in 0..512 {
+        let mut bytes = [0; 5];
+        vmar.read(at + i * 4 * PAGE, &mut bytes).unwrap();
+        assert_eq!(bytes, [0, 1, 2, 3, ((i * 4) as u8).wrapping_add(1)]);
+    }
+}
+
+#[test]
+fn populated_pages_are_resident() {
+    let (_memory, vmar) = root();
+    let heap = map(&vmar, Placement::TopDown, 64 * PAGE).unwrap();
+    let all = heap..heap + 64 * PAGE;
+    assert!(vmar.resident(all.clone()).is_empty());
+    vmar.write(heap + 9 * PAGE, &[1]).unwrap();
+    vmar.populate(heap, 4 * PAGE, Access::Write).unwrap();
+    let expected = [heap..heap + 4 * PAGE, heap + 9 * PAGE..heap + 10 * PAGE];
+    assert_eq!(vmar.resident(all), expected);
+    let file = file(&vmar, 64 * PAGE);
+    let text = vmar.map(MapArgs { perms: Prot::READ, ..MapArgs::new(file, 80 * PAGE) }).unwrap();
+    vmar.populate(text, 64 * PAGE, Access::Read).unwrap();
+    assert_eq!(vmar.resident(text..text + 80 * PAGE), vec![text..text + 64 * PAGE]);
+    assert_eq!(vmar.populate(text, 80 * PAGE, Access::Read), Err(Error::OutOfRange));
+    assert_eq!(vmar.populate(text, PAGE, Access::Write), Err(Error::AccessDenied));
+    assert_eq!(vmar.populate(text - PAGE, 2 * PAGE, Access::Read), Err(Error::NotFound));
+}
+
+#[test]
+fn threads_that_map_truncate_and_access_at_once_neither_hang_nor_see_strange_bytes() {
+    let (memory, vmar) = root();
+    let file = file(&vmar, 64 * PAGE);
+    let at = vmar.aspace().window().start + (1 << 30);
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let done = || stop.load(std::sync::atomic::Ordering::Relaxed);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for i in 0..400u64 {
+                let (vmo, perms) = match i % 3 {
+                    0 => (file.clone(), Prot::READ),
+                    1 => (file.create_snapshot(0, 64 * PAGE, false).unwrap(), RW),
+                    _ => (file.create_snapshot(0, 600 * PAGE, false).unwrap(), RW),
+                };
+                let placement = Placement::Replace(at);
+                vmar.map(MapArgs { placement, perms, ..MapArgs::new(vmo, 600 * PAGE) }).unwrap();
+                vmar.protect(at + 8 * PAGE, 8 * PAGE, Prot::READ).unwrap();
+                vmar.unmap(at + 16 * PAGE, 4 * PAGE).unwrap();
+            }
+            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+        scope.spawn(|| {
+            while !done() {
+                file.set_size(12 * PAGE).unwrap();
+                file.set_size(64 * PAGE).unwrap();
+                let _ = vmar.discard(at, 600 * PAGE);
+            }
+        });
+        scope.spawn(|| {
+            let mut i = 0;
+            while !done() {
+                i = (i + 7) % 64;
+                let mut byte = [0];
+                // The page's own byte, what is written below, or nothing: never another page's.
+                if vmar.read(at + i * PAGE, &mut byte).is_ok() {
+                    assert!(byte[0] == i as u8 + 1 || byte[0] == 0xaa, "{i}: {byte:?}");
+                }
+            }
+        });
+        scope.spawn(|| {
+            let mut i = 0;
+            while !done() {
+                i = (i + 5) % 64;
+                let _ = vmar.write(at + i * PAGE, &[0xaa]);
+            }
+        });
+    });
+    drop((vmar, file));
+    assert_eq!(memory.allocated(), 0);
+}
+
+#[test]
+fn ten_thousand_guests_leave_nothing_behind() {
+    let memory = PhysicalMemory::new(Some(1 << 30)).unwrap();
+    let file = Vmo::create_with_source(&memory, 64 * PAGE, Arc::new(File)).unwrap();
+    file.op_range(RangeOp::Commit, 0, 64 * PAGE).unwrap();
+    let before = (memory.allocated(), memory.committed());
+    for _ in 0..10_000 {
+        let space = AddressSpace::new(&memory).unwrap();
+        let vmar = Vmar::create_root(&space).unwrap();
+        let vmo = Vmo::create(&memory, 16 * PAGE, VmoOptions::default()).unwrap();
+        let heap = vmar.map(MapArgs::new(vmo, 16 * PAGE)).unwrap();
+        vmar.write(heap, b"guest").unwrap();
+        let copy = file.create_snapshot(0, 4 * PAGE, false).unwrap();
+        vmar.map(MapArgs::new(copy, 4 * PAGE)).unwrap();
+    }
+    memory.trim();
+    assert_eq!((memory.allocated(), memory.committed()), before);
+    assert_eq!((memory.charged(), file.children()), (0, 0));
+}

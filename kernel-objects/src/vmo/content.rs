@@ -1,0 +1,118 @@
+//! Copying a VMO's bytes out and in: to kernel buffers and, without a bounce, to guest memory.
+
+use std::ops::{ControlFlow, Range};
+
+use hal::{
+    aspace::{AddressSpace, Fault},
+    pmem::PhysAddr,
+};
+
+use super::Vmo;
+use crate::error::{Error, Result};
+
+/// Why a copy between a VMO and guest memory stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CopyError {
+    /// The VMO's side.
+    #[error(transparent)]
+    Vmo(#[from] Error),
+    /// The guest's side; everything before the address has been copied.
+    #[error(transparent)]
+    Guest(#[from] Fault),
+}
+
+impl Vmo {
+    /// Calls `each(offset, pa, len)` for consecutive pieces that cover `range`, making pages
+    /// present on the way. Pages do not go away during a call.
+    pub(super) fn access<E: From<Error>>(
+        &self,
+        range: Range<u64>,
+        write: bool,
+        mut each: impl FnMut(u64, PhysAddr, u64) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut at = range.start;
+        while at < range.end {
+            let mut result = Ok(());
+            let _ = self.for_each_present(at..range.end, &mut |run| {
+                if run.offset != at || (write && !run.writable) {
+                    return ControlFlow::Break(());
+                }
+                result = each(run.offset, run.pa, run.len);
+                if result.is_err() {
+                    return ControlFlow::Break(());
+                }
+                at += run.len;
+                ControlFlow::Continue(())
+            });
+            result?;
+            if at < range.end {
+                self.prepare(at, write)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies bytes out (`zx_vmo_read`).
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] if the range passes the end, or as [`prepare`](Self::prepare).
+    pub fn read(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        let range = self.check(offset, buf.len() as u64)?;
+        self.access(range, false, |at, pa, len| {
+            let from = (at - offset) as usize;
+            let part = buf.get_mut(from..from + len as usize).ok_or(Error::Internal)?;
+            self.memory.read(pa, part);
+            Ok(())
+        })
+    }
+
+    /// Copies bytes in (`zx_vmo_write`).
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn write(&self, offset: u64, buf: &[u8]) -> Result<()> {
+        let range = self.check(offset, buf.len() as u64)?;
+        self.access(range, true, |at, pa, len| {
+            let from = (at - offset) as usize;
+            let part = buf.get(from..from + len as usize).ok_or(Error::Internal)?;
+            self.memory.write(pa, part);
+            Ok(())
+        })
+    }
+
+    /// Copies bytes to guest memory without a bounce. `Vmar::copy_from_vmo` resolves the guest's
+    /// faults.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), or the guest's fault.
+    pub fn copy_to_guest(
+        &self,
+        offset: u64,
+        space: &AddressSpace,
+        va: u64,
+        len: u64,
+    ) -> Result<(), CopyError> {
+        let range = self.check(offset, len)?;
+        self.access(range, false, |at, pa, len| {
+            Ok(space.copy_from_pmem(va.wrapping_add(at - offset), pa, len)?)
+        })
+    }
+
+    /// Copies bytes from guest memory without a bounce. `Vmar::copy_to_vmo` resolves the guest's
+    /// faults.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write), or the guest's fault.
+    pub fn copy_from_guest(
+        &self,
+        offset: u64,
+        space: &AddressSpace,
+        va: u64,
+        len: u64,
+    ) -> Result<(), CopyError> {
+        let range = self.check(offset, len)?;
+        self.access(range, true, |at, pa, len| {
+            Ok(space.copy_to_pmem(va.wrapping_add(at - offset), pa, len)?)
+        })
+    }
+}

@@ -1,0 +1,93 @@
+//! Where the pages of a file come from: the interface between a page cache and what it caches.
+
+use std::sync::Arc;
+
+use hal::{
+    host::HostFile,
+    pmem::{PhysAddr, PhysicalMemory},
+};
+
+use crate::error::Result;
+
+/// Supplies the content of a VMO's pages when they are first needed.
+pub trait PageSource: Send + Sync {
+    /// Puts the content of `len` bytes from `offset` on (page multiples, inside the VMO) into
+    /// `sink`. Bytes that are not put are zero, as those after the end of a file are. May block; no
+    /// lock that a guest's other threads need is held.
+    ///
+    /// Pages that [`Vmo::set_size`](super::Vmo::set_size) cut off are asked for again when the VMO
+    /// grows: a truncated file has zeroes there, and so must the source say.
+    ///
+    /// # Errors
+    /// What the reader gets: [`Error::Io`](crate::Error::Io) and the like. The pages stay missing
+    /// and are asked for again.
+    fn fill(&self, offset: u64, len: u64, sink: &mut PageSink<'_>) -> Result<()>;
+}
+
+/// The pages that a [`PageSource`] is asked to fill: a contiguous piece of physical memory.
+#[derive(Debug)]
+pub struct PageSink<'a> {
+    pub(super) memory: &'a Arc<PhysicalMemory>,
+    pub(super) pa: PhysAddr,
+    pub(super) offset: u64,
+    pub(super) len: u64,
+}
+
+impl PageSink<'_> {
+    /// Offset in the VMO of the first byte.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Bytes to fill.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "a sink is never empty")]
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Where the first byte goes: for host reads straight into physical memory, of at most
+    /// [`len`](Self::len) bytes.
+    #[must_use]
+    pub fn pa(&self) -> PhysAddr {
+        self.pa
+    }
+
+    /// The memory that [`pa`](Self::pa) is in.
+    #[must_use]
+    pub fn memory(&self) -> &Arc<PhysicalMemory> {
+        self.memory
+    }
+
+    /// Puts all of a host file's bytes from `offset` on that the sink has room for; returns how
+    /// many there were.
+    ///
+    /// # Errors
+    /// What the host says.
+    pub fn read_from(&mut self, file: &HostFile, offset: u64) -> hal::host::Result<u64> {
+        // Through a buffer: reading straight into pages that are not committed costs twice as much,
+        // in faults.
+        let mut buf = [0u8; 16 << 10];
+        let mut done = 0;
+        while done < self.len {
+            let room = usize::try_from(self.len - done).unwrap_or(usize::MAX).min(buf.len());
+            let Some(part) = buf.get_mut(..room) else { break };
+            let some = file.pread(part, offset.saturating_add(done))?;
+            if some == 0 {
+                break;
+            }
+            self.memory.fill(self.pa.offset(done), part.get(..some).unwrap_or_default());
+            done += some as u64;
+        }
+        Ok(done)
+    }
+
+    /// Puts bytes at an offset in the VMO; what lies outside of the sink is left out.
+    pub fn write(&mut self, offset: u64, bytes: &[u8]) {
+        let Some(at) = offset.checked_sub(self.offset).filter(|&at| at < self.len) else { return };
+        let room = usize::try_from(self.len - at).unwrap_or(usize::MAX);
+        let bytes = bytes.get(..room.min(bytes.len())).unwrap_or_default();
+        self.memory.fill(self.pa.offset(at), bytes);
+    }
+}

@@ -1,0 +1,244 @@
+//! Tests of VMOs: content, growth, sources, snapshots.
+
+use std::sync::atomic::AtomicUsize;
+
+use hal::aspace::AddressSpace;
+
+use super::*;
+
+const RESIZABLE: VmoOptions = VmoOptions { resizable: true, charged: false };
+
+fn memory() -> Arc<PhysicalMemory> {
+    PhysicalMemory::new(None).unwrap()
+}
+
+fn get(vmo: &Vmo, offset: u64, len: usize) -> Vec<u8> {
+    let mut buf = vec![0xee; len];
+    vmo.read(offset, &mut buf).unwrap();
+    buf
+}
+
+/// Byte `n` of the file is `n / 4096 + 1`.
+#[derive(Default)]
+struct Pattern {
+    fills: AtomicUsize,
+    fail: AtomicUsize,
+    len: u64,
+}
+
+impl PageSource for Pattern {
+    fn fill(&self, offset: u64, len: u64, sink: &mut PageSink<'_>) -> Result<()> {
+        if self.fail.load(Ordering::Relaxed) > 0 {
+            return Err(Error::Io);
+        }
+        self.fills.fetch_add(1, Ordering::Relaxed);
+        assert_eq!((sink.offset(), sink.len()), (offset, len));
+        for byte in (offset..offset + len).step_by(PAGE_SIZE) {
+            let len = self.len.saturating_sub(byte).min(PAGE) as usize;
+            sink.write(byte, &vec![(byte / PAGE + 1) as u8; len]);
+        }
+        Ok(())
+    }
+}
+
+fn file(memory: &Arc<PhysicalMemory>, len: u64) -> (Arc<Pattern>, Arc<Vmo>) {
+    let source = Arc::new(Pattern { len, ..Pattern::default() });
+    let vmo = Vmo::create_with_source(memory, len, source.clone()).unwrap();
+    (source, vmo)
+}
+
+#[test]
+fn anonymous_memory_is_zero_and_keeps_what_is_written() {
+    let memory = memory();
+    let vmo = Vmo::create(&memory, 10_000, VmoOptions::default()).unwrap();
+    assert_eq!((vmo.size(), vmo.content_size()), (12_288, 10_000));
+    assert_eq!(get(&vmo, 4000, 200), vec![0; 200]);
+    vmo.write(4090, b"across pages").unwrap();
+    assert_eq!(get(&vmo, 4090, 12), b"across pages");
+    assert_eq!(vmo.read(12_280, &mut [0; 9]), Err(Error::OutOfRange));
+    assert_eq!(vmo.write(u64::MAX, &[0; 9]), Err(Error::OutOfRange));
+    assert_eq!(vmo.set_size(1), Err(Error::Unavailable));
+    drop(vmo);
+    assert_eq!(memory.allocated(), 0);
+}
+
+#[test]
+fn growth_adds_segments_and_keeps_bytes() {
+    let memory = memory();
+    let vmo = Vmo::create(&memory, 0, RESIZABLE).unwrap();
+    let mut size = 1;
+    while size < 8 << 20 {
+        vmo.set_size(size).unwrap();
+        vmo.write(size - 1, &[size as u8]).unwrap();
+        size = size * 3 + 1;
+    }
+    let mut at = 1;
+    while at < size && at - 1 < vmo.content_size() {
+        assert_eq!(get(&vmo, at - 1, 1), [at as u8]);
+        at = at * 3 + 1;
+    }
+    assert!(vmo.contents.read().segments.runs(0..vmo.size()).count() < 12);
+}
+
+#[test]
+fn what_is_cut_off_is_zero_when_it_comes_back() {
+    let memory = memory();
+    let vmo = Vmo::create(&memory, 20_000, RESIZABLE).unwrap();
+    vmo.write(0, &[7; 20_000]).unwrap();
+    vmo.set_size(5_000).unwrap();
+    assert_eq!((vmo.size(), vmo.content_size()), (8192, 5000));
+    vmo.set_size(20_000).unwrap();
+    assert_eq!(get(&vmo, 0, 5_000), vec![7; 5_000]);
+    assert_eq!(get(&vmo, 5_000, 15_000), vec![0; 15_000]);
+}
+
+#[test]
+fn a_charged_vmo_stays_inside_the_limit() {
+    let memory = PhysicalMemory::new(Some(40_960)).unwrap();
+    let options = VmoOptions { resizable: true, charged: true };
+    let vmo = Vmo::create(&memory, 40_000, options).unwrap();
+    assert_eq!(Vmo::create(&memory, 1, options).unwrap_err(), Error::NoMemory);
+    assert_eq!(vmo.set_size(50_000), Err(Error::NoMemory));
+    assert_eq!(vmo.size(), 40_960);
+    vmo.set_size(4_096).unwrap();
+    assert_eq!(memory.charged(), 4_096);
+    drop(vmo);
+    assert_eq!(memory.charged(), 0);
+}
+
+#[test]
+fn a_source_fills_pages_once_and_around() {
+    let memory = memory();
+    let (source, vmo) = file(&memory, 300_000);
+    assert_eq!(get(&vmo, 4095, 2), [1, 2]);
+    assert_eq!(get(&vmo, 100_000, 1), [25]);
+    assert_eq!(source.fills.load(Ordering::Relaxed), 1);
+    assert_eq!(get(&vmo, 299_999, 2), [74, 0]);
+    assert_eq!(source.fills.load(Ordering::Relaxed), 2);
+    vmo.write(5000, b"new").unwrap();
+    assert_eq!(get(&vmo, 4999, 5), b"\x02new\x02");
+    vmo.decommit(4096..8192);
+    assert_eq!(get(&vmo, 4999, 5), [2; 5]);
+    assert_eq!(vmo.committed(0..300_000), vec![0..131_072, 262_144..300_000]);
+}
+
+#[test]
+fn a_failing_source_leaves_the_pages_missing() {
+    let memory = memory();
+    let (source, vmo) = file(&memory, 8192);
+    source.fail.store(1, Ordering::Relaxed);
+    assert_eq!(vmo.read(0, &mut [0]), Err(Error::Io));
+    source.fail.store(0, Ordering::Relaxed);
+    assert_eq!(get(&vmo, 0, 1), [1]);
+}
+
+#[test]
+fn runs_are_as_long_as_pages_are_present() {
+    let memory = memory();
+    let (_, vmo) = file(&memory, 1 << 20);
+    assert_eq!(vmo.present_run(0, 1 << 20), None);
+    let run = vmo.resolve_run(5000, false, 1 << 20).unwrap();
+    assert_eq!((run.offset, run.len, run.writable), (4096, (128 << 10) - 4096, true));
+    assert_eq!(vmo.resolve_run(1 << 20, false, 1), Err(Error::OutOfRange));
+    let anonymous = Vmo::create(&memory, 1 << 20, VmoOptions::default()).unwrap();
+    assert_eq!(anonymous.resolve_run(0, true, u64::MAX).unwrap().len, 1 << 20);
+}
+
+#[test]
+fn a_snapshot_has_its_own_pages_once_written() {
+    let memory = memory();
+    let (_, parent) = file(&memory, 1 << 20);
+    let child = parent.create_snapshot(PAGE, 1 << 19, false).unwrap();
+    assert_eq!(get(&child, 0, 1), [2]);
+    assert!(!child.present_run(0, PAGE).unwrap().writable);
+    child.write(1, b"mine").unwrap();
+    assert!(child.present_run(0, PAGE).unwrap().writable);
+    assert_eq!(get(&child, 0, 6), b"\x02mine\x02");
+    assert_eq!(get(&parent, PAGE, 6), [2; 6]);
+    // Unwritten pages follow the parent, written ones do not.
+    parent.write(PAGE, b"theirs").unwrap();
+    parent.write(PAGE * 100, b"theirs").unwrap();
+    assert_eq!(get(&child, 0, 6), b"\x02mine\x02");
+    assert_eq!(get(&child, PAGE * 99, 6), b"theirs");
+    child.decommit(0..PAGE);
+    assert_eq!(get(&child, 0, 6), b"theirs");
+    assert_eq!(parent.children(), 1);
+    drop(child);
+    assert_eq!(parent.children(), 0);
+    drop(parent);
+    assert_eq!(memory.allocated(), 0);
+}
+
+#[test]
+fn a_snapshot_ends_where_its_parent_ends() {
+    let memory = memory();
+    let (_, parent) = file(&memory, 16 * PAGE);
+    let child = parent.create_snapshot(0, 32 * PAGE, false).unwrap();
+    assert_eq!(child.size(), 16 * PAGE);
+    child.write(10 * PAGE, b"mine").unwrap();
+    assert_eq!(child.read(16 * PAGE, &mut [0]), Err(Error::OutOfRange));
+    parent.set_size(8 * PAGE).unwrap();
+    assert_eq!(child.read(10 * PAGE, &mut [0]), Err(Error::OutOfRange));
+    assert_eq!(child.write(8 * PAGE, &[0]), Err(Error::OutOfRange));
+    parent.set_size(16 * PAGE).unwrap();
+    // The copy went with the parent's page.
+    assert_ne!(get(&child, 10 * PAGE, 4), b"mine");
+    assert_eq!(child.resolve_run(0, true, PAGE).unwrap().len, PAGE);
+}
+
+#[test]
+fn a_slice_is_its_parent() {
+    let memory = memory();
+    let parent = Vmo::create(&memory, 8 * PAGE, RESIZABLE).unwrap();
+    let slice = parent.create_slice(2 * PAGE, 2 * PAGE).unwrap();
+    slice.write(0, b"slice").unwrap();
+    assert_eq!(get(&parent, 2 * PAGE, 5), b"slice");
+    assert_eq!(slice.read(2 * PAGE, &mut [0]), Err(Error::OutOfRange));
+    assert_eq!(parent.create_slice(7 * PAGE, 2 * PAGE).unwrap_err(), Error::OutOfRange);
+    assert_eq!(parent.create_slice(1, PAGE).unwrap_err(), Error::InvalidArgs);
+    parent.set_size(3 * PAGE).unwrap();
+    assert_eq!(slice.size(), PAGE);
+    slice.op_range(RangeOp::Decommit, 0, PAGE).unwrap();
+    assert_eq!(get(&parent, 2 * PAGE, 5), [0; 5]);
+}
+
+#[test]
+fn operations_on_ranges() {
+    let memory = memory();
+    let vmo = Vmo::create(&memory, 1 << 20, VmoOptions::default()).unwrap();
+    vmo.write(0, &vec![1; 1 << 20]).unwrap();
+    assert_eq!(memory.committed(), 1 << 20);
+    vmo.op_range(RangeOp::Zero, 100, (1 << 20) - 200).unwrap();
+    assert_eq!(memory.committed(), 2 * PAGE);
+    assert_eq!(get(&vmo, 99, 3), [1, 0, 0]);
+    assert_eq!(get(&vmo, (1 << 20) - 101, 2), [0, 1]);
+    vmo.op_range(RangeOp::Decommit, 0, 1 << 20).unwrap();
+    assert_eq!(memory.committed(), 0);
+    assert_eq!(vmo.op_range(RangeOp::Commit, 0, 2 << 20), Err(Error::OutOfRange));
+    let (source, file) = file(&memory, 1 << 20);
+    file.op_range(RangeOp::Commit, 0, 1 << 20).unwrap();
+    assert_eq!(source.fills.load(Ordering::Relaxed), 8);
+    let copy = file.create_snapshot(0, 1 << 20, false).unwrap();
+    copy.op_range(RangeOp::Commit, 0, 1 << 20).unwrap();
+    let run = copy.present_run(0, 1 << 20).unwrap();
+    assert_eq!((run.len, run.writable), (1 << 20, true));
+}
+
+#[test]
+fn bytes_go_to_guest_memory_without_a_bounce() {
+    use hal::aspace::{MapFlags, Prot};
+    let memory = memory();
+    let space = AddressSpace::new(&memory).unwrap();
+    let extent = memory.allocate(2 * PAGE_SIZE).unwrap();
+    let va = space.window().start;
+    let rw = Prot::READ | Prot::WRITE;
+    space.map(va, extent.base(), 2 * PAGE, rw, MapFlags::empty()).unwrap();
+    let (_, vmo) = file(&memory, 1 << 20);
+    vmo.copy_to_guest(PAGE - 2, &space, va + PAGE - 3, 4).unwrap();
+    assert_eq!(space.read_cstr(va + PAGE - 3, 9).unwrap(), [1, 1, 2, 2]);
+    space.write(va, b"to the file").unwrap();
+    vmo.copy_from_guest(PAGE - 2, &space, va, 11).unwrap();
+    assert_eq!(get(&vmo, PAGE - 3, 13), b"\x01to the file\x02");
+    let error = vmo.copy_to_guest(0, &space, va + PAGE, 2 * PAGE).unwrap_err();
+    assert!(matches!(error, CopyError::Guest(fault) if fault.addr == va + 2 * PAGE));
+}
