@@ -1,0 +1,251 @@
+//! Starting a machine: from a [`Config`] to a kernel whose first program has run.
+//!
+//! The one idea: whatever can be wrong with the configuration or the program is found here, in order, before the first
+//! instruction of a guest runs, and becomes one line and a shell's exit status.
+
+use std::fmt;
+use std::path::Path as HostPath;
+use std::sync::Arc;
+
+use hal::cpu::{self, Cpus};
+use hal::host::{self, HostNode, HostStream};
+use hal::irq::HostSignals;
+use hal::pmem::PhysicalMemory;
+use linux_raw_sys::general as raw;
+
+use crate::config::{Config, Strace};
+use crate::errno::{Errno, SysResult};
+use crate::kernel::Kernel;
+use crate::loader::{LoadError, search};
+use crate::process::{Command, ExitStatus, FdTable, Limits, Process};
+use crate::signal::{SigInfo, Signal};
+use crate::syscall::strace;
+use crate::vfs::lock::LockTable;
+use crate::vfs::procfs::{ProcFs, SysFs};
+use crate::vfs::stdio::HostStdio;
+use crate::vfs::{Capabilities, Credentials, FsContext, LookupFlags, Mount, Path, namespace, ops};
+
+/// Makes a kernel, runs the first program in it and says how that ended. What the program leaves running is not waited for.
+pub fn run(config: &Config) -> Result<ExitStatus, BootError> {
+    let kernel = start(config)?;
+    let process = launch(&kernel, config)?;
+    let status = match HostSignals::catch(&FORWARDED) {
+        Ok(signals) => {
+            kernel.cpus.block_on_with_signals(process.wait_ended(), &signals, |number| {
+                forward(&process, number);
+            })
+        }
+        Err(error) => {
+            log::error!("signals of the host do not reach the program: {error}");
+            kernel.cpus.block_on(process.wait_ended())
+        }
+    };
+    for mount in kernel.root.tree() {
+        // Whoever wanted to know of an error has asked for it with fsync(2).
+        let _ = mount.superblock().fs().sync();
+    }
+    // The host takes everything back at once; doing it piece by piece would only take longer.
+    std::mem::forget((kernel, process));
+    Ok(status)
+}
+
+/// Starts the program that `config` names in `kernel`, with the standard streams and limits of this process; it has no parent.
+pub fn launch(kernel: &Arc<Kernel>, config: &Config) -> Result<Arc<Process>, BootError> {
+    let fs = first_context(kernel, config)?;
+    let path = search::find(&fs, &config.program, &config.env)
+        .map_err(|error| BootError::Program(config.program.clone(), error))?;
+    let command = Command { path, args: config.args.clone(), env: config.env.clone() };
+    kernel
+        .start(command, fs, standard_files(), host_limits())
+        .map_err(|error| BootError::Program(config.program.clone(), error))
+}
+
+/// The signals that the host sends us and the first program gets: a Ctrl-C at the terminal, a kill(1), a changed window. Not
+/// those that stop: they stop us, and all guests with us.
+const FORWARDED: [i32; 9] = [
+    Signal::SIGHUP.raw(),
+    Signal::SIGINT.raw(),
+    Signal::SIGQUIT.raw(),
+    Signal::SIGUSR1.raw(),
+    Signal::SIGUSR2.raw(),
+    Signal::SIGALRM.raw(),
+    Signal::SIGTERM.raw(),
+    Signal::SIGCONT.raw(),
+    Signal::SIGWINCH.raw(),
+];
+
+/// Passes a signal of the host on.
+fn forward(process: &Process, number: i32) {
+    if let Some(signal) = Signal::from_raw(number)
+        && let Err(errno) = process.send_signal(signal, SigInfo::kernel(signal))
+    {
+        log::warn!("signal {number} did not reach the program: {errno:?}");
+    }
+}
+
+/// A kernel without processes.
+pub fn start(config: &Config) -> Result<Arc<Kernel>, BootError> {
+    // Before there are threads: it is much faster then.
+    hal::context::prepare().map_err(|error| BootError::host("it cannot run guests", &error))?;
+    let memory = PhysicalMemory::new(config.memory)
+        .map_err(|error| BootError::host("it gives no memory", &error))?;
+    let strace = open_trace(config)?;
+    let root = mount_root(config, &memory)?;
+    let cpus = config.cpus.unwrap_or_else(host::system::online_cpus).min(cpu::MAX_CPUS);
+    let cpus = Cpus::start(cpu::Config { cpus, stealing: true, ..cpu::Config::default() })
+        .map_err(|error| BootError::host("it gives no threads", &error))?;
+    let kernel = Arc::new(Kernel {
+        memory,
+        cpus: Arc::new(cpus),
+        root,
+        futexes: Default::default(),
+        locks: LockTable::new(),
+        pids: Default::default(),
+        strace,
+        started: hal::time::boottime(),
+    });
+    mount_views(&kernel).map_err(|errno| BootError::Option("/proc and /sys".to_owned(), errno))?;
+    Ok(kernel)
+}
+
+/// The file tree: the host's, or that below `--root`, under a layer in memory, with what `--bind` adds.
+fn mount_root(config: &Config, memory: &Arc<PhysicalMemory>) -> Result<Arc<Mount>, BootError> {
+    let host_root = config.root.as_deref().unwrap_or(HostPath::new("/"));
+    let refused = |errno| BootError::Option(format!("--root {}", host_root.display()), errno);
+    let lower =
+        HostNode::open(host_root).map_err(|error| refused(Errno::from_raw(error.errno())))?;
+    let root = namespace::build(memory, lower).map_err(refused)?;
+    for bind in &config.binds {
+        let option = || format!("--bind {}:{}", bind.host.display(), bind.guest.display());
+        namespace::bind(&root, memory, bind).map_err(|errno| BootError::Option(option(), errno))?;
+    }
+    Ok(root)
+}
+
+/// The file systems that show the kernel itself.
+fn mount_views(kernel: &Arc<Kernel>) -> SysResult<()> {
+    let proc = ProcFs::new(namespace::covered(&kernel.root, b"proc"));
+    proc.attach(kernel);
+    namespace::mount_system(&kernel.root, b"/proc", proc, "proc")?;
+    let sys = SysFs::new(kernel.cpus.count(), namespace::covered(&kernel.root, b"sys"));
+    namespace::mount_system(&kernel.root, b"/sys", sys, "sysfs")
+}
+
+/// Who and where the first program is: as this process, but root has all capabilities that matter for files.
+fn first_context(kernel: &Kernel, config: &Config) -> Result<FsContext, BootError> {
+    let identity = host::process::identity();
+    let root = Path::root_of(&kernel.root);
+    let privileged = identity.euid == 0;
+    let cred = Credentials {
+        fsuid: identity.euid,
+        fsgid: identity.egid,
+        groups: identity.groups.iter().copied().collect(),
+        caps: if privileged { Capabilities::FULL } else { Capabilities::empty() },
+    };
+    let cwd = root.clone();
+    let mut fs = FsContext { root, cwd, umask: identity.umask, cred: Arc::new(cred), pid: 0 };
+    match &config.cwd {
+        Some(dir) => {
+            let option = || format!("--cwd {}", dir.escape_ascii());
+            change_dir(&mut fs, dir).map_err(|errno| BootError::Option(option(), errno))?;
+        }
+        None => {
+            // A directory that the guest's tree does not have is no reason not to start.
+            let dir = host::process::environment().cwd;
+            let _ = dir.map(|dir| change_dir(&mut fs, &dir));
+        }
+    }
+    Ok(fs)
+}
+
+fn change_dir(fs: &mut FsContext, dir: &[u8]) -> SysResult<()> {
+    let place = ops::resolve(fs, None, dir, LookupFlags::FOLLOW)?;
+    ops::change_dir(fs, place)
+}
+
+/// Descriptors 0, 1 and 2: those of this process, as far as it has them.
+fn standard_files() -> Arc<FdTable> {
+    let files = FdTable::new();
+    let streams = [host::stdio::stdin(), host::stdio::stdout(), host::stdio::stderr()];
+    for (fd, stream) in (0..).zip(streams) {
+        if let Ok(stream) = stream {
+            // The table is empty, and 3 is its limit.
+            let _ = files.insert(HostStdio::open(stream), false, fd, 3);
+        }
+    }
+    files
+}
+
+/// The limits that this process has, of those that the kernel knows.
+fn host_limits() -> Limits {
+    let inherited = [raw::RLIMIT_STACK, raw::RLIMIT_NOFILE, raw::RLIMIT_CORE, raw::RLIMIT_FSIZE];
+    let mut limits = Limits::default();
+    for number in inherited {
+        if let Ok((soft, hard)) = host::process::limit(number) {
+            let _ = limits.set(number, crate::process::Limit { soft, hard }, true);
+        }
+    }
+    limits
+}
+
+/// Where `--strace` goes.
+fn open_trace(config: &Config) -> Result<Option<strace::Log>, BootError> {
+    let stream = match &config.strace {
+        None => return Ok(None),
+        Some(Strace::Stderr) => host::stdio::stderr(),
+        Some(Strace::File(path)) => HostStream::create(path),
+    };
+    let option = || match &config.strace {
+        Some(Strace::File(path)) => format!("--strace={}", path.display()),
+        _ => "--strace".to_owned(),
+    };
+    let stream =
+        stream.map_err(|error| BootError::Option(option(), Errno::from_raw(error.errno())))?;
+    Ok(Some(strace::Log::new(move |line| {
+        let _ = stream.write_all(line);
+    })))
+}
+
+/// Why the first program did not start.
+#[derive(Debug)]
+pub enum BootError {
+    /// The host refuses what a kernel needs; the text says what.
+    Host(String),
+    /// An option's value cannot be used: the option with its value, and what is wrong.
+    Option(String, Errno),
+    /// The program cannot be loaded: its name, and why.
+    Program(Vec<u8>, LoadError),
+}
+
+impl BootError {
+    fn host(what: &str, error: &dyn fmt::Display) -> Self {
+        Self::Host(format!("the host is not fit: {what}: {error}"))
+    }
+
+    /// The exit status of the command.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Host(_) => 126,
+            Self::Option(..) => 2,
+            Self::Program(_, error) => error.exit_code(),
+        }
+    }
+}
+
+impl fmt::Display for BootError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Host(what) => f.write_str(what),
+            Self::Option(option, Errno::ENOENT) => {
+                write!(f, "{option}: No such file or directory (make it, or name another)")
+            }
+            Self::Option(option, Errno::ENOTDIR) => {
+                write!(f, "{option}: Not a directory (name one)")
+            }
+            Self::Option(option, errno) => write!(f, "{option}: cannot be used: {errno}"),
+            Self::Program(name, error) => write!(f, "{}: {error}", name.escape_ascii()),
+        }
+    }
+}
+
+impl std::error::Error for BootError {}

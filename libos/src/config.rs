@@ -1,0 +1,49 @@
+//! What a kernel is started with: the command line's wishes, as values.
+//!
+//! The one idea: everything that decides how a kernel runs is in this one struct, so that a test can start one
+//! without a command line, and nothing below reads the host's environment by itself.
+
+use std::path::PathBuf;
+
+/// Everything that [`crate::cli`] can choose about a kernel and its first program.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// The program's name; without a slash it is looked up in the guest's `PATH`.
+    pub program: Vec<u8>,
+    /// All arguments, `argv[0]` included.
+    pub args: Vec<Vec<u8>>,
+    /// Environment strings, `NAME=value`.
+    pub env: Vec<Vec<u8>>,
+    /// The guest's working directory, a path in the guest; none means the host's own if the guest has it, else `/`.
+    pub cwd: Option<Vec<u8>>,
+    /// The host directory that is the guest's root; none means `/`. Writes go to memory.
+    pub root: Option<PathBuf>,
+    /// Host directories and files to let through, in order.
+    pub binds: Vec<Bind>,
+    /// Virtual CPUs; none means as many as the host lets us use.
+    pub cpus: Option<usize>,
+    /// Bytes of memory that guests may have in use together; none means no limit of ours.
+    pub memory: Option<u64>,
+    /// Where system calls are printed, if anywhere.
+    pub strace: Option<Strace>,
+}
+
+/// Where `--strace` output goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Strace {
+    /// To standard error.
+    Stderr,
+    /// To this host file, made anew.
+    File(PathBuf),
+}
+
+/// `--bind HOST:GUEST[:ro]`: a host directory or file that appears in the guest, writes included.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bind {
+    /// The path on the host.
+    pub host: PathBuf,
+    /// The absolute path in the guest.
+    pub guest: PathBuf,
+    /// Writes are refused with `EROFS`.
+    pub read_only: bool,
+}

@@ -1,0 +1,10 @@
+//! Files made of events: eventfd(2), timerfd_create(2), signalfd(2), epoll(7).
+//!
+//! The one idea: they are ordinary [`File`](crate::vfs::File)s with a wait queue, so reading them, polling them and putting them into an epoll set needs nothing of their own.
+
+pub mod epoll;
+pub mod eventfd;
+pub mod signalfd;
+pub mod timerfd;
+
+pub use self::{epoll::Epoll, eventfd::EventFd, signalfd::SignalFd, timerfd::TimerFd};

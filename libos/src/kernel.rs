@@ -1,0 +1,47 @@
+//! A kernel: what the processes of one machine share.
+//!
+//! The one idea: a kernel is a value. A test makes one, runs programs in it and drops it; nothing about it is global.
+
+use std::sync::Arc;
+
+use hal::{cpu::Cpus, pmem::PhysicalMemory};
+
+use crate::{
+    futex::FutexTable,
+    process::PidTable,
+    syscall::strace,
+    vfs::{Mount, lock::LockTable},
+};
+
+/// One machine with its memory, its CPUs, its files and its processes.
+pub struct Kernel {
+    /// Physical memory.
+    pub memory: Arc<PhysicalMemory>,
+    /// The virtual CPUs.
+    pub cpus: Arc<Cpus>,
+    /// The root of the file tree.
+    pub root: Arc<Mount>,
+    /// Who waits on which futex.
+    pub futexes: FutexTable,
+    /// Who has locked which file.
+    pub locks: Arc<LockTable>,
+    /// Processes and threads by number.
+    pub pids: PidTable,
+    /// Where `--strace` writes.
+    pub strace: Option<strace::Log>,
+    /// When it was made: nanoseconds of the host's boot clock.
+    pub started: u64,
+}
+
+impl Kernel {
+    /// Nanoseconds since it was made.
+    pub fn uptime(&self) -> u64 {
+        hal::time::boottime().saturating_sub(self.started)
+    }
+
+    /// Bytes of physical memory: all, and what is not in use.
+    pub fn memory_size(&self) -> (u64, u64) {
+        let total = self.memory.limit().unwrap_or_else(|| self.memory.size());
+        (total, total.saturating_sub(self.memory.committed()))
+    }
+}

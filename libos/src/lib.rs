@@ -1,0 +1,20 @@
+//! libos: a Linux personality over async kernel objects.
+//!
+//! Read [`process`] first (a thread is an async loop: run, trap, handle), then [`syscall::table`] (what the calls are), then the folder that
+//! the call at hand is about: [`memory`], [`vfs`], [`signal`].
+#![forbid(unsafe_code)]
+
+pub mod boot;
+pub mod cli;
+pub mod config;
+pub mod errno;
+pub mod event;
+pub mod futex;
+pub mod kernel;
+pub mod loader;
+pub mod memory;
+pub mod process;
+pub mod signal;
+pub mod syscall;
+pub mod timer;
+pub mod vfs;

@@ -1,0 +1,56 @@
+//! The `libos` command: a kernel with one first program, and its exit status as ours.
+
+use std::io::Write;
+
+use clap::Parser;
+use libos::boot;
+use libos::cli::Cli;
+
+/// The exit status after a panic of the kernel, as of every Rust program.
+const PANICKED: i32 = 101;
+
+fn main() {
+    let cli = Cli::parse();
+    start_logging(cli.log_filter());
+    end_on_panic();
+    let config = cli.into_config(std::env::vars_os());
+    let code = match boot::run(&config) {
+        Ok(status) => status.shell_code(),
+        Err(error) => {
+            // Standard error may be closed; the exit status says it too.
+            let _ = writeln!(std::io::stderr(), "libos: {error}");
+            error.exit_code()
+        }
+    };
+    // At once, without tearing the kernel down: the host takes everything back faster than we could.
+    std::process::exit(code.into());
+}
+
+/// A panic on any thread is a bug of the kernel, and ends it: a task that is gone would leave guests waiting forever.
+fn end_on_panic() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        report(info);
+        std::process::exit(PANICKED);
+    }));
+}
+
+/// Kernel messages go to standard error; `--log` decides which, else `RUST_LOG`, else errors only.
+fn start_logging(filter: Option<&str>) {
+    let mut logger = match filter {
+        Some(filter) => {
+            let mut logger = env_logger::Builder::new();
+            logger.parse_filters(filter);
+            logger
+        }
+        None => {
+            env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("error"))
+        }
+    };
+    logger
+        .format(|out, record| {
+            let level = record.level().as_str().to_ascii_lowercase();
+            writeln!(out, "libos: {level}: {}", record.args())
+        })
+        .init();
+}

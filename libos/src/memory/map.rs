@@ -1,0 +1,231 @@
+//! Mapping and unmapping: the verbs behind mmap(2) and its family.
+
+use std::{ops::Range, sync::Arc};
+
+use hal::{aspace::Prot, pmem::PAGE_SIZE};
+use kernel_objects::{
+    Error, MapArgs, MappingFlags, Placement as Place, Vmo, VmoOptions, vmar::Remap, vmo::RangeOp,
+};
+
+use super::UserMemory;
+use crate::{
+    errno::{Errno, SysResult},
+    vfs::{OpenFile, devices::Zero, file::MappedName},
+};
+
+const PAGE: u64 = PAGE_SIZE as u64;
+
+/// Where a mapping should go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Placement {
+    /// Where there is room, at this address if there is (0: no wish).
+    Anywhere(u64),
+    /// At this address, replacing what is there (`MAP_FIXED`).
+    Replace(u64),
+    /// At this address; `EEXIST` when something is there (`MAP_FIXED_NOREPLACE`).
+    Free(u64),
+}
+
+/// What a mapping shows.
+pub enum Backing {
+    /// Memory of its own that reads as zero.
+    Anonymous,
+    /// A file from a page-aligned offset on.
+    File {
+        /// The file; the caller has checked that its access mode allows the mapping.
+        file: Arc<OpenFile>,
+        /// Where in the file.
+        offset: u64,
+    },
+}
+
+/// A checked mmap(2).
+pub struct MapRequest {
+    /// Where to.
+    pub placement: Placement,
+    /// Bytes, a page multiple, not 0.
+    pub len: u64,
+    /// The accesses that are allowed.
+    pub prot: Prot,
+    /// Writes go to the file, or to whoever else shares the memory.
+    pub shared: bool,
+    /// What it shows.
+    pub backing: Backing,
+    /// Make every page present now.
+    pub populate: bool,
+    /// Count it against the memory limit.
+    pub reserve: bool,
+}
+
+/// What Linux calls a refusal of the VMAR's.
+fn errno(error: Error) -> Errno {
+    match error {
+        Error::AlreadyExists => Errno::EEXIST,
+        Error::AccessDenied => Errno::EACCES,
+        Error::InvalidArgs => Errno::EINVAL,
+        Error::Io => Errno::EIO,
+        _ => Errno::ENOMEM,
+    }
+}
+
+fn length(range: &Range<u64>) -> u64 {
+    range.end - range.start
+}
+
+impl UserMemory {
+    /// Maps memory and returns its address.
+    ///
+    /// `ENODEV` for a file that has no pages, `EEXIST` for [`Placement::Free`] over something, `ENOMEM` without room or memory.
+    pub fn map(&self, request: MapRequest) -> SysResult<u64> {
+        let MapRequest { placement, len, prot, shared, backing, populate, reserve } = request;
+        // Under a limit every promise is kept, so nobody may go without one (vm.overcommit_memory = 2 does the same).
+        let reserve = reserve || self.space.memory().limit().is_some();
+        let mut flags = if shared { MappingFlags::empty() } else { MappingFlags::PRIVATE };
+        if reserve && !shared {
+            flags |= MappingFlags::ACCOUNT;
+        }
+        // Mapping /dev/zero is how fresh memory was asked for before MAP_ANONYMOUS.
+        let backing = match backing {
+            Backing::File { file, .. } if file.downcast::<Zero>().is_some() => Backing::Anonymous,
+            backing => backing,
+        };
+        let (vmo, vmo_offset, max_perms) = match backing {
+            Backing::Anonymous => {
+                flags |= if shared { MappingFlags::empty() } else { MappingFlags::DISCARD };
+                let options = VmoOptions { resizable: false, charged: shared && reserve };
+                let physical = self.space.memory();
+                (Vmo::create(physical, len, options).map_err(errno)?, 0, Prot::all())
+            }
+            Backing::File { file, offset } => {
+                let pages = file.vmo()?;
+                if pages.cookie().is_none()
+                    && let Ok(name) = MappedName::of(&file)
+                {
+                    pages.set_cookie(Arc::new(name));
+                }
+                let mut max = Prot::all();
+                if shared {
+                    max.set(Prot::WRITE, file.writable());
+                    (pages, offset, max)
+                } else {
+                    flags |= MappingFlags::PATCHABLE;
+                    (pages.create_snapshot(offset, len, false).map_err(errno)?, 0, max)
+                }
+            }
+        };
+        let place = match placement {
+            Placement::Anywhere(0) => Place::TopDown,
+            Placement::Anywhere(hint) => Place::Hint(hint),
+            Placement::Replace(addr) => Place::Replace(addr),
+            Placement::Free(addr) => Place::Exact(addr),
+        };
+        let args = MapArgs {
+            placement: place,
+            len,
+            align: 0,
+            vmo,
+            vmo_offset,
+            perms: prot,
+            max_perms,
+            flags,
+            populate,
+            tag: 0,
+        };
+        self.vmar.map(args).map_err(errno)
+    }
+
+    /// Where `len` bytes aligned to `align` would go now; `ENOMEM`.
+    pub fn find_free(&self, len: u64, align: u64) -> SysResult<u64> {
+        self.vmar.find_free(len, align).map_err(errno)
+    }
+
+    /// Unmaps what is mapped in `range`.
+    pub fn unmap(&self, range: Range<u64>) -> SysResult<()> {
+        self.vmar.unmap(range.start, length(&range)).map_err(errno)
+    }
+
+    /// Changes what the guest may do in `range`; `ENOMEM` when a page of it is not mapped.
+    pub fn protect(&self, range: Range<u64>, prot: Prot) -> SysResult<()> {
+        self.vmar.protect(range.start, length(&range), prot).map_err(errno)
+    }
+
+    /// mremap(2); `EFAULT` when a page of `old` is not mapped.
+    pub fn remap(
+        &self,
+        old: Range<u64>,
+        new_len: u64,
+        may_move: bool,
+        to: Option<u64>,
+    ) -> SysResult<u64> {
+        let how = match to {
+            Some(to) => Remap::To(to),
+            None if may_move => Remap::MayMove,
+            None => Remap::InPlace,
+        };
+        self.vmar.remap(old.start, length(&old), new_len, how).map_err(|error| match error {
+            Error::NotFound => Errno::EFAULT,
+            error => errno(error),
+        })
+    }
+
+    /// Throws the content of private memory away, as `MADV_DONTNEED` does; `ENOMEM` when a page of it is not mapped.
+    pub fn discard(&self, range: Range<u64>) -> SysResult<()> {
+        for mapping in self.vmar.mappings_in(range.clone()) {
+            if mapping.flags.contains(MappingFlags::PRIVATE) {
+                let start = mapping.range.start.max(range.start);
+                let end = mapping.range.end.min(range.end);
+                // The mapping may have gone meanwhile, and its content with it.
+                let _ = self.vmar.discard(start, end - start);
+            }
+        }
+        self.check_mapped(&range)
+    }
+
+    /// Makes the pages of `range` present for reading or writing; `ENOMEM` when one is not mapped, `EFAULT` when one can not be.
+    pub fn populate(&self, range: Range<u64>, write: bool) -> SysResult<()> {
+        self.check_mapped(&range)?;
+        for mapping in self.vmar.mappings_in(range.clone()) {
+            let start = mapping.range.start.max(range.start);
+            let end = mapping.range.end.min(range.end);
+            if write && !mapping.perms.contains(Prot::WRITE) {
+                return Err(Errno::EFAULT);
+            }
+            let offset = mapping.vmo_offset + (start - mapping.range.start);
+            let inside = end - start;
+            let inside = inside.min(mapping.vmo.size().saturating_sub(offset));
+            mapping.vmo.op_range(RangeOp::Commit, offset, inside).map_err(errno)?;
+        }
+        Ok(())
+    }
+
+    /// `ENOMEM` unless every page of `range` is mapped.
+    pub fn check_mapped(&self, range: &Range<u64>) -> SysResult<()> {
+        if self.vmar.is_mapped(range.clone()) { Ok(()) } else { Err(Errno::ENOMEM) }
+    }
+
+    /// Writes shared file mappings in `range` back; `ENOMEM` when a page is not mapped.
+    ///
+    /// A shared mapping is the page cache itself, so there is nothing to write: the file already has it.
+    pub fn sync(&self, range: Range<u64>) -> SysResult<()> {
+        self.check_mapped(&range)
+    }
+
+    /// A byte for each page of `range`: 1 when it is in memory; `ENOMEM` when one is not mapped.
+    pub fn residency(&self, range: Range<u64>) -> SysResult<Vec<u8>> {
+        self.check_mapped(&range)?;
+        let mut residency = vec![0; (length(&range) / PAGE) as usize];
+        for mapping in self.vmar.mappings_in(range.clone()) {
+            let start = mapping.range.start.max(range.start);
+            let end = mapping.range.end.min(range.end);
+            let offset = mapping.vmo_offset + (start - mapping.range.start);
+            for part in mapping.vmo.committed(offset..offset + (end - start)) {
+                let first = (part.start - offset + start - range.start) / PAGE;
+                let last = (part.end - offset + start - range.start).div_ceil(PAGE);
+                if let Some(pages) = residency.get_mut(first as usize..last as usize) {
+                    pages.fill(1);
+                }
+            }
+        }
+        Ok(residency)
+    }
+}

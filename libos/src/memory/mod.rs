@@ -1,0 +1,196 @@
+//! The memory of a process: what mmap(2) and its family change and what system calls copy from and to.
+//!
+//! The one idea: a Linux address space is a VMAR. Anonymous memory is a VMO of its own, a private file mapping is a copy-on-write child of the file's page
+//! cache, a shared one is the page cache itself; the calls of Linux are verbs of the VMAR, and this module translates.
+
+mod heap;
+mod map;
+
+use std::sync::Arc;
+
+use hal::{
+    aspace::{Access, AddressSpace, Fault, ReadStop},
+    host::HostFile,
+    pmem::PhysicalMemory,
+};
+use kernel_objects::{
+    Vmar,
+    vmo::{CopyError, Vmo},
+};
+use parking_lot::{Mutex, RwLock};
+
+pub use self::map::{Backing, MapRequest, Placement};
+use crate::{
+    errno::{Errno, SysResult},
+    loader::STACK_GUARD,
+    vfs::GuestMemory,
+};
+
+/// Why a fault of the guest could not be resolved; decides the signal and its `si_code`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FaultCause {
+    /// Nothing is mapped there: SIGSEGV, `SEGV_MAPERR`.
+    Unmapped,
+    /// The mapping forbids the access: SIGSEGV, `SEGV_ACCERR`.
+    Protection,
+    /// The page is beyond the end of its file: SIGBUS, `BUS_ADRERR`.
+    BeyondEnd,
+    /// No memory was left for the page: the guest is killed as by the OOM killer.
+    OutOfMemory,
+}
+
+/// What the program's start left in memory, for /proc.
+#[derive(Clone, Debug, Default)]
+pub struct Image {
+    /// The path of the program.
+    pub executable: Vec<u8>,
+    /// Where the argument strings are.
+    pub arguments: std::ops::Range<u64>,
+    /// Where the environment strings are.
+    pub environment: std::ops::Range<u64>,
+    /// The auxiliary vector's bytes.
+    pub auxv: Vec<u8>,
+    /// The stack's first mapping.
+    pub stack: std::ops::Range<u64>,
+}
+
+/// The memory of a process.
+pub struct UserMemory {
+    vmar: Arc<Vmar>,
+    space: Arc<AddressSpace>,
+    heap: Mutex<heap::Heap>,
+    image: RwLock<Image>,
+}
+
+impl UserMemory {
+    /// Empty memory, for a program to be loaded into. `ENOMEM` when no more address spaces fit.
+    pub fn new(physical: &Arc<PhysicalMemory>) -> SysResult<Arc<Self>> {
+        let space = AddressSpace::new(physical).map_err(|_| Errno::ENOMEM)?;
+        let vmar = Vmar::create_root(&space).map_err(|_| Errno::ENOMEM)?;
+        Ok(Arc::new(Self { vmar, space, heap: Mutex::default(), image: RwLock::default() }))
+    }
+
+    /// What the guest runs in.
+    pub fn address_space(&self) -> &AddressSpace {
+        &self.space
+    }
+
+    /// The region that all mappings are in.
+    pub fn vmar(&self) -> &Arc<Vmar> {
+        &self.vmar
+    }
+
+    /// What /proc tells of the program.
+    pub fn image(&self) -> Image {
+        self.image.read().clone()
+    }
+
+    /// Stores what the loader knows: the image, and where the heap begins.
+    pub fn set_image(&self, image: Image, heap_start: u64) {
+        *self.image.write() = image;
+        self.heap.lock().start_at(heap_start);
+    }
+
+    /// Resolves a fault of the guest, so that the access can be made again.
+    pub fn fault(&self, fault: &Fault) -> Result<(), FaultCause> {
+        self.vmar.fault(fault.addr, fault.access).map_err(|error| match error {
+            kernel_objects::Error::NotFound => FaultCause::Unmapped,
+            kernel_objects::Error::OutOfRange => FaultCause::BeyondEnd,
+            kernel_objects::Error::NoMemory => FaultCause::OutOfMemory,
+            // On Linux the gap below the stack is a rule about placing mappings and no mapping.
+            _ if self.in_stack_guard(fault.addr) => FaultCause::Unmapped,
+            _ => FaultCause::Protection,
+        })
+    }
+
+    fn in_stack_guard(&self, addr: u64) -> bool {
+        let stack = self.image().stack;
+        addr < stack.start && stack.start - addr <= STACK_GUARD
+    }
+
+    /// Makes `access` again as long as its faults can be resolved; `EFAULT`.
+    pub fn with_faults<T>(
+        &self,
+        mut access: impl FnMut(&AddressSpace) -> Result<T, Fault>,
+    ) -> SysResult<T> {
+        loop {
+            match access(&self.space) {
+                Ok(value) => return Ok(value),
+                Err(fault) => self.fault(&fault).map_err(|_| Errno::EFAULT)?,
+            }
+        }
+    }
+
+    /// Copies guest bytes at `va` into `buf`; `EFAULT`.
+    pub fn read_bytes(&self, va: u64, buf: &mut [u8]) -> SysResult<()> {
+        self.vmar.read(va, buf).map_err(|_| Errno::EFAULT)
+    }
+
+    /// Copies `buf` to the guest at `va`; `EFAULT`.
+    pub fn write_bytes(&self, va: u64, buf: &[u8]) -> SysResult<()> {
+        self.vmar.write(va, buf).map_err(|_| Errno::EFAULT)
+    }
+
+    /// Copies a string of less than `max` bytes in, without its NUL; `None` when there is no NUL in them, `EFAULT`.
+    pub fn read_string(&self, va: u64, max: usize) -> SysResult<Option<Vec<u8>>> {
+        let bytes = self.with_faults(|space| space.read_cstr(va, max))?;
+        Ok((bytes.len() < max).then_some(bytes))
+    }
+
+    /// Copies the first `max` bytes of a string in, fewer when it ends before; `EFAULT`.
+    pub fn read_string_prefix(&self, va: u64, max: usize) -> SysResult<Vec<u8>> {
+        self.with_faults(|space| space.read_cstr(va, max))
+    }
+
+    /// Checks that `access` to the byte at `va` would succeed, resolving its fault.
+    pub fn check(&self, va: u64, access: Access) -> SysResult<()> {
+        self.with_faults(|space| space.translate(va, access).map(drop))
+    }
+}
+
+impl GuestMemory for UserMemory {
+    fn read(&self, va: u64, buf: &mut [u8]) -> SysResult<()> {
+        self.read_bytes(va, buf)
+    }
+
+    fn write(&self, va: u64, buf: &[u8]) -> SysResult<()> {
+        self.write_bytes(va, buf)
+    }
+
+    fn fill_zero(&self, va: u64, len: usize) -> SysResult<()> {
+        self.vmar.zero(va, len as u64).map_err(|_| Errno::EFAULT)
+    }
+
+    fn copy_from_vmo(&self, va: u64, vmo: &Vmo, offset: u64, len: usize) -> SysResult<()> {
+        self.vmar.copy_from_vmo(va, vmo, offset, len as u64).map_err(copy_errno)
+    }
+
+    fn read_host_file(
+        &self,
+        va: u64,
+        file: &HostFile,
+        offset: u64,
+        len: usize,
+    ) -> (usize, SysResult<()>) {
+        let (done, stop) = self.vmar.read_file(va, len as u64, file, offset);
+        let result = match stop {
+            ReadStop::Full | ReadStop::Short => Ok(()),
+            ReadStop::Fault(_) => Err(Errno::EFAULT),
+            ReadStop::Host(error) => Err(Errno::from_raw(error.errno())),
+        };
+        (done as usize, result)
+    }
+
+    fn copy_to_vmo(&self, va: u64, vmo: &Vmo, offset: u64, len: usize) -> SysResult<()> {
+        self.vmar.copy_to_vmo(va, vmo, offset, len as u64).map_err(copy_errno)
+    }
+}
+
+/// What a copy that stopped is to the system call.
+fn copy_errno(error: CopyError) -> Errno {
+    match error {
+        CopyError::Guest(_) => Errno::EFAULT,
+        CopyError::Vmo(kernel_objects::Error::NoMemory) => Errno::ENOMEM,
+        CopyError::Vmo(_) => Errno::EIO,
+    }
+}

@@ -1,0 +1,197 @@
+//! File descriptors: small integers that name open files.
+//!
+//! The one idea: the lowest free number is always the next one (POSIX), and a hint to it makes finding it cheap. The table is
+//! shared by the threads of a process (`CLONE_FILES`) and copied by fork.
+
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+
+use crate::{
+    errno::{Errno, SysResult},
+    syscall::argument::Fd,
+    vfs::OpenFile,
+};
+
+/// What a descriptor names, with the flag that belongs to the descriptor and not to the open file.
+#[derive(Clone)]
+pub struct Descriptor {
+    /// The open file description.
+    pub file: Arc<OpenFile>,
+    /// `FD_CLOEXEC`: closed by execve(2).
+    pub close_on_exec: bool,
+}
+
+#[derive(Default, Clone)]
+struct Slots {
+    slots: Vec<Option<Descriptor>>,
+    /// No slot below this one is free.
+    free_hint: usize,
+}
+
+impl Slots {
+    fn lowest_free(&self, from: usize) -> usize {
+        let start = from.max(self.free_hint);
+        (start..self.slots.len())
+            .find(|&slot| self.slots[slot].is_none())
+            .unwrap_or(start.max(self.slots.len()))
+    }
+
+    fn put(&mut self, slot: usize, descriptor: Descriptor) -> Option<Descriptor> {
+        if slot >= self.slots.len() {
+            self.slots.resize_with(slot + 1, || None);
+        }
+        if slot == self.free_hint {
+            self.free_hint = slot + 1;
+        }
+        self.slots[slot].replace(descriptor)
+    }
+
+    fn take(&mut self, slot: usize) -> Option<Descriptor> {
+        let taken = self.slots.get_mut(slot)?.take()?;
+        self.free_hint = self.free_hint.min(slot);
+        Some(taken)
+    }
+}
+
+/// The descriptors of one process, or of several that share them.
+#[derive(Default)]
+pub struct FdTable {
+    slots: RwLock<Slots>,
+}
+
+impl FdTable {
+    /// An empty table.
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// The open file that `fd` names; `EBADF`.
+    pub fn get(&self, fd: Fd) -> SysResult<Arc<OpenFile>> {
+        let slots = self.slots.read();
+        match usize::try_from(fd.0).ok().and_then(|slot| slots.slots.get(slot)) {
+            Some(Some(descriptor)) => Ok(Arc::clone(&descriptor.file)),
+            _ => Err(Errno::EBADF),
+        }
+    }
+
+    /// Calls `operation` with the open file that `fd` names, without counting a reference: for what takes no longer than
+    /// that would. Nobody changes the table meanwhile. `EBADF`.
+    pub fn with<T>(
+        &self,
+        fd: Fd,
+        operation: impl FnOnce(&OpenFile) -> SysResult<T>,
+    ) -> SysResult<T> {
+        let slots = self.slots.read();
+        match usize::try_from(fd.0).ok().and_then(|slot| slots.slots.get(slot)) {
+            Some(Some(descriptor)) => operation(&descriptor.file),
+            _ => Err(Errno::EBADF),
+        }
+    }
+
+    /// The descriptor itself; `EBADF`.
+    pub fn descriptor(&self, fd: Fd) -> SysResult<Descriptor> {
+        let slots = self.slots.read();
+        let slot = usize::try_from(fd.0).map_err(|_| Errno::EBADF)?;
+        slots.slots.get(slot).cloned().flatten().ok_or(Errno::EBADF)
+    }
+
+    /// Gives `file` the lowest free number that is at least `from` and below `limit` (`RLIMIT_NOFILE`);
+    /// `EMFILE` when there is none.
+    pub fn insert(
+        &self,
+        file: Arc<OpenFile>,
+        close_on_exec: bool,
+        from: usize,
+        limit: u64,
+    ) -> SysResult<Fd> {
+        let mut slots = self.slots.write();
+        let slot = slots.lowest_free(from);
+        if slot as u64 >= limit || slot > i32::MAX as usize {
+            return Err(Errno::EMFILE);
+        }
+        slots.put(slot, Descriptor { file, close_on_exec });
+        Ok(Fd(slot as i32))
+    }
+
+    /// Makes `fd` name `file`, and returns what it named before; `EBADF` for a number that can not be one.
+    pub fn replace(
+        &self,
+        fd: Fd,
+        descriptor: Descriptor,
+        limit: u64,
+    ) -> SysResult<Option<Descriptor>> {
+        let slot = usize::try_from(fd.0).map_err(|_| Errno::EBADF)?;
+        if slot as u64 >= limit {
+            return Err(Errno::EBADF);
+        }
+        Ok(self.slots.write().put(slot, descriptor))
+    }
+
+    /// Frees `fd` and returns what it named; `EBADF`. The caller drops it outside the table's lock.
+    pub fn remove(&self, fd: Fd) -> SysResult<Descriptor> {
+        let slot = usize::try_from(fd.0).map_err(|_| Errno::EBADF)?;
+        self.slots.write().take(slot).ok_or(Errno::EBADF)
+    }
+
+    /// Frees every descriptor in `first..=last` and returns what they named.
+    pub fn remove_range(&self, first: u32, last: u32) -> Vec<Descriptor> {
+        let mut slots = self.slots.write();
+        let end = slots.slots.len().min((last as usize).saturating_add(1));
+        (first as usize..end).filter_map(|slot| slots.take(slot)).collect()
+    }
+
+    /// Sets or clears the close-on-exec flag; `EBADF`.
+    pub fn set_close_on_exec(&self, fd: Fd, value: bool) -> SysResult<()> {
+        let slot = usize::try_from(fd.0).map_err(|_| Errno::EBADF)?;
+        match self.slots.write().slots.get_mut(slot) {
+            Some(Some(descriptor)) => {
+                descriptor.close_on_exec = value;
+                Ok(())
+            }
+            _ => Err(Errno::EBADF),
+        }
+    }
+
+    /// Marks every descriptor in `first..=last` close-on-exec.
+    pub fn set_close_on_exec_range(&self, first: u32, last: u32) {
+        let mut slots = self.slots.write();
+        let end = slots.slots.len().min((last as usize).saturating_add(1));
+        for slot in first as usize..end {
+            if let Some(descriptor) = &mut slots.slots[slot] {
+                descriptor.close_on_exec = true;
+            }
+        }
+    }
+
+    /// Frees those that execve(2) closes and returns what they named.
+    pub fn remove_close_on_exec(&self) -> Vec<Descriptor> {
+        let mut slots = self.slots.write();
+        let closing: Vec<usize> = slots
+            .slots
+            .iter()
+            .enumerate()
+            .filter(|(_, slot)| slot.as_ref().is_some_and(|descriptor| descriptor.close_on_exec))
+            .map(|(slot, _)| slot)
+            .collect();
+        closing.into_iter().filter_map(|slot| slots.take(slot)).collect()
+    }
+
+    /// A table with the same descriptors, as fork makes one.
+    pub fn duplicate(&self) -> Arc<Self> {
+        Arc::new(Self { slots: RwLock::new(self.slots.read().clone()) })
+    }
+
+    /// Frees all and returns what they named.
+    pub fn clear(&self) -> Vec<Descriptor> {
+        let slots = std::mem::take(&mut *self.slots.write());
+        slots.slots.into_iter().flatten().collect()
+    }
+
+    /// The numbers in use, ascending.
+    pub fn numbers(&self) -> Vec<Fd> {
+        let slots = self.slots.read();
+        let used = slots.slots.iter().enumerate().filter(|(_, slot)| slot.is_some());
+        used.map(|(slot, _)| Fd(slot as i32)).collect()
+    }
+}

@@ -1,0 +1,141 @@
+//! The loop of a thread: run, trap, handle, signals, run.
+//!
+//! The one idea: a handler is polled once in place, and nearly all finish there, so the common system call is a call and a return; only one
+//! that really waits suspends the task, and only then is the vector state put away.
+
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+};
+
+use hal::context::Trap;
+
+use super::{Current, work};
+use crate::{
+    errno::Errno,
+    signal,
+    syscall::{restart::RESTART_SYSCALL, strace, table},
+};
+
+/// A system call that a signal cut short: what is needed to make it again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CutShort {
+    /// One of the `ERESTART*` errors, which say when to make the call again.
+    pub error: Errno,
+    /// The call's number.
+    pub number: u64,
+}
+
+impl Current {
+    /// Runs the thread until it ends, and its CPU clock while it runs.
+    pub async fn run(self) {
+        let cpu_time = Arc::clone(&self.thread.cpu_time);
+        let mut running = pin!(self.run_loop());
+        poll_fn(|context| {
+            cpu_time.start();
+            let polled = running.as_mut().poll(context);
+            cpu_time.stop();
+            polled
+        })
+        .await;
+    }
+
+    async fn run_loop(mut self) {
+        poll_fn(|context| {
+            self.thread.set_waker(context.waker());
+            Poll::Ready(())
+        })
+        .await;
+        let code = loop {
+            let trap = self.context.run(self.thread.memory.address_space());
+            let mut cut_short = None;
+            match trap {
+                Trap::Syscall => cut_short = self.system_call().await,
+                Trap::PageFault(fault) => {
+                    if let Err(cause) = self.thread.memory.fault(&fault) {
+                        signal::force_fault(&mut self, &fault, cause);
+                    }
+                }
+                Trap::Exception(exception) => signal::force_exception(&mut self, &exception),
+                Trap::Timer | Trap::Interrupted => {}
+            }
+            if (self.thread.work() != 0 || cut_short.is_some())
+                && let Some(code) = self.handle_work(cut_short).await
+            {
+                break code;
+            }
+            if hal::cpu::need_resched() {
+                self.context.suspend();
+                hal::cpu::yield_now().await;
+            }
+        };
+        // The registers are of no use to anybody; the context must be off this CPU before it is freed.
+        self.context.suspend();
+        self.thread.leave(code);
+    }
+
+    /// Carries out the call that the registers hold and stores its result, unless a signal cut it short.
+    async fn system_call(&mut self) -> Option<CutShort> {
+        let registers = self.context.regs();
+        let number = registers.rax;
+        let arguments = [
+            registers.rdi,
+            registers.rsi,
+            registers.rdx,
+            registers.r10,
+            registers.r8,
+            registers.r9,
+        ];
+        let traced = self.thread.process.kernel.strace.is_some();
+        if traced {
+            strace::enter(&self.thread, number, &arguments);
+        }
+        let result = {
+            let mut call = pin!(table::dispatch(self, number, arguments));
+            poll_fn(|context| {
+                let polled = call.as_mut().poll(context);
+                if polled.is_pending() {
+                    hal::context::release_registers();
+                }
+                polled
+            })
+            .await
+        };
+        if traced {
+            strace::leave(&self.thread, number, &arguments, &result);
+        }
+        match result {
+            Ok(value) => self.context.regs_mut().rax = value,
+            Err(error) if error.is_restart() => return Some(CutShort { error, number }),
+            Err(error) => self.context.regs_mut().rax = error.to_register(),
+        }
+        None
+    }
+
+    /// Does what [`Thread::work`](super::Thread::work) asks for. The exit code when the thread must end.
+    async fn handle_work(&mut self, mut cut_short: Option<CutShort>) -> Option<u8> {
+        loop {
+            let bits = self.thread.work();
+            if bits & work::EXIT != 0 {
+                return Some(self.thread.exit_code());
+            }
+            if bits & work::STOP != 0 {
+                self.context.suspend();
+                self.thread.while_stopped().await;
+            } else if bits & work::SIGNAL != 0 {
+                self.thread.clear_work(work::SIGNAL);
+                signal::deliver(self, &mut cut_short);
+            } else {
+                break;
+            }
+        }
+        if let Some(CutShort { error, number }) = cut_short {
+            // No handler ran: the guest never learns that the call was cut short.
+            let resumes = error == Errno::ERESTART_RESTARTBLOCK;
+            self.context.restart_syscall(if resumes { RESTART_SYSCALL } else { number });
+        }
+        None
+    }
+}

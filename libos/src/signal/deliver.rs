@@ -1,0 +1,151 @@
+//! Acting on signals: between a trap and the return to the guest.
+//!
+//! The one idea: handlers do not run here. Delivering to a handler only rewrites the registers so that the guest, when it goes on, is in the handler;
+//! several pending signals stack up, the last one runs first, as in Linux.
+
+use hal::{
+    aspace::Fault,
+    context::{Exception, UserContext},
+};
+
+use super::{
+    action::{SIG_DFL, SIG_IGN, SigAction, flags},
+    frame::{self, Delivery},
+    info::{SigInfo, code},
+    number::{DefaultAction, SigSet, Signal},
+};
+use crate::{
+    errno::{Errno, SysResult},
+    memory::FaultCause,
+    process::{Current, CutShort, ExitStatus, Thread, work},
+};
+
+/// Acts on all signals that the thread does not block.
+///
+/// `cut_short` is the system call that was interrupted; it is taken when a handler decides what becomes of it.
+pub(crate) fn deliver(current: &mut Current, cut_short: &mut Option<CutShort>) {
+    loop {
+        while let Some((signal, info)) = current.thread().take_deliverable() {
+            let process = &current.thread().process;
+            let action = process.signals.with(|actions| actions.take_for_delivery(signal));
+            match action.handler {
+                SIG_IGN => {}
+                SIG_DFL => {
+                    if default_action(current.thread(), signal) {
+                        return;
+                    }
+                }
+                _ => handle(current, signal, &info, &action, cut_short),
+            }
+        }
+        // No handler was run with it, so a temporary mask ends here; that may let more signals through.
+        match current.thread().signals.take_saved_mask() {
+            Some(mask) => current.thread().set_signal_mask(mask),
+            None => return,
+        };
+    }
+}
+
+/// Does what happens to a signal without a handler. True when the process ends.
+fn default_action(thread: &Thread, signal: Signal) -> bool {
+    let core = match signal.default_action() {
+        DefaultAction::Ignore | DefaultAction::Continue => return false,
+        DefaultAction::Stop => {
+            thread.process.stop();
+            return false;
+        }
+        DefaultAction::Core => true,
+        DefaultAction::Terminate => false,
+    };
+    thread.process.begin_exit(ExitStatus::Signaled { signal: signal.raw() as u8, core });
+    thread.notify(work::EXIT);
+    true
+}
+
+/// Sends the thread into its handler for `signal`.
+fn handle(
+    current: &mut Current,
+    signal: Signal,
+    info: &SigInfo,
+    action: &SigAction,
+    cut_short: &mut Option<CutShort>,
+) {
+    if let Some(call) = cut_short.take() {
+        finish_call(&mut current.context, call, action);
+    }
+    let thread = std::sync::Arc::clone(current.thread());
+    let signals = &thread.signals;
+    let mask = signals.take_saved_mask().unwrap_or_else(|| signals.mask());
+    let altstack = signals.altstack();
+    let delivery = Delivery { signal, info, action, mask, altstack: &altstack };
+    if frame::enter_handler(&mut current.context, &thread.memory, &delivery).is_err() {
+        signals.replace_mask(mask);
+        if signal == Signal::SIGSEGV {
+            thread.process.signals.with(|actions| actions.reset(signal));
+        }
+        thread.force_signal(Signal::SIGSEGV, SigInfo::kernel(Signal::SIGSEGV));
+        return;
+    }
+    if altstack.disarms() {
+        signals.set_altstack(super::AltStack::NONE);
+    }
+    let mut blocked = signals.mask().union(action.mask);
+    if !action.has(flags::SA_NODEFER) {
+        blocked.insert(signal);
+    }
+    thread.set_signal_mask(blocked);
+}
+
+/// Decides whether an interrupted call is made again after the handler or fails with `EINTR` (signal(7)).
+fn finish_call(context: &mut UserContext, call: CutShort, action: &SigAction) {
+    let again = match call.error {
+        Errno::ERESTARTNOINTR => true,
+        Errno::ERESTARTSYS => action.has(flags::SA_RESTART),
+        _ => false,
+    };
+    if again {
+        context.restart_syscall(call.number);
+    } else {
+        context.regs_mut().rax = Errno::EINTR.to_register();
+    }
+}
+
+/// rt_sigreturn(2): goes back to what a handler interrupted. A frame that makes no sense is a SIGSEGV.
+pub(crate) fn sigreturn(current: &mut Current) -> SysResult<u64> {
+    let thread = std::sync::Arc::clone(current.thread());
+    match frame::leave_handler(&mut current.context, &thread.memory) {
+        Ok(returned) => {
+            let sp = current.context.regs().rsp;
+            // Linux ignores a stack that can not be set, too.
+            if let Ok(altstack) = thread.signals.altstack().replaced_by(returned.stack, sp) {
+                thread.signals.set_altstack(altstack);
+            }
+            thread.set_signal_mask(returned.mask.difference(SigSet::UNBLOCKABLE));
+        }
+        Err(_) => thread.force_signal(Signal::SIGSEGV, SigInfo::kernel(Signal::SIGSEGV)),
+    }
+    Ok(current.context.regs().rax)
+}
+
+/// Sends the signal for an access that the guest's memory could not make possible.
+pub(crate) fn force_fault(current: &mut Current, fault: &Fault, cause: FaultCause) {
+    let (signal, code) = match cause {
+        FaultCause::Unmapped => (Signal::SIGSEGV, code::SEGV_MAPERR),
+        FaultCause::Protection => (Signal::SIGSEGV, code::SEGV_ACCERR),
+        FaultCause::BeyondEnd => (Signal::SIGBUS, code::BUS_ADRERR),
+        FaultCause::OutOfMemory => {
+            let status = ExitStatus::Signaled { signal: Signal::SIGKILL.raw() as u8, core: false };
+            current.thread().process.begin_exit(status);
+            return;
+        }
+    };
+    current.thread().force_signal(signal, SigInfo::fault(signal, code, fault.addr));
+}
+
+/// Sends the signal for an exception other than a page fault.
+pub(crate) fn force_exception(current: &mut Current, exception: &Exception) {
+    // The machine knows no others; if it did, this is what a general protection fault gives.
+    let signal = Signal::from_raw(exception.signal).unwrap_or(Signal::SIGSEGV);
+    let info = SigInfo::fault(signal, exception.code, exception.addr);
+    current.thread().force_signal(signal, info);
+}

@@ -1,0 +1,27 @@
+//! Signals: what is sent, what is pending, what a guest wants done about it, and how it is done.
+//!
+//! The one idea: everything about signals that is only data (sets, infos, queues, actions, frames) knows nothing of threads, so that it can be tested by
+//! itself; the rest is the few verbs that join it to them. See signal(7).
+
+pub mod action;
+pub mod altstack;
+mod deliver;
+mod frame;
+pub mod info;
+pub mod number;
+pub mod pending;
+mod send;
+pub mod state;
+
+pub use self::{
+    action::{SigAction, SignalActions},
+    altstack::{AltStack, StackT},
+    info::SigInfo,
+    number::{DefaultAction, SigSet, Signal},
+    pending::PendingSignals,
+    state::{ProcessSignals, ThreadSignals},
+};
+pub(crate) use self::{
+    deliver::{deliver, force_exception, force_fault, sigreturn},
+    send::broken_pipe,
+};

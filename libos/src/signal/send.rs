@@ -1,0 +1,237 @@
+//! Sending signals to threads and processes, and taking them.
+//!
+//! The one idea: a signal that would be ignored is never queued, one that is queued sets `work::SIGNAL` of one thread that would take it,
+//! and a thread whose mask changes looks itself. See kill(2), signal(7).
+
+use std::sync::Arc;
+
+use super::{
+    info::SigInfo,
+    number::{SigSet, Signal},
+    pending::Queued,
+};
+use crate::{
+    errno::SysResult,
+    process::{ExitStatus, Process, Resource, Thread, work},
+};
+
+/// What `target` of [`Process::send`] is.
+#[derive(Clone, Copy)]
+enum Target<'a> {
+    Thread(&'a Thread),
+    Process,
+}
+
+impl Process {
+    /// Sends `signal` to the process: one of its threads takes it. `EAGAIN` when too many are queued.
+    pub fn send_signal(&self, signal: Signal, info: SigInfo) -> SysResult<()> {
+        self.send(Target::Process, None, signal, info)
+    }
+
+    /// As [`send_signal`](Self::send_signal), for `sender` in a system call of its own loop.
+    pub(crate) fn send_signal_from(
+        &self,
+        sender: &Thread,
+        signal: Signal,
+        info: SigInfo,
+    ) -> SysResult<()> {
+        self.send(Target::Process, Some(sender), signal, info)
+    }
+
+    fn send(
+        &self,
+        target: Target<'_>,
+        sender: Option<&Thread>,
+        signal: Signal,
+        info: SigInfo,
+    ) -> SysResult<()> {
+        if self.exit_status().is_some() {
+            return Ok(());
+        }
+        if signal == Signal::SIGKILL {
+            self.begin_exit(ExitStatus::Signaled { signal: signal.raw() as u8, core: false });
+            return Ok(());
+        }
+        if signal == Signal::SIGCONT {
+            self.discard_everywhere(SigSet::STOP);
+            self.resume();
+        } else if SigSet::STOP.contains(signal) {
+            self.discard_everywhere(SigSet::of(&[Signal::SIGCONT]));
+        }
+        let ignored = self.signals.with(|actions| actions.get(signal).ignores(signal));
+        let held_back = match target {
+            Target::Thread(thread) => thread.signals.holds_back(signal),
+            Target::Process => {
+                ignored && self.threads().iter().any(|thread| thread.signals.holds_back(signal))
+            }
+        };
+        if ignored && !held_back {
+            return Ok(());
+        }
+        let limit = usize::try_from(self.limit(Resource::PendingSignals)).unwrap_or(usize::MAX);
+        let queued = match target {
+            Target::Thread(thread) => thread.signals.push(signal, info, limit)?,
+            Target::Process => self.signals.push(signal, info, limit)?,
+        };
+        if queued == Queued::Added {
+            match target {
+                Target::Thread(thread) if thread.signals.is_open(signal) => {
+                    tell(thread, sender);
+                }
+                Target::Thread(_) => {}
+                Target::Process => self.notify_one_for(signal, sender),
+            }
+            self.signals.arrivals.notify_all();
+        }
+        Ok(())
+    }
+
+    /// Asks one thread that does not block `signal` to look; the first one is preferred, as in Linux.
+    fn notify_one_for(&self, signal: Signal, sender: Option<&Thread>) {
+        if let Some(thread) = self.threads().iter().find(|thread| thread.signals.is_open(signal)) {
+            tell(thread, sender);
+        }
+    }
+
+    /// Has other threads look at what the process has pending; for one that blocks more signals now or ends.
+    pub fn retarget_signals(&self, blocked: SigSet) {
+        for signal in self.signals.pending().intersection(blocked).iter() {
+            self.notify_one_for(signal, None);
+        }
+    }
+
+    /// Forgets pending signals, of the process and of every thread.
+    pub(crate) fn discard_everywhere(&self, set: SigSet) {
+        self.signals.discard(set);
+        for thread in self.threads() {
+            thread.signals.discard(set);
+        }
+    }
+
+    /// Stops all threads until [`resume`](Self::resume).
+    pub(super) fn stop(&self) {
+        for thread in self.threads() {
+            thread.notify(work::STOP);
+        }
+    }
+
+    /// Lets a stopped process go on.
+    fn resume(&self) {
+        for thread in self.threads() {
+            if thread.work() & work::STOP != 0 {
+                thread.clear_work(work::STOP);
+                self.signals.resumed.notify_all();
+            }
+        }
+    }
+}
+
+/// Has `thread` look at its signals; `sender` is the thread whose loop this runs in, if any.
+fn tell(thread: &Thread, sender: Option<&Thread>) {
+    match sender {
+        Some(sender) if std::ptr::eq(sender, thread) => thread.note(work::SIGNAL),
+        _ => thread.notify(work::SIGNAL),
+    }
+}
+
+impl Thread {
+    /// Sends `signal` to this thread alone. `EAGAIN` when too many are queued.
+    pub fn send_signal(&self, signal: Signal, info: SigInfo) -> SysResult<()> {
+        self.process.send(Target::Thread(self), None, signal, info)
+    }
+
+    /// As [`send_signal`](Self::send_signal), for `sender` in a system call of its own loop.
+    pub(crate) fn send_signal_from(
+        &self,
+        sender: &Self,
+        signal: Signal,
+        info: SigInfo,
+    ) -> SysResult<()> {
+        self.process.send(Target::Thread(self), Some(sender), signal, info)
+    }
+
+    /// Sends a signal that can neither be blocked nor ignored, for what the thread itself did: then its default action comes.
+    pub fn force_signal(&self, signal: Signal, info: SigInfo) {
+        let blocked = self.signals.mask().contains(signal);
+        self.process.signals.with(|actions| {
+            if blocked || actions.get(signal).handler == super::action::SIG_IGN {
+                actions.reset(signal);
+            }
+        });
+        self.signals.push_forced(signal, info);
+        self.note(work::SIGNAL);
+    }
+
+    /// Takes the next deliverable signal.
+    pub(super) fn take_deliverable(&self) -> Option<(Signal, SigInfo)> {
+        let open = self.signals.mask().complement();
+        self.take_signal(open)
+    }
+
+    /// Takes the next pending signal of `wanted`, blocked or not: first the thread's, then the process's.
+    pub(crate) fn take_signal(&self, wanted: SigSet) -> Option<(Signal, SigInfo)> {
+        let taken = self.signals.pop(wanted).or_else(|| self.process.signals.pop(wanted));
+        if let Some((_, info)) = &taken {
+            self.process.timers.signal_taken(info);
+        }
+        taken
+    }
+
+    /// Blocks exactly `mask`; returns the mask before.
+    pub(crate) fn set_signal_mask(&self, mask: SigSet) -> SigSet {
+        let old = self.signals.replace_mask(mask);
+        self.signal_mask_changed(old, mask);
+        old
+    }
+
+    /// Blocks exactly `mask` for the rest of the system call, and if a handler runs, until that has returned.
+    pub(crate) fn set_signal_mask_for_call(&self, mask: SigSet) {
+        let old = self.signals.mask();
+        self.signals.replace_mask_for_a_while(mask);
+        self.signal_mask_changed(old, mask);
+    }
+
+    /// Ends what [`set_signal_mask_for_call`](Self::set_signal_mask_for_call) began; for a call that was not interrupted.
+    pub(crate) fn restore_signal_mask(&self) {
+        if let Some(mask) = self.signals.take_saved_mask() {
+            self.set_signal_mask(mask);
+        }
+    }
+
+    fn signal_mask_changed(&self, old: SigSet, new: SigSet) {
+        let shared = self.process.signals.pending();
+        let blocked = new.difference(old);
+        if !shared.intersection(blocked).is_empty() {
+            self.process.retarget_signals(blocked);
+        }
+        if self.signals.has_deliverable(shared) {
+            self.note(work::SIGNAL);
+        }
+    }
+
+    /// Lets through the signals in `set` although they are blocked; empty ends that.
+    pub(crate) fn wait_for_signals(&self, set: SigSet) {
+        self.signals.set_waiting(set);
+        if self.signals.has_deliverable(self.process.signals.pending()) {
+            self.note(work::SIGNAL);
+        }
+    }
+
+    /// Returns when the process is not stopped, or the thread must end.
+    pub(crate) async fn while_stopped(self: &Arc<Self>) {
+        let signals = &self.process.signals;
+        signals
+            .resumed
+            .wait_until(|| {
+                let bits = self.work();
+                (bits & work::STOP == 0 || bits & work::EXIT != 0).then_some(())
+            })
+            .await;
+    }
+}
+
+/// What a writer to a pipe or socket without readers gets besides `EPIPE`.
+pub(crate) fn broken_pipe(thread: &Thread) {
+    // SIGPIPE from the kernel has no sender; the queue has room for it, or the process has one pending already.
+    let _ = thread.send_signal_from(thread, Signal::SIGPIPE, SigInfo::kill(Signal::SIGPIPE, 0, 0));
+}

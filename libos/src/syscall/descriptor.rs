@@ -1,0 +1,177 @@
+//! Descriptors themselves: duplicating, closing, their flags, and ioctl(2).
+
+use linux_raw_sys::{general as raw, ioctl as requests};
+
+use crate::{
+    errno::{Errno, SysResult},
+    process::{Descriptor, Resource, Thread},
+    syscall::{
+        argument::{Fd, Flags, UserPtr},
+        lock,
+    },
+    vfs::{Capabilities, pipe::PipeEnd},
+};
+
+fn limit(thread: &Thread) -> u64 {
+    thread.process.limit(Resource::OpenFiles)
+}
+
+/// What asm-generic/fcntl.h hides from 64-bit programs: there `O_LARGEFILE` is 0.
+const O_LARGEFILE: u32 = 0o100000;
+
+/// Lets go of what a descriptor named, and of the locks that the process loses with it.
+fn closed(thread: &Thread, descriptor: Descriptor) {
+    thread.process.kernel.locks.closed_by(&descriptor.file, thread.process.pid);
+}
+
+/// close(2)
+pub(crate) fn close(thread: &Thread, fd: Fd) -> SysResult<()> {
+    thread.files.remove(fd).map(|descriptor| closed(thread, descriptor))
+}
+
+const CLOSE_RANGE_UNSHARE: u32 = 2;
+const CLOSE_RANGE_CLOEXEC: u32 = 4;
+
+/// close_range(2)
+pub(crate) fn close_range(thread: &Thread, first: u32, last: u32, flags: Flags) -> SysResult<()> {
+    let known = CLOSE_RANGE_CLOEXEC | CLOSE_RANGE_UNSHARE;
+    if first > last || flags.0 & !known != 0 {
+        return Err(Errno::EINVAL);
+    }
+    if flags.0 & CLOSE_RANGE_UNSHARE != 0 {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    if flags.0 & CLOSE_RANGE_CLOEXEC != 0 {
+        thread.files.set_close_on_exec_range(first, last);
+    } else {
+        for descriptor in thread.files.remove_range(first, last) {
+            closed(thread, descriptor);
+        }
+    }
+    Ok(())
+}
+
+/// dup(2)
+pub(crate) fn dup(thread: &Thread, fd: Fd) -> SysResult<Fd> {
+    let file = thread.files.get(fd)?;
+    thread.files.insert(file, false, 0, limit(thread))
+}
+
+fn duplicate_to(thread: &Thread, old: Fd, new: Fd, close_on_exec: bool) -> SysResult<Fd> {
+    let file = thread.files.get(old)?;
+    let old = thread.files.replace(new, Descriptor { file, close_on_exec }, limit(thread))?;
+    if let Some(old) = old {
+        closed(thread, old);
+    }
+    Ok(new)
+}
+
+/// dup2(2)
+pub(crate) fn dup2(thread: &Thread, old: Fd, new: Fd) -> SysResult<Fd> {
+    if old == new {
+        thread.files.get(old).map(|_| new)
+    } else {
+        duplicate_to(thread, old, new, false)
+    }
+}
+
+/// dup3(2)
+pub(crate) fn dup3(thread: &Thread, old: Fd, new: Fd, flags: Flags) -> SysResult<Fd> {
+    if flags.0 & !raw::O_CLOEXEC != 0 || old == new {
+        return Err(Errno::EINVAL);
+    }
+    duplicate_to(thread, old, new, flags.0 & raw::O_CLOEXEC != 0)
+}
+
+/// fcntl(2)
+pub(crate) async fn fcntl(thread: &Thread, fd: Fd, command: u32, argument: u64) -> SysResult<u64> {
+    let descriptor = thread.files.descriptor(fd)?;
+    if lock::is_record_command(command) {
+        return lock::record(thread, &descriptor.file, command, argument).await;
+    }
+    command_now(thread, fd, descriptor, command, argument)
+}
+
+/// The commands of fcntl(2) that never wait.
+fn command_now(
+    thread: &Thread,
+    fd: Fd,
+    descriptor: Descriptor,
+    command: u32,
+    argument: u64,
+) -> SysResult<u64> {
+    let file = &descriptor.file;
+    let path_only = matches!(
+        command,
+        raw::F_DUPFD | raw::F_DUPFD_CLOEXEC | raw::F_GETFD | raw::F_SETFD | raw::F_GETFL
+    );
+    if file.is_path_only() && !path_only {
+        return Err(Errno::EBADF);
+    }
+    match command {
+        raw::F_DUPFD | raw::F_DUPFD_CLOEXEC => {
+            let from = u32::try_from(argument & 0xffff_ffff).map_err(|_| Errno::EINVAL)?;
+            if u64::from(from) >= limit(thread) {
+                return Err(Errno::EINVAL);
+            }
+            let close_on_exec = command == raw::F_DUPFD_CLOEXEC;
+            let file = descriptor.file;
+            let fd = thread.files.insert(file, close_on_exec, from as usize, limit(thread))?;
+            Ok(fd.0 as u64)
+        }
+        raw::F_GETFD => Ok(u64::from(descriptor.close_on_exec)),
+        raw::F_SETFD => {
+            let close_on_exec = argument & u64::from(raw::FD_CLOEXEC) != 0;
+            thread.files.set_close_on_exec(fd, close_on_exec).map(|()| 0)
+        }
+        // Every file is a large file to a 64-bit program, and F_GETFL says so.
+        raw::F_GETFL if file.inode().is_some() => Ok(u64::from(file.flags() | O_LARGEFILE)),
+        raw::F_GETFL => Ok(u64::from(file.flags())),
+        raw::F_SETFL => file.set_flags(argument as u32).map(|()| 0),
+        raw::F_SETPIPE_SZ => {
+            let end = file.downcast::<PipeEnd>().ok_or(Errno::EBADF)?;
+            let privileged = thread.fs.read().cred.has(Capabilities::SYS_RESOURCE);
+            end.set_capacity(argument as u32 as usize, privileged).map(|size| size as u64)
+        }
+        raw::F_ADD_SEALS => {
+            if !file.writable() {
+                return Err(Errno::EPERM);
+            }
+            let known = raw::F_SEAL_SEAL
+                | raw::F_SEAL_SHRINK
+                | raw::F_SEAL_GROW
+                | raw::F_SEAL_WRITE
+                | raw::F_SEAL_FUTURE_WRITE;
+            let seals = u32::try_from(argument).map_err(|_| Errno::EINVAL)?;
+            if seals & !known != 0 {
+                return Err(Errno::EINVAL);
+            }
+            file.inode().ok_or(Errno::EINVAL)?.add_seals(seals).map(|()| 0)
+        }
+        raw::F_GET_SEALS => file.inode().ok_or(Errno::EINVAL)?.seals().map(u64::from),
+        raw::F_GETPIPE_SZ => {
+            let end = file.downcast::<PipeEnd>().ok_or(Errno::EBADF)?;
+            Ok(end.capacity() as u64)
+        }
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// ioctl(2): what is about the descriptor here, the rest by the file.
+pub(crate) fn ioctl(thread: &Thread, fd: Fd, request: Flags, argument: u64) -> SysResult {
+    let file = thread.files.get(fd)?;
+    if file.is_path_only() {
+        return Err(Errno::EBADF);
+    }
+    match request.0 {
+        requests::FIOCLEX => thread.files.set_close_on_exec(fd, true).map(|()| 0),
+        requests::FIONCLEX => thread.files.set_close_on_exec(fd, false).map(|()| 0),
+        requests::FIONBIO => {
+            let on = UserPtr::<i32>::new(argument).read(&thread.memory)? != 0;
+            let flags = file.flags();
+            let flags = if on { flags | raw::O_NONBLOCK } else { flags & !raw::O_NONBLOCK };
+            file.set_flags(flags).map(|()| 0)
+        }
+        request => file.ioctl(request, argument, &*thread.memory),
+    }
+}

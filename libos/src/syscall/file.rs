@@ -1,0 +1,356 @@
+//! Calls about an open file that are not plain reads and writes: directories, sizes, syncing, copying between files.
+
+use linux_raw_sys::general as raw;
+
+use super::{
+    fs::{At, install},
+    io::until_ready,
+};
+use crate::{
+    errno::{Errno, SysResult},
+    process::Thread,
+    syscall::argument::{Fd, Flags, UserAddr, UserPtr, UserStr},
+    vfs::{FileType, IoDst, IoSrc, LookupFlags, OpenFile, PollEvents, ops, pipe},
+};
+
+/// Bytes before the name in struct linux_dirent64, and in the older struct linux_dirent.
+const DIRENT64_HEADER: usize = 19;
+const DIRENT_HEADER: usize = 18;
+
+/// Collects directory entries and copies them out; `entry` appends one in the call's layout to the buffer.
+fn read_directory(
+    thread: &Thread,
+    fd: Fd,
+    buffer: UserAddr,
+    size: u32,
+    mut append: impl FnMut(&mut Vec<u8>, &crate::vfs::DirEntry<'_>, usize),
+    header: usize,
+) -> SysResult {
+    let file = thread.files.get(fd)?;
+    let size = size as usize;
+    let mut entries = Vec::new();
+    let mut too_small = false;
+    file.read_dir(&mut |entry| {
+        let length = (header + entry.name.len() + 2).next_multiple_of(8);
+        if entries.len() + length > size {
+            too_small = entries.is_empty();
+            return false;
+        }
+        let end = entries.len() + length;
+        append(&mut entries, entry, length);
+        entries.resize(end, 0);
+        true
+    })?;
+    if too_small {
+        return Err(Errno::EINVAL);
+    }
+    thread.memory.write_bytes(buffer.0, &entries)?;
+    Ok(entries.len())
+}
+
+/// getdents64(2)
+pub(crate) fn getdents64(thread: &Thread, fd: Fd, buffer: UserAddr, size: u32) -> SysResult {
+    let append = |out: &mut Vec<u8>, entry: &crate::vfs::DirEntry<'_>, length: usize| {
+        out.extend_from_slice(&entry.ino.to_ne_bytes());
+        out.extend_from_slice(&entry.next.to_ne_bytes());
+        out.extend_from_slice(&(length as u16).to_ne_bytes());
+        out.push(entry.kind.dirent_type());
+        out.extend_from_slice(entry.name);
+    };
+    read_directory(thread, fd, buffer, size, append, DIRENT64_HEADER)
+}
+
+/// getdents(2): the type is in the last byte.
+pub(crate) fn getdents(thread: &Thread, fd: Fd, buffer: UserAddr, size: u32) -> SysResult {
+    let append = |out: &mut Vec<u8>, entry: &crate::vfs::DirEntry<'_>, length: usize| {
+        let start = out.len();
+        out.extend_from_slice(&entry.ino.to_ne_bytes());
+        out.extend_from_slice(&entry.next.to_ne_bytes());
+        out.extend_from_slice(&(length as u16).to_ne_bytes());
+        out.extend_from_slice(entry.name);
+        out.resize(start + length - 1, 0);
+        out.push(entry.kind.dirent_type());
+    };
+    read_directory(thread, fd, buffer, size, append, DIRENT_HEADER)
+}
+
+/// truncate(2)
+pub(crate) fn truncate(thread: &Thread, path: UserStr, size: i64) -> SysResult<()> {
+    let size = u64::try_from(size).map_err(|_| Errno::EINVAL)?;
+    let place = At::cwd(thread, path)?.resolve(thread, LookupFlags::FOLLOW)?;
+    ops::truncate(&thread.fs.read(), &place, size)
+}
+
+/// ftruncate(2)
+pub(crate) fn ftruncate(thread: &Thread, fd: Fd, size: i64) -> SysResult<()> {
+    let size = u64::try_from(size).map_err(|_| Errno::EINVAL)?;
+    thread.files.get(fd)?.truncate(size)
+}
+
+/// fallocate(2)
+pub(crate) fn fallocate(
+    thread: &Thread,
+    fd: Fd,
+    mode: u32,
+    offset: i64,
+    len: i64,
+) -> SysResult<()> {
+    let file = thread.files.get(fd)?;
+    let (Ok(offset), Ok(len)) = (u64::try_from(offset), u64::try_from(len)) else {
+        return Err(Errno::EINVAL);
+    };
+    if len == 0 {
+        return Err(Errno::EINVAL);
+    }
+    file.allocate(mode, offset, len)
+}
+
+/// fsync(2)
+pub(crate) fn fsync(thread: &Thread, fd: Fd) -> SysResult<()> {
+    thread.files.get(fd)?.sync(false)
+}
+
+/// fdatasync(2)
+pub(crate) fn fdatasync(thread: &Thread, fd: Fd) -> SysResult<()> {
+    thread.files.get(fd)?.sync(true)
+}
+
+/// fadvise64(2): checked, and taken as the hint it is.
+pub(crate) fn fadvise64(
+    thread: &Thread,
+    fd: Fd,
+    _offset: i64,
+    len: i64,
+    advice: u32,
+) -> SysResult<()> {
+    let file = thread.files.get(fd)?;
+    if file.is_path_only() {
+        return Err(Errno::EBADF);
+    }
+    if !file.seekable() && file.special().is_some_and(|special| special.wait_queue().is_some()) {
+        return Err(Errno::ESPIPE);
+    }
+    if len < 0 || advice > raw::POSIX_FADV_NOREUSE {
+        return Err(Errno::EINVAL);
+    }
+    Ok(())
+}
+
+/// readahead(2)
+pub(crate) fn readahead(thread: &Thread, fd: Fd, _offset: i64, _count: usize) -> SysResult<()> {
+    let file = thread.files.get(fd)?;
+    if !file.readable() {
+        return Err(Errno::EBADF);
+    }
+    match file.inode().map(|inode| inode.kind()) {
+        Some(FileType::Regular) => Ok(()),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// pipe2(2)
+pub(crate) fn pipe2(thread: &Thread, ends: UserPtr<[i32; 2]>, flags: Flags) -> SysResult<()> {
+    if flags.0 & !(raw::O_CLOEXEC | raw::O_DIRECT | raw::O_NONBLOCK) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let close_on_exec = flags.0 & raw::O_CLOEXEC != 0;
+    let (user, group) = {
+        let fs = thread.fs.read();
+        (fs.cred.fsuid, fs.cred.fsgid)
+    };
+    let (reader, writer) = pipe::pipe(flags.0 & (raw::O_NONBLOCK | raw::O_DIRECT), user, group);
+    let read = install(thread, reader, close_on_exec)?;
+    let written = install(thread, writer, close_on_exec).and_then(|write| {
+        ends.write(&thread.memory, &[read.0, write.0])
+            .inspect_err(|_| drop(thread.files.remove(write)))
+    });
+    written.inspect_err(|_| drop(thread.files.remove(read)))
+}
+
+/// pipe(2)
+pub(crate) fn pipe(thread: &Thread, ends: UserPtr<[i32; 2]>) -> SysResult<()> {
+    pipe2(thread, ends, Flags(0))
+}
+
+/// How much is moved at a time between two files.
+const COPY_CHUNK: usize = 64 << 10;
+
+/// The most bytes that one call moves.
+const MAX_COPY: usize = 0x7fff_f000;
+
+/// Copies up to `count` bytes from one file to another; offsets that are `None` are the files' own positions.
+async fn copy(
+    thread: &Thread,
+    from: &OpenFile,
+    mut from_offset: Option<&mut u64>,
+    to: &OpenFile,
+    mut to_offset: Option<&mut u64>,
+    count: usize,
+) -> SysResult {
+    let count = count.min(MAX_COPY);
+    let mut chunk = vec![0; COPY_CHUNK.min(count)];
+    let mut done = 0;
+    while done < count {
+        let wanted = chunk.len().min(count - done);
+        let read = until_ready(thread, from, PollEvents::IN, || {
+            let mut into = IoDst::kernel(&mut chunk[..wanted]);
+            match &from_offset {
+                Some(offset) => from.read_at(**offset, &mut into),
+                None => from.read(&mut into),
+            }
+        })
+        .await;
+        let read = match read {
+            Ok(0) => break,
+            Err(error) if done == 0 => return Err(error),
+            Err(_) => break,
+            Ok(read) => read,
+        };
+        let mut source = IoSrc::kernel(&chunk[..read]);
+        while source.remaining() > 0 {
+            let written = until_ready(thread, to, PollEvents::OUT, || match &to_offset {
+                Some(offset) => to.write_at(**offset, &mut source),
+                None => to.write(&mut source),
+            })
+            .await;
+            let written = match written {
+                Ok(written) if written > 0 => written,
+                failed => {
+                    // What was read and not written is read again by the next call.
+                    let left = source.remaining();
+                    match &mut from_offset {
+                        Some(_) => {}
+                        None => drop(from.seek(-(left as i64), crate::vfs::Whence::Current)),
+                    }
+                    return if done > 0 { Ok(done) } else { failed };
+                }
+            };
+            done += written;
+            for offset in [&mut from_offset, &mut to_offset].into_iter().flatten() {
+                **offset = offset.saturating_add(written as u64);
+            }
+        }
+    }
+    Ok(done)
+}
+
+/// sendfile(2)
+pub(crate) async fn sendfile(
+    thread: &Thread,
+    to: Fd,
+    from: Fd,
+    offset: UserPtr<i64>,
+    count: usize,
+) -> SysResult {
+    let from = thread.files.get(from)?;
+    let to = thread.files.get(to)?;
+    if !from.readable() || !to.writable() {
+        return Err(Errno::EBADF);
+    }
+    if to.flags() & raw::O_APPEND != 0 {
+        return Err(Errno::EINVAL);
+    }
+    if offset.is_null() && !from.seekable() {
+        // Linux goes through a pipe of its own, and one end of a pipe can not feed another.
+        return Err(Errno::EINVAL);
+    }
+    let Some(pointer) = offset.non_null() else {
+        return copy(thread, &from, None, &to, None, count).await;
+    };
+    if !from.seekable() {
+        return Err(Errno::ESPIPE);
+    }
+    let mut at = u64::try_from(pointer.read(&thread.memory)?).map_err(|_| Errno::EINVAL)?;
+    let done = copy(thread, &from, Some(&mut at), &to, None, count).await?;
+    pointer.write(&thread.memory, &(at as i64))?;
+    Ok(done)
+}
+
+/// sync_file_range(2): the whole file is synced, which is more than asked for.
+pub(crate) fn sync_file_range(
+    thread: &Thread,
+    fd: Fd,
+    offset: i64,
+    len: i64,
+    flags: Flags,
+) -> SysResult<()> {
+    let known = raw::SYNC_FILE_RANGE_WAIT_BEFORE
+        | raw::SYNC_FILE_RANGE_WRITE
+        | raw::SYNC_FILE_RANGE_WAIT_AFTER;
+    let file = thread.files.get(fd)?;
+    if flags.0 & !known != 0 || offset < 0 || len < 0 || offset.checked_add(len).is_none() {
+        return Err(Errno::EINVAL);
+    }
+    if !file.seekable() {
+        return Err(Errno::ESPIPE);
+    }
+    if flags.0 == 0 { Ok(()) } else { file.sync(true) }
+}
+
+/// copy_file_range(2)
+pub(crate) async fn copy_file_range(
+    thread: &Thread,
+    from: Fd,
+    from_offset: UserPtr<i64>,
+    to: Fd,
+    to_offset: UserPtr<i64>,
+    count: usize,
+    flags: Flags,
+) -> SysResult {
+    let (from, to) = (thread.files.get(from)?, thread.files.get(to)?);
+    let kind = |file: &OpenFile| file.inode().map(|inode| inode.kind());
+    for kind in [kind(&from), kind(&to)] {
+        match kind {
+            Some(FileType::Regular) => {}
+            Some(FileType::Directory) => return Err(Errno::EISDIR),
+            _ => return Err(Errno::EINVAL),
+        }
+    }
+    if !from.readable() || !to.writable() || to.flags() & raw::O_APPEND != 0 {
+        return Err(Errno::EBADF);
+    }
+    if flags.0 != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let offset = |pointer: UserPtr<i64>| -> SysResult<Option<u64>> {
+        let Some(pointer) = pointer.non_null() else { return Ok(None) };
+        let offset = pointer.read(&thread.memory)?;
+        u64::try_from(offset).map(Some).map_err(|_| Errno::EINVAL)
+    };
+    let (mut source, mut target) = (offset(from_offset)?, offset(to_offset)?);
+    let same = match (from.inode(), to.inode()) {
+        (Some(one), Some(other)) => std::sync::Arc::ptr_eq(one, other),
+        _ => false,
+    };
+    let (start, end) =
+        (source.unwrap_or_else(|| from.position()), target.unwrap_or_else(|| to.position()));
+    if same && start < end.saturating_add(count as u64) && end < start.saturating_add(count as u64)
+    {
+        return Err(Errno::EINVAL);
+    }
+    let done = copy(thread, &from, source.as_mut(), &to, target.as_mut(), count).await?;
+    for (pointer, offset) in [(from_offset, source), (to_offset, target)] {
+        if let Some(offset) = offset {
+            pointer.write(&thread.memory, &(offset as i64))?;
+        }
+    }
+    Ok(done)
+}
+
+/// sync(2): what is in memory is all there is; files of the host are written through.
+pub(crate) fn sync(thread: &Thread) -> SysResult<()> {
+    for mount in thread.process.kernel.root.tree() {
+        // sync(2) tells of no errors.
+        let _ = mount.superblock().fs().sync();
+    }
+    Ok(())
+}
+
+/// syncfs(2)
+pub(crate) fn syncfs(thread: &Thread, fd: Fd) -> SysResult<()> {
+    let file = thread.files.get(fd)?;
+    if file.is_path_only() {
+        return Err(Errno::EBADF);
+    }
+    file.path().map_or(Ok(()), |path| path.mount().superblock().fs().sync())
+}

@@ -1,0 +1,504 @@
+//! Calls about names: opening, making, removing, renaming and asking about files by their paths.
+//!
+//! The one idea: every call without "at" is its *at twin with the working directory, so there is one path into the VFS: `At`.
+
+use std::sync::Arc;
+
+use linux_raw_sys::general as raw;
+
+use super::stat::{RawStatFs, Stat, Statx};
+use crate::{
+    errno::{Errno, SysResult},
+    process::{Resource, Thread},
+    syscall::argument::{Fd, Flags, Mode, UserAddr, UserPtr, UserStr},
+    vfs::{AttributeChange, FsContext, LookupFlags, Metadata, OpenFile, Path, ops, tmpfs},
+};
+
+/// A path of the guest, and what it is relative to.
+pub(crate) struct At {
+    base: Option<Path>,
+    path: Vec<u8>,
+}
+
+impl At {
+    /// Copies the path in and looks the directory up. `EFAULT`, `ENAMETOOLONG`, `EBADF`, `ENOTDIR`.
+    pub(crate) fn new(thread: &Thread, dir: Fd, path: UserStr) -> SysResult<Self> {
+        let path = path.path(&thread.memory)?;
+        let base = if dir == Fd::CWD || path.first() == Some(&b'/') {
+            None
+        } else {
+            // Whether it is a directory is found out by the walk: an empty path may mean the file itself.
+            let nowhere = if path.is_empty() { Errno::ENOENT } else { Errno::ENOTDIR };
+            Some(thread.files.get(dir)?.path().cloned().ok_or(nowhere)?)
+        };
+        Ok(Self { base, path })
+    }
+
+    /// As [`At::new`] for the calls without a directory.
+    pub(crate) fn cwd(thread: &Thread, path: UserStr) -> SysResult<Self> {
+        Self::new(thread, Fd::CWD, path)
+    }
+
+    /// The place it leads to.
+    pub(crate) fn resolve(&self, thread: &Thread, flags: LookupFlags) -> SysResult<Path> {
+        ops::resolve(&thread.fs.read(), self.base.as_ref(), &self.path, flags)
+    }
+
+    /// Calls `operation` with the thread's view of the tree, the base and the path.
+    pub(crate) fn with<T>(
+        &self,
+        thread: &Thread,
+        operation: impl FnOnce(&FsContext, Option<&Path>, &[u8]) -> SysResult<T>,
+    ) -> SysResult<T> {
+        operation(&thread.fs.read(), self.base.as_ref(), &self.path)
+    }
+}
+
+/// The flags of a lookup from an `AT_*` word of which `known` are allowed; `EINVAL` for others.
+fn lookup_flags(flags: Flags, known: u32) -> SysResult<LookupFlags> {
+    if flags.0 & !(known | raw::AT_NO_AUTOMOUNT) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let mut lookup = LookupFlags::FOLLOW;
+    lookup.set(LookupFlags::FOLLOW, flags.0 & raw::AT_SYMLINK_NOFOLLOW == 0);
+    lookup.set(LookupFlags::EMPTY_PATH, flags.0 & raw::AT_EMPTY_PATH != 0);
+    Ok(lookup)
+}
+
+/// Gives an opened file a descriptor.
+pub(crate) fn install(thread: &Thread, file: Arc<OpenFile>, close_on_exec: bool) -> SysResult<Fd> {
+    thread.files.insert(file, close_on_exec, 0, thread.process.limit(Resource::OpenFiles))
+}
+
+/// Opens and installs; the file's own open may have to wait for the other end of a FIFO.
+async fn open_at(
+    thread: &Thread,
+    at: At,
+    flags: u32,
+    mode: u32,
+    lookup: LookupFlags,
+) -> SysResult<Fd> {
+    let file = at.with(thread, |fs, base, path| ops::open(fs, base, path, flags, mode, lookup))?;
+    while let (true, Some(queue)) = (file.open_pending(), file.wait_queue()) {
+        let mut changed = queue.wait();
+        changed.arm();
+        if file.open_pending() {
+            thread.interruptible(changed).await?;
+        }
+    }
+    install(thread, file, flags & raw::O_CLOEXEC != 0)
+}
+
+/// The bits that open(2) knows; it ignores others, openat2(2) refuses them.
+const OPEN_FLAGS: u32 = raw::O_ACCMODE
+    | raw::O_CREAT
+    | raw::O_EXCL
+    | raw::O_NOCTTY
+    | raw::O_TRUNC
+    | raw::O_APPEND
+    | raw::O_NONBLOCK
+    | raw::O_SYNC
+    | raw::O_DSYNC
+    | raw::FASYNC
+    | raw::O_DIRECT
+    | raw::O_LARGEFILE
+    | raw::O_DIRECTORY
+    | raw::O_NOFOLLOW
+    | raw::O_NOATIME
+    | raw::O_CLOEXEC
+    | raw::O_PATH
+    | raw::O_TMPFILE;
+
+/// open(2)
+pub(crate) async fn open(
+    thread: &Thread,
+    path: UserStr,
+    flags: Flags,
+    mode: Mode,
+) -> SysResult<Fd> {
+    openat(thread, Fd::CWD, path, flags, mode).await
+}
+
+/// creat(2)
+pub(crate) async fn creat(thread: &Thread, path: UserStr, mode: Mode) -> SysResult<Fd> {
+    openat(thread, Fd::CWD, path, Flags(raw::O_CREAT | raw::O_WRONLY | raw::O_TRUNC), mode).await
+}
+
+/// openat(2)
+pub(crate) async fn openat(
+    thread: &Thread,
+    dir: Fd,
+    path: UserStr,
+    flags: Flags,
+    mode: Mode,
+) -> SysResult<Fd> {
+    let at = At::new(thread, dir, path)?;
+    open_at(thread, at, flags.0 & OPEN_FLAGS, mode.0 & 0o7777, LookupFlags::empty()).await
+}
+
+/// openat2(2)
+pub(crate) async fn openat2(
+    thread: &Thread,
+    dir: Fd,
+    path: UserStr,
+    how: UserPtr<[u64; 3]>,
+    size: usize,
+) -> SysResult<Fd> {
+    const KNOWN: usize = 24;
+    if size < KNOWN {
+        return Err(Errno::EINVAL);
+    }
+    if size > hal::pmem::PAGE_SIZE {
+        return Err(Errno::E2BIG);
+    }
+    let [flags, mode, resolve] = how.read(&thread.memory)?;
+    let mut rest = vec![0; size - KNOWN];
+    thread.memory.read_bytes(how.addr().wrapping_add(KNOWN as u64), &mut rest)?;
+    if rest.iter().any(|&byte| byte != 0) {
+        return Err(Errno::E2BIG);
+    }
+    let creates = flags & u64::from(raw::O_CREAT | (raw::O_TMPFILE & !raw::O_DIRECTORY)) != 0;
+    if flags & !u64::from(OPEN_FLAGS) != 0 || mode & !0o7777 != 0 || mode != 0 && !creates {
+        return Err(Errno::EINVAL);
+    }
+    let resolves = [
+        (raw::RESOLVE_NO_XDEV, LookupFlags::NO_XDEV),
+        (raw::RESOLVE_NO_MAGICLINKS, LookupFlags::NO_MAGICLINKS),
+        (raw::RESOLVE_NO_SYMLINKS, LookupFlags::NO_SYMLINKS),
+        (raw::RESOLVE_BENEATH, LookupFlags::BENEATH),
+        (raw::RESOLVE_IN_ROOT, LookupFlags::IN_ROOT),
+    ];
+    let mut lookup = LookupFlags::empty();
+    let mut left = resolve;
+    for (bit, flag) in resolves {
+        if resolve & u64::from(bit) != 0 {
+            lookup |= flag;
+            left &= !u64::from(bit);
+        }
+    }
+    if left == u64::from(raw::RESOLVE_CACHED) {
+        return Err(Errno::EAGAIN);
+    }
+    if left != 0 || lookup.contains(LookupFlags::BENEATH | LookupFlags::IN_ROOT) {
+        return Err(Errno::EINVAL);
+    }
+    open_at(thread, At::new(thread, dir, path)?, flags as u32, mode as u32, lookup).await
+}
+
+fn stat_at(thread: &Thread, dir: Fd, path: UserStr, flags: Flags) -> SysResult<(Metadata, u64)> {
+    let lookup = lookup_flags(
+        flags,
+        raw::AT_SYMLINK_NOFOLLOW | raw::AT_EMPTY_PATH | raw::AT_STATX_SYNC_TYPE,
+    )?;
+    if lookup.contains(LookupFlags::EMPTY_PATH) {
+        // Linux takes a null pointer for an empty path since 6.11, and a descriptor may name what has no path.
+        let mut first = [0];
+        let empty = path.is_null() || {
+            thread.memory.read_bytes(path.0, &mut first)?;
+            first == [0]
+        };
+        if empty && dir != Fd::CWD {
+            let file = thread.files.get(dir)?;
+            let mount = file.path().map_or(0, |path| path.mount().id());
+            return Ok((file.metadata()?, mount));
+        }
+    }
+    let place = At::new(thread, dir, path)?.resolve(thread, lookup)?;
+    Ok((place.inode().metadata()?, place.mount().id()))
+}
+
+/// stat(2)
+pub(crate) fn stat(thread: &Thread, path: UserStr, into: UserPtr<Stat>) -> SysResult<()> {
+    newfstatat(thread, Fd::CWD, path, into, Flags(0))
+}
+
+/// lstat(2)
+pub(crate) fn lstat(thread: &Thread, path: UserStr, into: UserPtr<Stat>) -> SysResult<()> {
+    newfstatat(thread, Fd::CWD, path, into, Flags(raw::AT_SYMLINK_NOFOLLOW))
+}
+
+/// fstat(2)
+pub(crate) fn fstat(thread: &Thread, fd: Fd, into: UserPtr<Stat>) -> SysResult<()> {
+    let metadata = thread.files.with(fd, OpenFile::metadata)?;
+    into.write(&thread.memory, &Stat::from(&metadata))
+}
+
+/// newfstatat(2)
+pub(crate) fn newfstatat(
+    thread: &Thread,
+    dir: Fd,
+    path: UserStr,
+    into: UserPtr<Stat>,
+    flags: Flags,
+) -> SysResult<()> {
+    let (metadata, _) = stat_at(thread, dir, path, flags)?;
+    into.write(&thread.memory, &Stat::from(&metadata))
+}
+
+/// statx(2)
+pub(crate) fn statx(
+    thread: &Thread,
+    dir: Fd,
+    path: UserStr,
+    flags: Flags,
+    mask: u32,
+    into: UserPtr<Statx>,
+) -> SysResult<()> {
+    let sync = flags.0 & raw::AT_STATX_SYNC_TYPE;
+    if mask & raw::STATX__RESERVED != 0 || sync == raw::AT_STATX_SYNC_TYPE {
+        return Err(Errno::EINVAL);
+    }
+    let (metadata, mount) = stat_at(thread, dir, path, flags)?;
+    into.write(&thread.memory, &Statx::new(&metadata, mount))
+}
+
+/// statfs(2)
+pub(crate) fn statfs(thread: &Thread, path: UserStr, into: UserPtr<RawStatFs>) -> SysResult<()> {
+    let place = At::cwd(thread, path)?.resolve(thread, LookupFlags::FOLLOW)?;
+    into.write(&thread.memory, &RawStatFs::from(&ops::statfs(&place)?))
+}
+
+/// fstatfs(2)
+pub(crate) fn fstatfs(thread: &Thread, fd: Fd, into: UserPtr<RawStatFs>) -> SysResult<()> {
+    let file = thread.files.get(fd)?;
+    let stat = file.statfs()?;
+    into.write(&thread.memory, &RawStatFs::from(&stat))
+}
+
+/// access(2)
+pub(crate) fn access(thread: &Thread, path: UserStr, mode: u32) -> SysResult<()> {
+    faccessat2(thread, Fd::CWD, path, mode, Flags(0))
+}
+
+/// faccessat(2)
+pub(crate) fn faccessat(thread: &Thread, dir: Fd, path: UserStr, mode: u32) -> SysResult<()> {
+    faccessat2(thread, dir, path, mode, Flags(0))
+}
+
+/// faccessat2(2): with the real ids, unless `AT_EACCESS`.
+pub(crate) fn faccessat2(
+    thread: &Thread,
+    dir: Fd,
+    path: UserStr,
+    mode: u32,
+    flags: Flags,
+) -> SysResult<()> {
+    let lookup = lookup_flags(
+        Flags(flags.0 & !raw::AT_EACCESS),
+        raw::AT_SYMLINK_NOFOLLOW | raw::AT_EMPTY_PATH,
+    )?;
+    if mode & !7 != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let at = At::new(thread, dir, path)?;
+    let mut fs = thread.fs.read().clone();
+    if flags.0 & raw::AT_EACCESS == 0 {
+        let ids = thread.process.ids.lock();
+        let cred = Arc::make_mut(&mut fs.cred);
+        (cred.fsuid, cred.fsgid) = (ids.users[0], ids.groups[0]);
+        cred.caps = if cred.fsuid == 0 { ids.permitted } else { crate::vfs::Capabilities::empty() };
+    }
+    ops::access(&fs, at.base.as_ref(), &at.path, mode, lookup)
+}
+
+/// memfd_create(2)
+pub(crate) fn memfd_create(thread: &Thread, name: UserStr, flags: Flags) -> SysResult<Fd> {
+    /// Longest name: `NAME_MAX` less `memfd:`.
+    const MAX_NAME: usize = 249;
+    let known = raw::MFD_CLOEXEC | raw::MFD_ALLOW_SEALING | raw::MFD_NOEXEC_SEAL | raw::MFD_EXEC;
+    if flags.0 & !known != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let name = name.string(&thread.memory, MAX_NAME + 1, Errno::EINVAL)?;
+    let (root, cred) = {
+        let fs = thread.fs.read();
+        (fs.root.clone(), fs.cred.clone())
+    };
+    let no_exec = flags.0 & raw::MFD_NOEXEC_SEAL != 0;
+    let sealable = no_exec || flags.0 & raw::MFD_ALLOW_SEALING != 0;
+    let memory = &thread.process.kernel.memory;
+    let inode = tmpfs::unnamed_file(memory, cred.fsuid, cred.fsgid, sealable)?;
+    if no_exec {
+        let change = AttributeChange { mode: Some(0o666), ..AttributeChange::default() };
+        inode.set_attributes(&change)?;
+    }
+    let dentry = root.dentry().unnamed(inode, &[b"memfd:", &name[..]].concat());
+    let file = OpenFile::from_path(Path::new(root.mount().clone(), dentry), raw::O_RDWR);
+    install(thread, file, flags.0 & raw::MFD_CLOEXEC != 0)
+}
+
+/// mkdir(2)
+pub(crate) fn mkdir(thread: &Thread, path: UserStr, mode: Mode) -> SysResult<()> {
+    mkdirat(thread, Fd::CWD, path, mode)
+}
+
+/// mkdirat(2)
+pub(crate) fn mkdirat(thread: &Thread, dir: Fd, path: UserStr, mode: Mode) -> SysResult<()> {
+    At::new(thread, dir, path)?.with(thread, |fs, base, path| ops::mkdir(fs, base, path, mode.0))
+}
+
+/// mknod(2)
+pub(crate) fn mknod(thread: &Thread, path: UserStr, mode: Mode, device: u64) -> SysResult<()> {
+    mknodat(thread, Fd::CWD, path, mode, device)
+}
+
+/// mknodat(2)
+pub(crate) fn mknodat(
+    thread: &Thread,
+    dir: Fd,
+    path: UserStr,
+    mode: Mode,
+    device: u64,
+) -> SysResult<()> {
+    At::new(thread, dir, path)?
+        .with(thread, |fs, base, path| ops::mknod(fs, base, path, mode.0, device))
+}
+
+/// rmdir(2)
+pub(crate) fn rmdir(thread: &Thread, path: UserStr) -> SysResult<()> {
+    unlinkat(thread, Fd::CWD, path, Flags(raw::AT_REMOVEDIR))
+}
+
+/// unlink(2)
+pub(crate) fn unlink(thread: &Thread, path: UserStr) -> SysResult<()> {
+    unlinkat(thread, Fd::CWD, path, Flags(0))
+}
+
+/// unlinkat(2)
+pub(crate) fn unlinkat(thread: &Thread, dir: Fd, path: UserStr, flags: Flags) -> SysResult<()> {
+    if flags.0 & !raw::AT_REMOVEDIR != 0 {
+        return Err(Errno::EINVAL);
+    }
+    At::new(thread, dir, path)?.with(thread, |fs, base, path| match flags.0 {
+        0 => ops::unlink(fs, base, path),
+        _ => ops::rmdir(fs, base, path),
+    })
+}
+
+/// rename(2)
+pub(crate) fn rename(thread: &Thread, from: UserStr, to: UserStr) -> SysResult<()> {
+    renameat2(thread, Fd::CWD, from, Fd::CWD, to, Flags(0))
+}
+
+/// renameat(2)
+pub(crate) fn renameat(
+    thread: &Thread,
+    from_dir: Fd,
+    from: UserStr,
+    to_dir: Fd,
+    to: UserStr,
+) -> SysResult<()> {
+    renameat2(thread, from_dir, from, to_dir, to, Flags(0))
+}
+
+/// renameat2(2); `RENAME_WHITEOUT` is for overlay file systems and refused.
+pub(crate) fn renameat2(
+    thread: &Thread,
+    from_dir: Fd,
+    from: UserStr,
+    to_dir: Fd,
+    to: UserStr,
+    flags: Flags,
+) -> SysResult<()> {
+    let flags = crate::vfs::RenameFlags::from_bits(flags.0).ok_or(Errno::EINVAL)?;
+    let from = At::new(thread, from_dir, from)?;
+    let to = At::new(thread, to_dir, to)?;
+    let fs = thread.fs.read();
+    ops::rename(&fs, (from.base.as_ref(), &from.path), (to.base.as_ref(), &to.path), flags)
+}
+
+/// link(2)
+pub(crate) fn link(thread: &Thread, from: UserStr, to: UserStr) -> SysResult<()> {
+    linkat(thread, Fd::CWD, from, Fd::CWD, to, Flags(0))
+}
+
+/// linkat(2)
+pub(crate) fn linkat(
+    thread: &Thread,
+    from_dir: Fd,
+    from: UserStr,
+    to_dir: Fd,
+    to: UserStr,
+    flags: Flags,
+) -> SysResult<()> {
+    if flags.0 & !(raw::AT_SYMLINK_FOLLOW | raw::AT_EMPTY_PATH) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let mut lookup = LookupFlags::empty();
+    lookup.set(LookupFlags::FOLLOW, flags.0 & raw::AT_SYMLINK_FOLLOW != 0);
+    lookup.set(LookupFlags::EMPTY_PATH, flags.0 & raw::AT_EMPTY_PATH != 0);
+    let target = At::new(thread, from_dir, from)?.resolve(thread, lookup)?;
+    At::new(thread, to_dir, to)?.with(thread, |fs, base, path| ops::link(fs, &target, base, path))
+}
+
+/// symlink(2)
+pub(crate) fn symlink(thread: &Thread, target: UserStr, path: UserStr) -> SysResult<()> {
+    symlinkat(thread, target, Fd::CWD, path)
+}
+
+/// symlinkat(2)
+pub(crate) fn symlinkat(thread: &Thread, target: UserStr, dir: Fd, path: UserStr) -> SysResult<()> {
+    let target = target.path(&thread.memory)?;
+    At::new(thread, dir, path)?.with(thread, |fs, base, path| ops::symlink(fs, &target, base, path))
+}
+
+/// readlink(2)
+pub(crate) fn readlink(thread: &Thread, path: UserStr, buffer: UserAddr, size: i32) -> SysResult {
+    readlinkat(thread, Fd::CWD, path, buffer, size)
+}
+
+/// readlinkat(2)
+pub(crate) fn readlinkat(
+    thread: &Thread,
+    dir: Fd,
+    path: UserStr,
+    buffer: UserAddr,
+    size: i32,
+) -> SysResult {
+    let size = usize::try_from(size).ok().filter(|&size| size > 0).ok_or(Errno::EINVAL)?;
+    let at = At::new(thread, dir, path)?;
+    let target = at.with(thread, ops::read_link)?;
+    let part = &target[..target.len().min(size)];
+    thread.memory.write_bytes(buffer.0, part)?;
+    Ok(part.len())
+}
+
+/// chdir(2)
+pub(crate) fn chdir(thread: &Thread, path: UserStr) -> SysResult<()> {
+    let place =
+        At::cwd(thread, path)?.resolve(thread, LookupFlags::FOLLOW | LookupFlags::DIRECTORY)?;
+    ops::change_dir(&mut thread.fs.write(), place)
+}
+
+/// fchdir(2)
+pub(crate) fn fchdir(thread: &Thread, fd: Fd) -> SysResult<()> {
+    let file = thread.files.get(fd)?;
+    let place = file.path().ok_or(Errno::ENOTDIR)?.clone();
+    ops::change_dir(&mut thread.fs.write(), place)
+}
+
+/// chroot(2)
+pub(crate) fn chroot(thread: &Thread, path: UserStr) -> SysResult<()> {
+    let place =
+        At::cwd(thread, path)?.resolve(thread, LookupFlags::FOLLOW | LookupFlags::DIRECTORY)?;
+    ops::change_root(&mut thread.fs.write(), place)
+}
+
+/// getcwd(2): with its NUL.
+pub(crate) fn getcwd(thread: &Thread, buffer: UserAddr, size: usize) -> SysResult {
+    let mut path = {
+        let fs = thread.fs.read();
+        ops::working_dir(&fs)?
+    };
+    path.push(0);
+    if path.len() > size {
+        return Err(Errno::ERANGE);
+    }
+    thread.memory.write_bytes(buffer.0, &path)?;
+    Ok(path.len())
+}
+
+/// umask(2)
+pub(crate) fn umask(thread: &Thread, mask: Mode) -> SysResult<u32> {
+    Ok(std::mem::replace(&mut thread.fs.write().umask, mask.0 & 0o777))
+}

@@ -1,0 +1,323 @@
+//! Who is asking: numbers of processes, threads, sessions, users and groups.
+//!
+//! The one idea: an unprivileged view of credentials(7): real, effective and saved ids are kept as Linux keeps them, so that
+//! a program that drops root sees what it expects.
+
+use std::sync::Arc;
+
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+use crate::{
+    errno::{Errno, SysResult},
+    process::Thread,
+    syscall::argument::UserPtr,
+    vfs::Capabilities,
+};
+
+/// getpid(2)
+pub(crate) fn getpid(thread: &Thread) -> SysResult<i32> {
+    Ok(thread.process.pid)
+}
+
+/// gettid(2)
+pub(crate) fn gettid(thread: &Thread) -> SysResult<i32> {
+    Ok(thread.tid)
+}
+
+/// getppid(2)
+pub(crate) fn getppid(thread: &Thread) -> SysResult<i32> {
+    Ok(thread.process.ppid())
+}
+
+/// getpgrp(2)
+pub(crate) fn getpgrp(thread: &Thread) -> SysResult<i32> {
+    Ok(*thread.process.pgid.lock())
+}
+
+/// getpgid(2)
+pub(crate) fn getpgid(thread: &Thread, pid: i32) -> SysResult<i32> {
+    if pid == 0 {
+        return getpgrp(thread);
+    }
+    let process = thread.process.kernel.pids.process(pid).ok_or(Errno::ESRCH)?;
+    let group = *process.pgid.lock();
+    Ok(group)
+}
+
+/// getsid(2)
+pub(crate) fn getsid(thread: &Thread, pid: i32) -> SysResult<i32> {
+    let kernel = &thread.process.kernel;
+    let pid = if pid == 0 { thread.process.pid } else { pid };
+    let process = kernel.pids.process(pid).ok_or(Errno::ESRCH)?;
+    let session = *process.sid.lock();
+    Ok(session)
+}
+
+fn user(thread: &Thread, which: usize) -> SysResult<u32> {
+    Ok(thread.process.ids.lock().users[which])
+}
+
+fn group(thread: &Thread, which: usize) -> SysResult<u32> {
+    Ok(thread.process.ids.lock().groups[which])
+}
+
+/// getuid(2)
+pub(crate) fn getuid(thread: &Thread) -> SysResult<u32> {
+    user(thread, 0)
+}
+
+/// geteuid(2)
+pub(crate) fn geteuid(thread: &Thread) -> SysResult<u32> {
+    user(thread, 1)
+}
+
+/// getgid(2)
+pub(crate) fn getgid(thread: &Thread) -> SysResult<u32> {
+    group(thread, 0)
+}
+
+/// getegid(2)
+pub(crate) fn getegid(thread: &Thread) -> SysResult<u32> {
+    group(thread, 1)
+}
+
+fn write_three(thread: &Thread, pointers: [UserPtr<u32>; 3], values: [u32; 3]) -> SysResult<()> {
+    pointers
+        .iter()
+        .zip(&values)
+        .try_for_each(|(pointer, value)| pointer.write(&thread.memory, value))
+}
+
+/// getresuid(2)
+pub(crate) fn getresuid(
+    thread: &Thread,
+    real: UserPtr<u32>,
+    effective: UserPtr<u32>,
+    saved: UserPtr<u32>,
+) -> SysResult<()> {
+    let ids = thread.process.ids.lock().users;
+    write_three(thread, [real, effective, saved], ids)
+}
+
+/// getresgid(2)
+pub(crate) fn getresgid(
+    thread: &Thread,
+    real: UserPtr<u32>,
+    effective: UserPtr<u32>,
+    saved: UserPtr<u32>,
+) -> SysResult<()> {
+    let ids = thread.process.ids.lock().groups;
+    write_three(thread, [real, effective, saved], ids)
+}
+
+/// getgroups(2)
+pub(crate) fn getgroups(thread: &Thread, size: i32, list: UserPtr<u32>) -> SysResult {
+    let groups = thread.fs.read().cred.groups.to_vec();
+    match usize::try_from(size) {
+        Err(_) => Err(Errno::EINVAL),
+        Ok(0) => Ok(groups.len()),
+        Ok(size) if size < groups.len() => Err(Errno::EINVAL),
+        Ok(_) => list.write_slice(&thread.memory, &groups).map(|()| groups.len()),
+    }
+}
+
+/// The version of capget(2) that Linux prefers since 2.6.26.
+const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
+
+/// The header of capget(2).
+#[derive(FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+pub(crate) struct CapabilityHeader {
+    version: u32,
+    pid: i32,
+}
+
+/// One half of the sets of capget(2).
+#[derive(FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+pub(crate) struct CapabilityData {
+    effective: u32,
+    permitted: u32,
+    inheritable: u32,
+}
+
+/// capget(2), version 3 only.
+pub(crate) fn capget(
+    thread: &Thread,
+    header: UserPtr<CapabilityHeader>,
+    data: UserPtr<CapabilityData>,
+) -> SysResult<()> {
+    let asked = header.read(&thread.memory)?;
+    if asked.version != CAPABILITY_VERSION_3 {
+        header
+            .write(&thread.memory, &CapabilityHeader { version: CAPABILITY_VERSION_3, ..asked })?;
+        return if data.is_null() { Ok(()) } else { Err(Errno::EINVAL) };
+    }
+    if asked.pid < 0 {
+        return Err(Errno::EINVAL);
+    }
+    if asked.pid != 0 && thread.process.kernel.pids.thread(asked.pid).is_none() {
+        return Err(Errno::ESRCH);
+    }
+    if data.is_null() {
+        return Ok(());
+    }
+    let effective = thread.fs.read().cred.caps.bits();
+    let permitted = thread.process.ids.lock().permitted.bits();
+    let half = |shift: u32| CapabilityData {
+        effective: (effective >> shift) as u32,
+        permitted: (permitted >> shift) as u32,
+        inheritable: 0,
+    };
+    data.write_slice(&thread.memory, &[half(0), half(32)])
+}
+
+/// "Leave it as it is" in the setres*id calls.
+const UNCHANGED: u32 = u32::MAX;
+
+/// Which of real, effective and saved id to set.
+type Three = [Option<u32>; 3];
+
+fn wanted(id: u32) -> Option<u32> {
+    (id != UNCHANGED).then_some(id)
+}
+
+/// Sets the three ids to what is `Some`, if each is one of the present three or the thread is privileged.
+fn set_three(current: [u32; 3], new: Three, privileged: bool) -> SysResult<[u32; 3]> {
+    if !privileged && new.iter().flatten().any(|id| !current.contains(id)) {
+        return Err(Errno::EPERM);
+    }
+    Ok(std::array::from_fn(|index| new[index].unwrap_or(current[index])))
+}
+
+fn set_users(
+    thread: &Thread,
+    pick: impl FnOnce([u32; 3], bool) -> SysResult<Three>,
+) -> SysResult<()> {
+    let mut fs = thread.fs.write();
+    let mut ids = thread.process.ids.lock();
+    let privileged = fs.cred.has(Capabilities::SETUID);
+    let new = pick(ids.users, privileged)?;
+    let users = set_three(ids.users, new, privileged)?;
+    ids.set_users(users, Arc::make_mut(&mut fs.cred));
+    Ok(())
+}
+
+fn set_groups(
+    thread: &Thread,
+    pick: impl FnOnce([u32; 3], bool) -> SysResult<Three>,
+) -> SysResult<()> {
+    let mut fs = thread.fs.write();
+    let mut ids = thread.process.ids.lock();
+    let privileged = fs.cred.has(Capabilities::SETGID);
+    let new = pick(ids.groups, privileged)?;
+    let groups = set_three(ids.groups, new, privileged)?;
+    ids.set_groups(groups, Arc::make_mut(&mut fs.cred));
+    Ok(())
+}
+
+/// setuid(2)
+pub(crate) fn setuid(thread: &Thread, uid: u32) -> SysResult<()> {
+    if uid == UNCHANGED {
+        return Err(Errno::EINVAL);
+    }
+    set_users(thread, |[real, _effective, saved], privileged| match privileged {
+        true => Ok([Some(uid); 3]),
+        false if uid == real || uid == saved => Ok([None, Some(uid), None]),
+        false => Err(Errno::EPERM),
+    })
+}
+
+/// setgid(2)
+pub(crate) fn setgid(thread: &Thread, gid: u32) -> SysResult<()> {
+    if gid == UNCHANGED {
+        return Err(Errno::EINVAL);
+    }
+    set_groups(thread, |[real, _effective, saved], privileged| match privileged {
+        true => Ok([Some(gid); 3]),
+        false if gid == real || gid == saved => Ok([None, Some(gid), None]),
+        false => Err(Errno::EPERM),
+    })
+}
+
+/// What setreuid(2) and setregid(2) make of the saved id: the new effective one when the real one was given or the effective one
+/// became other than the real one.
+fn set_two(real: u32, current_real: u32, effective: u32) -> Three {
+    let (real, effective) = (wanted(real), wanted(effective));
+    let saved = match (real, effective) {
+        (Some(_), _) | (None, None) => effective,
+        (None, Some(id)) if id != current_real => Some(id),
+        _ => None,
+    };
+    [real, effective, saved]
+}
+
+/// setreuid(2)
+pub(crate) fn setreuid(thread: &Thread, real: u32, effective: u32) -> SysResult<()> {
+    set_users(thread, |[current, current_effective, _], privileged| {
+        if !privileged && wanted(real).is_some_and(|id| id != current && id != current_effective) {
+            return Err(Errno::EPERM);
+        }
+        Ok(set_two(real, current, effective))
+    })
+}
+
+/// setregid(2)
+pub(crate) fn setregid(thread: &Thread, real: u32, effective: u32) -> SysResult<()> {
+    set_groups(thread, |[current, current_effective, _], privileged| {
+        if !privileged && wanted(real).is_some_and(|id| id != current && id != current_effective) {
+            return Err(Errno::EPERM);
+        }
+        Ok(set_two(real, current, effective))
+    })
+}
+
+/// setresuid(2)
+pub(crate) fn setresuid(thread: &Thread, real: u32, effective: u32, saved: u32) -> SysResult<()> {
+    set_users(thread, |_, _| Ok([wanted(real), wanted(effective), wanted(saved)]))
+}
+
+/// setresgid(2)
+pub(crate) fn setresgid(thread: &Thread, real: u32, effective: u32, saved: u32) -> SysResult<()> {
+    set_groups(thread, |_, _| Ok([wanted(real), wanted(effective), wanted(saved)]))
+}
+
+/// setfsuid(2): the id before, whether or not it was changed.
+pub(crate) fn setfsuid(thread: &Thread, uid: u32) -> SysResult<u32> {
+    let mut fs = thread.fs.write();
+    let before = fs.cred.fsuid;
+    let own = thread.process.ids.lock().users;
+    let allowed = fs.cred.has(Capabilities::SETUID) || own.contains(&uid) || before == uid;
+    if uid != UNCHANGED && allowed {
+        Arc::make_mut(&mut fs.cred).fsuid = uid;
+    }
+    Ok(before)
+}
+
+/// setfsgid(2): the id before, whether or not it was changed.
+pub(crate) fn setfsgid(thread: &Thread, gid: u32) -> SysResult<u32> {
+    let mut fs = thread.fs.write();
+    let before = fs.cred.fsgid;
+    let own = thread.process.ids.lock().groups;
+    let allowed = fs.cred.has(Capabilities::SETGID) || own.contains(&gid) || before == gid;
+    if gid != UNCHANGED && allowed {
+        Arc::make_mut(&mut fs.cred).fsgid = gid;
+    }
+    Ok(before)
+}
+
+/// The most supplementary groups: `NGROUPS_MAX`.
+const MAX_GROUPS: usize = 65_536;
+
+/// setgroups(2)
+pub(crate) fn setgroups(thread: &Thread, size: usize, list: UserPtr<u32>) -> SysResult<()> {
+    if !thread.fs.read().cred.has(Capabilities::SETGID) {
+        return Err(Errno::EPERM);
+    }
+    if size > MAX_GROUPS {
+        return Err(Errno::EINVAL);
+    }
+    let groups = list.read_slice(&thread.memory, size)?;
+    Arc::make_mut(&mut thread.fs.write().cred).groups = groups.into();
+    Ok(())
+}

@@ -1,0 +1,289 @@
+//! Reading, writing and seeking: the calls that move bytes through a descriptor.
+//!
+//! The one idea: a file is tried first and waited for only when it says `EAGAIN`, so a transfer that need not wait
+//! costs no future and no registration.
+
+use linux_raw_sys::general as raw;
+use smallvec::SmallVec;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+use crate::{
+    errno::{Errno, SysResult},
+    process::Thread,
+    syscall::argument::{Fd, Flags, UserAddr, UserPtr},
+    vfs::{GuestRange, IoDst, IoSrc, OpenFile, PollEvents, Whence},
+};
+
+/// The most bytes that one call moves: `MAX_RW_COUNT`.
+const MAX_TRANSFER: usize = 0x7fff_f000;
+
+/// The most ranges of a vectored call: `UIO_MAXIOV`.
+const MAX_RANGES: usize = 1024;
+
+/// An iovec as the guest has it.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+pub(crate) struct IoVec {
+    base: u64,
+    len: u64,
+}
+
+/// The ranges of a vectored call.
+pub(crate) type Ranges = SmallVec<[GuestRange; 8]>;
+
+/// Reads `count` iovecs. `EINVAL` for too many or a total over `isize`.
+pub(crate) fn ranges(thread: &Thread, vector: UserPtr<IoVec>, count: usize) -> SysResult<Ranges> {
+    if count > MAX_RANGES {
+        return Err(Errno::EINVAL);
+    }
+    let mut left = MAX_TRANSFER;
+    let mut ranges = Ranges::new();
+    for index in 0..count {
+        let IoVec { base, len } = vector.element(index)?.read(&thread.memory)?;
+        if len > isize::MAX as u64 {
+            return Err(Errno::EINVAL);
+        }
+        let len = (len as usize).min(left);
+        left -= len;
+        ranges.push(GuestRange { va: base, len });
+    }
+    Ok(ranges)
+}
+
+/// Tries, and while the file says `EAGAIN` and may wait, waits until it is ready for `events` and tries again.
+pub(crate) async fn until_ready(
+    thread: &Thread,
+    file: &OpenFile,
+    events: PollEvents,
+    mut attempt: impl FnMut() -> SysResult<usize>,
+) -> SysResult<usize> {
+    match attempt() {
+        Err(Errno::EAGAIN) if !file.nonblocking() => {}
+        result => return result,
+    }
+    loop {
+        let queue = file.wait_queue().ok_or(Errno::EAGAIN)?;
+        let mut ready = queue.wait_for((events | PollEvents::ERR | PollEvents::HUP).bits());
+        // Registered before the second try: what becomes ready in between is not missed.
+        ready.arm();
+        match attempt() {
+            Err(Errno::EAGAIN) => thread.interruptible(ready).await?,
+            result => return result,
+        };
+    }
+}
+
+async fn read_ranges(
+    thread: &Thread,
+    file: &OpenFile,
+    offset: Option<u64>,
+    ranges: &[GuestRange],
+) -> SysResult<usize> {
+    until_ready(thread, file, PollEvents::IN, || {
+        let mut into = IoDst::guest_vectored(&*thread.memory, ranges);
+        match offset {
+            Some(offset) => file.read_at(offset, &mut into),
+            None => file.read(&mut into),
+        }
+    })
+    .await
+}
+
+async fn write_ranges(
+    thread: &Thread,
+    file: &OpenFile,
+    offset: Option<u64>,
+    ranges: &[GuestRange],
+) -> SysResult<usize> {
+    let mut from = IoSrc::guest_vectored(&*thread.memory, ranges);
+    write_all(thread, file, offset, &mut from).await
+}
+
+/// Writes what `from` holds. A blocking write to a pipe goes on until all is written, as pipe(7) has it.
+async fn write_all(
+    thread: &Thread,
+    file: &OpenFile,
+    offset: Option<u64>,
+    from: &mut IoSrc<'_>,
+) -> SysResult<usize> {
+    let mut done = 0;
+    loop {
+        let written = until_ready(thread, file, PollEvents::OUT, || match offset {
+            Some(offset) => file.write_at(offset, from),
+            None => file.write(from),
+        })
+        .await;
+        match written {
+            Ok(count) => {
+                done += count;
+                let stream = offset.is_none() && file.writes_fully() && !file.nonblocking();
+                if count == 0 || from.remaining() == 0 || !stream {
+                    return Ok(done);
+                }
+            }
+            // What was written before counts more than why it ended.
+            Err(error) => {
+                if error == Errno::EPIPE {
+                    crate::signal::broken_pipe(thread);
+                }
+                return if done > 0 { Ok(done) } else { Err(error) };
+            }
+        }
+    }
+}
+
+/// The offset of a positioned call; `EINVAL` when negative.
+fn position(offset: i64) -> SysResult<Option<u64>> {
+    u64::try_from(offset).map(Some).map_err(|_| Errno::EINVAL)
+}
+
+/// As [`position`], with -1 meaning the file's own (preadv2).
+fn position_or_current(offset: i64) -> SysResult<Option<u64>> {
+    if offset == -1 { Ok(None) } else { position(offset) }
+}
+
+/// read(2)
+pub(crate) async fn read(thread: &Thread, fd: Fd, buffer: UserAddr, count: usize) -> SysResult {
+    let file = thread.files.get(fd)?;
+    let count = count.min(MAX_TRANSFER);
+    until_ready(thread, &file, PollEvents::IN, || {
+        file.read(&mut IoDst::guest(&*thread.memory, buffer.0, count))
+    })
+    .await
+}
+
+/// write(2)
+pub(crate) async fn write(thread: &Thread, fd: Fd, buffer: UserAddr, count: usize) -> SysResult {
+    let file = thread.files.get(fd)?;
+    let mut from = IoSrc::guest(&*thread.memory, buffer.0, count.min(MAX_TRANSFER));
+    write_all(thread, &file, None, &mut from).await
+}
+
+/// pread64(2)
+pub(crate) async fn pread64(
+    thread: &Thread,
+    fd: Fd,
+    buffer: UserAddr,
+    count: usize,
+    offset: i64,
+) -> SysResult {
+    let offset = position(offset)?;
+    let range = GuestRange { va: buffer.0, len: count.min(MAX_TRANSFER) };
+    read_ranges(thread, &*thread.files.get(fd)?, offset, &[range]).await
+}
+
+/// pwrite64(2)
+pub(crate) async fn pwrite64(
+    thread: &Thread,
+    fd: Fd,
+    buffer: UserAddr,
+    count: usize,
+    offset: i64,
+) -> SysResult {
+    let offset = position(offset)?;
+    let range = GuestRange { va: buffer.0, len: count.min(MAX_TRANSFER) };
+    write_ranges(thread, &*thread.files.get(fd)?, offset, &[range]).await
+}
+
+/// readv(2)
+pub(crate) async fn readv(
+    thread: &Thread,
+    fd: Fd,
+    vector: UserPtr<IoVec>,
+    count: usize,
+) -> SysResult {
+    let file = thread.files.get(fd)?;
+    read_ranges(thread, &file, None, &ranges(thread, vector, count)?).await
+}
+
+/// writev(2)
+pub(crate) async fn writev(
+    thread: &Thread,
+    fd: Fd,
+    vector: UserPtr<IoVec>,
+    count: usize,
+) -> SysResult {
+    let file = thread.files.get(fd)?;
+    write_ranges(thread, &file, None, &ranges(thread, vector, count)?).await
+}
+
+/// preadv(2); the high half of the offset is of no use to 64-bit callers.
+pub(crate) async fn preadv(
+    thread: &Thread,
+    fd: Fd,
+    vector: UserPtr<IoVec>,
+    count: usize,
+    offset: i64,
+) -> SysResult {
+    let offset = position(offset)?;
+    let file = thread.files.get(fd)?;
+    read_ranges(thread, &file, offset, &ranges(thread, vector, count)?).await
+}
+
+/// pwritev(2)
+pub(crate) async fn pwritev(
+    thread: &Thread,
+    fd: Fd,
+    vector: UserPtr<IoVec>,
+    count: usize,
+    offset: i64,
+) -> SysResult {
+    let offset = position(offset)?;
+    let file = thread.files.get(fd)?;
+    write_ranges(thread, &file, offset, &ranges(thread, vector, count)?).await
+}
+
+/// The flags of preadv2(2) that change nothing here: a hint, and the waiting that a file in memory never does.
+const READ_FLAGS: u32 = raw::RWF_HIPRI | raw::RWF_NOWAIT;
+/// The flags of pwritev2(2).
+const WRITE_FLAGS: u32 = raw::RWF_HIPRI | raw::RWF_DSYNC | raw::RWF_SYNC | raw::RWF_APPEND;
+
+/// preadv2(2); `RWF_NOWAIT` is taken for files that never wait.
+pub(crate) async fn preadv2(
+    thread: &Thread,
+    fd: Fd,
+    vector: UserPtr<IoVec>,
+    count: usize,
+    offset: i64,
+    _high: u64,
+    flags: Flags,
+) -> SysResult {
+    let offset = position_or_current(offset)?;
+    let file = thread.files.get(fd)?;
+    let waits = flags.0 & raw::RWF_NOWAIT != 0 && file.wait_queue().is_some();
+    if flags.0 & !READ_FLAGS != 0 || waits {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    read_ranges(thread, &file, offset, &ranges(thread, vector, count)?).await
+}
+
+/// pwritev2(2)
+pub(crate) async fn pwritev2(
+    thread: &Thread,
+    fd: Fd,
+    vector: UserPtr<IoVec>,
+    count: usize,
+    offset: i64,
+    _high: u64,
+    flags: Flags,
+) -> SysResult {
+    let mut offset = position_or_current(offset)?;
+    let file = thread.files.get(fd)?;
+    if flags.0 & !WRITE_FLAGS != 0 {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    if flags.0 & raw::RWF_APPEND != 0 {
+        // The position stays: the end is an offset as any other.
+        offset = Some(file.metadata()?.size);
+    }
+    let done = write_ranges(thread, &file, offset, &ranges(thread, vector, count)?).await?;
+    if flags.0 & (raw::RWF_DSYNC | raw::RWF_SYNC) != 0 {
+        file.sync(flags.0 & raw::RWF_SYNC == 0)?;
+    }
+    Ok(done)
+}
+
+/// lseek(2)
+pub(crate) fn lseek(thread: &Thread, fd: Fd, offset: i64, whence: u32) -> SysResult<u64> {
+    thread.files.with(fd, |file| file.seek(offset, Whence::from_raw(whence)?))
+}

@@ -1,0 +1,297 @@
+//! Memory calls: mmap(2) and its family.
+//!
+//! The one idea: check what the ABI says about the arguments here, in pages and ranges; what a mapping is, is the business of [`crate::memory`].
+
+use hal::{aspace::Prot, pmem::PAGE_SIZE};
+use linux_raw_sys::general as raw;
+
+use crate::{
+    errno::{Errno, SysResult},
+    memory::{Backing, MapRequest, Placement},
+    process::{INFINITY, Resource, Thread},
+    syscall::argument::{Fd, Flags, UserAddr},
+    vfs::devices::Zero,
+};
+
+const PAGE: u64 = PAGE_SIZE as u64;
+
+/// `len` rounded up to pages; `None` on overflow.
+fn pages(len: u64) -> Option<u64> {
+    len.checked_next_multiple_of(PAGE)
+}
+
+/// The page range `addr..addr + len`; `EINVAL` when `addr` is not at a page, `ENOMEM` when the end is out of reach.
+fn range(addr: u64, len: u64) -> SysResult<std::ops::Range<u64>> {
+    if !addr.is_multiple_of(PAGE) {
+        return Err(Errno::EINVAL);
+    }
+    let end = pages(len).and_then(|len| addr.checked_add(len)).ok_or(Errno::ENOMEM)?;
+    Ok(addr..end)
+}
+
+fn protection(bits: u32) -> SysResult<Prot> {
+    let known = raw::PROT_READ | raw::PROT_WRITE | raw::PROT_EXEC;
+    if bits & !(known | raw::PROT_SEM) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    Ok(Prot::from_bits_truncate((bits & known) as u8))
+}
+
+/// brk(2): the end of the heap, moved if that could be done.
+pub(crate) fn brk(thread: &Thread, end: u64) -> SysResult<u64> {
+    let heap = thread.memory.heap();
+    if check_space(thread, end.saturating_sub(heap.end)).is_err() {
+        return Ok(heap.end);
+    }
+    Ok(thread.memory.set_break(end, thread.process.limit(Resource::Data)))
+}
+
+/// `ENOMEM` when `more` bytes would take the process over its limit of address space.
+fn check_space(thread: &Thread, more: u64) -> SysResult<()> {
+    let limit = thread.process.limit(Resource::AddressSpace);
+    if limit == INFINITY || more == 0 {
+        return Ok(());
+    }
+    let mapped = thread.memory.vmar().mapped_bytes();
+    if mapped.saturating_add(more) > limit { Err(Errno::ENOMEM) } else { Ok(()) }
+}
+
+/// mmap(2)
+pub(crate) fn mmap(
+    thread: &Thread,
+    addr: UserAddr,
+    len: u64,
+    prot: u32,
+    flags: Flags,
+    fd: Fd,
+    offset: u64,
+) -> SysResult<u64> {
+    let flags = flags.0;
+    if !offset.is_multiple_of(PAGE) || len == 0 {
+        return Err(Errno::EINVAL);
+    }
+    let len = pages(len).filter(|&len| len > 0).ok_or(Errno::ENOMEM)?;
+    let kind = flags & raw::MAP_TYPE;
+    let shared = match kind {
+        raw::MAP_PRIVATE => false,
+        raw::MAP_SHARED | raw::MAP_SHARED_VALIDATE => true,
+        _ => return Err(Errno::EINVAL),
+    };
+    if kind == raw::MAP_SHARED_VALIDATE && flags & raw::MAP_ANONYMOUS != 0 {
+        return Err(Errno::EINVAL);
+    }
+    if flags & raw::MAP_HUGETLB != 0 {
+        // No huge page is ever free here, which is what a host without any says.
+        return Err(Errno::ENOMEM);
+    }
+    let prot = Prot::from_bits_truncate((prot & 7) as u8);
+    let fixed = flags & (raw::MAP_FIXED | raw::MAP_FIXED_NOREPLACE) != 0;
+    if fixed && !addr.0.is_multiple_of(PAGE) {
+        return Err(Errno::EINVAL);
+    }
+    let placement = match () {
+        () if flags & raw::MAP_FIXED_NOREPLACE != 0 => Placement::Free(addr.0),
+        () if flags & raw::MAP_FIXED != 0 => Placement::Replace(addr.0),
+        () => Placement::Anywhere(addr.0 & !(PAGE - 1)),
+    };
+    let backing = if flags & raw::MAP_ANONYMOUS != 0 {
+        Backing::Anonymous
+    } else {
+        let file = thread.files.get(fd)?;
+        if file.is_path_only() {
+            return Err(Errno::EBADF);
+        }
+        if offset.checked_add(len).is_none_or(|end| end > i64::MAX as u64) {
+            return Err(Errno::EOVERFLOW);
+        }
+        if !file.readable() || shared && prot.contains(Prot::WRITE) && !file.writable() {
+            return Err(Errno::EACCES);
+        }
+        // Memory of zeroes, as old programs ask for it.
+        if file.downcast::<Zero>().is_some() {
+            Backing::Anonymous
+        } else {
+            Backing::File { file, offset }
+        }
+    };
+    check_space(thread, len)?;
+    thread.memory.map(MapRequest {
+        placement,
+        len,
+        prot,
+        shared,
+        backing,
+        populate: flags & (raw::MAP_POPULATE | raw::MAP_LOCKED) != 0,
+        reserve: flags & raw::MAP_NORESERVE == 0,
+    })
+}
+
+/// munmap(2)
+pub(crate) fn munmap(thread: &Thread, addr: UserAddr, len: u64) -> SysResult<()> {
+    let range = range(addr.0, len).map_err(|_| Errno::EINVAL)?;
+    if range.is_empty() || range.end > hal::pmem::GUEST_BOUNDARY {
+        return Err(Errno::EINVAL);
+    }
+    thread.memory.unmap(range)
+}
+
+/// mprotect(2)
+pub(crate) fn mprotect(thread: &Thread, addr: UserAddr, len: u64, prot: u32) -> SysResult<()> {
+    let grows = prot & (raw::PROT_GROWSDOWN | raw::PROT_GROWSUP);
+    let range = range(addr.0, len)?;
+    let prot = protection(prot & !grows)?;
+    if grows != 0 {
+        return Err(Errno::EINVAL);
+    }
+    if range.is_empty() { Ok(()) } else { thread.memory.protect(range, prot) }
+}
+
+/// pkey_mprotect(2): without keys, which pkey_alloc(2) never gives out, it is mprotect(2).
+pub(crate) fn pkey_mprotect(
+    thread: &Thread,
+    addr: UserAddr,
+    len: u64,
+    prot: u32,
+    key: i32,
+) -> SysResult<()> {
+    if key == -1 { mprotect(thread, addr, len, prot) } else { Err(Errno::EINVAL) }
+}
+
+/// mremap(2)
+pub(crate) fn mremap(
+    thread: &Thread,
+    addr: UserAddr,
+    old_len: u64,
+    new_len: u64,
+    flags: Flags,
+    new_addr: UserAddr,
+) -> SysResult<u64> {
+    let flags = flags.0;
+    let known = raw::MREMAP_MAYMOVE | raw::MREMAP_FIXED | raw::MREMAP_DONTUNMAP;
+    if flags & !known != 0 || !addr.0.is_multiple_of(PAGE) {
+        return Err(Errno::EINVAL);
+    }
+    if flags & raw::MREMAP_DONTUNMAP != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let may_move = flags & raw::MREMAP_MAYMOVE != 0;
+    let fixed = flags & raw::MREMAP_FIXED != 0;
+    let new_len = pages(new_len).filter(|&len| len > 0).ok_or(Errno::EINVAL)?;
+    let old = range(addr.0, old_len).map_err(|_| Errno::EINVAL)?;
+    if fixed {
+        let overlaps = new_addr.0 < old.end && old.start < new_addr.0.saturating_add(new_len);
+        if !may_move || !new_addr.0.is_multiple_of(PAGE) || overlaps {
+            return Err(Errno::EINVAL);
+        }
+    }
+    check_space(thread, new_len.saturating_sub(old.end - old.start))?;
+    thread.memory.remap(old, new_len, may_move, fixed.then_some(new_addr.0))
+}
+
+/// madvise(2): `DONTNEED`, `FREE` and `REMOVE` act, what is only a hint is checked and taken.
+pub(crate) fn madvise(thread: &Thread, addr: UserAddr, len: u64, advice: u32) -> SysResult<()> {
+    let known = match advice {
+        raw::MADV_NORMAL
+        | raw::MADV_RANDOM
+        | raw::MADV_SEQUENTIAL
+        | raw::MADV_WILLNEED
+        | raw::MADV_DONTFORK
+        | raw::MADV_DOFORK
+        | raw::MADV_HUGEPAGE
+        | raw::MADV_NOHUGEPAGE
+        | raw::MADV_DONTDUMP
+        | raw::MADV_DODUMP
+        | raw::MADV_COLD
+        | raw::MADV_PAGEOUT => None,
+        raw::MADV_DONTNEED | raw::MADV_FREE => Some(advice),
+        raw::MADV_POPULATE_READ | raw::MADV_POPULATE_WRITE => Some(advice),
+        _ => return Err(Errno::EINVAL),
+    };
+    if !addr.0.is_multiple_of(PAGE) {
+        return Err(Errno::EINVAL);
+    }
+    let len = pages(len).ok_or(Errno::EINVAL)?;
+    let end = addr.0.checked_add(len).ok_or(Errno::EINVAL)?;
+    if len == 0 {
+        return Ok(());
+    }
+    let range = addr.0..end;
+    match known {
+        Some(raw::MADV_DONTNEED | raw::MADV_FREE) => thread.memory.discard(range),
+        Some(raw::MADV_POPULATE_READ) => thread.memory.populate(range, false),
+        Some(_) => thread.memory.populate(range, true),
+        None => thread.memory.check_mapped(&range),
+    }
+}
+
+/// msync(2)
+pub(crate) fn msync(thread: &Thread, addr: UserAddr, len: u64, flags: Flags) -> SysResult<()> {
+    let known = raw::MS_ASYNC | raw::MS_INVALIDATE | raw::MS_SYNC;
+    if flags.0 & !known != 0 || flags.0 & raw::MS_ASYNC != 0 && flags.0 & raw::MS_SYNC != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let range = range(addr.0, len)?;
+    if range.is_empty() { Ok(()) } else { thread.memory.sync(range) }
+}
+
+/// mincore(2)
+pub(crate) fn mincore(
+    thread: &Thread,
+    addr: UserAddr,
+    len: u64,
+    vector: UserAddr,
+) -> SysResult<()> {
+    let range = range(addr.0, len)?;
+    if range.end > hal::pmem::GUEST_BOUNDARY {
+        return Err(Errno::ENOMEM);
+    }
+    let mut at = range.start;
+    let mut into = vector;
+    while at < range.end {
+        // In bounded steps, for the range may be anything.
+        let end = range.end.min(at + 4096 * PAGE);
+        let residency = thread.memory.residency(at..end)?;
+        thread.memory.write_bytes(into.0, &residency)?;
+        into = into.offset(residency.len() as u64)?;
+        at = end;
+    }
+    Ok(())
+}
+
+/// mlock(2), munlock(2): memory is never swapped here, so a mapped range is as locked as it can be once it is there.
+pub(crate) fn mlock(thread: &Thread, addr: UserAddr, len: u64) -> SysResult<()> {
+    let start = addr.0 & !(PAGE - 1);
+    let len = len.checked_add(addr.0 - start).and_then(pages).ok_or(Errno::EINVAL)?;
+    let end = start.checked_add(len).ok_or(Errno::EINVAL)?;
+    if len == 0 { Ok(()) } else { thread.memory.populate(start..end, false) }
+}
+
+/// mlock2(2)
+pub(crate) fn mlock2(thread: &Thread, addr: UserAddr, len: u64, flags: Flags) -> SysResult<()> {
+    if flags.0 & !raw::MLOCK_ONFAULT != 0 {
+        return Err(Errno::EINVAL);
+    }
+    mlock(thread, addr, len)
+}
+
+/// munlock(2)
+pub(crate) fn munlock(thread: &Thread, addr: UserAddr, len: u64) -> SysResult<()> {
+    let start = addr.0 & !(PAGE - 1);
+    let len = len.checked_add(addr.0 - start).and_then(pages).ok_or(Errno::EINVAL)?;
+    let end = start.checked_add(len).ok_or(Errno::EINVAL)?;
+    if len == 0 { Ok(()) } else { thread.memory.check_mapped(&(start..end)) }
+}
+
+/// mlockall(2)
+pub(crate) fn mlockall(_: &Thread, flags: Flags) -> SysResult<()> {
+    let known = raw::MCL_CURRENT | raw::MCL_FUTURE | raw::MCL_ONFAULT;
+    if flags.0 == 0 || flags.0 & !known != 0 || flags.0 == raw::MCL_ONFAULT {
+        return Err(Errno::EINVAL);
+    }
+    Ok(())
+}
+
+/// munlockall(2)
+pub(crate) fn munlockall(_: &Thread) -> SysResult<()> {
+    Ok(())
+}

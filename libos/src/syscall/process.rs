@@ -1,0 +1,96 @@
+//! Processes: replacing a program, and waiting for children.
+
+use crate::{
+    errno::{Errno, SysResult},
+    process::{Command, Current, Thread},
+    syscall::argument::{Flags, UserPtr, UserStr},
+};
+
+/// Bytes of the longest argument, with its NUL: `MAX_ARG_STRLEN`.
+const MAX_STRING: usize = 32 * hal::pmem::PAGE_SIZE;
+
+/// Bytes of all arguments together, as for a stack of the usual size; the loader checks against the real one.
+const MAX_TOTAL: usize = 6 << 20;
+
+/// Copies a NULL-terminated vector of strings in. A null vector is an empty one. `E2BIG`.
+fn strings(thread: &Thread, vector: UserPtr<u64>) -> SysResult<Vec<Vec<u8>>> {
+    let mut strings = Vec::new();
+    let mut total = 0;
+    if vector.is_null() {
+        return Ok(strings);
+    }
+    loop {
+        let pointer = vector.element(strings.len())?.read(&thread.memory)?;
+        if pointer == 0 {
+            return Ok(strings);
+        }
+        let string = UserStr(pointer).string(&thread.memory, MAX_STRING, Errno::E2BIG)?;
+        total += string.len() + 1 + size_of::<u64>();
+        if total > MAX_TOTAL {
+            return Err(Errno::E2BIG);
+        }
+        strings.push(string);
+    }
+}
+
+/// execve(2)
+pub(crate) async fn execve(
+    current: &mut Current,
+    path: UserStr,
+    args: UserPtr<u64>,
+    env: UserPtr<u64>,
+) -> SysResult<()> {
+    let thread = std::sync::Arc::clone(current.thread());
+    let path = path.path(&thread.memory)?;
+    if path.is_empty() {
+        return Err(Errno::ENOENT);
+    }
+    let args = strings(&thread, args)?;
+    let env = strings(&thread, env)?;
+    current.execute(Command { path, args, env }).await
+}
+
+/// wait4(2): there are no children yet, so there is nothing to wait for.
+pub(crate) fn wait4(
+    _: &Thread,
+    _pid: i32,
+    _status: UserPtr<i32>,
+    options: Flags,
+    _usage: u64,
+) -> SysResult<i32> {
+    const KNOWN: u32 = 0xe000_000b;
+    if options.0 & !KNOWN != 0 { Err(Errno::EINVAL) } else { Err(Errno::ECHILD) }
+}
+
+/// setpgid(2): the caller moves to a group of its own or stays in its group.
+pub(crate) fn setpgid(thread: &Thread, pid: i32, group: i32) -> SysResult<()> {
+    let process = &thread.process;
+    if group < 0 {
+        return Err(Errno::EINVAL);
+    }
+    if pid != 0 && pid != process.pid {
+        return Err(Errno::ESRCH);
+    }
+    if *process.sid.lock() == process.pid {
+        return Err(Errno::EPERM);
+    }
+    let group = if group == 0 { process.pid } else { group };
+    let mut current = process.pgid.lock();
+    if group != process.pid && group != *current {
+        return Err(Errno::EPERM);
+    }
+    *current = group;
+    Ok(())
+}
+
+/// setsid(2)
+pub(crate) fn setsid(thread: &Thread) -> SysResult<i32> {
+    let process = &thread.process;
+    let mut group = process.pgid.lock();
+    if *group == process.pid {
+        return Err(Errno::EPERM);
+    }
+    *group = process.pid;
+    *process.sid.lock() = process.pid;
+    Ok(process.pid)
+}

@@ -1,0 +1,90 @@
+//! Copying between the memories of processes, process_vm_readv(2).
+
+use super::io::{IoVec, Ranges, ranges};
+use crate::{
+    errno::{Errno, SysResult},
+    memory::UserMemory,
+    process::Thread,
+    syscall::argument::UserPtr,
+    vfs::{Capabilities, GuestMemory, GuestRange, IoDst, IoSrc},
+};
+
+/// How much is copied at a time.
+const CHUNK: usize = 16 << 10;
+
+fn memory_of(thread: &Thread, pid: i32) -> SysResult<std::sync::Arc<UserMemory>> {
+    let own = &thread.process;
+    let other = own.kernel.pids.process(pid).ok_or(Errno::ESRCH)?;
+    let allowed = std::sync::Arc::ptr_eq(own, &other)
+        || thread.fs.read().cred.has(Capabilities::SYS_PTRACE)
+        || own.ids.lock().users == other.ids.lock().users;
+    if !allowed {
+        return Err(Errno::EPERM);
+    }
+    other.memory().ok_or(Errno::ESRCH)
+}
+
+/// Copies as much as both sides hold; short when a later range is bad.
+fn copy(
+    from: &dyn GuestMemory,
+    source: &[GuestRange],
+    to: &dyn GuestMemory,
+    target: &[GuestRange],
+) -> SysResult {
+    let mut from = IoSrc::guest_vectored(from, source);
+    let mut to = IoDst::guest_vectored(to, target);
+    let mut chunk = vec![0; CHUNK];
+    let mut done = 0;
+    while from.remaining() > 0 && to.remaining() > 0 {
+        let wanted = CHUNK.min(from.remaining()).min(to.remaining());
+        let moved = from.read(&mut chunk[..wanted]).and_then(|read| to.write(&chunk[..read]));
+        match moved {
+            Ok(count) if count == wanted => done += count,
+            Ok(count) => return Ok(done + count),
+            Err(error) if done == 0 => return Err(error),
+            Err(_) => return Ok(done),
+        }
+    }
+    Ok(done)
+}
+
+/// The caller's ranges and the other process's; `EINVAL` for flags, of which there are none.
+fn sides(
+    thread: &Thread,
+    (local, local_count): (UserPtr<IoVec>, usize),
+    (remote, remote_count): (UserPtr<IoVec>, usize),
+    flags: u64,
+) -> SysResult<(Ranges, Ranges)> {
+    if flags != 0 {
+        return Err(Errno::EINVAL);
+    }
+    Ok((ranges(thread, local, local_count)?, ranges(thread, remote, remote_count)?))
+}
+
+/// process_vm_readv(2)
+pub(crate) fn process_vm_readv(
+    thread: &Thread,
+    pid: i32,
+    local: UserPtr<IoVec>,
+    local_count: usize,
+    remote: UserPtr<IoVec>,
+    remote_count: usize,
+    flags: u64,
+) -> SysResult {
+    let (local, remote) = sides(thread, (local, local_count), (remote, remote_count), flags)?;
+    copy(&*memory_of(thread, pid)?, &remote, &*thread.memory, &local)
+}
+
+/// process_vm_writev(2)
+pub(crate) fn process_vm_writev(
+    thread: &Thread,
+    pid: i32,
+    local: UserPtr<IoVec>,
+    local_count: usize,
+    remote: UserPtr<IoVec>,
+    remote_count: usize,
+    flags: u64,
+) -> SysResult {
+    let (local, remote) = sides(thread, (local, local_count), (remote, remote_count), flags)?;
+    copy(&*thread.memory, &local, &*memory_of(thread, pid)?, &remote)
+}

@@ -1,0 +1,212 @@
+//! The machine and the process as a whole: names, limits, random bytes, prctl(2).
+
+use linux_raw_sys::{general as raw, prctl as options};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+use crate::{
+    errno::{Errno, SysResult},
+    process::{INFINITY, Limit, Thread},
+    syscall::argument::{Flags, UserAddr, UserPtr, UserStr},
+    vfs::Capabilities,
+};
+
+/// What uname(2) calls the kernel: programs refuse to run on an old one, so this is a release whose calls we are measured against.
+pub const RELEASE: &str = "6.1.0-libos";
+/// The version line of uname(2).
+pub const VERSION: &str = "#1 SMP PREEMPT_DYNAMIC libos";
+/// What uname(2) calls the host.
+pub const HOSTNAME: &str = "libos";
+
+/// struct new_utsname
+#[derive(FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+pub(crate) struct UtsName([[u8; 65]; 6]);
+
+/// uname(2)
+pub(crate) fn uname(thread: &Thread, buffer: UserPtr<UtsName>) -> SysResult<()> {
+    let names = ["Linux", HOSTNAME, RELEASE, VERSION, "x86_64", "(none)"].map(|name| {
+        let mut field = [0; 65];
+        field[..name.len()].copy_from_slice(name.as_bytes());
+        field
+    });
+    buffer.write(&thread.memory, &UtsName(names))
+}
+
+/// struct sysinfo
+#[derive(FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+pub(crate) struct SysInfo {
+    uptime: u64,
+    loads: [u64; 3],
+    total_ram: u64,
+    free_ram: u64,
+    shared_ram: u64,
+    buffer_ram: u64,
+    total_swap: u64,
+    free_swap: u64,
+    processes: u16,
+    padding: [u8; 6],
+    total_high: u64,
+    free_high: u64,
+    unit: u32,
+    tail: [u8; 4],
+}
+
+/// sysinfo(2)
+pub(crate) fn sysinfo(thread: &Thread, buffer: UserPtr<SysInfo>) -> SysResult<()> {
+    let kernel = &thread.process.kernel;
+    let (total_ram, free_ram) = kernel.memory_size();
+    let info = SysInfo {
+        uptime: kernel.uptime() / 1_000_000_000,
+        loads: [0; 3],
+        total_ram,
+        free_ram,
+        shared_ram: 0,
+        buffer_ram: 0,
+        total_swap: 0,
+        free_swap: 0,
+        processes: u16::try_from(kernel.pids.thread_count()).unwrap_or(u16::MAX),
+        padding: [0; 6],
+        total_high: 0,
+        free_high: 0,
+        unit: 1,
+        tail: [0; 4],
+    };
+    buffer.write(&thread.memory, &info)
+}
+
+/// The most random bytes of one call before Linux looks for signals; each chunk is copied out by itself.
+const RANDOM_CHUNK: usize = 256;
+
+/// getrandom(2)
+pub(crate) fn getrandom(
+    thread: &Thread,
+    buffer: UserAddr,
+    count: usize,
+    flags: Flags,
+) -> SysResult {
+    let known = raw::GRND_NONBLOCK | raw::GRND_RANDOM | raw::GRND_INSECURE;
+    let both = raw::GRND_RANDOM | raw::GRND_INSECURE;
+    if flags.0 & !known != 0 || flags.0 & both == both {
+        return Err(Errno::EINVAL);
+    }
+    let count = count.min(0x1ff_ffff);
+    let mut done = 0;
+    let mut chunk = [0; RANDOM_CHUNK];
+    while done < count {
+        let part = &mut chunk[..RANDOM_CHUNK.min(count - done)];
+        hal::random::fill(part);
+        if let Err(error) = thread.memory.write_bytes(buffer.offset(done as u64)?.0, part) {
+            return if done > 0 { Ok(done) } else { Err(error) };
+        }
+        done += part.len();
+    }
+    Ok(done)
+}
+
+/// struct rlimit64
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+pub(crate) struct RawLimit {
+    soft: u64,
+    hard: u64,
+}
+
+fn change_limit(thread: &Thread, resource: u32, new: RawLimit) -> SysResult<()> {
+    let privileged = thread.fs.read().cred.has(Capabilities::SYS_RESOURCE);
+    let limit = Limit { soft: new.soft, hard: new.hard };
+    // fs/file.c bounds the number of descriptors by sysctl_nr_open.
+    const NR_OPEN: u64 = 1 << 20;
+    if resource == raw::RLIMIT_NOFILE && limit.hard > NR_OPEN && limit.hard != INFINITY {
+        return Err(Errno::EPERM);
+    }
+    thread.process.limits.write().set(resource, limit, privileged)
+}
+
+/// getrlimit(2)
+pub(crate) fn getrlimit(thread: &Thread, resource: u32, into: UserPtr<RawLimit>) -> SysResult<()> {
+    let limit = thread.process.limits.read().by_number(resource)?;
+    into.write(&thread.memory, &RawLimit { soft: limit.soft, hard: limit.hard })
+}
+
+/// setrlimit(2)
+pub(crate) fn setrlimit(thread: &Thread, resource: u32, from: UserPtr<RawLimit>) -> SysResult<()> {
+    let new = from.read(&thread.memory)?;
+    change_limit(thread, resource, new)
+}
+
+/// prlimit64(2), of the caller's own process.
+pub(crate) fn prlimit64(
+    thread: &Thread,
+    pid: i32,
+    resource: u32,
+    new: UserPtr<RawLimit>,
+    old: UserPtr<RawLimit>,
+) -> SysResult<()> {
+    if pid != 0 && pid != thread.process.pid {
+        let kernel = &thread.process.kernel;
+        return Err(if kernel.pids.process(pid).is_some() { Errno::EPERM } else { Errno::ESRCH });
+    }
+    let new = new.non_null().map(|pointer| pointer.read(&thread.memory)).transpose()?;
+    let before = thread.process.limits.read().by_number(resource)?;
+    if let Some(new) = new {
+        change_limit(thread, resource, new)?;
+    }
+    old.write_if_wanted(&thread.memory, &RawLimit { soft: before.soft, hard: before.hard })
+}
+
+/// Bytes of a thread's name with its NUL: `TASK_COMM_LEN`.
+const NAME_BYTES: usize = 16;
+
+/// prctl(2): names, and the questions that C libraries and runtimes ask.
+pub(crate) fn prctl(
+    thread: &Thread,
+    option: u32,
+    argument: u64,
+    _third: u64,
+    _fourth: u64,
+    _fifth: u64,
+) -> SysResult<i32> {
+    let memory = &thread.memory;
+    match option {
+        options::PR_SET_NAME => {
+            let mut name = [0; NAME_BYTES];
+            // The string may end before the mapping does; what can be read up to its NUL counts.
+            let text = memory.read_string_prefix(argument, NAME_BYTES - 1)?;
+            name[..text.len()].copy_from_slice(&text);
+            thread.set_name(&name);
+            Ok(0)
+        }
+        options::PR_GET_NAME => {
+            let mut name = [0; NAME_BYTES];
+            let text = thread.name();
+            name[..text.len()].copy_from_slice(&text);
+            memory.write_bytes(argument, &name).map(|()| 0)
+        }
+        options::PR_GET_DUMPABLE => Ok(1),
+        options::PR_GET_KEEPCAPS | options::PR_GET_NO_NEW_PRIVS | options::PR_GET_SECCOMP => Ok(0),
+        options::PR_CAPBSET_READ => {
+            let known = argument <= 40;
+            if known {
+                Ok(i32::from(thread.process.ids.lock().permitted.bits() >> argument & 1 != 0))
+            } else {
+                Err(Errno::EINVAL)
+            }
+        }
+        options::PR_GET_TIMERSLACK => Ok(50_000),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// personality(2): the default persona only.
+pub(crate) fn personality(_: &Thread, persona: u32) -> SysResult<u32> {
+    match persona {
+        0 | u32::MAX => Ok(0),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// sethostname(2) and setdomainname(2) are for the administrator of the machine, who is outside.
+pub(crate) fn sethostname(_: &Thread, _name: UserStr, _len: usize) -> SysResult<()> {
+    Err(Errno::EPERM)
+}

@@ -1,0 +1,510 @@
+//! The one table of system calls: number, name, typed arguments, kind, handler, coverage.
+//!
+//! The kind says what a handler may do:
+//! - `now`: `fn(&Thread, ..)`, finishes at once; costs no future;
+//! - `wait`: `async fn(&Thread, ..)`, may wait; polled once in place, and most finish there;
+//! - `context`: `async fn(&mut Current, ..)`, also reads or changes the caller's registers or replaces its image.
+//!
+//! `now` and `wait` take any thread of any process, so calls that come from a ring end here as well.
+
+use crate::{
+    errno::Errno,
+    process::Current,
+    signal::{SigAction, SigInfo, SigSet, StackT},
+    syscall::{argument::*, *},
+    timer::{Itimerspec, Itimerval, Timespec, Timeval, posix::SigEvent},
+};
+
+/// How much of a call is there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Coverage {
+    /// All that Linux documents.
+    Full,
+    /// Something is missing; the text says what.
+    Partial(&'static str),
+    /// `ENOSYS`.
+    Absent,
+}
+
+/// One line of the table.
+pub struct Entry {
+    /// The number in `rax`.
+    pub number: u64,
+    /// The name in unistd.h.
+    pub name: &'static str,
+    /// Writes the arguments as strace(1) would.
+    pub show:
+        fn(&Arguments, &crate::memory::UserMemory, &mut dyn std::fmt::Write) -> std::fmt::Result,
+    /// How much of it is there.
+    pub coverage: Coverage,
+}
+
+use Coverage::{Absent, Full, Partial};
+
+macro_rules! system_calls {
+    (
+        present { $($number:literal $name:ident($($argument:ident: $ty:ty),*) $kind:ident $handler:path, $coverage:expr;)* }
+        absent { $($absent_number:literal $absent_name:ident)* }
+    ) => {
+        /// Carries out call `number` for the thread and returns what goes in `rax`, or the error.
+        ///
+        /// `ENOSYS` for a number that no handler has.
+        pub async fn dispatch(current: &mut Current, number: u64, arguments: Arguments) -> Result<u64, Errno> {
+            match number {
+                $($number => invoke!($kind current arguments $handler, $($argument: $ty),*),)*
+                _ => Err(Errno::ENOSYS),
+            }
+        }
+
+        /// Every call of the ABI, by ascending number within each part.
+        pub static TABLE: &[Entry] = &[
+            $(Entry { number: $number, name: stringify!($name), show: show!($($argument: $ty),*), coverage: $coverage },)*
+            $(Entry { number: $absent_number, name: stringify!($absent_name), show: show!(), coverage: Absent },)*
+        ];
+    };
+}
+
+/// Takes the arguments from their registers in order and calls the handler the way its kind wants.
+macro_rules! invoke {
+    ($kind:ident $current:ident $arguments:ident $handler:path, $($argument:ident: $ty:ty),*) => {{
+        #[allow(unused_mut, unused_variables, reason = "calls without arguments")]
+        let mut registers = $arguments.into_iter();
+        $(let $argument = <$ty as Argument>::from_register(registers.next().unwrap_or(0));)*
+        invoke!(@$kind $current $handler, $($argument),*)
+    }};
+    (@now $current:ident $handler:path, $($argument:ident),*) => {
+        finish($handler($current.thread(), $($argument),*))
+    };
+    (@wait $current:ident $handler:path, $($argument:ident),*) => {
+        finish($handler($current.thread(), $($argument),*).await)
+    };
+    (@context $current:ident $handler:path, $($argument:ident),*) => {
+        finish($handler($current, $($argument),*).await)
+    };
+}
+
+/// A function that shows arguments of these types, separated by commas.
+macro_rules! show {
+    ($($argument:ident: $ty:ty),*) => {
+        |arguments, memory, out| {
+            #[allow(unused_mut, unused_variables, reason = "calls without arguments")]
+            let (mut registers, mut separator) = (arguments.iter(), "");
+            $({
+                out.write_str(separator)?;
+                separator = ", ";
+                <$ty as Argument>::from_register(registers.next().copied().unwrap_or(0)).show(memory, out)?;
+                let _ = stringify!($argument);
+            })*
+            let _ = (separator, memory, out);
+            Ok(())
+        }
+    };
+}
+
+system_calls! {
+    present {
+        0 read(fd: Fd, buffer: UserAddr, count: usize) wait io::read, Full;
+        1 write(fd: Fd, buffer: UserAddr, count: usize) wait io::write, Full;
+        2 open(path: UserStr, flags: Flags, mode: Mode) wait fs::open, Partial("O_ASYNC");
+        3 close(fd: Fd) now descriptor::close, Full;
+        4 stat(path: UserStr, into: UserPtr<stat::Stat>) now fs::stat, Full;
+        5 fstat(fd: Fd, into: UserPtr<stat::Stat>) now fs::fstat, Full;
+        6 lstat(path: UserStr, into: UserPtr<stat::Stat>) now fs::lstat, Full;
+        7 poll(fds: UserPtr<poll::PollFd>, count: u32, timeout: i32) wait poll::poll, Full;
+        8 lseek(fd: Fd, offset: i64, whence: u32) now io::lseek, Full;
+        9 mmap(addr: UserAddr, len: u64, prot: u32, flags: Flags, fd: Fd, offset: u64) now memory::mmap, Partial("MAP_GROWSDOWN and MAP_HUGETLB");
+        10 mprotect(addr: UserAddr, len: u64, prot: u32) now memory::mprotect, Partial("PROT_GROWSDOWN and PROT_GROWSUP");
+        11 munmap(addr: UserAddr, len: u64) now memory::munmap, Full;
+        12 brk(end: u64) now memory::brk, Full;
+        13 rt_sigaction(signal: i32, new: UserPtr<SigAction>, old: UserPtr<SigAction>, size: usize) now signal::rt_sigaction, Full;
+        14 rt_sigprocmask(how: i32, set: UserPtr<SigSet>, old: UserPtr<SigSet>, size: usize) now signal::rt_sigprocmask, Full;
+        15 rt_sigreturn() context signal::rt_sigreturn, Full;
+        16 ioctl(fd: Fd, request: Flags, argument: u64) now descriptor::ioctl, Partial("what the files at hand know; FIOASYNC");
+        17 pread64(fd: Fd, buffer: UserAddr, count: usize, offset: i64) wait io::pread64, Full;
+        18 pwrite64(fd: Fd, buffer: UserAddr, count: usize, offset: i64) wait io::pwrite64, Full;
+        19 readv(fd: Fd, vector: UserPtr<io::IoVec>, count: usize) wait io::readv, Full;
+        20 writev(fd: Fd, vector: UserPtr<io::IoVec>, count: usize) wait io::writev, Full;
+        21 access(path: UserStr, mode: u32) now fs::access, Full;
+        22 pipe(ends: UserPtr<[i32; 2]>) now file::pipe, Full;
+        23 select(count: i32, read: UserAddr, write: UserAddr, except: UserAddr, timeout: UserPtr<Timeval>) wait poll::select, Full;
+        24 sched_yield() wait thread::sched_yield, Full;
+        25 mremap(addr: UserAddr, old_len: u64, new_len: u64, flags: Flags, new_addr: UserAddr) now memory::mremap, Partial("MREMAP_DONTUNMAP");
+        26 msync(addr: UserAddr, len: u64, flags: Flags) now memory::msync, Full;
+        27 mincore(addr: UserAddr, len: u64, vector: UserAddr) now memory::mincore, Full;
+        28 madvise(addr: UserAddr, len: u64, advice: u32) now memory::madvise, Partial("MADV_REMOVE, MADV_WIPEONFORK, MADV_MERGEABLE, MADV_COLLAPSE");
+        32 dup(fd: Fd) now descriptor::dup, Full;
+        33 dup2(old: Fd, new: Fd) now descriptor::dup2, Full;
+        34 pause() wait signal::pause, Full;
+        35 nanosleep(request: UserPtr<Timespec>, remaining: UserPtr<Timespec>) wait time::nanosleep, Full;
+        36 getitimer(which: i32, value: UserPtr<Itimerval>) now timer::getitimer, Partial("ITIMER_VIRTUAL counts time in the kernel too");
+        37 alarm(seconds: u32) now timer::alarm, Full;
+        38 setitimer(which: i32, new: UserPtr<Itimerval>, old: UserPtr<Itimerval>) now timer::setitimer, Partial("ITIMER_VIRTUAL counts time in the kernel too");
+        39 getpid() now identity::getpid, Full;
+        40 sendfile(to: Fd, from: Fd, offset: UserPtr<i64>, count: usize) wait file::sendfile, Full;
+        41 socket(family: i32, kind: i32, protocol: i32) now socket::socket, Partial("no address family");
+        42 connect(fd: Fd) now socket::not_a_socket, Partial("no socket to call it on");
+        43 accept(fd: Fd) now socket::not_a_socket, Partial("no socket to call it on");
+        44 sendto(fd: Fd) now socket::not_a_socket, Partial("no socket to call it on");
+        45 recvfrom(fd: Fd) now socket::not_a_socket, Partial("no socket to call it on");
+        46 sendmsg(fd: Fd) now socket::not_a_socket, Partial("no socket to call it on");
+        47 recvmsg(fd: Fd) now socket::not_a_socket, Partial("no socket to call it on");
+        48 shutdown(fd: Fd) now socket::not_a_socket, Partial("no socket to call it on");
+        49 bind(fd: Fd) now socket::not_a_socket, Partial("no socket to call it on");
+        50 listen(fd: Fd) now socket::not_a_socket, Partial("no socket to call it on");
+        51 getsockname(fd: Fd) now socket::not_a_socket, Partial("no socket to call it on");
+        52 getpeername(fd: Fd) now socket::not_a_socket, Partial("no socket to call it on");
+        53 socketpair(family: i32, kind: i32, protocol: i32) now socket::socket, Partial("no address family");
+        54 setsockopt(fd: Fd) now socket::not_a_socket, Partial("no socket to call it on");
+        55 getsockopt(fd: Fd) now socket::not_a_socket, Partial("no socket to call it on");
+        56 clone(flags: u64, stack: u64, parent_tid: UserPtr<u32>, child_tid: UserPtr<u32>, tls: u64) context thread::clone, Partial("threads only, no new processes");
+        59 execve(path: UserStr, args: UserPtr<u64>, env: UserPtr<u64>) context process::execve, Partial("set-id bits are ignored");
+        60 exit(code: i32) now thread::exit, Full;
+        61 wait4(pid: i32, status: UserPtr<i32>, options: Flags, usage: u64) now process::wait4, Partial("there are no children yet");
+        62 kill(pid: i32, signal: i32) now signal::kill, Full;
+        63 uname(buffer: UserPtr<system::UtsName>) now system::uname, Full;
+        72 fcntl(fd: Fd, command: u32, argument: u64) wait descriptor::fcntl, Partial("leases, owners; EDEADLK");
+        73 flock(fd: Fd, operation: u32) wait lock::flock, Full;
+        74 fsync(fd: Fd) now file::fsync, Full;
+        75 fdatasync(fd: Fd) now file::fdatasync, Full;
+        76 truncate(path: UserStr, size: i64) now file::truncate, Full;
+        77 ftruncate(fd: Fd, size: i64) now file::ftruncate, Full;
+        78 getdents(fd: Fd, buffer: UserAddr, size: u32) now file::getdents, Full;
+        79 getcwd(buffer: UserAddr, size: usize) now fs::getcwd, Full;
+        80 chdir(path: UserStr) now fs::chdir, Full;
+        81 fchdir(fd: Fd) now fs::fchdir, Full;
+        82 rename(from: UserStr, to: UserStr) now fs::rename, Full;
+        83 mkdir(path: UserStr, mode: Mode) now fs::mkdir, Full;
+        84 rmdir(path: UserStr) now fs::rmdir, Full;
+        85 creat(path: UserStr, mode: Mode) wait fs::creat, Full;
+        86 link(from: UserStr, to: UserStr) now fs::link, Full;
+        87 unlink(path: UserStr) now fs::unlink, Full;
+        88 symlink(target: UserStr, path: UserStr) now fs::symlink, Full;
+        89 readlink(path: UserStr, buffer: UserAddr, size: i32) now fs::readlink, Full;
+        90 chmod(path: UserStr, mode: Mode) now attributes::chmod, Full;
+        91 fchmod(fd: Fd, mode: Mode) now attributes::fchmod, Full;
+        92 chown(path: UserStr, user: u32, group: u32) now attributes::chown, Full;
+        93 fchown(fd: Fd, user: u32, group: u32) now attributes::fchown, Full;
+        94 lchown(path: UserStr, user: u32, group: u32) now attributes::lchown, Full;
+        95 umask(mask: Mode) now fs::umask, Full;
+        96 gettimeofday(time: UserPtr<Timeval>, zone: UserPtr<[i32; 2]>) now time::gettimeofday, Full;
+        97 getrlimit(resource: u32, into: UserPtr<system::RawLimit>) now system::getrlimit, Full;
+        99 sysinfo(buffer: UserPtr<system::SysInfo>) now system::sysinfo, Partial("load averages are 0");
+        98 getrusage(who: i32, usage: UserPtr<time::Rusage>) now time::getrusage, Partial("all time is user time, the resident size is the present one, nothing is counted for children");
+        100 times(times: UserPtr<[u64; 4]>) now time::times, Partial("all time is user time; no times of children");
+        102 getuid() now identity::getuid, Full;
+        104 getgid() now identity::getgid, Full;
+        105 setuid(uid: u32) now identity::setuid, Full;
+        106 setgid(gid: u32) now identity::setgid, Full;
+        107 geteuid() now identity::geteuid, Full;
+        108 getegid() now identity::getegid, Full;
+        109 setpgid(pid: i32, group: i32) now process::setpgid, Partial("the caller's own process only");
+        110 getppid() now identity::getppid, Full;
+        111 getpgrp() now identity::getpgrp, Full;
+        112 setsid() now process::setsid, Partial("no controlling terminals");
+        113 setreuid(real: u32, effective: u32) now identity::setreuid, Full;
+        114 setregid(real: u32, effective: u32) now identity::setregid, Full;
+        115 getgroups(size: i32, list: UserPtr<u32>) now identity::getgroups, Full;
+        116 setgroups(size: usize, list: UserPtr<u32>) now identity::setgroups, Full;
+        117 setresuid(real: u32, effective: u32, saved: u32) now identity::setresuid, Full;
+        118 getresuid(real: UserPtr<u32>, effective: UserPtr<u32>, saved: UserPtr<u32>) now identity::getresuid, Full;
+        119 setresgid(real: u32, effective: u32, saved: u32) now identity::setresgid, Full;
+        120 getresgid(real: UserPtr<u32>, effective: UserPtr<u32>, saved: UserPtr<u32>) now identity::getresgid, Full;
+        121 getpgid(pid: i32) now identity::getpgid, Full;
+        122 setfsuid(uid: u32) now identity::setfsuid, Full;
+        123 setfsgid(gid: u32) now identity::setfsgid, Full;
+        124 getsid(pid: i32) now identity::getsid, Full;
+        125 capget(header: UserPtr<identity::CapabilityHeader>, data: UserPtr<identity::CapabilityData>) now identity::capget, Partial("version 3 only");
+        127 rt_sigpending(set: UserAddr, size: usize) now signal::rt_sigpending, Full;
+        128 rt_sigtimedwait(set: UserPtr<SigSet>, info: UserPtr<SigInfo>, timeout: UserPtr<Timespec>, size: usize) wait signal::rt_sigtimedwait, Full;
+        129 rt_sigqueueinfo(pid: i32, signal: i32, info: UserPtr<SigInfo>) now signal::rt_sigqueueinfo, Full;
+        130 rt_sigsuspend(mask: UserPtr<SigSet>, size: usize) wait signal::rt_sigsuspend, Full;
+        131 sigaltstack(new: UserPtr<StackT>, old: UserPtr<StackT>) context signal::sigaltstack, Full;
+        132 utime(path: UserStr, times: UserPtr<[i64; 2]>) now attributes::utime, Full;
+        133 mknod(path: UserStr, mode: Mode, device: u64) now fs::mknod, Full;
+        135 personality(persona: u32) now system::personality, Partial("the default persona only");
+        137 statfs(path: UserStr, into: UserPtr<stat::RawStatFs>) now fs::statfs, Full;
+        138 fstatfs(fd: Fd, into: UserPtr<stat::RawStatFs>) now fs::fstatfs, Full;
+        140 getpriority(which: u32, who: i32) now thread::getpriority, Full;
+        141 setpriority(which: u32, who: i32, nice: i32) now thread::setpriority, Partial("kept and shown, but all are scheduled alike");
+        143 sched_getparam(tid: i32, param: UserPtr<i32>) now thread::sched_getparam, Full;
+        144 sched_setscheduler(tid: i32, policy: u32, param: UserPtr<i32>) now thread::sched_setscheduler, Partial("no realtime policies");
+        145 sched_getscheduler(tid: i32) now thread::sched_getscheduler, Full;
+        146 sched_get_priority_max(policy: u32) now thread::sched_get_priority_max, Full;
+        147 sched_get_priority_min(policy: u32) now thread::sched_get_priority_min, Full;
+        148 sched_rr_get_interval(tid: i32, interval: UserPtr<stat::RawTimespec>) now thread::sched_rr_get_interval, Full;
+        149 mlock(addr: UserAddr, len: u64) now memory::mlock, Full;
+        150 munlock(addr: UserAddr, len: u64) now memory::munlock, Full;
+        151 mlockall(flags: Flags) now memory::mlockall, Full;
+        152 munlockall() now memory::munlockall, Full;
+        157 prctl(option: u32, argument: u64, _3: u64, _4: u64, _5: u64) now system::prctl, Partial("names and questions only");
+        158 arch_prctl(code: u32, value: u64) context thread::arch_prctl, Partial("the GS base belongs to the kernel");
+        160 setrlimit(resource: u32, from: UserPtr<system::RawLimit>) now system::setrlimit, Full;
+        161 chroot(path: UserStr) now fs::chroot, Full;
+        162 sync() now file::sync, Full;
+        164 settimeofday(time: UserPtr<Timeval>, zone: UserPtr<[i32; 2]>) now time::settimeofday, Partial("always EPERM: the clock is the host's");
+        170 sethostname(name: UserStr, len: usize) now system::sethostname, Partial("always EPERM");
+        171 setdomainname(name: UserStr, len: usize) now system::sethostname, Partial("always EPERM");
+        186 gettid() now identity::gettid, Full;
+        187 readahead(fd: Fd, offset: i64, count: usize) now file::readahead, Full;
+        188 setxattr(path: UserStr, name: UserStr, value: UserAddr, size: usize, flags: Flags) now attributes::setxattr, Full;
+        189 lsetxattr(path: UserStr, name: UserStr, value: UserAddr, size: usize, flags: Flags) now attributes::lsetxattr, Full;
+        190 fsetxattr(fd: Fd, name: UserStr, value: UserAddr, size: usize, flags: Flags) now attributes::fsetxattr, Full;
+        191 getxattr(path: UserStr, name: UserStr, into: UserAddr, size: usize) now attributes::getxattr, Full;
+        192 lgetxattr(path: UserStr, name: UserStr, into: UserAddr, size: usize) now attributes::lgetxattr, Full;
+        193 fgetxattr(fd: Fd, name: UserStr, into: UserAddr, size: usize) now attributes::fgetxattr, Full;
+        194 listxattr(path: UserStr, into: UserAddr, size: usize) now attributes::listxattr, Full;
+        195 llistxattr(path: UserStr, into: UserAddr, size: usize) now attributes::llistxattr, Full;
+        196 flistxattr(fd: Fd, into: UserAddr, size: usize) now attributes::flistxattr, Full;
+        197 removexattr(path: UserStr, name: UserStr) now attributes::removexattr, Full;
+        198 lremovexattr(path: UserStr, name: UserStr) now attributes::lremovexattr, Full;
+        199 fremovexattr(fd: Fd, name: UserStr) now attributes::fremovexattr, Full;
+        200 tkill(tid: i32, signal: i32) now signal::tkill, Full;
+        201 time(time: UserPtr<i64>) now time::time, Full;
+        202 futex(word: UserAddr, operation: u32, value: u32, timeout: u64, second_word: UserAddr, third_value: u32) wait futex::futex, Partial("locks with priority inheritance are handed over, but nobody inherits; no FUTEX_WAIT_REQUEUE_PI, FUTEX_CMP_REQUEUE_PI");
+        203 sched_setaffinity(tid: i32, size: usize, mask: UserAddr) now thread::sched_setaffinity, Partial("checked, then ignored");
+        204 sched_getaffinity(tid: i32, size: usize, mask: UserAddr) now thread::sched_getaffinity, Full;
+        213 epoll_create(size: i32) now event::epoll_create, Full;
+        217 getdents64(fd: Fd, buffer: UserAddr, size: u32) now file::getdents64, Full;
+        218 set_tid_address(word: UserAddr) now thread::set_tid_address, Full;
+        219 restart_syscall() wait restart::restart_syscall, Full;
+        221 fadvise64(fd: Fd, offset: i64, len: i64, advice: u32) now file::fadvise64, Full;
+        222 timer_create(clock: i32, event: UserPtr<SigEvent>, id: UserPtr<i32>) now timer::timer_create, Full;
+        223 timer_settime(id: i32, flags: Flags, new: UserPtr<Itimerspec>, old: UserPtr<Itimerspec>) now timer::timer_settime, Full;
+        224 timer_gettime(id: i32, value: UserPtr<Itimerspec>) now timer::timer_gettime, Full;
+        225 timer_getoverrun(id: i32) now timer::timer_getoverrun, Full;
+        226 timer_delete(id: i32) now timer::timer_delete, Full;
+        227 clock_settime(clock: i32, time: UserPtr<Timespec>) now time::clock_settime, Partial("always EPERM: the clocks are the host's");
+        228 clock_gettime(clock: i32, time: UserPtr<Timespec>) now time::clock_gettime, Full;
+        229 clock_getres(clock: i32, time: UserPtr<Timespec>) now time::clock_getres, Full;
+        230 clock_nanosleep(clock: i32, flags: Flags, request: UserPtr<Timespec>, remaining: UserPtr<Timespec>) wait time::clock_nanosleep, Full;
+        231 exit_group(code: i32) now thread::exit_group, Full;
+        232 epoll_wait(set: Fd, events: UserPtr<event::EpollEvent>, max: i32, timeout: i32) wait event::epoll_wait, Full;
+        233 epoll_ctl(set: Fd, operation: u32, fd: Fd, event: UserPtr<event::EpollEvent>) now event::epoll_ctl, Partial("EPOLLEXCLUSIVE wakes as if it were not given");
+        234 tgkill(tgid: i32, tid: i32, signal: i32) now signal::tgkill, Full;
+        235 utimes(path: UserStr, times: UserPtr<[[i64; 2]; 2]>) now attributes::utimes, Full;
+        257 openat(dir: Fd, path: UserStr, flags: Flags, mode: Mode) wait fs::openat, Partial("O_ASYNC");
+        258 mkdirat(dir: Fd, path: UserStr, mode: Mode) now fs::mkdirat, Full;
+        259 mknodat(dir: Fd, path: UserStr, mode: Mode, device: u64) now fs::mknodat, Full;
+        260 fchownat(dir: Fd, path: UserStr, user: u32, group: u32, flags: Flags) now attributes::fchownat, Full;
+        261 futimesat(dir: Fd, path: UserStr, times: UserPtr<[[i64; 2]; 2]>) now attributes::futimesat, Full;
+        262 newfstatat(dir: Fd, path: UserStr, into: UserPtr<stat::Stat>, flags: Flags) now fs::newfstatat, Full;
+        263 unlinkat(dir: Fd, path: UserStr, flags: Flags) now fs::unlinkat, Full;
+        264 renameat(from_dir: Fd, from: UserStr, to_dir: Fd, to: UserStr) now fs::renameat, Full;
+        265 linkat(from_dir: Fd, from: UserStr, to_dir: Fd, to: UserStr, flags: Flags) now fs::linkat, Full;
+        266 symlinkat(target: UserStr, dir: Fd, path: UserStr) now fs::symlinkat, Full;
+        267 readlinkat(dir: Fd, path: UserStr, buffer: UserAddr, size: i32) now fs::readlinkat, Full;
+        268 fchmodat(dir: Fd, path: UserStr, mode: Mode) now attributes::fchmodat, Full;
+        269 faccessat(dir: Fd, path: UserStr, mode: u32) now fs::faccessat, Full;
+        270 pselect6(count: i32, read: UserAddr, write: UserAddr, except: UserAddr, timeout: UserPtr<Timespec>, mask: UserPtr<[u64; 2]>) wait poll::pselect6, Full;
+        271 ppoll(fds: UserPtr<poll::PollFd>, count: u32, timeout: UserPtr<Timespec>, mask: UserPtr<SigSet>, size: usize) wait poll::ppoll, Full;
+        273 set_robust_list(head: UserAddr, size: usize) now futex::set_robust_list, Full;
+        274 get_robust_list(tid: i32, head: UserPtr<u64>, size: UserPtr<u64>) now futex::get_robust_list, Full;
+        277 sync_file_range(fd: Fd, offset: i64, len: i64, flags: Flags) now file::sync_file_range, Full;
+        280 utimensat(dir: Fd, path: UserStr, times: UserPtr<[stat::RawTimespec; 2]>, flags: Flags) now attributes::utimensat, Full;
+        281 epoll_pwait(set: Fd, events: UserPtr<event::EpollEvent>, max: i32, timeout: i32, mask: UserPtr<SigSet>, size: usize) wait event::epoll_pwait, Full;
+        282 signalfd(fd: Fd, set: UserPtr<SigSet>, size: usize) now event::signalfd, Partial("shows the signals of the thread that made it, not of the one that reads");
+        283 timerfd_create(clock: i32, flags: Flags) now event::timerfd_create, Full;
+        284 eventfd(count: u32) now event::eventfd, Full;
+        285 fallocate(fd: Fd, mode: u32, offset: i64, len: i64) now file::fallocate, Partial("COLLAPSE_RANGE, INSERT_RANGE");
+        286 timerfd_settime(fd: Fd, flags: Flags, new: UserPtr<Itimerspec>, old: UserPtr<Itimerspec>) now event::timerfd_settime, Full;
+        287 timerfd_gettime(fd: Fd, value: UserPtr<Itimerspec>) now event::timerfd_gettime, Full;
+        288 accept4(fd: Fd) now socket::not_a_socket, Partial("no socket to call it on");
+        289 signalfd4(fd: Fd, set: UserPtr<SigSet>, size: usize, flags: Flags) now event::signalfd4, Partial("shows the signals of the thread that made it, not of the one that reads");
+        290 eventfd2(count: u32, flags: Flags) now event::eventfd2, Full;
+        291 epoll_create1(flags: Flags) now event::epoll_create1, Full;
+        292 dup3(old: Fd, new: Fd, flags: Flags) now descriptor::dup3, Full;
+        293 pipe2(ends: UserPtr<[i32; 2]>, flags: Flags) now file::pipe2, Full;
+        295 preadv(fd: Fd, vector: UserPtr<io::IoVec>, count: usize, offset: i64) wait io::preadv, Full;
+        296 pwritev(fd: Fd, vector: UserPtr<io::IoVec>, count: usize, offset: i64) wait io::pwritev, Full;
+        297 rt_tgsigqueueinfo(tgid: i32, tid: i32, signal: i32, info: UserPtr<SigInfo>) now signal::rt_tgsigqueueinfo, Full;
+        299 recvmmsg(fd: Fd) now socket::not_a_socket, Partial("no socket to call it on");
+        302 prlimit64(pid: i32, resource: u32, new: UserPtr<system::RawLimit>, old: UserPtr<system::RawLimit>) now system::prlimit64, Partial("the caller's own process only");
+        306 syncfs(fd: Fd) now file::syncfs, Full;
+        307 sendmmsg(fd: Fd) now socket::not_a_socket, Partial("no socket to call it on");
+        309 getcpu(cpu: UserPtr<u32>, node: UserPtr<u32>) now thread::getcpu, Full;
+        310 process_vm_readv(pid: i32, local: UserPtr<io::IoVec>, local_count: usize, remote: UserPtr<io::IoVec>, remote_count: usize, flags: u64) now remote::process_vm_readv, Full;
+        311 process_vm_writev(pid: i32, local: UserPtr<io::IoVec>, local_count: usize, remote: UserPtr<io::IoVec>, remote_count: usize, flags: u64) now remote::process_vm_writev, Full;
+        316 renameat2(from_dir: Fd, from: UserStr, to_dir: Fd, to: UserStr, flags: Flags) now fs::renameat2, Partial("RENAME_WHITEOUT");
+        318 getrandom(buffer: UserAddr, count: usize, flags: Flags) now system::getrandom, Full;
+        319 memfd_create(name: UserStr, flags: Flags) now fs::memfd_create, Partial("MFD_HUGETLB");
+        324 membarrier(command: u32, flags: Flags, cpu: i32) now thread::membarrier, Partial("the private expedited command only");
+        325 mlock2(addr: UserAddr, len: u64, flags: Flags) now memory::mlock2, Full;
+        326 copy_file_range(from: Fd, from_offset: UserPtr<i64>, to: Fd, to_offset: UserPtr<i64>, count: usize, flags: Flags) wait file::copy_file_range, Full;
+        327 preadv2(fd: Fd, vector: UserPtr<io::IoVec>, count: usize, offset: i64, high: u64, flags: Flags) wait io::preadv2, Full;
+        328 pwritev2(fd: Fd, vector: UserPtr<io::IoVec>, count: usize, offset: i64, high: u64, flags: Flags) wait io::pwritev2, Full;
+        329 pkey_mprotect(addr: UserAddr, len: u64, prot: u32, key: i32) now memory::pkey_mprotect, Partial("no keys");
+        332 statx(dir: Fd, path: UserStr, flags: Flags, mask: u32, into: UserPtr<stat::Statx>) now fs::statx, Full;
+        435 clone3(args: UserAddr, size: usize) context thread::clone3, Partial("threads only, no new processes");
+        436 close_range(first: u32, last: u32, flags: Flags) now descriptor::close_range, Partial("CLOSE_RANGE_UNSHARE");
+        437 openat2(dir: Fd, path: UserStr, how: UserPtr<[u64; 3]>, size: usize) wait fs::openat2, Partial("RESOLVE_CACHED is always EAGAIN");
+        439 faccessat2(dir: Fd, path: UserStr, mode: u32, flags: Flags) now fs::faccessat2, Full;
+        441 epoll_pwait2(set: Fd, events: UserPtr<event::EpollEvent>, max: i32, timeout: UserPtr<Timespec>, mask: UserPtr<SigSet>, size: usize) wait event::epoll_pwait2, Full;
+        449 futex_waitv(entries: UserPtr<futex::WaitvEntry>, count: u32, flags: u32, timeout: UserPtr<Timespec>, clock: i32) wait futex::futex_waitv, Full;
+        452 fchmodat2(dir: Fd, path: UserStr, mode: Mode, flags: Flags) now attributes::fchmodat2, Full;
+    }
+    absent {
+        29 shmget
+        30 shmat
+        31 shmctl
+        57 fork
+        58 vfork
+        64 semget
+        65 semop
+        66 semctl
+        67 shmdt
+        68 msgget
+        69 msgsnd
+        70 msgrcv
+        71 msgctl
+        101 ptrace
+        103 syslog
+        126 capset
+        134 uselib
+        136 ustat
+        139 sysfs
+        142 sched_setparam
+        153 vhangup
+        154 modify_ldt
+        155 pivot_root
+        156 _sysctl
+        159 adjtimex
+        163 acct
+        165 mount
+        166 umount2
+        167 swapon
+        168 swapoff
+        169 reboot
+        172 iopl
+        173 ioperm
+        174 create_module
+        175 init_module
+        176 delete_module
+        177 get_kernel_syms
+        178 query_module
+        179 quotactl
+        180 nfsservctl
+        181 getpmsg
+        182 putpmsg
+        183 afs_syscall
+        184 tuxcall
+        185 security
+        205 set_thread_area
+        206 io_setup
+        207 io_destroy
+        208 io_getevents
+        209 io_submit
+        210 io_cancel
+        211 get_thread_area
+        212 lookup_dcookie
+        214 epoll_ctl_old
+        215 epoll_wait_old
+        216 remap_file_pages
+        220 semtimedop
+        236 vserver
+        237 mbind
+        238 set_mempolicy
+        239 get_mempolicy
+        240 mq_open
+        241 mq_unlink
+        242 mq_timedsend
+        243 mq_timedreceive
+        244 mq_notify
+        245 mq_getsetattr
+        246 kexec_load
+        247 waitid
+        248 add_key
+        249 request_key
+        250 keyctl
+        251 ioprio_set
+        252 ioprio_get
+        253 inotify_init
+        254 inotify_add_watch
+        255 inotify_rm_watch
+        256 migrate_pages
+        272 unshare
+        275 splice
+        276 tee
+        278 vmsplice
+        279 move_pages
+        294 inotify_init1
+        298 perf_event_open
+        300 fanotify_init
+        301 fanotify_mark
+        303 name_to_handle_at
+        304 open_by_handle_at
+        305 clock_adjtime
+        308 setns
+        312 kcmp
+        313 finit_module
+        314 sched_setattr
+        315 sched_getattr
+        317 seccomp
+        320 kexec_file_load
+        321 bpf
+        322 execveat
+        323 userfaultfd
+        330 pkey_alloc
+        331 pkey_free
+        333 io_pgetevents
+        334 rseq
+        335 uretprobe
+        424 pidfd_send_signal
+        425 io_uring_setup
+        426 io_uring_enter
+        427 io_uring_register
+        428 open_tree
+        429 move_mount
+        430 fsopen
+        431 fsconfig
+        432 fsmount
+        433 fspick
+        434 pidfd_open
+        438 pidfd_getfd
+        440 process_madvise
+        442 mount_setattr
+        443 quotactl_fd
+        444 landlock_create_ruleset
+        445 landlock_add_rule
+        446 landlock_restrict_self
+        447 memfd_secret
+        448 process_mrelease
+        450 set_mempolicy_home_node
+        451 cachestat
+        453 map_shadow_stack
+        454 futex_wake
+        455 futex_wait
+        456 futex_requeue
+        457 statmount
+        458 listmount
+        459 lsm_get_self_attr
+        460 lsm_set_self_attr
+        461 lsm_list_modules
+        462 mseal
+        463 setxattrat
+        464 getxattrat
+        465 listxattrat
+        466 removexattrat
+        467 open_tree_attr
+        468 file_getattr
+        469 file_setattr
+    }
+}
+
+/// The table's line for `number`.
+pub fn entry(number: u64) -> Option<&'static Entry> {
+    TABLE.iter().find(|entry| entry.number == number)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn no_number_and_no_name_is_there_twice() {
+        let numbers: HashSet<_> = TABLE.iter().map(|entry| entry.number).collect();
+        let names: HashSet<_> = TABLE.iter().map(|entry| entry.name).collect();
+        assert_eq!((numbers.len(), names.len()), (TABLE.len(), TABLE.len()));
+    }
+}

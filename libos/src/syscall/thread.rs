@@ -1,0 +1,390 @@
+//! Making, ending and scheduling threads.
+//!
+//! The one idea: a new thread is a copy of its maker's registers with another stack, in a task of its own.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use linux_raw_sys::general as raw;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+use crate::{
+    errno::{Errno, SysResult},
+    process::{Current, ExitStatus, Process, Thread, ThreadParts, work},
+    syscall::{
+        argument::{Flags, UserAddr, UserPtr},
+        stat::RawTimespec,
+    },
+    vfs::Capabilities,
+};
+
+/// What every thread of a process shares with the others; Linux insists on these for `CLONE_THREAD`.
+const OF_ONE_PROCESS: u64 = (raw::CLONE_VM | raw::CLONE_THREAD | raw::CLONE_SIGHAND) as u64;
+
+/// What clone(2) and clone3(2) are asked for.
+struct Request {
+    flags: u64,
+    /// The stack pointer; 0 keeps the maker's.
+    stack: u64,
+    parent_tid: UserPtr<u32>,
+    child_tid: UserPtr<u32>,
+    tls: u64,
+}
+
+/// struct clone_args of clone3(2), all versions up to `CLONE_ARGS_SIZE_VER2`.
+#[derive(Default, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+pub(crate) struct CloneArgs {
+    flags: u64,
+    pidfd: u64,
+    child_tid: u64,
+    parent_tid: u64,
+    exit_signal: u64,
+    stack: u64,
+    stack_size: u64,
+    tls: u64,
+    set_tid: u64,
+    set_tid_size: u64,
+    cgroup: u64,
+}
+
+fn has(flags: u64, flag: u32) -> bool {
+    flags & u64::from(flag) != 0
+}
+
+fn spawn(current: &mut Current, request: &Request) -> SysResult<i32> {
+    let flags = request.flags;
+    if has(flags, raw::CLONE_THREAD) && !has(flags, raw::CLONE_SIGHAND)
+        || has(flags, raw::CLONE_SIGHAND) && !has(flags, raw::CLONE_VM)
+    {
+        return Err(Errno::EINVAL);
+    }
+    if flags & OF_ONE_PROCESS != OF_ONE_PROCESS {
+        // Another process needs an address space of its own or a suspended parent: neither is there yet.
+        return Err(Errno::ENOSYS);
+    }
+    let thread = Arc::clone(current.thread());
+    let kernel = &thread.process.kernel;
+    let limit = thread.process.limit(crate::process::Resource::Processes);
+    if kernel.pids.thread_count() as u64 >= limit {
+        return Err(Errno::EAGAIN);
+    }
+    let tid = kernel.pids.allocate()?;
+    if has(flags, raw::CLONE_PARENT_SETTID)
+        && let Err(error) = request.parent_tid.write(&thread.memory, &(tid as u32))
+    {
+        kernel.pids.release(tid);
+        return Err(error);
+    }
+    if has(flags, raw::CLONE_CHILD_SETTID) {
+        // A bad address is the child's problem, and Linux ignores it there.
+        let _ = request.child_tid.write(&thread.memory, &(tid as u32));
+    }
+    let mut context = current.context.duplicate();
+    context.regs_mut().rax = 0;
+    if request.stack != 0 {
+        context.regs_mut().rsp = request.stack;
+    }
+    if has(flags, raw::CLONE_SETTLS) && !context.set_fs_base(request.tls) {
+        kernel.pids.release(tid);
+        return Err(Errno::EPERM);
+    }
+    let parts = ThreadParts {
+        process: Arc::clone(&thread.process),
+        memory: Arc::clone(&thread.memory),
+        files: if has(flags, raw::CLONE_FILES) {
+            Arc::clone(&thread.files)
+        } else {
+            thread.files.duplicate()
+        },
+        fs: if has(flags, raw::CLONE_FS) {
+            Arc::clone(&thread.fs)
+        } else {
+            Arc::new(parking_lot::RwLock::new(thread.fs.read().clone()))
+        },
+        signals: thread.signals.for_clone(false),
+        cpu_time: Arc::default(),
+        name: thread.name(),
+    };
+    let new = Thread::new(tid, parts, context.kicker());
+    if has(flags, raw::CLONE_CHILD_CLEARTID) {
+        new.clear_child_tid.store(request.child_tid.addr(), Ordering::Relaxed);
+    }
+    if !thread.process.adopt(&new) {
+        kernel.pids.release(tid);
+        return Err(Errno::EAGAIN);
+    }
+    kernel.pids.register_thread(&new);
+    kernel.cpus.handle().spawn_spread(Current::new(new, context).run()).detach();
+    Ok(tid)
+}
+
+/// clone(2)
+pub(crate) async fn clone(
+    current: &mut Current,
+    flags: u64,
+    stack: u64,
+    parent_tid: UserPtr<u32>,
+    child_tid: UserPtr<u32>,
+    tls: u64,
+) -> SysResult<i32> {
+    spawn(current, &Request { flags, stack, parent_tid, child_tid, tls })
+}
+
+/// The size of the first version of `struct clone_args`.
+const CLONE_ARGS_SIZE_VER0: usize = 64;
+
+/// clone3(2)
+pub(crate) async fn clone3(current: &mut Current, args: UserAddr, size: usize) -> SysResult<i32> {
+    if size > hal::pmem::PAGE_SIZE {
+        return Err(Errno::E2BIG);
+    }
+    if size < CLONE_ARGS_SIZE_VER0 {
+        return Err(Errno::EINVAL);
+    }
+    let mut given = vec![0_u8; size];
+    current.thread().memory.read_bytes(args.0, &mut given)?;
+    let known = size.min(size_of::<CloneArgs>());
+    if given[known..].iter().any(|&byte| byte != 0) {
+        return Err(Errno::E2BIG);
+    }
+    let mut args = CloneArgs::default();
+    args.as_mut_bytes()[..known].copy_from_slice(&given[..known]);
+    // CLONE_INTO_CGROUP is the highest flag.
+    if args.flags >> 34 != 0 {
+        return Err(Errno::EINVAL);
+    }
+    if args.set_tid_size != 0 || has(args.flags, raw::CLONE_DETACHED) {
+        return Err(Errno::EINVAL);
+    }
+    if (args.stack == 0) != (args.stack_size == 0) {
+        return Err(Errno::EINVAL);
+    }
+    let stack = args.stack.checked_add(args.stack_size).ok_or(Errno::EINVAL)?;
+    let request = Request {
+        flags: args.flags,
+        stack,
+        parent_tid: UserPtr::new(args.parent_tid),
+        child_tid: UserPtr::new(args.child_tid),
+        tls: args.tls,
+    };
+    spawn(current, &request)
+}
+
+/// exit(2): ends the calling thread.
+pub(crate) fn exit(thread: &Thread, code: i32) -> SysResult<()> {
+    thread.set_exit_code(code as u8);
+    thread.notify(work::EXIT);
+    Ok(())
+}
+
+/// exit_group(2): ends the process.
+pub(crate) fn exit_group(thread: &Thread, code: i32) -> SysResult<()> {
+    thread.process.begin_exit(ExitStatus::Exited(code as u8));
+    // Also when the process was exiting already.
+    thread.notify(work::EXIT);
+    Ok(())
+}
+
+/// set_tid_address(2)
+pub(crate) fn set_tid_address(thread: &Thread, word: UserAddr) -> SysResult<i32> {
+    thread.clear_child_tid.store(word.0, Ordering::Relaxed);
+    Ok(thread.tid)
+}
+
+/// sched_yield(2)
+pub(crate) async fn sched_yield(_: &Thread) -> SysResult<()> {
+    if hal::cpu::runnable() {
+        hal::cpu::yield_now().await;
+    }
+    Ok(())
+}
+
+const ARCH_SET_FS: u32 = 0x1002;
+const ARCH_GET_FS: u32 = 0x1003;
+const ARCH_GET_GS: u32 = 0x1004;
+
+/// arch_prctl(2). The GS base belongs to the kernel in the in-process placement: `EINVAL`.
+pub(crate) async fn arch_prctl(current: &mut Current, code: u32, value: u64) -> SysResult<()> {
+    match code {
+        ARCH_SET_FS if current.context.set_fs_base(value) => Ok(()),
+        ARCH_SET_FS => Err(Errno::EPERM),
+        // The guest has none: GS belongs to the kernel.
+        ARCH_GET_GS => UserPtr::<u64>::new(value).write(&current.thread().memory, &0),
+        ARCH_GET_FS => {
+            UserPtr::<u64>::new(value).write(&current.thread().memory, &current.context.fs_base())
+        }
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// The thread `tid`, or the caller for 0; `ESRCH`.
+fn find(thread: &Thread, tid: i32) -> SysResult<()> {
+    match tid {
+        0 => Ok(()),
+        tid if tid == thread.tid => Ok(()),
+        tid if tid < 0 => Err(Errno::EINVAL),
+        tid => thread.process.kernel.pids.thread(tid).map(drop).ok_or(Errno::ESRCH),
+    }
+}
+
+/// Bytes of the affinity mask that the kernel knows: that of 64 CPUs.
+const AFFINITY_BYTES: usize = 8;
+
+/// A bit for each virtual CPU.
+fn online_mask(thread: &Thread) -> u64 {
+    let cpus = thread.process.kernel.cpus.count().clamp(1, 64);
+    u64::MAX >> (64 - cpus)
+}
+
+/// sched_getaffinity(2): every thread may run on every virtual CPU.
+pub(crate) fn sched_getaffinity(
+    thread: &Thread,
+    tid: i32,
+    size: usize,
+    mask: UserAddr,
+) -> SysResult {
+    find(thread, tid)?;
+    if size < AFFINITY_BYTES || !size.is_multiple_of(8) {
+        return Err(Errno::EINVAL);
+    }
+    thread.memory.write_bytes(mask.0, &online_mask(thread).to_le_bytes())?;
+    Ok(AFFINITY_BYTES)
+}
+
+/// getcpu(2)
+pub(crate) fn getcpu(thread: &Thread, cpu: UserPtr<u32>, node: UserPtr<u32>) -> SysResult<()> {
+    cpu.write_if_wanted(&thread.memory, &(hal::cpu::current_cpu().unwrap_or(0) as u32))?;
+    node.write_if_wanted(&thread.memory, &0)
+}
+
+/// sched_getscheduler(2): all threads are `SCHED_OTHER`.
+pub(crate) fn sched_getscheduler(thread: &Thread, tid: i32) -> SysResult<u32> {
+    find(thread, tid).map(|()| raw::SCHED_NORMAL)
+}
+
+/// sched_getparam(2)
+pub(crate) fn sched_getparam(thread: &Thread, tid: i32, param: UserPtr<i32>) -> SysResult<()> {
+    if param.is_null() {
+        return Err(Errno::EINVAL);
+    }
+    find(thread, tid)?;
+    param.write(&thread.memory, &0)
+}
+
+/// sched_setscheduler(2): `SCHED_OTHER`, `SCHED_BATCH` and `SCHED_IDLE` with priority 0, all scheduled alike; `EPERM` for realtime.
+pub(crate) fn sched_setscheduler(
+    thread: &Thread,
+    tid: i32,
+    policy: u32,
+    param: UserPtr<i32>,
+) -> SysResult<()> {
+    if param.is_null() {
+        return Err(Errno::EINVAL);
+    }
+    find(thread, tid)?;
+    let priority = param.read(&thread.memory)?;
+    match policy & !raw::SCHED_RESET_ON_FORK {
+        raw::SCHED_NORMAL | raw::SCHED_BATCH | raw::SCHED_IDLE if priority == 0 => Ok(()),
+        raw::SCHED_FIFO | raw::SCHED_RR if (1..=99).contains(&priority) => Err(Errno::EPERM),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// sched_get_priority_max(2) and sched_get_priority_min(2)
+fn priority_bound(policy: u32, realtime: i32) -> SysResult<i32> {
+    match policy {
+        raw::SCHED_FIFO | raw::SCHED_RR => Ok(realtime),
+        raw::SCHED_NORMAL | raw::SCHED_BATCH | raw::SCHED_IDLE | raw::SCHED_DEADLINE => Ok(0),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// sched_get_priority_max(2)
+pub(crate) fn sched_get_priority_max(_: &Thread, policy: u32) -> SysResult<i32> {
+    priority_bound(policy, 99)
+}
+
+/// sched_get_priority_min(2)
+pub(crate) fn sched_get_priority_min(_: &Thread, policy: u32) -> SysResult<i32> {
+    priority_bound(policy, 1)
+}
+
+/// sched_setaffinity(2): kept as a wish, for every virtual CPU runs every thread; `EINVAL` when it names no CPU that there is.
+pub(crate) fn sched_setaffinity(
+    thread: &Thread,
+    tid: i32,
+    size: usize,
+    mask: UserAddr,
+) -> SysResult<()> {
+    find(thread, tid)?;
+    let mut bytes = [0; AFFINITY_BYTES];
+    let known = size.min(AFFINITY_BYTES);
+    thread.memory.read_bytes(mask.0, &mut bytes[..known])?;
+    if u64::from_le_bytes(bytes) & online_mask(thread) == 0 { Err(Errno::EINVAL) } else { Ok(()) }
+}
+
+/// sched_rr_get_interval(2): the time slice of the preemption timer.
+pub(crate) fn sched_rr_get_interval(
+    thread: &Thread,
+    tid: i32,
+    interval: UserPtr<RawTimespec>,
+) -> SysResult<()> {
+    find(thread, tid)?;
+    interval.write(&thread.memory, &RawTimespec { sec: 0, nsec: 10_000_000 })
+}
+
+/// The nice value of a process, as getpriority(2) returns it: 20 less it.
+pub(crate) fn getpriority(thread: &Thread, which: u32, who: i32) -> SysResult<i32> {
+    let process = prioritized(thread, which, who)?;
+    Ok(20 - process.nice.load(Ordering::Relaxed))
+}
+
+/// setpriority(2): kept and shown; all processes are scheduled alike.
+pub(crate) fn setpriority(thread: &Thread, which: u32, who: i32, nice: i32) -> SysResult<()> {
+    let process = prioritized(thread, which, who)?;
+    let nice = nice.clamp(-20, 19);
+    let current = process.nice.load(Ordering::Relaxed);
+    if nice < current && !thread.fs.read().cred.has(Capabilities::SYS_NICE) {
+        return Err(Errno::EACCES);
+    }
+    process.nice.store(nice, Ordering::Relaxed);
+    Ok(())
+}
+
+/// The process that `which` and `who` of getpriority(2) mean; groups and users mean the caller's own process if they are its.
+fn prioritized(thread: &Thread, which: u32, who: i32) -> SysResult<Arc<Process>> {
+    let own = &thread.process;
+    let matches = match which {
+        raw::PRIO_PROCESS if who == 0 || who == own.pid => true,
+        raw::PRIO_PROCESS => {
+            let other = own.kernel.pids.thread(who).ok_or(Errno::ESRCH)?;
+            return Ok(Arc::clone(&other.process));
+        }
+        raw::PRIO_PGRP => who == 0 || who == *own.pgid.lock(),
+        raw::PRIO_USER => who == 0 || who as u32 == own.ids.lock().users[0],
+        _ => return Err(Errno::EINVAL),
+    };
+    if matches { Ok(Arc::clone(own)) } else { Err(Errno::ESRCH) }
+}
+
+/// Commands of membarrier(2) that are here: the query and the private expedited pair.
+const MEMBARRIER_PRIVATE_EXPEDITED: u32 = 8;
+const MEMBARRIER_REGISTER_PRIVATE_EXPEDITED: u32 = 16;
+
+/// membarrier(2): `EPERM` before the process has registered, as on Linux.
+pub(crate) fn membarrier(thread: &Thread, command: u32, flags: Flags, _cpu: i32) -> SysResult<u32> {
+    let registered = &thread.process.membarrier;
+    match (command, flags.0) {
+        (0, 0) => Ok(MEMBARRIER_PRIVATE_EXPEDITED | MEMBARRIER_REGISTER_PRIVATE_EXPEDITED),
+        (MEMBARRIER_REGISTER_PRIVATE_EXPEDITED, 0) => {
+            registered.store(true, Ordering::Relaxed);
+            Ok(0)
+        }
+        (MEMBARRIER_PRIVATE_EXPEDITED, 0) if registered.load(Ordering::Relaxed) => {
+            hal::context::barrier_all();
+            Ok(0)
+        }
+        (MEMBARRIER_PRIVATE_EXPEDITED, 0) => Err(Errno::EPERM),
+        _ => Err(Errno::EINVAL),
+    }
+}

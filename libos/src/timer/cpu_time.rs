@@ -1,0 +1,64 @@
+//! The CPU time of a thread.
+//!
+//! The one idea: it runs while the thread's task is being polled, so two looks at the cycle counter for each stretch of running are enough, and a system
+//! call that does not wait costs none. Others may read it at any time.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A clock that runs only now and then.
+#[derive(Debug, Default)]
+pub struct CpuTime {
+    /// What earlier stretches add up to, cycles.
+    past: AtomicU64,
+    /// The cycle counter when this stretch began; 0 when it is not running. Only the thread itself writes.
+    since: AtomicU64,
+}
+
+impl CpuTime {
+    /// Lets it run.
+    pub fn start(&self) {
+        self.since.store(hal::time::cycles().max(1), Ordering::Relaxed);
+    }
+
+    /// Stops it.
+    pub fn stop(&self) {
+        let since = self.since.load(Ordering::Relaxed);
+        if since != 0 {
+            let ran = hal::time::cycles().saturating_sub(since);
+            // A reader between these sees too little for a moment, never too much. Nobody else writes, so no atomic addition is needed.
+            self.since.store(0, Ordering::Release);
+            self.past.store(self.past.load(Ordering::Relaxed).wrapping_add(ran), Ordering::Release);
+        }
+    }
+
+    /// What it shows, ns.
+    pub fn now(&self) -> u64 {
+        let past = self.past.load(Ordering::Acquire);
+        let cycles = match self.since.load(Ordering::Acquire) {
+            0 => self.past.load(Ordering::Acquire),
+            since => past.saturating_add(hal::time::cycles().saturating_sub(since)),
+        };
+        hal::time::cycles_to_nanos(cycles)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_stands_still_unless_started() {
+        let time = CpuTime::default();
+        assert_eq!(time.now(), 0);
+        time.start();
+        let begin = hal::time::monotonic();
+        while hal::time::monotonic() < begin + 1_000_000 {}
+        assert!(time.now() >= 900_000);
+        time.stop();
+        let stopped = time.now();
+        // The cycles stand still; their length is measured anew each time.
+        assert!(time.now().abs_diff(stopped) < stopped / 20);
+        time.stop();
+        assert!(time.now().abs_diff(stopped) < stopped / 20);
+    }
+}

@@ -1,0 +1,386 @@
+//! The bytes of a file that lives in memory: a VMO that is also what mmap(2) maps.
+//!
+//! The one idea: reads and writes copy between guest memory and the VMO's pages and nothing else happens as long as the
+//! pages written were written before. Which pages are not holes is kept beside the VMO as a prefix plus a set, so a
+//! file written from its beginning costs one comparison.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use hal::pmem::{Charge, PhysicalMemory};
+use kernel_objects::vmo::{RangeOp, Vmo, VmoOptions};
+use linux_raw_sys::general as raw;
+use parking_lot::Mutex;
+use smallvec::SmallVec;
+
+use super::buf::{IoDst, IoSrc};
+use crate::errno::{Errno, SysResult};
+
+const PAGE: u64 = hal::pmem::PAGE_SIZE as u64;
+
+/// Largest size of a file, in bytes (`MAX_LFS_FILESIZE` rounded to what a VMO takes).
+pub const MAX_FILE_SIZE: u64 = 1 << 62;
+
+/// Which pages hold data, as byte ranges of whole pages.
+#[derive(Default)]
+struct Written {
+    /// Everything below.
+    prefix: u64,
+    /// Ordered, disjoint ranges above the prefix.
+    rest: Vec<Range<u64>>,
+    charge: Option<Charge>,
+}
+
+impl Written {
+    fn bytes(&self) -> u64 {
+        self.rest.iter().fold(self.prefix, |sum, range| sum + (range.end - range.start))
+    }
+
+    /// The parts of `range` that are holes.
+    fn holes(&self, range: &Range<u64>) -> SmallVec<[Range<u64>; 2]> {
+        let mut holes = SmallVec::new();
+        let mut at = range.start.max(self.prefix);
+        for own in &self.rest {
+            if own.start >= range.end {
+                break;
+            }
+            if own.start > at {
+                holes.push(at..own.start);
+            }
+            at = at.max(own.end);
+        }
+        if at < range.end {
+            holes.push(at..range.end);
+        }
+        holes
+    }
+
+    fn add(&mut self, range: Range<u64>) {
+        if range.start <= self.prefix {
+            self.prefix = self.prefix.max(range.end);
+        } else {
+            let from = self.rest.partition_point(|own| own.end < range.start);
+            let to = self.rest.partition_point(|own| own.start <= range.end);
+            let mut merged = range;
+            if let (Some(first), Some(last)) =
+                (self.rest.get(from), self.rest.get(to.wrapping_sub(1)))
+                && from < to
+            {
+                merged = merged.start.min(first.start)..merged.end.max(last.end);
+            }
+            self.rest.splice(from..to, [merged]);
+        }
+        while let Some(first) = self.rest.first()
+            && first.start <= self.prefix
+        {
+            self.prefix = self.prefix.max(first.end);
+            self.rest.remove(0);
+        }
+    }
+
+    fn remove(&mut self, range: Range<u64>) {
+        let mut all = std::mem::take(&mut self.rest);
+        if self.prefix > 0 {
+            all.insert(0, 0..self.prefix);
+        }
+        self.prefix = 0;
+        for own in all {
+            for piece in [own.start..own.end.min(range.start), own.start.max(range.end)..own.end] {
+                if piece.start < piece.end {
+                    self.add(piece);
+                }
+            }
+        }
+    }
+}
+
+/// The content of a regular file in memory.
+pub struct Content {
+    vmo: Arc<Vmo>,
+    size: AtomicU64,
+    /// Held by whatever changes the content through system calls, so that writes are atomic among themselves.
+    written: Mutex<Written>,
+    /// The VMO has been handed out: pages may be written without our knowing.
+    mapped: AtomicBool,
+}
+
+impl Content {
+    /// No bytes.
+    pub fn new(memory: &Arc<PhysicalMemory>) -> SysResult<Self> {
+        let options = VmoOptions { resizable: true, charged: false };
+        let vmo = Vmo::create(memory, 0, options).map_err(|_| Errno::ENOMEM)?;
+        Ok(Self {
+            vmo,
+            size: AtomicU64::new(0),
+            written: Mutex::default(),
+            mapped: AtomicBool::new(false),
+        })
+    }
+
+    /// Size in bytes.
+    pub fn size(&self) -> u64 {
+        self.size.load(Ordering::Acquire)
+    }
+
+    /// Space taken, in units of 512 bytes.
+    pub fn blocks(&self) -> u64 {
+        let bytes = if self.mapped.load(Ordering::Relaxed) {
+            let committed = self.vmo.committed(0..self.vmo.size());
+            committed.iter().map(|range| range.end - range.start).sum()
+        } else {
+            self.written.lock().bytes()
+        };
+        bytes / 512
+    }
+
+    /// The pages, for mappings.
+    pub fn vmo(&self) -> Arc<Vmo> {
+        self.mapped.store(true, Ordering::Relaxed);
+        self.vmo.clone()
+    }
+
+    /// Reads from `offset` on.
+    pub fn read_at(&self, offset: u64, dst: &mut IoDst<'_>) -> SysResult {
+        let left = self.size().saturating_sub(offset);
+        let len = dst.remaining().min(usize::try_from(left).unwrap_or(usize::MAX));
+        if len == 0 {
+            return Ok(0);
+        }
+        dst.write_from_vmo(&self.vmo, offset, len)
+    }
+
+    /// Writes at `offset`, growing as needed.
+    pub fn write_at(&self, offset: u64, src: &mut IoSrc<'_>) -> SysResult {
+        self.write_locked(&mut self.written.lock(), offset, src)
+    }
+
+    /// Writes at the end; how many bytes and the new end.
+    pub fn append(&self, src: &mut IoSrc<'_>) -> SysResult<(usize, u64)> {
+        let mut written = self.written.lock();
+        let offset = self.size();
+        let done = self.write_locked(&mut written, offset, src)?;
+        Ok((done, offset + done as u64))
+    }
+
+    fn write_locked(&self, written: &mut Written, offset: u64, src: &mut IoSrc<'_>) -> SysResult {
+        let len = src.remaining();
+        if len == 0 {
+            return Ok(0);
+        }
+        if offset >= MAX_FILE_SIZE {
+            return Err(Errno::EFBIG);
+        }
+        let end = offset.saturating_add(len as u64).min(MAX_FILE_SIZE);
+        src.truncate((end - offset) as usize);
+        if end > self.vmo.size() {
+            self.vmo.set_size(end).map_err(|_| Errno::ENOSPC)?;
+        }
+        self.reserve(written, offset..end)?;
+        let done = src.read_to_vmo(&self.vmo, offset, (end - offset) as usize)?;
+        self.size.fetch_max(offset + done as u64, Ordering::AcqRel);
+        Ok(done)
+    }
+
+    /// Notes that the pages of `range` hold data and charges the new ones; `ENOSPC` if there is no memory.
+    fn reserve(&self, written: &mut Written, range: Range<u64>) -> SysResult<()> {
+        let pages = range.start / PAGE * PAGE..range.end.next_multiple_of(PAGE);
+        if pages.end <= written.prefix {
+            return Ok(());
+        }
+        let holes = written.holes(&pages);
+        let new: u64 = holes.iter().map(|hole| hole.end - hole.start).sum();
+        if new == 0 {
+            return Ok(());
+        }
+        let bytes = written.bytes() + new;
+        match &mut written.charge {
+            Some(charge) => charge.resize(bytes).map_err(|_| Errno::ENOSPC)?,
+            None => {
+                written.charge = Some(self.vmo.memory().charge(bytes).map_err(|_| Errno::ENOSPC)?);
+            }
+        }
+        for hole in holes {
+            written.add(hole);
+        }
+        Ok(())
+    }
+
+    /// Gives the pages wholly inside `range` back and zeroes the rest of it.
+    fn free(&self, written: &mut Written, range: Range<u64>) {
+        let range = range.start..range.end.min(self.vmo.size());
+        if range.start >= range.end {
+            return;
+        }
+        // A range inside the VMO can be zeroed; what fails is only finding memory for a page not present.
+        let _ = self.vmo.op_range(RangeOp::Zero, range.start, range.end - range.start);
+        let pages = range.start.next_multiple_of(PAGE)..range.end / PAGE * PAGE;
+        if pages.start < pages.end {
+            self.vmo.decommit(pages.clone());
+            written.remove(pages);
+            self.uncharge(written);
+        }
+    }
+
+    fn uncharge(&self, written: &mut Written) {
+        let bytes = written.bytes();
+        if let Some(charge) = &mut written.charge {
+            // Becoming smaller cannot fail.
+            let _ = charge.resize(bytes);
+        }
+    }
+
+    /// Cuts or extends to `size` bytes.
+    pub fn resize(&self, size: u64) -> SysResult<()> {
+        if size > MAX_FILE_SIZE {
+            return Err(Errno::EFBIG);
+        }
+        let mut written = self.written.lock();
+        self.vmo.set_size(size).map_err(|_| Errno::ENOMEM)?;
+        if size < self.size() {
+            written.remove(size.next_multiple_of(PAGE)..u64::MAX);
+            self.uncharge(&mut written);
+        }
+        self.size.store(size, Ordering::Release);
+        Ok(())
+    }
+
+    /// fallocate(2): reserves space, punches holes, zeroes ranges; `EOPNOTSUPP` for other modes.
+    pub fn allocate(&self, mode: u32, offset: u64, len: u64) -> SysResult<()> {
+        let end =
+            offset.checked_add(len).filter(|&end| end <= MAX_FILE_SIZE).ok_or(Errno::EFBIG)?;
+        let keep = mode & raw::FALLOC_FL_KEEP_SIZE != 0;
+        let mut written = self.written.lock();
+        match mode & !raw::FALLOC_FL_KEEP_SIZE {
+            raw::FALLOC_FL_PUNCH_HOLE if keep => {
+                self.free(&mut written, offset..end);
+                return Ok(());
+            }
+            raw::FALLOC_FL_ZERO_RANGE => self.free(&mut written, offset..end),
+            0 => {}
+            _ => return Err(Errno::EOPNOTSUPP),
+        }
+        if end > self.vmo.size() && !keep {
+            self.vmo.set_size(end).map_err(|_| Errno::ENOSPC)?;
+        }
+        self.reserve(&mut written, offset..end.min(self.vmo.size()).max(offset))?;
+        if !keep {
+            self.size.fetch_max(end, Ordering::AcqRel);
+        }
+        Ok(())
+    }
+
+    /// The next data, or hole, from `offset` on; `ENXIO` at or beyond the end.
+    pub fn seek_data(&self, offset: u64, hole: bool) -> SysResult<u64> {
+        let size = self.size();
+        if offset >= size {
+            return Err(Errno::ENXIO);
+        }
+        let mut written = self.written.lock();
+        if self.mapped.load(Ordering::Relaxed) {
+            for range in self.vmo.committed(0..self.vmo.size()) {
+                written.add(range);
+            }
+        }
+        let here = written.holes(&(offset..size)).first().cloned();
+        Ok(match (hole, here) {
+            (true, Some(first)) => first.start,
+            (true, None) => size,
+            (false, Some(first)) if first.start == offset => {
+                if first.end >= size {
+                    return Err(Errno::ENXIO);
+                }
+                first.end
+            }
+            (false, _) => offset,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn content() -> Content {
+        Content::new(&PhysicalMemory::new(None).unwrap()).unwrap()
+    }
+
+    fn read(content: &Content, offset: u64, len: usize) -> Vec<u8> {
+        let mut buf = vec![0xee; len];
+        let n = content.read_at(offset, &mut IoDst::kernel(&mut buf)).unwrap();
+        buf.truncate(n);
+        buf
+    }
+
+    #[test]
+    fn holes_read_as_zero_and_take_no_space() {
+        let file = content();
+        assert_eq!(file.write_at(3 * PAGE + 1, &mut IoSrc::kernel(b"xyz")), Ok(3));
+        assert_eq!(file.size(), 3 * PAGE + 4);
+        assert_eq!(file.blocks(), 8);
+        assert_eq!(read(&file, 3 * PAGE, 10), b"\0xyz");
+        assert_eq!(read(&file, 10, 4), [0; 4]);
+        assert_eq!(file.seek_data(0, false), Ok(3 * PAGE));
+        assert_eq!(file.seek_data(0, true), Ok(0));
+        assert_eq!(file.seek_data(3 * PAGE, true), Ok(3 * PAGE + 4));
+        assert_eq!(file.seek_data(4 * PAGE, false), Err(Errno::ENXIO));
+    }
+
+    #[test]
+    fn a_cut_file_grows_again_with_zeros() {
+        let file = content();
+        file.write_at(0, &mut IoSrc::kernel(&[7; 10_000])).unwrap();
+        assert_eq!(file.blocks(), 24);
+        file.resize(5000).unwrap();
+        assert_eq!(file.blocks(), 16);
+        file.resize(10_000).unwrap();
+        let bytes = read(&file, 4999, 3);
+        assert_eq!(bytes, [7, 0, 0]);
+        assert_eq!(read(&file, 10_000, 5), b"");
+    }
+
+    #[test]
+    fn appends_and_punched_holes() {
+        let file = content();
+        file.append(&mut IoSrc::kernel(&[1; 3 * PAGE as usize])).unwrap();
+        assert_eq!(file.append(&mut IoSrc::kernel(b"end")), Ok((3, 3 * PAGE + 3)));
+        let mode = raw::FALLOC_FL_PUNCH_HOLE | raw::FALLOC_FL_KEEP_SIZE;
+        file.allocate(mode, PAGE - 1, PAGE + 1).unwrap();
+        assert_eq!(read(&file, PAGE - 2, 4), [1, 0, 0, 0]);
+        assert_eq!(read(&file, 2 * PAGE - 1, 2), [0, 1]);
+        assert_eq!(file.blocks(), 24);
+        assert_eq!(file.seek_data(0, true), Ok(PAGE));
+        assert_eq!(file.seek_data(PAGE, false), Ok(2 * PAGE));
+        file.allocate(0, 0, 10 * PAGE).unwrap();
+        assert_eq!((file.size(), file.blocks()), (10 * PAGE, 80));
+    }
+
+    #[test]
+    fn the_memory_limit_is_enospc_and_freed_memory_can_be_used_again() {
+        let memory = PhysicalMemory::new(Some(8 * PAGE)).unwrap();
+        let file = Content::new(&memory).unwrap();
+        let data = vec![1; 9 * PAGE as usize];
+        assert_eq!(file.write_at(0, &mut IoSrc::kernel(&data)), Err(Errno::ENOSPC));
+        assert_eq!(file.write_at(0, &mut IoSrc::kernel(&data[..8 * PAGE as usize])), Ok(32768));
+        file.resize(0).unwrap();
+        assert_eq!(memory.charged(), 0);
+        file.write_at(1 << 40, &mut IoSrc::kernel(b"x")).unwrap();
+        drop(file);
+        assert_eq!(memory.charged(), 0);
+    }
+
+    #[test]
+    fn written_ranges_merge() {
+        let mut written = Written::default();
+        written.add(8..12);
+        written.add(16..20);
+        written.add(12..16);
+        assert_eq!(written.rest, vec![std::ops::Range { start: 8, end: 20 }]);
+        written.add(0..8);
+        assert_eq!((written.prefix, written.rest.len()), (20, 0));
+        written.remove(4..8);
+        assert_eq!(written.prefix, 4);
+        assert_eq!(written.rest, vec![std::ops::Range { start: 8, end: 20 }]);
+        assert_eq!(written.bytes(), 16);
+    }
+}

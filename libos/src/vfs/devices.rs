@@ -1,0 +1,200 @@
+//! Character devices: what does the I/O of /dev/null and its kin.
+//!
+//! The one idea: a device node is only a number, wherever in the tree it lies, and this table says what opening that
+//! number gives (Documentation/admin-guide/devices.txt).
+
+use std::sync::Arc;
+
+use hal::host::{HostStream, stdio};
+
+use super::buf::{IoDst, IoSrc};
+use super::file::{File, PollEvents};
+use super::metadata::DeviceNumber;
+use super::stdio::HostStdio;
+use crate::errno::{Errno, SysResult};
+
+/// /dev/null.
+pub const NULL: DeviceNumber = DeviceNumber::new(1, 3);
+/// /dev/zero.
+pub const ZERO: DeviceNumber = DeviceNumber::new(1, 5);
+/// /dev/full.
+pub const FULL: DeviceNumber = DeviceNumber::new(1, 7);
+/// /dev/random.
+pub const RANDOM: DeviceNumber = DeviceNumber::new(1, 8);
+/// /dev/urandom.
+pub const URANDOM: DeviceNumber = DeviceNumber::new(1, 9);
+/// /dev/tty: the controlling terminal.
+pub const TTY: DeviceNumber = DeviceNumber::new(5, 0);
+
+/// Opens the device with number `rdev`; `ENXIO` if there is no such device.
+pub fn open(rdev: DeviceNumber, flags: u32) -> SysResult<Arc<dyn File>> {
+    let _ = flags;
+    Ok(match rdev {
+        NULL => Arc::new(Null),
+        ZERO => Arc::new(Zero),
+        FULL => Arc::new(Full),
+        RANDOM | URANDOM => Arc::new(Random),
+        TTY => return terminal(),
+        _ => return Err(Errno::ENXIO),
+    })
+}
+
+/// The terminal that the kernel itself was started on, whichever of its streams it is; `ENXIO` if none is one.
+fn terminal() -> SysResult<Arc<dyn File>> {
+    let streams = [stdio::stdin(), stdio::stdout(), stdio::stderr()];
+    let terminal = streams.into_iter().flatten().find(HostStream::is_tty).ok_or(Errno::ENXIO)?;
+    HostStdio::open(terminal).special().cloned().ok_or(Errno::ENXIO)
+}
+
+/// /dev/null: the end of all files, and a place for what nobody wants.
+pub struct Null;
+
+impl File for Null {
+    fn read(&self, _offset: u64, _dst: &mut IoDst<'_>) -> SysResult {
+        Ok(0)
+    }
+
+    fn write(&self, _offset: u64, src: &mut IoSrc<'_>) -> SysResult {
+        Ok(src.skip(src.remaining()))
+    }
+
+    fn seekable(&self) -> bool {
+        true
+    }
+
+    fn has_position(&self) -> bool {
+        false
+    }
+
+    fn seek(&self, _position: u64) -> SysResult<u64> {
+        Ok(0)
+    }
+
+    fn size(&self) -> SysResult<u64> {
+        Ok(0)
+    }
+}
+
+/// /dev/zero: as many zero bytes as asked for. Mapping it gives fresh memory.
+pub struct Zero;
+
+impl File for Zero {
+    fn read(&self, _offset: u64, dst: &mut IoDst<'_>) -> SysResult {
+        dst.write_zeros(dst.remaining())
+    }
+
+    fn write(&self, _offset: u64, src: &mut IoSrc<'_>) -> SysResult {
+        Ok(src.skip(src.remaining()))
+    }
+
+    fn seekable(&self) -> bool {
+        true
+    }
+
+    fn has_position(&self) -> bool {
+        false
+    }
+
+    fn seek(&self, _position: u64) -> SysResult<u64> {
+        Ok(0)
+    }
+
+    fn size(&self) -> SysResult<u64> {
+        Ok(0)
+    }
+}
+
+/// /dev/full: zeros to read, and never room to write.
+pub struct Full;
+
+impl File for Full {
+    fn read(&self, _offset: u64, dst: &mut IoDst<'_>) -> SysResult {
+        dst.write_zeros(dst.remaining())
+    }
+
+    fn write(&self, _offset: u64, _src: &mut IoSrc<'_>) -> SysResult {
+        Err(Errno::ENOSPC)
+    }
+
+    fn seekable(&self) -> bool {
+        true
+    }
+
+    fn has_position(&self) -> bool {
+        false
+    }
+
+    fn seek(&self, _position: u64) -> SysResult<u64> {
+        Ok(0)
+    }
+
+    fn size(&self) -> SysResult<u64> {
+        Ok(0)
+    }
+}
+
+/// /dev/random and /dev/urandom: the host's random numbers. What is written is thrown away.
+pub struct Random;
+
+impl File for Random {
+    fn read(&self, _offset: u64, dst: &mut IoDst<'_>) -> SysResult {
+        let mut done = 0;
+        let mut chunk = [0; 512];
+        while dst.remaining() > 0 {
+            let len = dst.remaining().min(chunk.len());
+            hal::random::fill(&mut chunk[..len]);
+            match dst.write(&chunk[..len]) {
+                Ok(n) => done += n,
+                Err(error) if done == 0 => return Err(error),
+                Err(_) => break,
+            }
+        }
+        Ok(done)
+    }
+
+    fn write(&self, _offset: u64, src: &mut IoSrc<'_>) -> SysResult {
+        Ok(src.skip(src.remaining()))
+    }
+
+    fn seekable(&self) -> bool {
+        true
+    }
+
+    fn has_position(&self) -> bool {
+        false
+    }
+
+    fn seek(&self, _position: u64) -> SysResult<u64> {
+        Ok(0)
+    }
+
+    fn size(&self) -> SysResult<u64> {
+        Ok(0)
+    }
+
+    fn poll(&self) -> PollEvents {
+        PollEvents::ALWAYS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_device_does_what_its_manual_page_says() {
+        let mut buf = [7; 4];
+        let null = open(NULL, 0).unwrap();
+        assert_eq!(null.read(0, &mut IoDst::kernel(&mut buf)), Ok(0));
+        assert_eq!(null.write(0, &mut IoSrc::kernel(b"abc")), Ok(3));
+        let zero = open(ZERO, 0).unwrap();
+        assert_eq!(zero.read(0, &mut IoDst::kernel(&mut buf)), Ok(4));
+        assert_eq!(buf, [0; 4]);
+        let full = open(FULL, 0).unwrap();
+        assert_eq!(full.write(0, &mut IoSrc::kernel(b"abc")), Err(Errno::ENOSPC));
+        let mut long = [0; 1000];
+        assert_eq!(open(URANDOM, 0).unwrap().read(0, &mut IoDst::kernel(&mut long)), Ok(1000));
+        assert!(long.iter().any(|&byte| byte != 0));
+        assert_eq!(open(DeviceNumber::new(99, 99), 0).err(), Some(Errno::ENXIO));
+    }
+}

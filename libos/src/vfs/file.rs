@@ -1,0 +1,737 @@
+//! Open files: what a descriptor refers to.
+//!
+//! The one idea: an [`OpenFile`] is Linux's *open file description*, holding position, status flags and the path it
+//! was opened by, and what does its I/O is either an [`Inode`] (files, directories) or a [`File`] (pipes, devices,
+//! sockets, event queues). I/O never waits: what cannot go on returns `EAGAIN`, and the system-call layer
+//! waits for [`OpenFile::wait_queue`] if the descriptor may block. So a read that has data costs no allocation.
+
+use std::any::Any;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Weak};
+
+use bitflags::bitflags;
+use kernel_objects::{Vmo, WaitQueue};
+use linux_raw_sys::{general as raw, ioctl};
+use parking_lot::Mutex;
+
+use super::buf::{GuestMemory, IoDst, IoSrc};
+use super::inode::{DirEntry, DirSink, FIRST_COOKIE, Inode};
+use super::metadata::{DeviceNumber, FileType, Metadata, StatFs};
+use super::mount::Path;
+use crate::errno::{Errno, SysResult};
+
+bitflags! {
+    /// Readiness; the values of `POLLIN` and its kin, which are also those of `EPOLLIN` (poll(2), epoll_ctl(2)).
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct PollEvents: u32 {
+        /// There is something to read.
+        const IN = 0x001;
+        /// There is an exceptional condition.
+        const PRI = 0x002;
+        /// Writing is possible.
+        const OUT = 0x004;
+        /// An error is pending, or the reading end of a pipe is closed.
+        const ERR = 0x008;
+        /// The other side hung up.
+        const HUP = 0x010;
+        /// Not an open descriptor.
+        const NVAL = 0x020;
+        /// Equivalent to `IN`.
+        const RDNORM = 0x040;
+        /// Priority data may be read.
+        const RDBAND = 0x080;
+        /// Equivalent to `OUT`.
+        const WRNORM = 0x100;
+        /// Priority data may be written.
+        const WRBAND = 0x200;
+        /// The peer shut down its writing half.
+        const RDHUP = 0x2000;
+    }
+}
+
+impl PollEvents {
+    /// What an ordinary file always is.
+    pub const ALWAYS: Self = Self::IN.union(Self::OUT).union(Self::RDNORM).union(Self::WRNORM);
+    /// Reading would not wait.
+    pub const READABLE: Self = Self::IN.union(Self::RDNORM);
+    /// Writing would not wait.
+    pub const WRITABLE: Self = Self::OUT.union(Self::WRNORM);
+}
+
+/// The status flags that fcntl(2) `F_SETFL` can change.
+pub const SETTABLE_FLAGS: u32 =
+    raw::O_APPEND | raw::O_NONBLOCK | raw::FASYNC | raw::O_DIRECT | raw::O_NOATIME;
+
+/// Where lseek(2) counts from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whence {
+    /// `SEEK_SET`: the beginning.
+    Start,
+    /// `SEEK_CUR`: the position.
+    Current,
+    /// `SEEK_END`: the end.
+    End,
+    /// `SEEK_DATA`: the next data.
+    Data,
+    /// `SEEK_HOLE`: the next hole.
+    Hole,
+}
+
+impl Whence {
+    /// The value of lseek(2)'s third argument; `EINVAL` if unknown.
+    pub fn from_raw(raw: u32) -> SysResult<Self> {
+        Ok(match raw {
+            raw::SEEK_SET => Self::Start,
+            raw::SEEK_CUR => Self::Current,
+            raw::SEEK_END => Self::End,
+            raw::SEEK_DATA => Self::Data,
+            raw::SEEK_HOLE => Self::Hole,
+            _ => return Err(Errno::EINVAL),
+        })
+    }
+}
+
+/// What does the I/O of an open file that is no plain file or directory.
+///
+/// Reads and writes never wait: `EAGAIN` says that they would have to, and then [`wait_queue`](Self::wait_queue) must
+/// be notified when that changes.
+pub trait File: Send + Sync + Any {
+    /// Reads. `offset` is the position in the file, meaningful when [`seekable`](Self::seekable).
+    fn read(&self, offset: u64, dst: &mut IoDst<'_>) -> SysResult {
+        let _ = (offset, dst);
+        Err(Errno::EINVAL)
+    }
+
+    /// Writes. `offset` as for [`read`](Self::read).
+    fn write(&self, offset: u64, src: &mut IoSrc<'_>) -> SysResult {
+        let _ = (offset, src);
+        Err(Errno::EINVAL)
+    }
+
+    /// Whether the file has a position: if not, lseek, pread and pwrite fail with `ESPIPE`.
+    fn seekable(&self) -> bool {
+        false
+    }
+
+    /// Whether reads and writes depend on a position: not in /dev/zero, though seeking there is allowed.
+    fn has_position(&self) -> bool {
+        self.seekable()
+    }
+
+    /// What a seek to `position` from the start ends at. Devices such as /dev/null stay at 0.
+    fn seek(&self, position: u64) -> SysResult<u64> {
+        Ok(position)
+    }
+
+    /// ftruncate(2).
+    fn resize(&self, size: u64) -> SysResult<()> {
+        let _ = size;
+        Err(Errno::EINVAL)
+    }
+
+    /// The size that `SEEK_END` counts from.
+    fn size(&self) -> SysResult<u64> {
+        Err(Errno::EINVAL)
+    }
+
+    /// What stat(2) tells, for files without an inode; `None` leaves it to the inode opened.
+    fn metadata(&self) -> Option<SysResult<Metadata>> {
+        None
+    }
+
+    /// What could be done now without waiting.
+    fn poll(&self) -> PollEvents {
+        PollEvents::ALWAYS
+    }
+
+    /// The queue that is notified, with the [`PollEvents`] that have come, when [`poll`](Self::poll) or the
+    /// outcome of a read or write may have changed. `None` for files that are always ready.
+    fn wait_queue(&self) -> Option<&WaitQueue> {
+        None
+    }
+
+    /// Whether the open itself is still waiting for the other side: a FIFO without a peer. The opener that may
+    /// block waits on [`wait_queue`](Self::wait_queue) until it is not.
+    fn open_pending(&self) -> bool {
+        false
+    }
+
+    /// Whether a blocking write goes on until all bytes are written, as on pipes and stream sockets.
+    fn writes_fully(&self) -> bool {
+        false
+    }
+
+    /// What mmap(2) shows; `ENODEV` for files that cannot be mapped.
+    fn vmo(&self) -> SysResult<Arc<Vmo>> {
+        Err(Errno::ENODEV)
+    }
+
+    /// An ioctl(2) that is not common to all files. `arg` is the third argument as the guest gave it.
+    fn ioctl(&self, command: u32, arg: u64, memory: &dyn GuestMemory) -> SysResult {
+        let _ = (command, arg, memory);
+        Err(Errno::ENOTTY)
+    }
+
+    /// Told when the status flags change (`O_NONBLOCK`, `O_DIRECT`, …); may refuse with `EINVAL`.
+    fn set_flags(&self, flags: u32) -> SysResult<()> {
+        let _ = flags;
+        Ok(())
+    }
+
+    /// fsync(2) and fdatasync(2).
+    fn sync(&self, data_only: bool) -> SysResult<()> {
+        let _ = data_only;
+        Err(Errno::EINVAL)
+    }
+
+    /// What the link in /proc/PID/fd says, for files without a path: `pipe:[…]`.
+    fn link_text(&self) -> Vec<u8> {
+        b"anon_inode:[file]".to_vec()
+    }
+
+    /// Whether opening /proc/PID/fd/N gives this same object again, as for the streams that the host gave us.
+    fn is_shared_when_reopened(&self) -> bool {
+        false
+    }
+
+    /// Opens the same object again with `flags`, as opening /proc/PID/fd/N does; `old` are those of the open file. `ENXIO`
+    /// for objects that Linux does not open again.
+    fn reopen(&self, flags: u32, old: u32) -> SysResult<Arc<dyn File>> {
+        let _ = (flags, old);
+        Err(Errno::ENXIO)
+    }
+
+    /// Lines after the first ones in /proc/PID/fdinfo.
+    fn fdinfo(&self) -> String {
+        String::new()
+    }
+}
+
+/// Told when an open file is gone: an epoll set that watches it.
+pub trait CloseWatcher: Send + Sync {
+    /// `file` has no descriptor any more; it is about to be dropped.
+    fn closed(&self, file: &OpenFile);
+}
+
+/// What /proc/PID/maps tells of a mapped file; kept with its pages (`Vmo::set_cookie`).
+#[derive(Clone, Debug)]
+pub struct MappedName {
+    /// Its path when it was first mapped.
+    pub path: Vec<u8>,
+    /// The device of its file system.
+    pub device: DeviceNumber,
+    /// Its inode number.
+    pub ino: u64,
+}
+
+impl MappedName {
+    /// That of an open file.
+    pub fn of(file: &OpenFile) -> SysResult<Self> {
+        let metadata = file.metadata()?;
+        let path = match file.path() {
+            Some(path) => path.to_bytes(&path.top()),
+            None => b"/memfd: (deleted)".to_vec(),
+        };
+        Ok(Self { path, device: metadata.dev, ino: metadata.ino })
+    }
+}
+
+/// What does an open file's I/O.
+enum Object {
+    Inode(Arc<dyn Inode>),
+    File(Arc<dyn File>),
+}
+
+/// What fstatfs(2) calls the file system of pipes and other files without a place.
+const PIPEFS_MAGIC: u64 = 0x5049_5045;
+
+/// An open file description (open(2)).
+pub struct OpenFile {
+    object: Object,
+    /// Where it was found; `None` for files that never had a name.
+    path: Option<Path>,
+    /// The status flags: `O_APPEND`, `O_NONBLOCK` and so on, without the access mode.
+    flags: AtomicU32,
+    readable: bool,
+    writable: bool,
+    /// `O_PATH`: a place, not a file.
+    path_only: bool,
+    seekable: bool,
+    /// Whether reads and writes need the position.
+    positioned: bool,
+    position: Mutex<u64>,
+    watchers: Mutex<Vec<Weak<dyn CloseWatcher>>>,
+}
+
+impl Drop for OpenFile {
+    fn drop(&mut self) {
+        for watcher in std::mem::take(self.watchers.get_mut()) {
+            if let Some(watcher) = watcher.upgrade() {
+                watcher.closed(self);
+            }
+        }
+    }
+}
+
+impl OpenFile {
+    fn new(object: Object, path: Option<Path>, flags: u32) -> Arc<Self> {
+        let path_only = flags & raw::O_PATH != 0;
+        let (seekable, positioned) = match &object {
+            Object::Inode(_) => (true, true),
+            Object::File(file) => (file.seekable(), file.has_position()),
+        };
+        let access = flags & raw::O_ACCMODE;
+        let status = flags
+            & !(raw::O_ACCMODE
+                | raw::O_CREAT
+                | raw::O_EXCL
+                | raw::O_NOCTTY
+                | raw::O_TRUNC
+                | raw::O_CLOEXEC);
+        Arc::new(Self {
+            object,
+            path,
+            flags: AtomicU32::new(status),
+            readable: !path_only && (access == raw::O_RDONLY || access == raw::O_RDWR),
+            writable: !path_only && (access == raw::O_WRONLY || access == raw::O_RDWR),
+            path_only,
+            seekable,
+            positioned,
+            position: Mutex::new(0),
+            watchers: Mutex::new(Vec::new()),
+        })
+    }
+
+    /// Has `watcher` told when the file is gone.
+    pub fn watch_close(&self, watcher: Weak<dyn CloseWatcher>) {
+        self.watchers.lock().push(watcher);
+    }
+
+    /// Ends [`watch_close`](Self::watch_close).
+    pub fn unwatch_close(&self, watcher: &Weak<dyn CloseWatcher>) {
+        self.watchers.lock().retain(|other| !other.ptr_eq(watcher));
+    }
+
+    /// An open file whose content is its inode's. `flags` are those of open(2).
+    pub fn from_path(path: Path, flags: u32) -> Arc<Self> {
+        let inode = path.inode().clone();
+        Self::new(Object::Inode(inode), Some(path), flags)
+    }
+
+    /// An open file of an inode that no path leads to: a memfd.
+    pub fn from_inode(inode: Arc<dyn Inode>, flags: u32) -> Arc<Self> {
+        Self::new(Object::Inode(inode), None, flags)
+    }
+
+    /// An open file whose I/O `file` does, found at `path` if it has one.
+    pub fn from_file(file: Arc<dyn File>, path: Option<Path>, flags: u32) -> Arc<Self> {
+        Self::new(Object::File(file), path, flags)
+    }
+
+    /// Where the file was found.
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_ref()
+    }
+
+    /// The place that a link to this descriptor in /proc leads to: for a file that never had a name, one that only
+    /// opening it again and asking for its attributes can use.
+    pub fn place(&self) -> SysResult<Path> {
+        match (&self.path, &self.object) {
+            (Some(path), _) => Ok(path.clone()),
+            (None, Object::Inode(inode)) => Ok(Path::detached(inode.clone())),
+            (None, Object::File(file)) => {
+                Ok(Path::detached(Arc::new(Reopen { file: file.clone(), flags: self.flags() })))
+            }
+        }
+    }
+
+    /// The inode, where there is one.
+    pub fn inode(&self) -> Option<&Arc<dyn Inode>> {
+        match &self.object {
+            Object::Inode(inode) => Some(inode),
+            Object::File(_) => self.path.as_ref().map(Path::inode),
+        }
+    }
+
+    /// The special object that does the I/O, if it is one of type `T`.
+    pub fn downcast<T: File>(&self) -> Option<&T> {
+        match &self.object {
+            Object::File(file) => (&**file as &dyn Any).downcast_ref(),
+            Object::Inode(_) => None,
+        }
+    }
+
+    /// The special object that does the I/O.
+    pub fn special(&self) -> Option<&Arc<dyn File>> {
+        match &self.object {
+            Object::File(file) => Some(file),
+            Object::Inode(_) => None,
+        }
+    }
+
+    /// Whether it was opened for reading.
+    pub fn readable(&self) -> bool {
+        self.readable
+    }
+
+    /// Whether it was opened for writing.
+    pub fn writable(&self) -> bool {
+        self.writable
+    }
+
+    /// Whether it was opened with `O_PATH`: then nearly every call on it is `EBADF`.
+    pub fn is_path_only(&self) -> bool {
+        self.path_only
+    }
+
+    /// Whether it has a position.
+    pub fn seekable(&self) -> bool {
+        self.seekable
+    }
+
+    /// Whether a call on it may wait.
+    pub fn nonblocking(&self) -> bool {
+        self.flags.load(Ordering::Relaxed) & raw::O_NONBLOCK != 0
+    }
+
+    /// What fcntl(2) `F_GETFL` tells: status flags and access mode.
+    pub fn flags(&self) -> u32 {
+        let access = match (self.readable, self.writable) {
+            (true, true) => raw::O_RDWR,
+            (false, true) => raw::O_WRONLY,
+            _ => raw::O_RDONLY,
+        };
+        self.flags.load(Ordering::Relaxed) | access
+    }
+
+    /// fcntl(2) `F_SETFL`: replaces those flags that can be changed.
+    pub fn set_flags(&self, flags: u32) -> SysResult<()> {
+        if self.path_only {
+            return Err(Errno::EBADF);
+        }
+        if let Object::File(file) = &self.object {
+            file.set_flags(flags)?;
+        }
+        let old = self.flags.load(Ordering::Relaxed);
+        self.flags.store((old & !SETTABLE_FLAGS) | (flags & SETTABLE_FLAGS), Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// read(2) and readv(2): from the position, which moves on. `EAGAIN` if it would wait.
+    pub fn read(&self, dst: &mut IoDst<'_>) -> SysResult {
+        if !self.readable {
+            return Err(Errno::EBADF);
+        }
+        match &self.object {
+            Object::File(file) if !self.positioned => file.read(0, dst),
+            object => {
+                let mut position = self.position.lock();
+                let done = match object {
+                    Object::File(file) => file.read(*position, dst)?,
+                    Object::Inode(inode) => inode.read_at(*position, dst)?,
+                };
+                *position = position.saturating_add(done as u64);
+                Ok(done)
+            }
+        }
+    }
+
+    /// write(2) and writev(2): at the position, which moves on, or at the end with `O_APPEND`.
+    pub fn write(&self, src: &mut IoSrc<'_>) -> SysResult {
+        if !self.writable {
+            return Err(Errno::EBADF);
+        }
+        match &self.object {
+            Object::File(file) if !self.positioned => file.write(0, src),
+            Object::File(file) => {
+                let mut position = self.position.lock();
+                let done = file.write(*position, src)?;
+                *position = position.saturating_add(done as u64);
+                Ok(done)
+            }
+            Object::Inode(inode) => {
+                let mut position = self.position.lock();
+                if self.flags.load(Ordering::Relaxed) & raw::O_APPEND != 0 {
+                    let (done, end) = inode.append(src)?;
+                    *position = end;
+                    return Ok(done);
+                }
+                let done = inode.write_at(*position, src)?;
+                *position = position.saturating_add(done as u64);
+                Ok(done)
+            }
+        }
+    }
+
+    /// pread(2) and preadv(2). `ESPIPE` without a position.
+    pub fn read_at(&self, offset: u64, dst: &mut IoDst<'_>) -> SysResult {
+        if !self.readable {
+            return Err(Errno::EBADF);
+        }
+        match &self.object {
+            Object::Inode(inode) => inode.read_at(offset, dst),
+            Object::File(file) if self.seekable => file.read(offset, dst),
+            Object::File(_) => Err(Errno::ESPIPE),
+        }
+    }
+
+    /// pwrite(2) and pwritev(2). As on Linux, `O_APPEND` wins over `offset`.
+    pub fn write_at(&self, offset: u64, src: &mut IoSrc<'_>) -> SysResult {
+        if !self.writable {
+            return Err(Errno::EBADF);
+        }
+        match &self.object {
+            Object::Inode(inode) => {
+                if self.flags.load(Ordering::Relaxed) & raw::O_APPEND != 0 {
+                    return Ok(inode.append(src)?.0);
+                }
+                inode.write_at(offset, src)
+            }
+            Object::File(file) if self.seekable => file.write(offset, src),
+            Object::File(_) => Err(Errno::ESPIPE),
+        }
+    }
+
+    /// lseek(2): the new position.
+    pub fn seek(&self, offset: i64, whence: Whence) -> SysResult<u64> {
+        if self.path_only {
+            return Err(Errno::EBADF);
+        }
+        if !self.seekable {
+            return Err(Errno::ESPIPE);
+        }
+        let mut position = self.position.lock();
+        let base = match (whence, &self.object) {
+            (Whence::Start, _) => 0,
+            (Whence::Current, _) => *position,
+            (Whence::End, Object::Inode(inode)) if inode.kind().is_dir() => 0,
+            (Whence::End, Object::Inode(inode)) => inode.size()?,
+            (Whence::End, Object::File(file)) => file.size()?,
+            (Whence::Data | Whence::Hole, Object::Inode(inode)) => {
+                let offset = u64::try_from(offset).map_err(|_| Errno::ENXIO)?;
+                *position = inode.seek_data(offset, whence == Whence::Hole)?;
+                return Ok(*position);
+            }
+            (Whence::Data | Whence::Hole, Object::File(_)) => return Err(Errno::EINVAL),
+        };
+        let target = base.checked_add_signed(offset).filter(|&at| at <= i64::MAX as u64);
+        let target = target.ok_or(Errno::EINVAL)?;
+        *position = match &self.object {
+            Object::File(file) => file.seek(target)?,
+            Object::Inode(_) => target,
+        };
+        Ok(*position)
+    }
+
+    /// The position; 0 where there is none.
+    pub fn position(&self) -> u64 {
+        *self.position.lock()
+    }
+
+    /// fstat(2).
+    pub fn metadata(&self) -> SysResult<Metadata> {
+        if let Object::File(file) = &self.object
+            && let Some(metadata) = file.metadata()
+        {
+            return metadata;
+        }
+        self.inode().ok_or(Errno::EBADF)?.metadata()
+    }
+
+    /// ftruncate(2). `EINVAL` if not open for writing or not a regular file.
+    pub fn truncate(&self, size: u64) -> SysResult<()> {
+        if self.path_only {
+            return Err(Errno::EBADF);
+        }
+        match &self.object {
+            Object::Inode(inode) if self.writable && inode.kind() == FileType::Regular => {
+                inode.resize(size)
+            }
+            Object::File(file) if self.writable => file.resize(size),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    /// fsync(2) and fdatasync(2).
+    pub fn sync(&self, data_only: bool) -> SysResult<()> {
+        if self.path_only {
+            return Err(Errno::EBADF);
+        }
+        match &self.object {
+            Object::Inode(inode) => inode.sync(data_only),
+            Object::File(file) => file.sync(data_only),
+        }
+    }
+
+    /// fallocate(2).
+    pub fn allocate(&self, mode: u32, offset: u64, len: u64) -> SysResult<()> {
+        if !self.writable {
+            return Err(Errno::EBADF);
+        }
+        match &self.object {
+            Object::Inode(inode) if inode.kind() == FileType::Regular => {
+                inode.allocate(mode, offset, len)
+            }
+            Object::Inode(_) => Err(Errno::ENODEV),
+            Object::File(_) if self.seekable => Err(Errno::ENODEV),
+            Object::File(_) => Err(Errno::ESPIPE),
+        }
+    }
+
+    /// What poll(2) sees now.
+    pub fn poll(&self) -> PollEvents {
+        match &self.object {
+            Object::Inode(_) => PollEvents::ALWAYS,
+            Object::File(file) => file.poll(),
+        }
+    }
+
+    /// The pages that mmap(2) shows; `ENODEV` for files that cannot be mapped.
+    pub fn vmo(&self) -> SysResult<Arc<Vmo>> {
+        match &self.object {
+            Object::Inode(inode) => inode.vmo(),
+            Object::File(file) => file.vmo(),
+        }
+    }
+
+    /// fstatfs(2). Files without a place are as on a pseudo file system.
+    pub fn statfs(&self) -> SysResult<StatFs> {
+        match &self.path {
+            Some(path) => super::ops::statfs(path),
+            None => Ok(StatFs {
+                magic: PIPEFS_MAGIC,
+                block_size: 4096,
+                name_max: 255,
+                ..StatFs::default()
+            }),
+        }
+    }
+
+    /// The queue notified when [`poll`](Self::poll) may have changed; `None` if it never does.
+    pub fn wait_queue(&self) -> Option<&WaitQueue> {
+        match &self.object {
+            Object::Inode(_) => None,
+            Object::File(file) => file.wait_queue(),
+        }
+    }
+
+    /// Whether the opener still has to wait for the other side; see [`File::open_pending`].
+    pub fn open_pending(&self) -> bool {
+        self.special().is_some_and(|file| file.open_pending())
+    }
+
+    /// Whether a blocking write goes on until all bytes are written.
+    pub fn writes_fully(&self) -> bool {
+        self.special().is_some_and(|file| file.writes_fully())
+    }
+
+    /// What the link in /proc/PID/fd says, with paths as seen from `root`.
+    pub fn link_text(&self, root: &Path) -> Vec<u8> {
+        match (&self.path, &self.object) {
+            (Some(path), _) => path.to_bytes(root),
+            (None, Object::File(file)) => file.link_text(),
+            (None, Object::Inode(_)) => b"/memfd: (deleted)".to_vec(),
+        }
+    }
+
+    /// An ioctl(2) that is not about the descriptor (`FIOCLEX`, `FIONBIO` are the system-call layer's).
+    pub fn ioctl(&self, command: u32, arg: u64, memory: &dyn GuestMemory) -> SysResult {
+        if self.path_only {
+            return Err(Errno::EBADF);
+        }
+        match &self.object {
+            Object::File(file) => file.ioctl(command, arg, memory),
+            Object::Inode(inode)
+                if command == ioctl::FIONREAD && inode.kind() == FileType::Regular =>
+            {
+                let left = inode.size()?.saturating_sub(self.position());
+                let left = i32::try_from(left).unwrap_or(i32::MAX);
+                memory.write(arg, &left.to_ne_bytes())?;
+                Ok(0)
+            }
+            Object::Inode(_) => Err(Errno::ENOTTY),
+        }
+    }
+
+    /// Gives directory entries from the position on to `sink`, `.` and `..` first (getdents64(2)).
+    ///
+    /// The position ends after the last entry that `sink` took. `ENOTDIR` for other files.
+    pub fn read_dir(&self, sink: &mut DirSink<'_>) -> SysResult<()> {
+        if !self.readable {
+            return Err(Errno::EBADF);
+        }
+        let (Object::Inode(inode), Some(path)) = (&self.object, &self.path) else {
+            return Err(Errno::ENOTDIR);
+        };
+        if !inode.kind().is_dir() {
+            return Err(Errno::ENOTDIR);
+        }
+        if path.dentry().is_unlinked() {
+            return Err(Errno::ENOENT);
+        }
+        let mut position = self.position.lock();
+        if *position == 0 {
+            let ino = inode.metadata()?.ino;
+            let dot = DirEntry { name: b".", ino, kind: FileType::Directory, next: 1 };
+            if !sink(&dot) {
+                return Ok(());
+            }
+            *position = 1;
+        }
+        if *position == 1 {
+            let ino = path.parent().inode().metadata()?.ino;
+            let next = FIRST_COOKIE;
+            let dots = DirEntry { name: b"..", ino, kind: FileType::Directory, next };
+            if !sink(&dots) {
+                return Ok(());
+            }
+            *position = FIRST_COOKIE;
+        }
+        let mut reached = *position;
+        let result = inode.read_dir(reached, &mut |entry| {
+            let taken = sink(entry);
+            if taken {
+                reached = entry.next;
+            }
+            taken
+        });
+        *position = reached;
+        result
+    }
+}
+
+/// The inode of an open file that has none, found through /proc/PID/fd.
+struct Reopen {
+    file: Arc<dyn File>,
+    flags: u32,
+}
+
+impl Inode for Reopen {
+    fn kind(&self) -> FileType {
+        match self.file.metadata() {
+            Some(Ok(metadata)) => metadata.kind,
+            _ => FileType::Regular,
+        }
+    }
+
+    fn metadata(&self) -> SysResult<Metadata> {
+        self.file.metadata().unwrap_or(Err(Errno::EBADF))
+    }
+
+    fn resize(&self, _size: u64) -> SysResult<()> {
+        // Opening with O_TRUNC, as a shell's redirection does; ftruncate(2) goes to the file.
+        self.file.resize(0)
+    }
+
+    fn open(&self, flags: u32) -> SysResult<Option<Arc<dyn File>>> {
+        if !self.file.is_shared_when_reopened() {
+            return self.file.reopen(flags, self.flags).map(Some);
+        }
+        let (new, old) = (flags & raw::O_ACCMODE, self.flags & raw::O_ACCMODE);
+        if new == old || old == raw::O_RDWR {
+            Ok(Some(self.file.clone()))
+        } else {
+            Err(Errno::EACCES)
+        }
+    }
+}

@@ -1,0 +1,648 @@
+//! What system calls do with paths: open, make, remove, rename, change.
+//!
+//! The one idea: the checks that Linux makes above the file system (permissions, read-only mounts, sticky directories, trailing slashes)
+//! are made here, once; inodes only store.
+
+use std::sync::Arc;
+
+use linux_raw_sys::general as raw;
+
+use super::{
+    dentry::Dentry,
+    file::OpenFile,
+    inode::{NewNode, RenameFlags},
+    metadata::{AttributeChange, DeviceNumber, FileType, Metadata, StatFs, Timespec},
+    mount::Path,
+    path::{FinalDots, FsContext, Last, LookupFlags, Walker},
+    permission::{Access, Capabilities, Credentials},
+};
+use crate::errno::{Errno, SysResult};
+
+/// The place that `path` leads to from `base` (`None`: the working directory).
+pub fn resolve(
+    ctx: &FsContext,
+    base: Option<&Path>,
+    path: &[u8],
+    flags: LookupFlags,
+) -> SysResult<Path> {
+    Walker::new(ctx, base, flags).resolve(path)
+}
+
+/// `EACCES` unless the caller may access the file at `place` as `want` says.
+fn check(cred: &Credentials, place: &Path, want: Access) -> SysResult<()> {
+    cred.check(&place.inode().metadata()?, want)
+}
+
+/// What a new entry needs: a directory that can be written and searched, on a mount that can be written.
+fn check_dir(cred: &Credentials, dir: &Path) -> SysResult<Metadata> {
+    dir.mount().writable()?;
+    let metadata = dir.inode().metadata()?;
+    cred.check(&metadata, Access::WRITE | Access::EXEC)?;
+    Ok(metadata)
+}
+
+/// The owner and mode of a new entry of `dir`, with the directory's set-group-id bit taken into account, inode(7).
+fn new_node(ctx: &FsContext, dir: &Metadata, kind: FileType, mode: u32) -> NewNode<'static> {
+    let inherits = dir.mode & raw::S_ISGID != 0;
+    let gid = if inherits { dir.gid } else { ctx.cred.fsgid };
+    let mut mode = mode & 0o7777 & !ctx.umask;
+    if inherits && kind.is_dir() {
+        mode |= raw::S_ISGID;
+    }
+    NewNode::new(kind, mode, ctx.cred.fsuid, gid)
+}
+
+/// The directory and name of an entry to make; `EEXIST` for one that can not but exist.
+fn parent_for_new<'n>(
+    walker: &mut Walker<'_>,
+    path: &[u8],
+    name: &'n mut Last,
+    dir: bool,
+) -> SysResult<&'n [u8]> {
+    *name = walker.resolve_parent(path)?;
+    match name {
+        Last::Existing(_) => Err(Errno::EEXIST),
+        Last::Name(name, slash) => {
+            if !walker.at().inode().kind().is_dir() {
+                return Err(Errno::ENOTDIR);
+            }
+            let exists = walker.lookup_last(name)?.is_some();
+            match (exists, *slash && !dir) {
+                (true, _) => Err(Errno::EEXIST),
+                (false, true) => Err(Errno::ENOENT),
+                (false, false) => Ok(name),
+            }
+        }
+    }
+}
+
+/// Makes an entry at `path`; `node` completes what is made there.
+fn make(
+    ctx: &FsContext,
+    base: Option<&Path>,
+    path: &[u8],
+    kind: FileType,
+    mode: u32,
+    complete: impl FnOnce(&mut NewNode<'_>),
+) -> SysResult<Arc<Dentry>> {
+    make_with(ctx, base, path, kind.is_dir(), |dir, name, metadata| {
+        let mut node = new_node(ctx, metadata, kind, mode);
+        complete(&mut node);
+        dir.dentry().create(name, &node)
+    })
+}
+
+fn make_with<T>(
+    ctx: &FsContext,
+    base: Option<&Path>,
+    path: &[u8],
+    dir: bool,
+    create: impl FnOnce(&Path, &[u8], &Metadata) -> SysResult<T>,
+) -> SysResult<T> {
+    let mut walker = Walker::new(ctx, base, LookupFlags::empty());
+    let mut last = Last::Existing(FinalDots::Root);
+    let name = parent_for_new(&mut walker, path, &mut last, dir)?;
+    let metadata = check_dir(&ctx.cred, walker.at())?;
+    create(walker.at(), name, &metadata)
+}
+
+/// mkdir(2)
+pub fn mkdir(ctx: &FsContext, base: Option<&Path>, path: &[u8], mode: u32) -> SysResult<()> {
+    make(ctx, base, path, FileType::Directory, mode & 0o1777, |_| {}).map(drop)
+}
+
+/// mknod(2)
+pub fn mknod(
+    ctx: &FsContext,
+    base: Option<&Path>,
+    path: &[u8],
+    mode: u32,
+    device: u64,
+) -> SysResult<()> {
+    let kind = match mode & raw::S_IFMT {
+        0 | raw::S_IFREG => FileType::Regular,
+        raw::S_IFIFO => FileType::Fifo,
+        raw::S_IFSOCK => FileType::Socket,
+        raw::S_IFCHR => FileType::CharDevice,
+        raw::S_IFBLK => FileType::BlockDevice,
+        raw::S_IFDIR => return Err(Errno::EPERM),
+        _ => return Err(Errno::EINVAL),
+    };
+    let is_device = matches!(kind, FileType::CharDevice | FileType::BlockDevice);
+    if is_device && !ctx.cred.has(Capabilities::MKNOD) {
+        return Err(Errno::EPERM);
+    }
+    make(ctx, base, path, kind, mode, |node| {
+        if is_device {
+            node.rdev = DeviceNumber(device);
+        }
+    })
+    .map(drop)
+}
+
+/// symlink(2)
+pub fn symlink(ctx: &FsContext, target: &[u8], base: Option<&Path>, path: &[u8]) -> SysResult<()> {
+    if target.is_empty() {
+        return Err(Errno::ENOENT);
+    }
+    make_with(ctx, base, path, false, |dir, name, metadata| {
+        let mut node = new_node(ctx, metadata, FileType::Symlink, 0);
+        (node.mode, node.target) = (0o777, target);
+        dir.dentry().create(name, &node).map(drop)
+    })
+}
+
+/// link(2): `target` is the place of the file that gets another name.
+pub fn link(ctx: &FsContext, target: &Path, base: Option<&Path>, path: &[u8]) -> SysResult<()> {
+    make_with(ctx, base, path, false, |dir, name, _| {
+        if !Arc::ptr_eq(dir.mount(), target.mount()) {
+            return Err(Errno::EXDEV);
+        }
+        if target.inode().kind().is_dir() {
+            return Err(Errno::EPERM);
+        }
+        dir.dentry().link(name, target.inode())
+    })
+}
+
+/// The directory and name of an entry to remove.
+fn entry<'n>(
+    walker: &mut Walker<'_>,
+    path: &[u8],
+    name: &'n mut Last,
+    dots: impl FnOnce(FinalDots) -> Errno,
+) -> SysResult<(&'n [u8], bool)> {
+    *name = walker.resolve_parent(path)?;
+    match name {
+        Last::Existing(which) => Err(dots(*which)),
+        Last::Name(name, slash) => Ok((name, *slash)),
+    }
+}
+
+/// Whether the entry `victim` of `dir` may be removed: write permission, and the sticky bit's rule.
+fn check_removal(cred: &Credentials, dir: &Path, victim: &Dentry) -> SysResult<()> {
+    let metadata = check_dir(cred, dir)?;
+    cred.check_sticky(&metadata, &victim.inode().metadata()?)
+}
+
+/// unlink(2)
+pub fn unlink(ctx: &FsContext, base: Option<&Path>, path: &[u8]) -> SysResult<()> {
+    let mut walker = Walker::new(ctx, base, LookupFlags::empty());
+    let mut last = Last::Existing(FinalDots::Root);
+    let (name, slash) = entry(&mut walker, path, &mut last, |_| Errno::EISDIR)?;
+    let victim = walker.lookup_last(name)?.ok_or(Errno::ENOENT)?;
+    let is_dir = victim.inode().kind().is_dir();
+    if slash && !is_dir {
+        return Err(Errno::ENOTDIR);
+    }
+    check_removal(&ctx.cred, walker.at(), &victim)?;
+    if is_dir {
+        return Err(Errno::EISDIR);
+    }
+    if victim.is_mount_point() {
+        return Err(Errno::EBUSY);
+    }
+    walker.at().dentry().unlink(name)
+}
+
+/// rmdir(2)
+pub fn rmdir(ctx: &FsContext, base: Option<&Path>, path: &[u8]) -> SysResult<()> {
+    let mut walker = Walker::new(ctx, base, LookupFlags::empty());
+    let mut last = Last::Existing(FinalDots::Root);
+    let (name, _) = entry(&mut walker, path, &mut last, |dots| match dots {
+        FinalDots::Root => Errno::EBUSY,
+        FinalDots::Dot => Errno::EINVAL,
+        FinalDots::DotDot => Errno::ENOTEMPTY,
+    })?;
+    let victim = walker.lookup_last(name)?.ok_or(Errno::ENOENT)?;
+    check_removal(&ctx.cred, walker.at(), &victim)?;
+    if !victim.inode().kind().is_dir() {
+        return Err(Errno::ENOTDIR);
+    }
+    if victim.is_mount_point() {
+        return Err(Errno::EBUSY);
+    }
+    walker.at().dentry().rmdir(name)
+}
+
+/// rename(2) from one base and path to another.
+pub fn rename(
+    ctx: &FsContext,
+    (from_base, from_path): (Option<&Path>, &[u8]),
+    (to_base, to_path): (Option<&Path>, &[u8]),
+    flags: RenameFlags,
+) -> SysResult<()> {
+    if flags.contains(RenameFlags::NOREPLACE | RenameFlags::EXCHANGE) {
+        return Err(Errno::EINVAL);
+    }
+    let mut from = Walker::new(ctx, from_base, LookupFlags::empty());
+    let mut to = Walker::new(ctx, to_base, LookupFlags::empty());
+    let (mut from_last, mut to_last) =
+        (Last::Existing(FinalDots::Root), Last::Existing(FinalDots::Root));
+    let (from_name, from_slash) = entry(&mut from, from_path, &mut from_last, |_| Errno::EBUSY)?;
+    let no_replace = flags.contains(RenameFlags::NOREPLACE);
+    let existing = if no_replace { Errno::EEXIST } else { Errno::EBUSY };
+    let (to_name, to_slash) = entry(&mut to, to_path, &mut to_last, |_| existing)?;
+    let (from_dir, to_dir) = (from.at(), to.at());
+    if !Arc::ptr_eq(from_dir.mount(), to_dir.mount()) {
+        return Err(Errno::EXDEV);
+    }
+    let superblock = from_dir.mount().superblock();
+    let _renaming = superblock.rename_lock().lock();
+    let old = from.lookup_last(from_name)?.ok_or(Errno::ENOENT)?;
+    let new = to.lookup_last(to_name)?;
+    let exchange = flags.contains(RenameFlags::EXCHANGE);
+    match &new {
+        Some(_) if no_replace => return Err(Errno::EEXIST),
+        None if exchange => return Err(Errno::ENOENT),
+        _ => {}
+    }
+    let is_dir = |dentry: &Arc<Dentry>| dentry.inode().kind().is_dir();
+    let new_is_dir = new.as_ref().is_some_and(is_dir);
+    if !is_dir(&old) && (from_slash || !exchange && to_slash) || exchange && to_slash && !new_is_dir
+    {
+        return Err(Errno::ENOTDIR);
+    }
+    // A directory may not be moved into itself, nor replace one that it is in.
+    if to_dir.dentry().is_within(&old) {
+        return Err(Errno::EINVAL);
+    }
+    if let Some(new) = &new
+        && from_dir.dentry().is_within(new)
+    {
+        return Err(if exchange { Errno::EINVAL } else { Errno::ENOTEMPTY });
+    }
+    check_removal(&ctx.cred, from_dir, &old)?;
+    match &new {
+        Some(new) => check_removal(&ctx.cred, to_dir, new)?,
+        None => drop(check_dir(&ctx.cred, to_dir)?),
+    }
+    if old.is_mount_point() || new.as_ref().is_some_and(|new| new.is_mount_point()) {
+        return Err(Errno::EBUSY);
+    }
+    if let Some(new) = &new {
+        if Arc::ptr_eq(new.inode(), old.inode()) {
+            // Two names of one file: nothing happens, rename(2) says.
+            return Ok(());
+        }
+        match (is_dir(&old), new_is_dir) {
+            _ if exchange => {}
+            (true, false) => return Err(Errno::ENOTDIR),
+            (false, true) => return Err(Errno::EISDIR),
+            _ => {}
+        }
+    }
+    let old_dir = from_dir.dentry();
+    old_dir.rename((from_name, &old), to_dir.dentry(), (to_name, new.as_ref()), flags)
+}
+
+/// readlink(2); an empty path means the link that the base is.
+pub fn read_link(ctx: &FsContext, base: Option<&Path>, path: &[u8]) -> SysResult<Vec<u8>> {
+    let place = resolve(ctx, base, path, LookupFlags::EMPTY_PATH)?;
+    if place.inode().kind() != FileType::Symlink {
+        return Err(if path.is_empty() { Errno::ENOENT } else { Errno::EINVAL });
+    }
+    place.inode().read_link_as(ctx.pid)
+}
+
+/// access(2) with the ids in `ctx`; `mode` is made of `R_OK`, `W_OK` and `X_OK`.
+pub fn access(
+    ctx: &FsContext,
+    base: Option<&Path>,
+    path: &[u8],
+    mode: u32,
+    flags: LookupFlags,
+) -> SysResult<()> {
+    let place = resolve(ctx, base, path, flags)?;
+    let want = Access::from_bits_truncate(mode);
+    let metadata = place.inode().metadata()?;
+    let on_disk =
+        matches!(metadata.kind, FileType::Regular | FileType::Directory | FileType::Symlink);
+    if want.contains(Access::WRITE) && on_disk {
+        place.mount().writable()?;
+    }
+    ctx.cred.check(&metadata, want)
+}
+
+/// Makes `place` the working directory.
+pub fn change_dir(ctx: &mut FsContext, place: Path) -> SysResult<()> {
+    if !place.inode().kind().is_dir() {
+        return Err(Errno::ENOTDIR);
+    }
+    check(&ctx.cred, &place, Access::EXEC)?;
+    ctx.cwd = place;
+    Ok(())
+}
+
+/// Makes `place` the root directory.
+pub fn change_root(ctx: &mut FsContext, place: Path) -> SysResult<()> {
+    if !place.inode().kind().is_dir() {
+        return Err(Errno::ENOTDIR);
+    }
+    check(&ctx.cred, &place, Access::EXEC)?;
+    if !ctx.cred.has(Capabilities::SYS_CHROOT) {
+        return Err(Errno::EPERM);
+    }
+    ctx.root = place;
+    Ok(())
+}
+
+/// The path of the working directory; `ENOENT` when it was removed.
+pub fn working_dir(ctx: &FsContext) -> SysResult<Vec<u8>> {
+    if ctx.cwd.dentry().is_unlinked() {
+        return Err(Errno::ENOENT);
+    }
+    Ok(ctx.cwd.to_bytes(&ctx.root))
+}
+
+/// statfs(2)
+pub fn statfs(place: &Path) -> SysResult<StatFs> {
+    let mount = place.mount();
+    let mut stat = mount.superblock().fs().statfs()?;
+    stat.flags |= mount.flags().bits();
+    Ok(stat)
+}
+
+/// truncate(2)
+pub fn truncate(ctx: &FsContext, place: &Path, size: u64) -> SysResult<()> {
+    match place.inode().kind() {
+        FileType::Regular => {}
+        FileType::Directory => return Err(Errno::EISDIR),
+        _ => return Err(Errno::EINVAL),
+    }
+    place.mount().writable()?;
+    check(&ctx.cred, place, Access::WRITE)?;
+    place.inode().resize(size)
+}
+
+/// chmod(2)
+pub fn change_mode(ctx: &FsContext, place: &Path, mode: u32) -> SysResult<()> {
+    place.mount().writable()?;
+    let inode = place.inode();
+    let metadata = inode.metadata()?;
+    if metadata.kind == FileType::Symlink {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    if !ctx.cred.owns(&metadata) {
+        return Err(Errno::EPERM);
+    }
+    let foreign = !ctx.cred.in_group(metadata.gid) && !ctx.cred.has(Capabilities::FSETID);
+    let mode = if foreign { mode & !raw::S_ISGID } else { mode };
+    inode.set_attributes(&AttributeChange { mode: Some(mode), ..Default::default() })
+}
+
+/// chown(2); ids that are `None` stay.
+pub fn change_owner(
+    ctx: &FsContext,
+    place: &Path,
+    uid: Option<u32>,
+    gid: Option<u32>,
+) -> SysResult<()> {
+    place.mount().writable()?;
+    let inode = place.inode();
+    let metadata = inode.metadata()?;
+    if !ctx.cred.has(Capabilities::CHOWN) {
+        let user_changes = uid.is_some_and(|uid| uid != metadata.uid);
+        let group_allowed = gid.is_none_or(|gid| gid == metadata.gid || ctx.cred.in_group(gid));
+        if user_changes || metadata.uid != ctx.cred.fsuid || !group_allowed {
+            return Err(Errno::EPERM);
+        }
+    }
+    // Who changes hands must not keep powers: inode(7).
+    let mut mode = metadata.mode;
+    if !metadata.kind.is_dir() && (uid.is_some() || gid.is_some()) {
+        mode &= !raw::S_ISUID;
+        if mode & raw::S_IXGRP != 0 {
+            mode &= !raw::S_ISGID;
+        }
+    }
+    let mode = (mode != metadata.mode).then_some(mode);
+    inode.set_attributes(&AttributeChange { mode, uid, gid, ..Default::default() })
+}
+
+/// utimensat(2); times that are `None` stay. With `only_now` a writer may do it who is not the owner.
+pub fn change_times(
+    ctx: &FsContext,
+    place: &Path,
+    atime: Option<Timespec>,
+    mtime: Option<Timespec>,
+    only_now: bool,
+) -> SysResult<()> {
+    place.mount().writable()?;
+    let inode = place.inode();
+    let metadata = inode.metadata()?;
+    if !ctx.cred.owns(&metadata) {
+        if !only_now {
+            return Err(Errno::EPERM);
+        }
+        ctx.cred.check(&metadata, Access::WRITE)?;
+    }
+    inode.set_attributes(&AttributeChange { atime, mtime, ..Default::default() })
+}
+
+/// The permissions of an attribute's name space, xattr(7).
+fn check_xattr(ctx: &FsContext, place: &Path, name: &[u8], write: bool) -> SysResult<()> {
+    let metadata = place.inode().metadata()?;
+    if write {
+        place.mount().writable()?;
+    }
+    let missing = if write { Errno::EPERM } else { Errno::ENODATA };
+    if name.starts_with(b"trusted.") && !ctx.cred.has(Capabilities::SYS_ADMIN) {
+        return Err(missing);
+    }
+    if name.starts_with(b"user.")
+        && !matches!(metadata.kind, FileType::Regular | FileType::Directory)
+    {
+        return Err(missing);
+    }
+    let known: [&[u8]; 4] = [b"user.", b"trusted.", b"security.", b"system."];
+    if !known.iter().any(|prefix| name.starts_with(prefix)) {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    if name == b"user." {
+        return Err(Errno::EINVAL);
+    }
+    ctx.cred.check(&metadata, if write { Access::WRITE } else { Access::READ })
+}
+
+/// getxattr(2)
+pub fn get_xattr(ctx: &FsContext, place: &Path, name: &[u8]) -> SysResult<Vec<u8>> {
+    check_xattr(ctx, place, name, false)?;
+    place.inode().xattr(name)
+}
+
+/// setxattr(2)
+pub fn set_xattr(
+    ctx: &FsContext,
+    place: &Path,
+    name: &[u8],
+    value: &[u8],
+    flags: u32,
+) -> SysResult<()> {
+    check_xattr(ctx, place, name, true)?;
+    place.inode().set_xattr(name, value, flags)
+}
+
+/// removexattr(2)
+pub fn remove_xattr(ctx: &FsContext, place: &Path, name: &[u8]) -> SysResult<()> {
+    check_xattr(ctx, place, name, true)?;
+    place.inode().remove_xattr(name)
+}
+
+/// listxattr(2): those that the caller may know of.
+pub fn list_xattrs(ctx: &FsContext, place: &Path) -> SysResult<Vec<Vec<u8>>> {
+    let all = place.inode().list_xattrs()?;
+    let admin = ctx.cred.has(Capabilities::SYS_ADMIN);
+    Ok(all.into_iter().filter(|name| admin || !name.starts_with(b"trusted.")).collect())
+}
+
+/// open(2). `flags` are its flags, `resolve` the additional rules of openat2(2).
+pub fn open(
+    ctx: &FsContext,
+    base: Option<&Path>,
+    path: &[u8],
+    flags: u32,
+    mode: u32,
+    resolve: LookupFlags,
+) -> SysResult<Arc<OpenFile>> {
+    let mut lookup = resolve;
+    lookup.set(LookupFlags::FOLLOW, flags & raw::O_NOFOLLOW == 0);
+    let directory = flags & raw::O_DIRECTORY != 0;
+    lookup.set(LookupFlags::DIRECTORY, directory);
+    if flags & raw::O_PATH != 0 {
+        let place = Walker::new(ctx, base, lookup).resolve(path)?;
+        return Ok(OpenFile::from_path(place, flags));
+    }
+    let unnamed = raw::O_TMPFILE & !raw::O_DIRECTORY;
+    if flags & unnamed != 0 {
+        if !directory || flags & raw::O_ACCMODE == raw::O_RDONLY {
+            return Err(Errno::EINVAL);
+        }
+        return open_unnamed(ctx, Walker::new(ctx, base, lookup).resolve(path)?, flags, mode);
+    }
+    if flags & raw::O_CREAT == 0 {
+        let place = Walker::new(ctx, base, lookup).resolve(path)?;
+        return open_place(ctx, place, flags, false);
+    }
+    if directory {
+        return Err(Errno::EINVAL);
+    }
+    create(ctx, Walker::new(ctx, base, lookup), path, flags, mode)
+}
+
+/// open(2) with `O_CREAT`: the last component is made if it does not exist; a link there is followed unless `O_EXCL` or `O_NOFOLLOW`.
+fn create(
+    ctx: &FsContext,
+    mut walker: Walker<'_>,
+    path: &[u8],
+    flags: u32,
+    mode: u32,
+) -> SysResult<Arc<OpenFile>> {
+    let exclusive = flags & raw::O_EXCL != 0;
+    let mut last = walker.resolve_parent(path)?;
+    loop {
+        let (name, slash) = match last {
+            Last::Existing(_) if exclusive => return Err(Errno::EEXIST),
+            Last::Existing(_) => return Err(Errno::EISDIR),
+            Last::Name(name, slash) => (name, slash),
+        };
+        if slash {
+            return Err(Errno::EISDIR);
+        }
+        if !walker.at().inode().kind().is_dir() {
+            return Err(Errno::ENOTDIR);
+        }
+        let Some(child) = walker.lookup_last(&name)? else {
+            let dir = walker.at();
+            let metadata = check_dir(&ctx.cred, dir)?;
+            let node = new_node(ctx, &metadata, FileType::Regular, mode);
+            match dir.dentry().create(&name, &node) {
+                Ok(child) => {
+                    let place = Path::new(dir.mount().clone(), child);
+                    return open_place(ctx, place, flags, true);
+                }
+                // Somebody else made it first.
+                Err(Errno::EEXIST) if !exclusive => {
+                    last = Last::Name(name, false);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
+        };
+        if exclusive {
+            return Err(Errno::EEXIST);
+        }
+        if child.inode().kind() == FileType::Symlink {
+            if flags & raw::O_NOFOLLOW != 0 {
+                return Err(Errno::ELOOP);
+            }
+            match walker.follow_to_parent(&child)? {
+                Some(next) => {
+                    last = next;
+                    continue;
+                }
+                None => return open_place(ctx, walker.into_place(), flags, false),
+            }
+        }
+        walker.step_to(child)?;
+        let place = walker.into_place();
+        if place.inode().kind().is_dir() {
+            return Err(Errno::EISDIR);
+        }
+        return open_place(ctx, place, flags, false);
+    }
+}
+
+/// `O_TMPFILE`: a file without a name in the directory `dir`.
+fn open_unnamed(ctx: &FsContext, dir: Path, flags: u32, mode: u32) -> SysResult<Arc<OpenFile>> {
+    let metadata = check_dir(&ctx.cred, &dir)?;
+    let node = new_node(ctx, &metadata, FileType::Regular, mode);
+    let inode = dir.inode().create_unnamed(&node)?;
+    let name = format!("#{}", inode.metadata()?.ino);
+    let dentry = dir.dentry().unnamed(inode, name.as_bytes());
+    Ok(OpenFile::from_path(Path::new(dir.mount().clone(), dentry), flags))
+}
+
+/// Opens what is at `place`. What was just made is opened whatever its mode says.
+fn open_place(ctx: &FsContext, place: Path, flags: u32, made: bool) -> SysResult<Arc<OpenFile>> {
+    let inode = place.inode().clone();
+    let kind = inode.kind();
+    let truncate = flags & raw::O_TRUNC != 0;
+    let write = flags & raw::O_ACCMODE != raw::O_RDONLY || truncate && kind == FileType::Regular;
+    match kind {
+        FileType::Symlink => return Err(Errno::ELOOP),
+        FileType::Socket => return Err(Errno::ENXIO),
+        FileType::Directory if write => return Err(Errno::EISDIR),
+        _ => {}
+    }
+    let on_disk = matches!(kind, FileType::Regular | FileType::Directory);
+    if write && on_disk {
+        place.mount().writable()?;
+    }
+    if !made {
+        let want = match flags & raw::O_ACCMODE {
+            raw::O_RDONLY => Access::READ,
+            raw::O_WRONLY => Access::WRITE,
+            _ => Access::READ | Access::WRITE,
+        };
+        let want = if truncate && kind == FileType::Regular { want | Access::WRITE } else { want };
+        let metadata = inode.metadata()?;
+        ctx.cred.check(&metadata, want)?;
+        if flags & raw::O_NOATIME != 0 && !ctx.cred.owns(&metadata) {
+            return Err(Errno::EPERM);
+        }
+        if truncate && kind == FileType::Regular {
+            inode.resize(0)?;
+        }
+    }
+    if let Some(fifo) = inode.fifo() {
+        let end = fifo.open(flags)?;
+        return Ok(OpenFile::from_file(end, Some(place), flags));
+    }
+    match inode.open(flags)? {
+        Some(file) => Ok(OpenFile::from_file(file, Some(place), flags)),
+        None if on_disk => Ok(OpenFile::from_path(place, flags)),
+        // A device node without a driver.
+        None => Err(Errno::ENXIO),
+    }
+}

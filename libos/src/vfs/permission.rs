@@ -1,0 +1,207 @@
+//! Who may do what to a file: discretionary access control as Linux does it.
+//!
+//! The one idea: a caller is a [`Credentials`] value and a file is its owner, group and mode; the answer follows
+//! from these alone (path_resolution(7), capabilities(7)), so the root user's bypass is a capability like any other.
+
+use bitflags::bitflags;
+use smallvec::SmallVec;
+
+use super::metadata::{FileType, Metadata};
+use crate::errno::{Errno, SysResult};
+
+bitflags! {
+    /// What is asked of a file; the values are those of access(2).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Access: u32 {
+        /// Execute a file or search a directory.
+        const EXEC = 1;
+        /// Change content.
+        const WRITE = 2;
+        /// See content.
+        const READ = 4;
+    }
+}
+
+bitflags! {
+    /// Those capabilities (capabilities(7)) that the kernel tells apart; bit numbers are Linux's.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub struct Capabilities: u64 {
+        /// Change owners of files.
+        const CHOWN = 1 << 0;
+        /// Bypass read, write and execute checks.
+        const DAC_OVERRIDE = 1 << 1;
+        /// Bypass read checks, and search checks on directories.
+        const DAC_READ_SEARCH = 1 << 2;
+        /// Bypass checks that the caller owns a file.
+        const FOWNER = 1 << 3;
+        /// Keep set-id bits.
+        const FSETID = 1 << 4;
+        /// Signal any process.
+        const KILL = 1 << 5;
+        /// Change group ids.
+        const SETGID = 1 << 6;
+        /// Change user ids.
+        const SETUID = 1 << 7;
+        /// Lock memory beyond the limit.
+        const IPC_LOCK = 1 << 14;
+        /// Change the root directory.
+        const SYS_CHROOT = 1 << 18;
+        /// Trace any process.
+        const SYS_PTRACE = 1 << 19;
+        /// Administer: mount, sethostname and more.
+        const SYS_ADMIN = 1 << 21;
+        /// Raise scheduling priority.
+        const SYS_NICE = 1 << 23;
+        /// Raise limits.
+        const SYS_RESOURCE = 1 << 24;
+        /// Set the clock.
+        const SYS_TIME = 1 << 25;
+        /// Make device nodes.
+        const MKNOD = 1 << 27;
+        /// The rest, which nothing asks for.
+        const _ = !0;
+    }
+}
+
+impl Capabilities {
+    /// All that Linux 6.x defines (`CAP_LAST_CAP` = 40).
+    pub const FULL: Self = Self::from_bits_retain((1 << 41) - 1);
+}
+
+/// On whose behalf a file is looked up or changed: the file system ids and the effective capabilities.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credentials {
+    /// File system user id.
+    pub fsuid: u32,
+    /// File system group id.
+    pub fsgid: u32,
+    /// Supplementary groups.
+    pub groups: SmallVec<[u32; 16]>,
+    /// Effective capabilities.
+    pub caps: Capabilities,
+}
+
+impl Credentials {
+    /// The root user with every capability.
+    pub fn root() -> Self {
+        Self { fsuid: 0, fsgid: 0, groups: SmallVec::new(), caps: Capabilities::FULL }
+    }
+
+    /// An ordinary user without capabilities.
+    pub fn user(uid: u32, gid: u32) -> Self {
+        Self { fsuid: uid, fsgid: gid, groups: SmallVec::new(), caps: Capabilities::empty() }
+    }
+
+    /// Whether the caller is in group `gid`.
+    pub fn in_group(&self, gid: u32) -> bool {
+        self.fsgid == gid || self.groups.contains(&gid)
+    }
+
+    /// Whether the caller holds all of `caps`.
+    pub fn has(&self, caps: Capabilities) -> bool {
+        self.caps.contains(caps)
+    }
+
+    /// Whether the caller owns the file or may act as if (`CAP_FOWNER`).
+    pub fn owns(&self, meta: &Metadata) -> bool {
+        self.fsuid == meta.uid || self.has(Capabilities::FOWNER)
+    }
+
+    /// Whether every search of a directory is allowed without a look at its mode.
+    pub fn searches_all(&self) -> bool {
+        self.caps.intersects(Capabilities::DAC_OVERRIDE | Capabilities::DAC_READ_SEARCH)
+    }
+
+    /// Fails with `EACCES` unless the caller may access the file as `want` says.
+    pub fn check(&self, meta: &Metadata, want: Access) -> SysResult<()> {
+        let shift = if self.fsuid == meta.uid {
+            6
+        } else if self.in_group(meta.gid) {
+            3
+        } else {
+            0
+        };
+        let granted = Access::from_bits_truncate(meta.mode >> shift);
+        if granted.contains(want) {
+            return Ok(());
+        }
+        let dir = meta.kind == FileType::Directory;
+        if self.has(Capabilities::DAC_OVERRIDE)
+            && (dir || !want.contains(Access::EXEC) || meta.mode & 0o111 != 0)
+        {
+            return Ok(());
+        }
+        let searchable = if dir { Access::READ | Access::EXEC } else { Access::READ };
+        if self.has(Capabilities::DAC_READ_SEARCH) && searchable.contains(want) {
+            return Ok(());
+        }
+        Err(Errno::EACCES)
+    }
+
+    /// Fails with `EPERM` when the sticky bit of `dir` keeps the caller from removing or renaming an entry that
+    /// is the file of `entry` (inode(7), `S_ISVTX`).
+    pub fn check_sticky(&self, dir: &Metadata, entry: &Metadata) -> SysResult<()> {
+        let allowed = dir.mode & 0o1000 == 0
+            || self.fsuid == entry.uid
+            || self.fsuid == dir.uid
+            || self.has(Capabilities::FOWNER);
+        if allowed { Ok(()) } else { Err(Errno::EPERM) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vfs::metadata::{DeviceNumber, Timespec};
+
+    fn file(kind: FileType, mode: u32, uid: u32, gid: u32) -> Metadata {
+        Metadata {
+            dev: DeviceNumber(1),
+            ino: 1,
+            kind,
+            mode,
+            nlink: 1,
+            uid,
+            gid,
+            rdev: DeviceNumber(0),
+            size: 0,
+            block_size: 4096,
+            blocks: 0,
+            atime: Timespec::default(),
+            mtime: Timespec::default(),
+            ctime: Timespec::default(),
+            btime: None,
+        }
+    }
+
+    #[test]
+    fn the_first_matching_class_decides() {
+        let owner = Credentials::user(10, 20);
+        let member =
+            Credentials { groups: [20].into_iter().collect(), ..Credentials::user(11, 99) };
+        let other = Credentials::user(12, 99);
+        let meta = file(FileType::Regular, 0o074, 10, 20);
+        assert_eq!(owner.check(&meta, Access::READ), Err(Errno::EACCES));
+        assert_eq!(member.check(&meta, Access::all()), Ok(()));
+        assert_eq!(other.check(&meta, Access::READ), Ok(()));
+        assert_eq!(other.check(&meta, Access::WRITE), Err(Errno::EACCES));
+    }
+
+    #[test]
+    fn root_may_execute_only_what_somebody_may() {
+        let root = Credentials::root();
+        let plain = file(FileType::Regular, 0o600, 5, 5);
+        assert_eq!(root.check(&plain, Access::READ | Access::WRITE), Ok(()));
+        assert_eq!(root.check(&plain, Access::EXEC), Err(Errno::EACCES));
+        assert_eq!(root.check(&file(FileType::Directory, 0, 5, 5), Access::all()), Ok(()));
+    }
+
+    #[test]
+    fn a_sticky_directory_protects_other_users_entries() {
+        let tmp = file(FileType::Directory, 0o1777, 0, 0);
+        let entry = file(FileType::Regular, 0o666, 7, 7);
+        assert_eq!(Credentials::user(8, 8).check_sticky(&tmp, &entry), Err(Errno::EPERM));
+        assert_eq!(Credentials::user(7, 7).check_sticky(&tmp, &entry), Ok(()));
+        assert_eq!(Credentials::root().check_sticky(&tmp, &entry), Ok(()));
+    }
+}

@@ -1,0 +1,549 @@
+//! Pipes and FIFOs (pipe(7), fifo(7)): a ring of bytes between writing and reading ends.
+//!
+//! The one idea: a [`Pipe`] is one lock around a byte ring and two counts of open ends; a [`PipeEnd`] is an open
+//! file on it. A transfer copies between guest memory and the ring under that lock, and the notification that
+//! follows is one load when nobody waits. Packets (`O_DIRECT`) are lengths kept beside the same ring.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use kernel_objects::WaitQueue;
+use linux_raw_sys::{general as raw, ioctl};
+use parking_lot::Mutex;
+
+use super::buf::{GuestMemory, IoDst, IoSrc};
+use super::file::{File, OpenFile, PollEvents};
+use super::metadata::{DeviceNumber, FileType, Metadata, Timespec};
+use crate::errno::{Errno, SysResult};
+
+/// Writes of at most this many bytes are atomic.
+pub const PIPE_BUF: usize = 4096;
+/// Capacity of a new pipe, in bytes.
+const DEFAULT_CAPACITY: usize = 65536;
+/// Largest capacity that fcntl(2) `F_SETPIPE_SZ` gives (/proc/sys/fs/pipe-max-size).
+pub const MAX_CAPACITY: usize = 1 << 20;
+/// The device of anonymous pipes, as Linux's pipefs has one of its own.
+const PIPEFS: DeviceNumber = DeviceNumber::new(0, 14);
+
+static NEXT_INO: AtomicU64 = AtomicU64::new(1);
+
+/// A run of bytes in the ring: one packet, or plain bytes between packets.
+struct Run {
+    len: usize,
+    packet: bool,
+}
+
+/// The bytes in flight.
+struct Ring {
+    /// Its length is a power of two and grows to the capacity as needed.
+    bytes: Vec<u8>,
+    head: usize,
+    len: usize,
+    capacity: usize,
+    /// Empty while there are no packets.
+    runs: VecDeque<Run>,
+}
+
+impl Ring {
+    fn free(&self) -> usize {
+        self.capacity.saturating_sub(self.len)
+    }
+
+    /// Makes the ring at least `len` bytes long, keeping its content.
+    fn grow(&mut self, len: usize) {
+        if len <= self.bytes.len() {
+            return;
+        }
+        let mut bytes = vec![0; len.next_power_of_two().max(PIPE_BUF)];
+        let (first, second) = self.filled();
+        bytes[..first.len()].copy_from_slice(first);
+        bytes[first.len()..first.len() + second.len()].copy_from_slice(second);
+        self.bytes = bytes;
+        self.head = 0;
+    }
+
+    fn filled(&self) -> (&[u8], &[u8]) {
+        let first = self.len.min(self.bytes.len() - self.head);
+        (&self.bytes[self.head..self.head + first], &self.bytes[..self.len - first])
+    }
+
+    /// Appends up to `max` bytes of `src`.
+    fn push(&mut self, src: &mut IoSrc<'_>, max: usize) -> SysResult {
+        let want = src.remaining().min(max);
+        self.grow(self.len + want);
+        let mut done = 0;
+        while done < want {
+            let tail = (self.head + self.len) & (self.bytes.len() - 1);
+            let room = (want - done).min(self.bytes.len() - tail);
+            match src.read(&mut self.bytes[tail..tail + room]) {
+                Ok(0) => break,
+                Ok(n) => {
+                    self.len += n;
+                    done += n;
+                }
+                Err(error) if done == 0 => return Err(error),
+                Err(_) => break,
+            }
+        }
+        Ok(done)
+    }
+
+    /// Removes up to `max` bytes to `dst`.
+    fn pop(&mut self, dst: &mut IoDst<'_>, max: usize) -> SysResult {
+        let want = dst.remaining().min(max).min(self.len);
+        let mut done = 0;
+        while done < want {
+            let chunk = (want - done).min(self.bytes.len() - self.head);
+            match dst.write(&self.bytes[self.head..self.head + chunk]) {
+                Ok(0) => break,
+                Ok(n) => {
+                    self.drop_front(n);
+                    done += n;
+                }
+                Err(error) if done == 0 => return Err(error),
+                Err(_) => break,
+            }
+        }
+        Ok(done)
+    }
+
+    fn drop_front(&mut self, n: usize) {
+        self.len -= n;
+        // An empty ring starts over at its beginning, which stays in the cache.
+        self.head = if self.len == 0 { 0 } else { (self.head + n) & (self.bytes.len() - 1) };
+    }
+
+    fn push_packet(&mut self, src: &mut IoSrc<'_>) -> SysResult {
+        if self.runs.is_empty() && self.len > 0 {
+            self.runs.push_back(Run { len: self.len, packet: false });
+        }
+        let len = self.push(src, PIPE_BUF)?;
+        self.runs.push_back(Run { len, packet: true });
+        Ok(len)
+    }
+
+    fn push_plain(&mut self, src: &mut IoSrc<'_>, max: usize) -> SysResult {
+        let len = self.push(src, max)?;
+        if !self.runs.is_empty() {
+            self.runs.push_back(Run { len, packet: false });
+        }
+        Ok(len)
+    }
+
+    /// A read: plain bytes as many as fit, or one packet, of which the rest is lost.
+    fn take(&mut self, dst: &mut IoDst<'_>) -> SysResult {
+        let Some(run) = self.runs.front_mut() else {
+            return self.pop(dst, usize::MAX);
+        };
+        let (len, packet) = (run.len, run.packet);
+        let done = self.pop(dst, len)?;
+        let rest = if packet {
+            self.drop_front(len - done);
+            0
+        } else {
+            len - done
+        };
+        match self.runs.front_mut() {
+            Some(run) if rest > 0 => run.len = rest,
+            _ => {
+                self.runs.pop_front();
+            }
+        }
+        Ok(done)
+    }
+}
+
+struct State {
+    ring: Ring,
+    readers: usize,
+    writers: usize,
+    /// How many ends of each kind were ever opened: what an opener of a FIFO waits for.
+    readers_ever: u64,
+    writers_ever: u64,
+}
+
+/// A pipe: what its ends share.
+pub struct Pipe {
+    state: Mutex<State>,
+    queue: WaitQueue,
+}
+
+impl Pipe {
+    fn new() -> Arc<Self> {
+        let ring = Ring {
+            bytes: Vec::new(),
+            head: 0,
+            len: 0,
+            capacity: DEFAULT_CAPACITY,
+            runs: VecDeque::new(),
+        };
+        let state = State { ring, readers: 0, writers: 0, readers_ever: 0, writers_ever: 0 };
+        Arc::new(Self { state: Mutex::new(state), queue: WaitQueue::new() })
+    }
+
+    fn notify(&self, events: PollEvents) {
+        self.queue.notify_all_for(events.bits());
+    }
+}
+
+/// Identity of an anonymous pipe, for fstat and /proc.
+#[derive(Clone, Copy)]
+struct Anonymous {
+    ino: u64,
+    uid: u32,
+    gid: u32,
+    created: Timespec,
+}
+
+/// An open end of a pipe, or both ends at once (`O_RDWR` of a FIFO).
+pub struct PipeEnd {
+    pipe: Arc<Pipe>,
+    reads: bool,
+    writes: bool,
+    /// `O_DIRECT`: each write is a packet.
+    packets: AtomicBool,
+    /// How often the other side had been opened when this end was.
+    peers_seen: u64,
+    /// No peer was there when this end was opened, and the opener wants one.
+    waits_for_peer: bool,
+    anonymous: Option<Anonymous>,
+}
+
+impl PipeEnd {
+    /// Opens an end; `wait` if the opener waits for a peer.
+    fn open(pipe: Arc<Pipe>, flags: u32, wait: bool, anonymous: Option<Anonymous>) -> Self {
+        let access = flags & raw::O_ACCMODE;
+        let reads = access == raw::O_RDONLY || access == raw::O_RDWR;
+        let writes = access == raw::O_WRONLY || access == raw::O_RDWR;
+        let mut state = pipe.state.lock();
+        let (peers, peers_seen) = match (reads, writes) {
+            (true, false) => (state.writers, state.writers_ever),
+            _ => (state.readers, state.readers_ever),
+        };
+        if reads {
+            state.readers += 1;
+            state.readers_ever += 1;
+        }
+        if writes {
+            state.writers += 1;
+            state.writers_ever += 1;
+        }
+        drop(state);
+        let waits_for_peer = wait && peers == 0 && !(reads && writes);
+        let packets = AtomicBool::new(flags & raw::O_DIRECT != 0);
+        pipe.notify(PollEvents::all());
+        Self { pipe, reads, writes, packets, peers_seen, waits_for_peer, anonymous }
+    }
+
+    /// Capacity in bytes: fcntl(2) `F_GETPIPE_SZ`.
+    pub fn capacity(&self) -> usize {
+        self.pipe.state.lock().ring.capacity
+    }
+
+    /// fcntl(2) `F_SETPIPE_SZ`: rounds up to a power of two of pages; the new capacity. `EBUSY` if more bytes are
+    /// in the pipe, `EPERM` beyond [`MAX_CAPACITY`] unless `privileged`, `EINVAL` for nonsense.
+    pub fn set_capacity(&self, bytes: usize, privileged: bool) -> SysResult {
+        if bytes > i32::MAX as usize {
+            return Err(Errno::EINVAL);
+        }
+        let bytes = bytes.max(PIPE_BUF).next_power_of_two();
+        if bytes > MAX_CAPACITY && !privileged {
+            return Err(Errno::EPERM);
+        }
+        let mut state = self.pipe.state.lock();
+        if bytes < state.ring.len {
+            return Err(Errno::EBUSY);
+        }
+        state.ring.capacity = bytes;
+        drop(state);
+        self.pipe.notify(PollEvents::WRITABLE);
+        Ok(bytes)
+    }
+
+    /// Bytes that could be read now (`FIONREAD`).
+    pub fn available(&self) -> usize {
+        self.pipe.state.lock().ring.len
+    }
+
+    /// Whether both are ends of one pipe.
+    pub fn same_pipe(&self, other: &PipeEnd) -> bool {
+        Arc::ptr_eq(&self.pipe, &other.pipe)
+    }
+}
+
+impl Drop for PipeEnd {
+    fn drop(&mut self) {
+        let mut state = self.pipe.state.lock();
+        state.readers -= usize::from(self.reads);
+        state.writers -= usize::from(self.writes);
+        drop(state);
+        self.pipe.notify(PollEvents::all());
+    }
+}
+
+impl File for PipeEnd {
+    fn read(&self, _offset: u64, dst: &mut IoDst<'_>) -> SysResult {
+        if dst.remaining() == 0 {
+            return Ok(0);
+        }
+        let mut state = self.pipe.state.lock();
+        if state.ring.len == 0 && state.ring.runs.is_empty() {
+            return if state.writers == 0 { Ok(0) } else { Err(Errno::EAGAIN) };
+        }
+        let done = state.ring.take(dst)?;
+        drop(state);
+        self.pipe.notify(PollEvents::WRITABLE);
+        Ok(done)
+    }
+
+    fn write(&self, _offset: u64, src: &mut IoSrc<'_>) -> SysResult {
+        let mut state = self.pipe.state.lock();
+        if state.readers == 0 {
+            return Err(Errno::EPIPE);
+        }
+        let want = src.remaining();
+        if want == 0 {
+            return Ok(0);
+        }
+        let ring = &mut state.ring;
+        let free = ring.free();
+        if free < want.min(PIPE_BUF) && (want <= PIPE_BUF || free == 0) {
+            return Err(Errno::EAGAIN);
+        }
+        let done = if self.packets.load(Ordering::Relaxed) {
+            let mut done = 0;
+            while src.remaining() > 0 && ring.free() >= src.remaining().min(PIPE_BUF) {
+                match ring.push_packet(src) {
+                    Ok(n) => done += n,
+                    Err(error) if done == 0 => return Err(error),
+                    Err(_) => break,
+                }
+            }
+            if done == 0 {
+                return Err(Errno::EAGAIN);
+            }
+            done
+        } else {
+            ring.push_plain(src, free)?
+        };
+        drop(state);
+        self.pipe.notify(PollEvents::READABLE);
+        Ok(done)
+    }
+
+    fn metadata(&self) -> Option<SysResult<Metadata>> {
+        let id = self.anonymous?;
+        Some(Ok(Metadata {
+            dev: PIPEFS,
+            ino: id.ino,
+            kind: FileType::Fifo,
+            mode: 0o600,
+            nlink: 1,
+            uid: id.uid,
+            gid: id.gid,
+            rdev: DeviceNumber(0),
+            size: 0,
+            block_size: 4096,
+            blocks: 0,
+            atime: id.created,
+            mtime: id.created,
+            ctime: id.created,
+            btime: None,
+        }))
+    }
+
+    fn poll(&self) -> PollEvents {
+        let state = self.pipe.state.lock();
+        let mut events = PollEvents::empty();
+        if self.reads {
+            if state.ring.len > 0 {
+                events |= PollEvents::READABLE;
+            }
+            if state.writers == 0 && (state.writers_ever != self.peers_seen || self.writes) {
+                events |= PollEvents::HUP;
+            }
+        }
+        if self.writes {
+            if state.ring.free() >= PIPE_BUF {
+                events |= PollEvents::WRITABLE;
+            }
+            if state.readers == 0 {
+                events |= PollEvents::ERR;
+            }
+        }
+        events
+    }
+
+    fn wait_queue(&self) -> Option<&WaitQueue> {
+        Some(&self.pipe.queue)
+    }
+
+    fn open_pending(&self) -> bool {
+        if !self.waits_for_peer {
+            return false;
+        }
+        let state = self.pipe.state.lock();
+        let ever = if self.reads { state.writers_ever } else { state.readers_ever };
+        ever == self.peers_seen
+    }
+
+    fn writes_fully(&self) -> bool {
+        true
+    }
+
+    fn ioctl(&self, command: u32, arg: u64, memory: &dyn GuestMemory) -> SysResult {
+        if command != ioctl::FIONREAD {
+            return Err(Errno::ENOTTY);
+        }
+        let available = i32::try_from(self.available()).unwrap_or(i32::MAX);
+        memory.write(arg, &available.to_ne_bytes())?;
+        Ok(0)
+    }
+
+    fn set_flags(&self, flags: u32) -> SysResult<()> {
+        self.packets.store(flags & raw::O_DIRECT != 0, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn reopen(&self, flags: u32, _old: u32) -> SysResult<Arc<dyn File>> {
+        Ok(Arc::new(PipeEnd::open(self.pipe.clone(), flags, false, self.anonymous)))
+    }
+
+    fn link_text(&self) -> Vec<u8> {
+        format!("pipe:[{}]", self.anonymous.map_or(0, |id| id.ino)).into_bytes()
+    }
+}
+
+/// The reading and the writing end of a new pipe (pipe2(2)); `flags` of `O_NONBLOCK` and `O_DIRECT`, and the
+/// caller's file system ids for fstat.
+pub fn pipe(flags: u32, uid: u32, gid: u32) -> (Arc<OpenFile>, Arc<OpenFile>) {
+    let pipe = Pipe::new();
+    let ino = NEXT_INO.fetch_add(1, Ordering::Relaxed);
+    let id = Some(Anonymous { ino, uid, gid, created: Timespec::now() });
+    let (read, write) = (flags | raw::O_RDONLY, flags | raw::O_WRONLY);
+    let reader = PipeEnd::open(pipe.clone(), read, false, id);
+    let writer = PipeEnd::open(pipe, write, false, id);
+    (
+        OpenFile::from_file(Arc::new(reader), None, read),
+        OpenFile::from_file(Arc::new(writer), None, write),
+    )
+}
+
+/// What a FIFO's inode keeps: the pipe while anyone has it open.
+#[derive(Default)]
+pub struct Fifo(Mutex<Weak<Pipe>>);
+
+impl Fifo {
+    /// Opens an end as fifo(7) says: the result may be [pending](File::open_pending) until a peer comes, and
+    /// writing without a reader and with `O_NONBLOCK` is `ENXIO`.
+    pub fn open(&self, flags: u32) -> SysResult<Arc<PipeEnd>> {
+        let mut slot = self.0.lock();
+        let pipe = slot.upgrade().unwrap_or_else(Pipe::new);
+        let nonblocking = flags & raw::O_NONBLOCK != 0;
+        let write_only = flags & raw::O_ACCMODE == raw::O_WRONLY;
+        if nonblocking && write_only && pipe.state.lock().readers == 0 {
+            return Err(Errno::ENXIO);
+        }
+        *slot = Arc::downgrade(&pipe);
+        Ok(Arc::new(PipeEnd::open(pipe, flags, !nonblocking, None)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(file: &OpenFile, data: &[u8]) -> SysResult {
+        file.write(&mut IoSrc::kernel(data))
+    }
+
+    fn read(file: &OpenFile, len: usize) -> SysResult<Vec<u8>> {
+        let mut buf = vec![0; len];
+        let n = file.read(&mut IoDst::kernel(&mut buf))?;
+        buf.truncate(n);
+        Ok(buf)
+    }
+
+    #[test]
+    fn bytes_come_out_in_order_and_then_the_end() {
+        let (reader, writer) = pipe(0, 0, 0);
+        assert_eq!(read(&reader, 1), Err(Errno::EAGAIN));
+        assert_eq!(write(&writer, b"hello "), Ok(6));
+        assert_eq!(write(&writer, b"world"), Ok(5));
+        assert_eq!(read(&reader, 8).unwrap(), b"hello wo");
+        drop(writer);
+        assert_eq!(reader.poll(), PollEvents::READABLE | PollEvents::HUP);
+        assert_eq!(read(&reader, 8).unwrap(), b"rld");
+        assert_eq!(read(&reader, 8).unwrap(), b"");
+    }
+
+    #[test]
+    fn nobody_reading_is_epipe() {
+        let (reader, writer) = pipe(0, 0, 0);
+        drop(reader);
+        assert_eq!(write(&writer, b"x"), Err(Errno::EPIPE));
+        assert!(writer.poll().contains(PollEvents::ERR));
+        assert_eq!(read(&writer, 1), Err(Errno::EBADF));
+    }
+
+    #[test]
+    fn small_writes_are_all_or_nothing_and_large_ones_fill_up() {
+        let (reader, writer) = pipe(0, 0, 0);
+        assert_eq!(write(&writer, &vec![1; 70_000]), Ok(65_536));
+        assert_eq!(write(&writer, b"x"), Err(Errno::EAGAIN));
+        assert!(!writer.poll().contains(PollEvents::OUT));
+        assert_eq!(read(&reader, 100).unwrap().len(), 100);
+        assert_eq!(write(&writer, &[2; 101]), Err(Errno::EAGAIN));
+        assert_eq!(write(&writer, &[2; 100]), Ok(100));
+        assert_eq!(read(&reader, 70_000).unwrap().len(), 65_536);
+    }
+
+    #[test]
+    fn packets_keep_their_borders() {
+        let (reader, writer) = pipe(raw::O_DIRECT, 0, 0);
+        write(&writer, b"abcdef").unwrap();
+        write(&writer, b"gh").unwrap();
+        assert_eq!(read(&reader, 3).unwrap(), b"abc");
+        assert_eq!(read(&reader, 30).unwrap(), b"gh");
+        assert_eq!(read(&reader, 30), Err(Errno::EAGAIN));
+    }
+
+    #[test]
+    fn the_capacity_can_change_but_not_below_the_content() {
+        let (reader, writer) = pipe(0, 0, 0);
+        let end = writer.downcast::<PipeEnd>().unwrap();
+        assert_eq!(end.set_capacity(5000, false), Ok(8192));
+        assert_eq!(write(&writer, &[0; 10_000]), Ok(8192));
+        assert_eq!(end.set_capacity(1, false), Err(Errno::EBUSY));
+        assert_eq!(end.set_capacity(MAX_CAPACITY + 1, false), Err(Errno::EPERM));
+        assert_eq!(end.set_capacity(1 << 17, false), Ok(1 << 17));
+        assert_eq!(read(&reader, 10_000).unwrap().len(), 8192);
+    }
+
+    #[test]
+    fn a_fifo_waits_for_its_other_end() {
+        let fifo = Fifo::default();
+        assert_eq!(
+            fifo.open(raw::O_WRONLY | raw::O_NONBLOCK).err(),
+            Some(Errno::ENXIO),
+            "a writer that may not wait needs a reader"
+        );
+        let reader = fifo.open(raw::O_RDONLY).unwrap();
+        assert!(reader.open_pending());
+        let writer = fifo.open(raw::O_WRONLY).unwrap();
+        assert!(!reader.open_pending() && !writer.open_pending());
+        drop(writer);
+        assert!(!reader.open_pending(), "it has come and gone");
+        assert_eq!(reader.poll(), PollEvents::HUP);
+    }
+
+    #[test]
+    fn a_reader_of_a_fifo_that_no_writer_ever_opened_sees_no_hangup() {
+        let fifo = Fifo::default();
+        let reader = fifo.open(raw::O_RDONLY | raw::O_NONBLOCK).unwrap();
+        assert_eq!(reader.poll(), PollEvents::empty());
+        let mut buf = [0; 4];
+        assert_eq!(reader.read(0, &mut IoDst::kernel(&mut buf)), Ok(0));
+    }
+}

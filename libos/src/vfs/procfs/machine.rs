@@ -1,0 +1,212 @@
+//! The files of /proc that tell about the machine, and /proc/sys.
+
+use std::fmt::Write;
+
+use super::Subject;
+use super::node::{Row, What};
+use crate::errno::{Errno, SysResult};
+use crate::process::pids::PID_MAX;
+use crate::syscall::system::{HOSTNAME, RELEASE, VERSION};
+
+/// Everything at the top of /proc but the processes.
+pub(super) const ENTRIES: &[Row<Subject>] = &[
+    ("cmdline", |_| What::fixed("libos\n")),
+    ("cpuinfo", |s| with(s, cpuinfo)),
+    ("devices", |_| What::fixed("Character devices:\n  1 mem\n  5 /dev/tty\n\nBlock devices:\n")),
+    ("filesystems", |_| {
+        What::fixed(
+            "nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tdevtmpfs\nnodev\toverlay\nnodev\tpipefs\n",
+        )
+    }),
+    ("loadavg", |s| with(s, loadavg)),
+    ("meminfo", |s| with(s, meminfo)),
+    ("mounts", |_| What::link(b"self/mounts")),
+    ("self", |_| What::Link(std::sync::Arc::new(own))),
+    ("stat", |s| with(s, stat)),
+    ("swaps", |_| What::fixed("Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n")),
+    ("sys/fs/file-max", |_| What::fixed("9223372036854775807\n")),
+    ("sys/fs/nr_open", |_| What::fixed("1048576\n")),
+    ("sys/fs/pipe-max-size", |_| What::fixed("1048576\n")),
+    ("sys/kernel/cap_last_cap", |_| What::fixed("40\n")),
+    ("sys/kernel/core_pattern", |_| What::fixed("core\n")),
+    ("sys/kernel/domainname", |_| What::fixed("(none)\n")),
+    ("sys/kernel/hostname", |_| What::fixed(format!("{HOSTNAME}\n"))),
+    ("sys/kernel/msgmax", |_| What::fixed("8192\n")),
+    ("sys/kernel/ngroups_max", |_| What::fixed("65536\n")),
+    ("sys/kernel/osrelease", |_| What::fixed(format!("{RELEASE}\n"))),
+    ("sys/kernel/ostype", |_| What::fixed("Linux\n")),
+    ("sys/kernel/overflowgid", |_| What::fixed("65534\n")),
+    ("sys/kernel/overflowuid", |_| What::fixed("65534\n")),
+    ("sys/kernel/pid_max", |_| What::fixed(format!("{PID_MAX}\n"))),
+    ("sys/kernel/random/boot_id", |s| with(s, |kernel| Ok(uuid_from(kernel.started)))),
+    ("sys/kernel/random/entropy_avail", |_| What::fixed("256\n")),
+    ("sys/kernel/random/poolsize", |_| What::fixed("256\n")),
+    ("sys/kernel/random/uuid", |_| What::text(|| Ok(uuid()))),
+    ("sys/kernel/randomize_va_space", |_| What::fixed("2\n")),
+    ("sys/kernel/threads-max", |_| What::fixed(format!("{PID_MAX}\n"))),
+    ("sys/kernel/version", |_| What::fixed(format!("{VERSION}\n"))),
+    ("sys/kernel/yama/ptrace_scope", |_| What::fixed("0\n")),
+    ("sys/vm/max_map_count", |_| What::fixed("65530\n")),
+    ("sys/vm/mmap_min_addr", |_| What::fixed("65536\n")),
+    ("sys/vm/overcommit_memory", |_| What::fixed("0\n")),
+    ("sys/vm/swappiness", |_| What::fixed("60\n")),
+    ("thread-self", |_| What::Link(std::sync::Arc::new(own_thread))),
+    ("uptime", |s| with(s, uptime)),
+    ("version", |_| What::fixed(format!("Linux version {RELEASE} (libos) {VERSION}\n"))),
+];
+
+fn with(
+    subject: &Subject,
+    text: impl Fn(&crate::kernel::Kernel) -> SysResult<String> + Send + Sync + 'static,
+) -> What {
+    let subject = subject.clone();
+    What::text(move || Ok(text(&*subject.kernel()?)?.into_bytes()))
+}
+
+fn own(pid: i32) -> SysResult<Vec<u8>> {
+    if pid == 0 { Err(Errno::ENOENT) } else { Ok(pid.to_string().into_bytes()) }
+}
+
+fn own_thread(pid: i32) -> SysResult<Vec<u8>> {
+    if pid == 0 { Err(Errno::ENOENT) } else { Ok(format!("{pid}/task/{pid}").into_bytes()) }
+}
+
+fn host(text: std::io::Result<Vec<u8>>) -> SysResult<String> {
+    Ok(String::from_utf8_lossy(&text.map_err(|_| Errno::EIO)?).into_owned())
+}
+
+/// The host's blocks of text, as many as there are virtual CPUs.
+fn cpuinfo(kernel: &crate::kernel::Kernel) -> SysResult<String> {
+    let text = host(hal::host::system::cpuinfo())?;
+    let mut out = String::new();
+    for (cpu, block) in text.split_inclusive("\n\n").take(kernel.cpus.count()).enumerate() {
+        for line in block.split_inclusive('\n') {
+            match line.split_once(':') {
+                Some((key, _)) if key.trim() == "processor" => {
+                    let _ = writeln!(out, "processor\t: {cpu}");
+                }
+                _ => out.push_str(line),
+            }
+        }
+    }
+    Ok(out)
+}
+
+fn loadavg(kernel: &crate::kernel::Kernel) -> SysResult<String> {
+    let text = host(hal::host::system::loadavg())?;
+    let averages: Vec<&str> = text.split_whitespace().take(3).collect();
+    let processes = kernel.pids.processes();
+    let last = processes.iter().map(|process| process.pid).max().unwrap_or(0);
+    Ok(format!("{} 1/{} {last}\n", averages.join(" "), kernel.pids.thread_count()))
+}
+
+fn meminfo(kernel: &crate::kernel::Kernel) -> SysResult<String> {
+    let (host_total, host_available) = hal::host::system::memory();
+    let (total, free) = match kernel.memory.limit() {
+        Some(_) => kernel.memory_size(),
+        None => (host_total, host_available),
+    };
+    let used = kernel.memory.committed();
+    let fields = [
+        ("MemTotal:", total),
+        ("MemFree:", free),
+        ("MemAvailable:", free),
+        ("Buffers:", 0),
+        ("Cached:", used),
+        ("SwapCached:", 0),
+        ("Active:", used),
+        ("Inactive:", 0),
+        ("SwapTotal:", 0),
+        ("SwapFree:", 0),
+        ("Dirty:", 0),
+        ("Writeback:", 0),
+        ("AnonPages:", used),
+        ("Mapped:", used),
+        ("Shmem:", 0),
+        ("CommitLimit:", total),
+        ("Committed_AS:", kernel.memory.charged()),
+    ];
+    let mut out = String::new();
+    for (name, bytes) in fields {
+        let _ = writeln!(out, "{name:<16}{:>8} kB", bytes / 1024);
+    }
+    out.push_str(
+        "HugePages_Total:       0\nHugePages_Free:        0\nHugepagesize:       2048 kB\n",
+    );
+    Ok(out)
+}
+
+/// Clock ticks (`USER_HZ`, 100 a second) of nanoseconds.
+pub(super) fn ticks(ns: u64) -> u64 {
+    ns / 10_000_000
+}
+
+fn stat(kernel: &crate::kernel::Kernel) -> SysResult<String> {
+    let cpus = kernel.cpus.count() as u64;
+    let processes = kernel.pids.processes();
+    let busy = ticks(processes.iter().map(|process| process.cpu_time()).sum());
+    let all = ticks(kernel.uptime()).saturating_mul(cpus);
+    let idle = all.saturating_sub(busy);
+    let mut out = format!("cpu  {busy} 0 0 {idle} 0 0 0 0 0 0\n");
+    for cpu in 0..cpus {
+        let _ = writeln!(out, "cpu{cpu} {} 0 0 {} 0 0 0 0 0 0", busy / cpus, idle / cpus);
+    }
+    let boot = hal::time::realtime().saturating_sub(kernel.uptime()) / 1_000_000_000;
+    let last = processes.iter().map(|process| process.pid).max().unwrap_or(0);
+    let _ = writeln!(
+        out,
+        "intr 0\nctxt 0\nbtime {boot}\nprocesses {last}\nprocs_running 1\nprocs_blocked 0"
+    );
+    Ok(out)
+}
+
+fn uptime(kernel: &crate::kernel::Kernel) -> SysResult<String> {
+    let up = kernel.uptime();
+    let busy: u64 = kernel.pids.processes().iter().map(|process| process.cpu_time()).sum();
+    let idle = up.saturating_mul(kernel.cpus.count() as u64).saturating_sub(busy);
+    let show = |ns: u64| format!("{}.{:02}", ns / 1_000_000_000, ns / 10_000_000 % 100);
+    Ok(format!("{} {}\n", show(up), show(idle)))
+}
+
+fn uuid() -> Vec<u8> {
+    let mut bytes = [0; 16];
+    hal::random::fill(&mut bytes);
+    format_uuid(bytes).into_bytes()
+}
+
+/// A version 4 UUID that is the same for the same number.
+fn uuid_from(seed: u64) -> String {
+    let mixed = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    bytes[8..].copy_from_slice(&mixed.to_le_bytes());
+    format_uuid(bytes)
+}
+
+fn format_uuid(mut bytes: [u8; 16]) -> String {
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let mut out = String::new();
+    for (index, byte) in bytes.iter().enumerate() {
+        if matches!(index, 4 | 6 | 8 | 10) {
+            out.push('-');
+        }
+        let _ = write!(out, "{byte:02x}");
+    }
+    out.push('\n');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_uuid_has_its_version_and_form() {
+        let text = String::from_utf8(uuid()).unwrap();
+        assert_eq!(text.len(), 37);
+        assert_eq!(text.as_bytes()[14], b'4');
+        assert_eq!(uuid_from(7), uuid_from(7));
+        assert_ne!(uuid_from(7), uuid_from(8));
+    }
+}

@@ -1,0 +1,463 @@
+//! /proc/PID and /proc/PID/task/TID.
+
+use std::fmt::Write;
+use std::sync::{Arc, Weak};
+
+use hal::aspace::Prot;
+use kernel_objects::vmar::{Mapping, MappingFlags};
+
+use super::machine::ticks;
+use super::node::{Directory, Row, Table, What};
+use crate::errno::{Errno, SysResult};
+use crate::memory::UserMemory;
+use crate::process::Thread;
+use crate::signal::SigSet;
+use crate::syscall::argument::Fd;
+use crate::vfs::file::MappedName;
+use crate::vfs::metadata::FileType;
+use crate::vfs::mount::Path;
+use crate::vfs::ops;
+use crate::vfs::path::LookupFlags;
+
+/// Most bytes of arguments or environment that are shown.
+const MAX_STRINGS: u64 = 4 << 20;
+
+/// A thread, as long as it lives.
+#[derive(Clone)]
+struct Subject {
+    thread: Weak<Thread>,
+    /// The directory is that of the process.
+    whole: bool,
+}
+
+impl Subject {
+    fn thread(&self) -> SysResult<Arc<Thread>> {
+        self.thread.upgrade().ok_or(Errno::ESRCH)
+    }
+}
+
+/// The directory of `thread`, or with `whole` of its process.
+pub(super) fn directory(thread: &Arc<Thread>, whole: bool) -> What {
+    let subject = Subject { thread: Arc::downgrade(thread), whole };
+    What::Directory(Arc::new(ProcessDirectory(subject)))
+}
+
+struct ProcessDirectory(Subject);
+
+impl ProcessDirectory {
+    fn table(&self) -> Table<Subject> {
+        Table { context: self.0.clone(), entries: ENTRIES, prefix: "" }
+    }
+}
+
+impl Directory for ProcessDirectory {
+    fn list(&self) -> SysResult<Vec<(Vec<u8>, FileType)>> {
+        let mut names = self.table().list()?;
+        if self.0.whole {
+            names.push((b"task".to_vec(), FileType::Directory));
+        }
+        Ok(names)
+    }
+
+    fn find(&self, name: &[u8]) -> SysResult<What> {
+        if name == b"task" && self.0.whole {
+            return Ok(What::Directory(Arc::new(Tasks(self.0.clone()))));
+        }
+        self.table().find(name)
+    }
+}
+
+const ENTRIES: &[Row<Subject>] = &[
+    ("auxv", |s| bytes(s, |thread| Ok(thread.memory.image().auxv))),
+    ("cgroup", |_| What::fixed("0::/\n")),
+    ("cmdline", |s| bytes(s, |thread| strings(thread, thread.memory.image().arguments))),
+    ("comm", comm),
+    ("cwd", |s| jump(s, |thread| Ok(thread.fs.read_recursive().cwd.clone()))),
+    ("environ", |s| bytes(s, |thread| strings(thread, thread.memory.image().environment))),
+    ("exe", exe),
+    ("fd", |s| What::Directory(Arc::new(Fds(s.clone(), false)))),
+    ("fdinfo", |s| What::Directory(Arc::new(Fds(s.clone(), true)))),
+    ("io", |_| {
+        What::fixed(
+            "rchar: 0\nwchar: 0\nsyscr: 0\nsyscw: 0\nread_bytes: 0\nwrite_bytes: 0\ncancelled_write_bytes: 0\n",
+        )
+    }),
+    ("limits", |s| text(s, limits)),
+    ("maps", |s| text(s, |thread| Ok(maps(thread, false)))),
+    ("mountinfo", |s| text(s, |thread| Ok(mounts(thread, true)))),
+    ("mounts", |s| text(s, |thread| Ok(mounts(thread, false)))),
+    ("oom_score", |_| What::fixed("0\n")),
+    ("oom_score_adj", |_| What::fixed("0\n")),
+    ("personality", |_| What::fixed("00000000\n")),
+    ("root", |s| jump(s, |thread| Ok(thread.fs.read_recursive().root.clone()))),
+    ("smaps", |s| text(s, |thread| Ok(maps(thread, true)))),
+    ("stat", stat),
+    ("statm", |s| text(s, statm)),
+    ("status", |s| text(s, status)),
+    ("wchan", |_| What::fixed("0")),
+];
+
+fn bytes(
+    subject: &Subject,
+    make: impl Fn(&Thread) -> SysResult<Vec<u8>> + Send + Sync + 'static,
+) -> What {
+    let subject = subject.clone();
+    What::text(move || make(&*subject.thread()?))
+}
+
+fn text(
+    subject: &Subject,
+    make: impl Fn(&Thread) -> SysResult<String> + Send + Sync + 'static,
+) -> What {
+    bytes(subject, move |thread| Ok(make(thread)?.into_bytes()))
+}
+
+fn jump(
+    subject: &Subject,
+    place: impl Fn(&Thread) -> SysResult<Path> + Send + Sync + Clone + 'static,
+) -> What {
+    let (subject, again, place_again) = (subject.clone(), subject.clone(), place.clone());
+    What::Jump(
+        Arc::new(move || {
+            let thread = subject.thread()?;
+            let root = thread.fs.read_recursive().root.clone();
+            Ok(place(&thread)?.to_bytes(&root))
+        }),
+        Arc::new(move || place_again(&*again.thread()?)),
+    )
+}
+
+fn exe(subject: &Subject) -> What {
+    let (subject, again) = (subject.clone(), subject.clone());
+    What::Jump(
+        Arc::new(move || Ok(subject.thread()?.memory.image().executable)),
+        Arc::new(move || {
+            let thread = again.thread()?;
+            let fs = thread.fs.read_recursive().clone();
+            ops::resolve(&fs, None, &thread.memory.image().executable, LookupFlags::FOLLOW)
+        }),
+    )
+}
+
+fn comm(subject: &Subject) -> What {
+    let (subject, again) = (subject.clone(), subject.clone());
+    What::File(
+        Arc::new(move || {
+            let mut name = subject.thread()?.name();
+            name.push(b'\n');
+            Ok(name)
+        }),
+        Some(Arc::new(move |name| {
+            let name = name.strip_suffix(b"\n").unwrap_or(name);
+            again.thread()?.set_name(&name[..name.len().min(15)]);
+            Ok(())
+        })),
+    )
+}
+
+fn strings(thread: &Thread, range: std::ops::Range<u64>) -> SysResult<Vec<u8>> {
+    let len = range.end.saturating_sub(range.start).min(MAX_STRINGS);
+    let mut text = vec![0; len as usize];
+    thread.memory.read_bytes(range.start, &mut text)?;
+    Ok(text)
+}
+
+fn mask(set: SigSet) -> u64 {
+    set.iter().fold(0, |mask, signal| mask | 1 << signal.index())
+}
+
+fn limits(thread: &Thread) -> SysResult<String> {
+    const ROWS: [(&str, &str); 16] = [
+        ("Max cpu time", "seconds"),
+        ("Max file size", "bytes"),
+        ("Max data size", "bytes"),
+        ("Max stack size", "bytes"),
+        ("Max core file size", "bytes"),
+        ("Max resident set", "bytes"),
+        ("Max processes", "processes"),
+        ("Max open files", "files"),
+        ("Max locked memory", "bytes"),
+        ("Max address space", "bytes"),
+        ("Max file locks", "locks"),
+        ("Max pending signals", "signals"),
+        ("Max msgqueue size", "bytes"),
+        ("Max nice priority", ""),
+        ("Max realtime priority", ""),
+        ("Max realtime timeout", "us"),
+    ];
+    let mut out = String::new();
+    let _ =
+        writeln!(out, "{:<25} {:<20} {:<20} {:<10}", "Limit", "Soft Limit", "Hard Limit", "Units");
+    let limits = thread.process.limits.read();
+    let show = |value: u64| match value {
+        u64::MAX => "unlimited".to_owned(),
+        value => value.to_string(),
+    };
+    for (number, (name, unit)) in (0..).zip(ROWS) {
+        let limit = limits.by_number(number)?;
+        let _ = writeln!(
+            out,
+            "{name:<25} {:<20} {:<20} {unit:<10}",
+            show(limit.soft),
+            show(limit.hard)
+        );
+    }
+    Ok(out)
+}
+
+/// The name, device and inode number that a mapping shows.
+fn mapped(memory: &UserMemory, mapping: &Mapping) -> (Vec<u8>, u64, u64) {
+    if let Some(cookie) = mapping.vmo.cookie()
+        && let Some(name) = cookie.downcast_ref::<MappedName>()
+    {
+        return (name.path.clone(), name.device.0, name.ino);
+    }
+    let stack = memory.image().stack;
+    let name: &[u8] = if mapping.range.contains(&stack.end.wrapping_sub(1)) {
+        b"[stack]"
+    } else if memory.heap().contains(&mapping.range.start) {
+        b"[heap]"
+    } else {
+        b""
+    };
+    (name.to_vec(), 0, 0)
+}
+
+fn maps(thread: &Thread, detailed: bool) -> String {
+    let memory = &thread.memory;
+    let mut out = String::new();
+    for mapping in memory.vmar().mappings() {
+        let flag = |has, letter| if has { letter } else { '-' };
+        let shared = if mapping.flags.contains(MappingFlags::PRIVATE) { 'p' } else { 's' };
+        let (name, device, ino) = mapped(memory, &mapping);
+        let base = mapping.vmo.parent().map_or(0, |(_, offset)| offset);
+        let offset = if ino == 0 { 0 } else { base + mapping.vmo_offset };
+        let device = crate::vfs::DeviceNumber(device);
+        let line = format!(
+            "{:08x}-{:08x} {}{}{}{} {:08x} {:02x}:{:02x} {} ",
+            mapping.range.start,
+            mapping.range.end,
+            flag(mapping.perms.contains(Prot::READ), 'r'),
+            flag(mapping.perms.contains(Prot::WRITE), 'w'),
+            flag(mapping.perms.contains(Prot::EXEC), 'x'),
+            shared,
+            offset,
+            device.major(),
+            device.minor(),
+            ino,
+        );
+        if name.is_empty() {
+            let _ = writeln!(out, "{line}");
+        } else {
+            let _ = writeln!(out, "{line:<73}{}", String::from_utf8_lossy(&name));
+        }
+        if detailed {
+            let size = (mapping.range.end - mapping.range.start) / 1024;
+            let _ = writeln!(
+                out,
+                "Size:           {size:>8} kB\nKernelPageSize:        4 kB\nMMUPageSize:           4 kB\nRss:            {size:>8} kB\nPss:            {size:>8} kB"
+            );
+        }
+    }
+    out
+}
+
+/// Bytes mapped, and those of them that are in memory as far as is known without asking for each.
+fn sizes(thread: &Thread) -> (u64, u64) {
+    let mapped = thread.memory.vmar().mapped_bytes();
+    (mapped, mapped.min(thread.process.kernel.memory.committed()))
+}
+
+fn statm(thread: &Thread) -> SysResult<String> {
+    let (size, resident) = sizes(thread);
+    Ok(format!("{} {} 0 0 0 {} 0\n", size / 4096, resident / 4096, size / 4096))
+}
+
+fn stat(subject: &Subject) -> What {
+    let whole = subject.whole;
+    bytes(subject, move |thread| {
+        let process = &thread.process;
+        let (id, cpu) = match whole {
+            true => (process.pid, process.cpu_time()),
+            false => (thread.tid, thread.cpu_time.now()),
+        };
+        let (size, resident) = sizes(thread);
+        let image = thread.memory.image();
+        let (ignored, caught) = process.signals.actions().summary();
+        let nice = process.nice.load(std::sync::atomic::Ordering::Relaxed);
+        let mut out = format!("{id} (").into_bytes();
+        out.extend_from_slice(&thread.name());
+        let started = ticks(process.started.saturating_sub(process.kernel.started));
+        let rest = format!(
+            ") R {} {} {} 0 -1 4194304 0 0 0 0 {} 0 0 0 {} {nice} {} 0 {started} {size} {} {} 1 1 {} 0 0 {} {} {} {} 0 0 0 17 0 0 0 0 0 0 0 0 0 {} {} {} {} 0\n",
+            process.ppid(),
+            process.pgid.lock(),
+            process.sid.lock(),
+            ticks(cpu),
+            20 + nice,
+            process.thread_count(),
+            resident / 4096,
+            process.limit(crate::process::Resource::AddressSpace),
+            image.stack.end,
+            mask(thread.signals.pending()),
+            mask(thread.signals.mask()),
+            mask(ignored),
+            mask(caught),
+            image.arguments.start,
+            image.arguments.end,
+            image.environment.start,
+            image.environment.end,
+        );
+        out.extend_from_slice(rest.as_bytes());
+        Ok(out)
+    })
+}
+
+fn status(thread: &Thread) -> SysResult<String> {
+    let process = &thread.process;
+    let (size, resident) = sizes(thread);
+    let (size, resident) = (size / 1024, resident / 1024);
+    let (ignored, caught) = process.signals.actions().summary();
+    let (umask, cred) = {
+        let fs = thread.fs.read_recursive();
+        (fs.umask, fs.cred.clone())
+    };
+    let (users, groups, permitted) = {
+        let ids = process.ids.lock();
+        (ids.users, ids.groups, ids.permitted)
+    };
+    let join = |ids: &[u32], last: u32| {
+        let all: Vec<String> = ids.iter().chain([&last]).map(u32::to_string).collect();
+        all.join("\t")
+    };
+    let mut others = String::new();
+    for group in &cred.groups {
+        let _ = write!(others, "{group} ");
+    }
+    let cpus = process.kernel.cpus.count();
+    let cpu_mask = 1u64.checked_shl(cpus as u32).map_or(u64::MAX, |bit| bit - 1);
+    Ok(format!(
+        "Name:\t{}\nUmask:\t{umask:04o}\nState:\tR (running)\nTgid:\t{}\nNgid:\t0\nPid:\t{}\nPPid:\t{}\nTracerPid:\t0\n\
+         Uid:\t{}\nGid:\t{}\nFDSize:\t{}\nGroups:\t{others}\n\
+         VmPeak:\t{size:>8} kB\nVmSize:\t{size:>8} kB\nVmLck:\t       0 kB\nVmHWM:\t{resident:>8} kB\nVmRSS:\t{resident:>8} kB\n\
+         VmData:\t{size:>8} kB\nVmStk:\t{:>8} kB\nVmExe:\t       0 kB\nVmLib:\t       0 kB\nVmPTE:\t       0 kB\nVmSwap:\t       0 kB\n\
+         Threads:\t{}\nSigQ:\t{}/{}\nSigPnd:\t{:016x}\nShdPnd:\t{:016x}\nSigBlk:\t{:016x}\nSigIgn:\t{:016x}\nSigCgt:\t{:016x}\n\
+         CapInh:\t{:016x}\nCapPrm:\t{:016x}\nCapEff:\t{:016x}\nCapBnd:\t{:016x}\nCapAmb:\t{:016x}\nNoNewPrivs:\t0\nSeccomp:\t0\n\
+         Cpus_allowed:\t{cpu_mask:x}\nCpus_allowed_list:\t0-{}\nMems_allowed:\t1\nMems_allowed_list:\t0\n\
+         voluntary_ctxt_switches:\t0\nnonvoluntary_ctxt_switches:\t0\n",
+        String::from_utf8_lossy(&thread.name()),
+        process.pid,
+        thread.tid,
+        process.ppid(),
+        join(&users, cred.fsuid),
+        join(&groups, cred.fsgid),
+        thread.files.numbers().len().next_multiple_of(64).max(64),
+        (image_stack(thread)) / 1024,
+        process.thread_count(),
+        process.signals.queued(),
+        process.limit(crate::process::Resource::PendingSignals),
+        mask(thread.signals.pending()),
+        mask(process.signals.pending()),
+        mask(thread.signals.mask()),
+        mask(ignored),
+        mask(caught),
+        0,
+        permitted.bits(),
+        cred.caps.bits(),
+        crate::vfs::Capabilities::FULL.bits(),
+        0,
+        cpus.saturating_sub(1),
+    ))
+}
+
+fn image_stack(thread: &Thread) -> u64 {
+    let stack = thread.memory.image().stack;
+    stack.end.saturating_sub(stack.start)
+}
+
+fn mounts(thread: &Thread, info: bool) -> String {
+    let root = thread.fs.read_recursive().root.clone();
+    let mut out = String::new();
+    for mount in root.mount().tree() {
+        let place = Path::root_of(&mount).to_bytes(&root);
+        let place = String::from_utf8_lossy(&place).replace(' ', "\\040");
+        let fs = mount.superblock().fs();
+        let options = mount.flags().options();
+        let kind = fs.type_name();
+        let special = fs.options();
+        if info {
+            let parent = mount.mount_point().map_or(0, |place| place.mount().id());
+            let device = fs.device();
+            let _ = writeln!(
+                out,
+                "{} {parent} {}:{} / {place} {options} - {kind} {} rw{special}",
+                mount.id(),
+                device.major(),
+                device.minor(),
+                mount.source(),
+            );
+        } else {
+            let _ = writeln!(out, "{} {place} {kind} {options}{special} 0 0", mount.source());
+        }
+    }
+    out
+}
+
+/// The threads of a process.
+struct Tasks(Subject);
+
+impl Directory for Tasks {
+    fn list(&self) -> SysResult<Vec<(Vec<u8>, FileType)>> {
+        let threads = self.0.thread()?.process.threads();
+        let name = |thread: &Arc<Thread>| thread.tid.to_string().into_bytes();
+        Ok(threads.iter().map(|thread| (name(thread), FileType::Directory)).collect())
+    }
+
+    fn find(&self, name: &[u8]) -> SysResult<What> {
+        let tid = super::number(name).ok_or(Errno::ENOENT)?;
+        let thread = self.0.thread()?.process.thread(tid).ok_or(Errno::ENOENT)?;
+        Ok(directory(&thread, false))
+    }
+}
+
+/// The descriptors of a process: links to what they name, or texts about them.
+struct Fds(Subject, bool);
+
+impl Directory for Fds {
+    fn list(&self) -> SysResult<Vec<(Vec<u8>, FileType)>> {
+        let kind = if self.1 { FileType::Regular } else { FileType::Symlink };
+        let numbers = self.0.thread()?.files.numbers();
+        Ok(numbers.into_iter().map(|fd| (fd.0.to_string().into_bytes(), kind)).collect())
+    }
+
+    fn find(&self, name: &[u8]) -> SysResult<What> {
+        let fd = match name {
+            b"0" => Fd(0),
+            _ => Fd(super::number(name).ok_or(Errno::ENOENT)?),
+        };
+        let subject = self.0.clone();
+        // It must exist now; what it is, is asked again later.
+        subject.thread()?.files.get(fd).map_err(|_| Errno::ENOENT)?;
+        if self.1 {
+            return Ok(text(&subject, move |thread| {
+                let file = thread.files.get(fd).map_err(|_| Errno::ENOENT)?;
+                let mount = file.path().map_or(0, |path| path.mount().id());
+                let more = file.special().map_or(String::new(), |file| file.fdinfo());
+                let (at, flags) = (file.position(), file.flags());
+                Ok(format!("pos:\t{at}\nflags:\t0{flags:o}\nmnt_id:\t{mount}\nino:\t0\n{more}"))
+            }));
+        }
+        let again = subject.clone();
+        Ok(What::Jump(
+            Arc::new(move || {
+                let thread = subject.thread()?;
+                let root = thread.fs.read_recursive().root.clone();
+                Ok(thread.files.get(fd).map_err(|_| Errno::ENOENT)?.link_text(&root))
+            }),
+            Arc::new(move || {
+                let file = again.thread()?.files.get(fd).map_err(|_| Errno::ENOENT)?;
+                file.place()
+            }),
+        ))
+    }
+}

@@ -1,0 +1,298 @@
+//! The standard streams that the first program inherits: whatever the host gave this process as its own.
+//!
+//! The one idea: they stay the host's open files. A guest that reads a pipe, a terminal or a file on descriptor 0 reads the
+//! host's, as a program run without a kernel in between would, and a file keeps the position that it shares with
+//! the shell which opened it.
+
+use std::sync::{Arc, OnceLock};
+
+use hal::console::{Termios, TermiosWhen, WindowSize};
+use hal::host::{FileKind, HostError, HostStat, HostStream, Timestamp};
+use hal::reactor::{Ready, Watch};
+use kernel_objects::WaitQueue;
+use linux_raw_sys::{general as raw, ioctl};
+use parking_lot::Mutex;
+
+use super::buf::{GuestMemory, IoDst, IoSrc};
+use super::file::{File, OpenFile, PollEvents, Whence};
+use super::metadata::{DeviceNumber, FileType, Metadata, Timespec};
+use crate::errno::{Errno, SysResult};
+
+/// The most bytes that are moved at once, through a buffer of ours.
+const CHUNK: usize = 128 << 10;
+/// Up to this many bytes the buffer is on the stack.
+const SMALL: usize = 4096;
+/// Bytes of a `struct termios` as the kernel has it.
+const TERMIOS_SIZE: usize = 36;
+
+/// One of the host's standard streams.
+pub struct HostStdio {
+    /// Shared with those that opened it again by /proc/self/fd or /dev/stdin.
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    stream: HostStream,
+    /// Where the host's position is, for files that have one: so that sequential transfers need no seek.
+    position: Mutex<u64>,
+    queue: Arc<WaitQueue>,
+    /// Set up when somebody waits for the first time.
+    watch: OnceLock<Option<Watch>>,
+}
+
+impl HostStdio {
+    /// The open file of a stream.
+    pub fn open(stream: HostStream) -> Arc<OpenFile> {
+        let flags = match stream.access() {
+            (true, true) => raw::O_RDWR,
+            (false, _) => raw::O_WRONLY,
+            (true, false) => raw::O_RDONLY,
+        };
+        let seekable = stream.seekable();
+        let position = if seekable { stream.seek(0, CURRENT).unwrap_or(0) } else { 0 };
+        let queue = Arc::new(WaitQueue::new());
+        let watch = OnceLock::new();
+        let shared = Shared { stream, position: Mutex::new(position), queue, watch };
+        let stdio = Self { shared: Arc::new(shared) };
+        let file = OpenFile::from_file(Arc::new(stdio), None, flags);
+        if seekable {
+            // Cannot fail: it goes where the position is already.
+            let _ = i64::try_from(position).map(|at| file.seek(at, Whence::Start));
+        }
+        file
+    }
+
+    /// Moves the host's position to `offset` unless it is there.
+    fn go_to(&self, position: &mut u64, offset: u64) -> SysResult<()> {
+        if self.shared.stream.seekable() && *position != offset {
+            let to = i64::try_from(offset).map_err(|_| Errno::EINVAL)?;
+            *position = self.shared.stream.seek(to, START).map_err(errno)?;
+        }
+        Ok(())
+    }
+}
+
+/// `SEEK_SET`, `SEEK_CUR`, `SEEK_END` as the host wants them.
+const START: i32 = raw::SEEK_SET as i32;
+const CURRENT: i32 = raw::SEEK_CUR as i32;
+const END: i32 = raw::SEEK_END as i32;
+
+fn errno(error: HostError) -> Errno {
+    Errno::from_raw(error.errno())
+}
+
+/// Calls `with` with a buffer of `len` bytes, at most [`CHUNK`].
+fn with_buffer<T>(len: usize, with: impl FnOnce(&mut [u8]) -> T) -> T {
+    if len <= SMALL {
+        let mut buf = [0; SMALL];
+        with(buf.get_mut(..len).unwrap_or_default())
+    } else {
+        with(&mut vec![0; len.min(CHUNK)])
+    }
+}
+
+fn events(ready: Ready) -> PollEvents {
+    let mut events = PollEvents::empty();
+    events.set(PollEvents::READABLE, ready.readable);
+    events.set(PollEvents::WRITABLE, ready.writable && !ready.error);
+    events.set(PollEvents::HUP, ready.hangup);
+    events.set(PollEvents::ERR, ready.error);
+    events
+}
+
+impl File for HostStdio {
+    fn read(&self, offset: u64, dst: &mut IoDst<'_>) -> SysResult {
+        let mut position = self.shared.position.lock();
+        self.go_to(&mut position, offset)?;
+        let done = with_buffer(dst.remaining(), |buf| {
+            let len = self.shared.stream.try_read(buf).map_err(errno)?;
+            dst.write(buf.get(..len).unwrap_or_default())
+        })?;
+        *position = position.saturating_add(done as u64);
+        Ok(done)
+    }
+
+    fn write(&self, offset: u64, src: &mut IoSrc<'_>) -> SysResult {
+        let mut position = self.shared.position.lock();
+        self.go_to(&mut position, offset)?;
+        let done = with_buffer(src.remaining(), |buf| {
+            // The host may take less than we have, and then the rest is still the guest's.
+            let len = src.clone().read(buf)?;
+            self.shared.stream.try_write(buf.get(..len).unwrap_or_default()).map_err(errno)
+        })?;
+        src.skip(done);
+        *position = position.saturating_add(done as u64);
+        Ok(done)
+    }
+
+    fn reopen(&self, flags: u32, old: u32) -> SysResult<Arc<dyn File>> {
+        // The host's own descriptor does the I/O, so no more can be had than it allows.
+        let (new, old) = (flags & raw::O_ACCMODE, old & raw::O_ACCMODE);
+        if new != old && old != raw::O_RDWR {
+            return Err(Errno::EACCES);
+        }
+        Ok(Arc::new(Self { shared: Arc::clone(&self.shared) }))
+    }
+
+    fn seekable(&self) -> bool {
+        self.shared.stream.seekable()
+    }
+
+    fn size(&self) -> SysResult<u64> {
+        let mut position = self.shared.position.lock();
+        let size = self.shared.stream.seek(0, END).map_err(errno)?;
+        *position = size;
+        Ok(size)
+    }
+
+    fn metadata(&self) -> Option<SysResult<Metadata>> {
+        Some(self.shared.stream.stat().map(|stat| metadata(&stat)).map_err(errno))
+    }
+
+    fn poll(&self) -> PollEvents {
+        events(self.shared.stream.ready())
+    }
+
+    fn wait_queue(&self) -> Option<&WaitQueue> {
+        // The host does not poll files, and they are always ready.
+        let watch = self.shared.watch.get_or_init(|| {
+            let queue = Arc::clone(&self.shared.queue);
+            let notify = move |ready| {
+                queue.notify_all_for(events(ready).bits());
+            };
+            self.shared.stream.watch(notify).ok()
+        });
+        watch.is_some().then_some(&*self.shared.queue)
+    }
+
+    fn writes_fully(&self) -> bool {
+        true
+    }
+
+    fn ioctl(&self, command: u32, arg: u64, memory: &dyn GuestMemory) -> SysResult {
+        match command {
+            ioctl::TCGETS => {
+                memory.write(arg, &termios_bytes(&self.shared.stream.termios().map_err(errno)?))?;
+            }
+            ioctl::TCSETS | ioctl::TCSETSW | ioctl::TCSETSF => {
+                let mut bytes = [0; TERMIOS_SIZE];
+                memory.read(arg, &mut bytes)?;
+                let when = match command {
+                    ioctl::TCSETS => TermiosWhen::Now,
+                    ioctl::TCSETSW => TermiosWhen::Drain,
+                    _ => TermiosWhen::Flush,
+                };
+                self.shared.stream.set_termios(&termios_from(&bytes), when).map_err(errno)?;
+            }
+            ioctl::TIOCGWINSZ => {
+                let size = self.shared.stream.window_size().map_err(errno)?;
+                memory.write(arg, &window_bytes(size))?;
+            }
+            ioctl::TIOCSWINSZ => {
+                let mut bytes = [0; 8];
+                memory.read(arg, &mut bytes)?;
+                self.shared.stream.set_window_size(window_from(bytes)).map_err(errno)?;
+            }
+            ioctl::FIONREAD => {
+                let count = self.shared.stream.available().map_err(errno)?;
+                let count = i32::try_from(count).unwrap_or(i32::MAX);
+                memory.write(arg, &count.to_ne_bytes())?;
+            }
+            ioctl::TCFLSH => {
+                let queue = i32::try_from(arg).map_err(|_| Errno::EINVAL)?;
+                self.shared.stream.flush(queue).map_err(errno)?;
+            }
+            _ => return Err(Errno::ENOTTY),
+        }
+        Ok(0)
+    }
+
+    fn sync(&self, _data_only: bool) -> SysResult<()> {
+        self.shared.stream.sync().map_err(errno)
+    }
+
+    fn is_shared_when_reopened(&self) -> bool {
+        true
+    }
+
+    fn resize(&self, size: u64) -> SysResult<()> {
+        self.shared.stream.set_len(size).map_err(errno)
+    }
+
+    fn link_text(&self) -> Vec<u8> {
+        let ino = self.shared.stream.stat().map_or(0, |stat| stat.ino);
+        match self.shared.stream.kind() {
+            FileKind::Fifo => format!("pipe:[{ino}]").into_bytes(),
+            FileKind::Socket => format!("socket:[{ino}]").into_bytes(),
+            _ => self.shared.stream.path().unwrap_or_else(|_| b"/dev/console".to_vec()),
+        }
+    }
+}
+
+fn metadata(stat: &HostStat) -> Metadata {
+    let time = |time: Timestamp| Timespec { sec: time.sec, nsec: time.nsec };
+    Metadata {
+        dev: DeviceNumber::new(stat.dev.0, stat.dev.1),
+        ino: stat.ino,
+        kind: FileType::from_mode(stat.mode).unwrap_or(FileType::CharDevice),
+        mode: stat.mode & 0o7777,
+        nlink: stat.nlink.into(),
+        uid: stat.uid,
+        gid: stat.gid,
+        rdev: DeviceNumber::new(stat.rdev.0, stat.rdev.1),
+        size: stat.size,
+        block_size: stat.blksize,
+        blocks: stat.blocks,
+        atime: time(stat.atime),
+        mtime: time(stat.mtime),
+        ctime: time(stat.ctime),
+        btime: stat.btime.map(time),
+    }
+}
+
+fn termios_bytes(termios: &Termios) -> [u8; TERMIOS_SIZE] {
+    let mut bytes = [0; TERMIOS_SIZE];
+    let words = [termios.iflag, termios.oflag, termios.cflag, termios.lflag];
+    let fields = words.into_iter().flat_map(u32::to_ne_bytes);
+    let all = fields.chain([termios.line]).chain(termios.cc);
+    bytes.iter_mut().zip(all).for_each(|(to, from)| *to = from);
+    bytes
+}
+
+fn termios_from(bytes: &[u8; TERMIOS_SIZE]) -> Termios {
+    let (words, rest) = bytes.as_chunks::<4>();
+    debug_assert!(rest.is_empty());
+    let word = |index: usize| words.get(index).map_or(0, |word| u32::from_ne_bytes(*word));
+    let mut cc = [0; 19];
+    cc.iter_mut().zip(bytes.iter().skip(17)).for_each(|(to, from)| *to = *from);
+    let [iflag, oflag, cflag, lflag] = [word(0), word(1), word(2), word(3)];
+    Termios { iflag, oflag, cflag, lflag, line: bytes[16], cc }
+}
+
+fn window_bytes(size: WindowSize) -> [u8; 8] {
+    let fields = [size.rows, size.columns, size.x_pixels, size.y_pixels];
+    let mut bytes = [0; 8];
+    let all = fields.into_iter().flat_map(u16::to_ne_bytes);
+    bytes.iter_mut().zip(all).for_each(|(to, from)| *to = from);
+    bytes
+}
+
+fn window_from([a, b, c, d, e, f, g, h]: [u8; 8]) -> WindowSize {
+    let [rows, columns, x_pixels, y_pixels] =
+        [[a, b], [c, d], [e, f], [g, h]].map(u16::from_ne_bytes);
+    WindowSize { rows, columns, x_pixels, y_pixels }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn terminal_settings_survive_the_trip_to_a_guest() {
+        let termios =
+            Termios { iflag: 1, oflag: 0x0203, cflag: 3, lflag: 0x8000_0000, line: 5, cc: [7; 19] };
+        assert_eq!(termios_from(&termios_bytes(&termios)), termios);
+        let size = WindowSize { rows: 24, columns: 80, x_pixels: 1, y_pixels: 0x0203 };
+        assert_eq!(window_from(window_bytes(size)), size);
+    }
+}

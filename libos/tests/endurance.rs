@@ -1,0 +1,113 @@
+//! Ten thousand short guests in one kernel: what each of them held is given back when it ends, however it ends.
+
+use std::{fs, sync::Arc, thread, time::Duration};
+
+use libos::{boot, config::Config, kernel::Kernel, process::ExitStatus};
+use tests::guests::{self, Build};
+
+/// What a guest could leave behind.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Held {
+    /// Bytes in live extents of physical memory.
+    allocated: u64,
+    /// Bytes counted against the limit.
+    charged: u64,
+    processes: usize,
+    threads: usize,
+    futex_waiters: usize,
+    /// Descriptors of this process on the host.
+    host_fds: usize,
+    /// Mappings of this process below the boundary, where guests live.
+    guest_mappings: usize,
+}
+
+impl Held {
+    fn now(kernel: &Kernel) -> Self {
+        kernel.memory.trim();
+        let maps = fs::read_to_string("/proc/self/maps").unwrap();
+        let start = |line: &str| u64::from_str_radix(line.split('-').next().unwrap(), 16).unwrap();
+        Self {
+            allocated: kernel.memory.allocated(),
+            charged: kernel.memory.charged(),
+            processes: kernel.pids.processes().len(),
+            threads: kernel.pids.thread_count(),
+            futex_waiters: kernel.futexes.waiting(),
+            host_fds: fs::read_dir("/proc/self/fd").unwrap().count(),
+            guest_mappings: maps
+                .lines()
+                .filter(|line| start(line) < hal::pmem::GUEST_BOUNDARY)
+                .count(),
+        }
+    }
+
+    /// What is held once everything that is on its way out has left, or after a second what still is.
+    fn settled(kernel: &Kernel, expected: &Self) -> Self {
+        for _ in 0..100 {
+            let held = Self::now(kernel);
+            if held == *expected {
+                return held;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        Self::now(kernel)
+    }
+}
+
+/// Bytes of memory that this process has on the host.
+fn resident() -> u64 {
+    let statm = fs::read_to_string("/proc/self/statm").unwrap();
+    statm.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
+}
+
+fn run(kernel: &Arc<Kernel>, program: &[u8], argument: &str) -> ExitStatus {
+    let config = Config {
+        program: program.to_vec(),
+        args: vec![program.to_vec(), argument.as_bytes().to_vec()],
+        cwd: Some(b"/".to_vec()),
+        ..Config::default()
+    };
+    let process = boot::launch(kernel, &config).unwrap();
+    kernel.cpus.block_on(process.wait_ended())
+}
+
+/// One guest of each kind; `round` chooses how the untidy one ends.
+fn one_each(kernel: &Arc<Kernel>, untidy: &[u8], round: usize) {
+    let segmentation_fault = ExitStatus::Signaled { signal: 11, core: true };
+    let killed = ExitStatus::Signaled { signal: 9, core: false };
+    let how = round % 3;
+    let expected = [ExitStatus::Exited(0), segmentation_fault, killed][how];
+    assert_eq!(run(kernel, untidy, &how.to_string()), expected);
+}
+
+#[test]
+fn ten_thousand_guests_leave_nothing_behind() {
+    const GUESTS: usize = 10_000;
+    /// Every so manyth guest takes much and leaves it.
+    const UNTIDY: usize = 20;
+
+    let program = |name, how, flags: &[&str]| {
+        guests::build(name, how, flags).unwrap().into_os_string().into_encoded_bytes()
+    };
+    let brief = program("brief.c", Build::StaticPie, &["-nostdlib", "-nostartfiles"]);
+    let untidy = program("untidy.c", Build::C, &[]);
+    let config = Config { cpus: Some(2), memory: Some(512 << 20), ..Config::default() };
+    let kernel = boot::start(&config).unwrap();
+
+    // The page cache, dentries and host threads that are kept are there after the first few.
+    for round in 0..6 {
+        one_each(&kernel, &untidy, round);
+        assert_eq!(run(&kernel, &brief, ""), ExitStatus::Exited(0));
+    }
+    thread::sleep(Duration::from_millis(200));
+    let (start, resident_at_start) = (Held::now(&kernel), resident());
+    for round in 0..GUESTS {
+        if round % UNTIDY == 0 {
+            one_each(&kernel, &untidy, round / UNTIDY);
+        } else {
+            assert_eq!(run(&kernel, &brief, ""), ExitStatus::Exited(0));
+        }
+    }
+    assert_eq!(Held::settled(&kernel, &start), start);
+    let grown = resident().saturating_sub(resident_at_start);
+    assert!(grown < 16 << 20, "{GUESTS} guests left {grown} bytes in the kernel's own memory");
+}
