@@ -1,0 +1,15 @@
+import os, shutil, stat, glob, pathlib, fcntl, errno
+os.mkdir("d"); open("d/f", "w").write("one\n"); os.chmod("d/f", 0o600); os.link("d/f", "d/g"); os.symlink("f", "d/l")
+print(oct(os.stat("d/f").st_mode), os.stat("d/f").st_nlink, os.readlink("d/l"), sorted(os.listdir("d")))
+shutil.copytree("d", "e", symlinks=True); os.rename("e/f", "e/h"); print(sorted(str(p) for p in pathlib.Path(".").glob("[de]/*")))
+for call in (lambda: os.rmdir("d"), lambda: os.open("nope", 0), lambda: os.mkdir("d"), lambda: os.listdir("d/f"), lambda: open("d", "w"), lambda: os.readlink("d/f"), lambda: os.unlink("d")):
+    try: call(); print("?")
+    except OSError as e: print(errno.errorcode[e.errno], e.strerror)
+with open("big", "wb") as f: f.seek(1 << 20); f.write(b"end")
+print(os.path.getsize("big"), open("big", "rb").read(3)); os.truncate("big", 10); print(open("big", "rb").read())
+os.utime("big", (1000000, 2000000.5)); s = os.stat("big"); print(s.st_atime, s.st_mtime)
+fd = os.open("a", os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644); os.write(fd, b"12345"); os.lseek(fd, 0, 0); os.write(fd, b"67"); print(os.pread(fd, 10, 2)); fcntl.flock(fd, fcntl.LOCK_EX); os.close(fd)
+for root, dirs, files in os.walk("tree"): dirs.sort(); print(root, dirs, sorted(files))
+shutil.rmtree("e"); print(os.path.exists("e"), sorted(os.listdir(".")))
+os.chdir("d"); print(os.getcwd().endswith("/d"), os.path.samefile(".", "../d")); shutil.move("f", "../moved"); print(os.listdir("..").count("moved"))
+print(os.umask(0o77)); open("u", "w").close(); print(oct(os.stat("u").st_mode)); os.makedirs("p/q/r"); os.removedirs("p/q/r"); print(sorted(os.listdir(".")))

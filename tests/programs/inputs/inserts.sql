@@ -1,0 +1,14 @@
+pragma journal_mode=delete;
+create table t(a integer primary key, b text, c real);
+begin;
+with recursive n(i) as (select 1 union all select i + 1 from n where i < 100000) insert into t select i, 'value ' || (i * 7919 % 100003), i / 7.0 from n;
+commit;
+create index tb on t(b);
+select count(*), sum(a), min(b), max(b), round(sum(c), 3) from t;
+update t set c = c * 2 where a % 10 = 0;
+delete from t where a % 3 = 0;
+select count(*), round(sum(c), 3) from t;
+select a, b from t where b between 'value 5000' and 'value 5001' order by b;
+pragma integrity_check;
+vacuum;
+select count(*) from t;

@@ -1,0 +1,2 @@
+#!/usr/bin/mawk -f
+{ n += $1 } END { print n }

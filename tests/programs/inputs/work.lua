@@ -1,0 +1,6 @@
+local s = 0; for i = 1, 1000000 do s = s + i end; print(s, math.pi, 7 // 2, 2^53, 1e15, string.format("%q %5.2f %x", "a\n", 1.5, 255))
+local t = {}; for w in io.open("text.txt"):read("a"):gmatch("%a+") do t[#t + 1] = w:lower() end; table.sort(t); print(#t, t[1], t[#t])
+print(pcall(error, "e"), select("#", 1, nil, 3), ("x"):rep(5, "-"), os.time{year = 2000, month = 1, day = 1, hour = 0})
+local co = coroutine.wrap(function() for i = 1, 3 do coroutine.yield(i) end end); print(co(), co(), co())
+local f = assert(io.open("o", "w")); f:write("abc\n", 42, "\n"); f:seek("set", 1); f:write("X"); f:close(); for l in io.lines("o") do print(l) end; print(os.remove("o"), os.remove("o")); print(io.open("nope")); print(utf8.char(228, 8364), #utf8.char(8364))
+os.exit(3)

@@ -1,0 +1,52 @@
+//! Debian's own programs, unmodified: one test for each row of the corpus that the current part covers.
+
+use std::{ffi::OsString, process::ExitCode};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use tests::{
+    CURRENT_PART, Result,
+    compare::{self},
+    host,
+    run::Guest,
+    scratch::Scratch,
+    tables::{self, CommandRow, ScriptRow},
+};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    match trials() {
+        Ok(trials) => libtest_mimic::run(&arguments, trials).exit_code(),
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn trials() -> Result<Vec<Trial>> {
+    let mut trials = Vec::new();
+    for row in tables::commands()?.into_iter().filter(|row| row.part <= CURRENT_PART) {
+        trials.push(Trial::test(row.name.clone(), move || command(&row).map_err(Failed::from)));
+    }
+    for row in tables::scripts()?.into_iter().filter(|row| row.part <= CURRENT_PART) {
+        let name = format!("script-{}", row.name);
+        trials.push(Trial::test(name, move || script(&row).map_err(Failed::from)));
+    }
+    Ok(trials)
+}
+
+fn command(row: &CommandRow) -> Result<()> {
+    row.comparison()?.check(&Scratch::with_inputs()?)
+}
+
+fn script(row: &ScriptRow) -> Result<()> {
+    let shell = host::locate("sh", "dash")?;
+    let guest = Guest {
+        argv: vec![shell.into_os_string(), OsString::from(row.path())],
+        ..Guest::default()
+    };
+    let scratch = Scratch::empty()?;
+    let inside = guest.inside(scratch.path())?;
+    row.judge(&inside.stdout, inside.status)
+        .map_err(|error| format!("{error}\n{}", compare::strace_tail(&guest, &scratch)))
+}
