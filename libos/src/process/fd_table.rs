@@ -188,6 +188,17 @@ impl FdTable {
         slots.slots.into_iter().flatten().collect()
     }
 
+    /// How many numbers the table has room for, which is as far as select(2) looks. Grows as Linux's does
+    /// (`alloc_fdtable`): 64 at first, then 128 times a power of two.
+    pub fn span(&self) -> usize {
+        const FIRST: usize = 64;
+        const STEP: usize = 128;
+        match self.slots.read().slots.len() {
+            ..=FIRST => FIRST,
+            used => ((used - 1) / STEP + 1).next_power_of_two() * STEP,
+        }
+    }
+
     /// The numbers in use, ascending.
     pub fn numbers(&self) -> Vec<Fd> {
         let slots = self.slots.read();

@@ -243,9 +243,7 @@ async fn select_fds(
     deadline: u64,
 ) -> SysResult<Result<usize, Interrupted>> {
     let count = usize::try_from(count).map_err(|_| Errno::EINVAL)?;
-    // Linux looks at no more than the descriptor table is long.
-    let count =
-        count.min(usize::try_from(thread.process.limit(Resource::OpenFiles)).unwrap_or(count));
+    let count = count.min(thread.files.span());
     let words = count.div_ceil(WORD_BITS);
     let mut bits: [Vec<u64>; 3] = Default::default();
     for (bits, (set, ..)) in bits.iter_mut().zip(&sets.0) {

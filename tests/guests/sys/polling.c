@@ -158,6 +158,8 @@ static void polls(void) {
     FD_SET(p[0], &r);
     CALL(select(p[0] + 1, &r, NULL, NULL, NULL)), SHOW(FD_ISSET(p[0], &r));
     FD_SET(99, &r);
+    /* select looks no further than the table of descriptors has room for: make it long enough whatever was inherited. */
+    close(dup2(p[0], 120));
     CALL(select(100, &r, NULL, NULL, &tv));
     CALL(select(-1, NULL, NULL, NULL, &tv));
     tv.tv_usec = -1;
