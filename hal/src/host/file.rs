@@ -2,20 +2,21 @@
 //!
 //! Reads and writes say where, so that nothing depends on a shared file position, and may go straight to or from
 //! emulated physical memory. Each that can block on a disk has a
-//! `try_` form that does not (`RWF_NOWAIT`): first that, then the blocking one on [`crate::cpu::spawn_blocking`].
+//! `try_` form that does not (`RWF_NOWAIT`): first that, then the blocking one on [`crate::cpu::spawn_blocking`]. Where the
+//! file system knows no `RWF_NOWAIT`, cachestat(2) tells what is in memory, and one that lives in memory is just read.
 
 use std::{
     cell::RefCell,
     ffi::{c_int, c_void},
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicU8, Ordering},
 };
 
 use super::{
     HostError, HostStat, HostStatFs, Result,
     error::{check, retry},
 };
-use crate::pmem::{PhysAddr, PhysicalMemory};
+use crate::pmem::{PAGE_SIZE, PhysAddr, PhysicalMemory};
 
 /// What a file is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,6 +39,12 @@ impl Access {
     }
 }
 
+/// The offset that stands for the open file's own position (preadv2(2)).
+const AT_POSITION: i64 = -1;
+
+/// cachestat(2), since Linux 6.5.
+const SYS_CACHESTAT: libc::c_long = 451;
+
 /// Bytes that are read at once on their way to memory.
 const BOUNCE_SIZE: usize = 128 << 10;
 
@@ -46,17 +53,32 @@ thread_local! {
     static BOUNCE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
+/// How to read without waiting for a disk: each is tried until it turns out not to work, and then the next.
+mod patience {
+    /// `RWF_NOWAIT`.
+    pub(super) const NOWAIT: u8 = 0;
+    /// The file is in memory, as on a tmpfs: nothing ever waits.
+    pub(super) const MEMORY: u8 = 1;
+    /// cachestat(2) says what is in memory.
+    pub(super) const CACHESTAT: u8 = 2;
+    /// Nobody can tell.
+    pub(super) const UNKNOWN: u8 = 3;
+}
+
+/// File systems that are memory (statfs(2)): tmpfs and ramfs.
+const IN_MEMORY: [u64; 2] = [0x0102_1994, 0x8584_58f6];
+
 /// An open host file. Closed on drop.
 #[derive(Debug)]
 pub struct HostFile {
     fd: OwnedFd,
-    /// Whether the file system has refused RWF_NOWAIT.
-    no_nowait: AtomicBool,
+    /// One of [`patience`].
+    patience: AtomicU8,
 }
 
 impl From<OwnedFd> for HostFile {
     fn from(fd: OwnedFd) -> Self {
-        Self { fd, no_nowait: AtomicBool::new(false) }
+        Self { fd, patience: AtomicU8::new(patience::NOWAIT) }
     }
 }
 
@@ -80,14 +102,26 @@ impl HostFile {
     /// Reads up to `buf.len()` bytes at `offset`; 0 at the end of the file. May block.
     pub fn pread(&self, buf: &mut [u8], offset: u64) -> Result<usize> {
         // SAFETY: the slice is exclusively borrowed.
-        unsafe { self.read_raw(buf.as_mut_ptr(), buf.len(), offset, 0) }
+        unsafe { self.read_raw(buf.as_mut_ptr(), buf.len(), offset_of(offset)?, 0) }
     }
 
     /// [`HostFile::pread`] of what the host has in memory; `EAGAIN` when it would have to wait, also when it cannot
     /// tell.
     pub fn try_pread(&self, buf: &mut [u8], offset: u64) -> Result<usize> {
         // SAFETY: the slice is exclusively borrowed.
-        unsafe { self.try_read_raw(buf.as_mut_ptr(), buf.len(), offset) }
+        unsafe { self.try_read_raw(buf.as_mut_ptr(), buf.len(), offset_of(offset)?) }
+    }
+
+    /// [`HostFile::try_pread`] at the position that the open file shares with others, which moves on.
+    pub(super) fn try_read(&self, buf: &mut [u8]) -> Result<usize> {
+        // SAFETY: the slice is exclusively borrowed.
+        unsafe { self.try_read_raw(buf.as_mut_ptr(), buf.len(), AT_POSITION) }
+    }
+
+    /// Reads at the shared position. May block.
+    pub(super) fn read(&self, buf: &mut [u8]) -> Result<usize> {
+        // SAFETY: the slice is exclusively borrowed.
+        unsafe { self.read_raw(buf.as_mut_ptr(), buf.len(), AT_POSITION, 0) }
     }
 
     /// Fills `len` bytes of physical memory from `offset` on, until the end of the file; says how many. May block.
@@ -102,6 +136,32 @@ impl HostFile {
         offset: u64,
         len: u64,
     ) -> Result<u64> {
+        self.fill(memory, pa, offset, len, Self::pread)
+    }
+
+    /// [`HostFile::read_into_pmem`] if the host has all of it in memory; else `EAGAIN`, and some of it may have been read.
+    ///
+    /// # Panics
+    ///
+    /// When the range is not within the memory.
+    pub fn try_fill_pmem(
+        &self,
+        memory: &PhysicalMemory,
+        pa: PhysAddr,
+        offset: u64,
+        len: u64,
+    ) -> Result<u64> {
+        self.fill(memory, pa, offset, len, Self::try_pread)
+    }
+
+    fn fill(
+        &self,
+        memory: &PhysicalMemory,
+        pa: PhysAddr,
+        offset: u64,
+        len: u64,
+        read: impl Fn(&Self, &mut [u8], u64) -> Result<usize>,
+    ) -> Result<u64> {
         BOUNCE.with_borrow_mut(|bounce| {
             let mut done = 0;
             while done < len {
@@ -110,7 +170,7 @@ impl HostFile {
                 if bounce.len() < want {
                     bounce.resize(want, 0);
                 }
-                match self.pread(&mut bounce[..want], at)? {
+                match read(self, &mut bounce[..want], at)? {
                     0 => break,
                     n => {
                         memory.fill(pa.offset(done), &bounce[..n]);
@@ -119,6 +179,22 @@ impl HostFile {
                 }
             }
             Ok(done)
+        })
+    }
+
+    /// Has the host read up to `len` bytes from `offset` on into its memory, so that a `try_` form finds them. Blocks.
+    pub fn warm(&self, offset: u64, len: u64) -> Result<()> {
+        BOUNCE.with_borrow_mut(|bounce| {
+            bounce.resize(bounce.len().max(BOUNCE_SIZE), 0);
+            let mut done = 0;
+            while done < len {
+                let want = (len - done).min(BOUNCE_SIZE as u64) as usize;
+                match self.pread(&mut bounce[..want], offset.saturating_add(done))? {
+                    0 => break,
+                    n => done += n as u64,
+                }
+            }
+            Ok(())
         })
     }
 
@@ -137,7 +213,7 @@ impl HostFile {
     ) -> Result<u64> {
         let base = memory.linear(pa, len);
         // SAFETY: as in `read_into_pmem`.
-        unsafe { self.try_read_raw(base, len as usize, offset) }.map(|n| n as u64)
+        unsafe { self.try_read_raw(base, len as usize, offset_of(offset)?) }.map(|n| n as u64)
     }
 
     /// Writes up to `buf.len()` bytes at `offset`. May block.
@@ -222,6 +298,8 @@ impl HostFile {
         }
     }
 
+    /// Reads at `offset`, or at the position for [`AT_POSITION`].
+    ///
     /// # Safety
     ///
     /// `len` bytes at `base` may be written by the host.
@@ -229,11 +307,10 @@ impl HostFile {
         &self,
         base: *mut u8,
         len: usize,
-        offset: u64,
+        offset: i64,
         flags: c_int,
     ) -> Result<usize> {
         let iov = libc::iovec { iov_base: base.cast::<c_void>(), iov_len: len };
-        let offset = offset_of(offset)?;
         // SAFETY: one iovec, whose range the caller vouches for.
         let call = || unsafe { libc::preadv2(self.fd.as_raw_fd(), &iov, 1, offset, flags) };
         retry(|| check(call()))
@@ -242,20 +319,60 @@ impl HostFile {
     /// # Safety
     ///
     /// As for `read_raw`.
-    unsafe fn try_read_raw(&self, base: *mut u8, len: usize, offset: u64) -> Result<usize> {
-        const AGAIN: HostError = HostError::from_errno(libc::EAGAIN);
-        if self.no_nowait.load(Ordering::Relaxed) {
-            return Err(AGAIN);
+    unsafe fn try_read_raw(&self, base: *mut u8, len: usize, offset: i64) -> Result<usize> {
+        let mut patience = self.patience.load(Ordering::Relaxed);
+        if patience == patience::NOWAIT {
+            // SAFETY: the caller's.
+            match unsafe { self.read_raw(base, len, offset, libc::RWF_NOWAIT) } {
+                Err(error) if lacks(error) => {
+                    let magic = self.statfs().map_or(0, |statfs| statfs.magic);
+                    let memory = IN_MEMORY.contains(&magic);
+                    patience = if memory { patience::MEMORY } else { patience::CACHESTAT };
+                    self.patience.store(patience, Ordering::Relaxed);
+                }
+                result => return result,
+            }
+        }
+        if patience == patience::CACHESTAT && !self.is_cached(offset, len)
+            || patience == patience::UNKNOWN
+        {
+            return Err(HostError::from_errno(libc::EAGAIN));
         }
         // SAFETY: the caller's.
-        let result = unsafe { self.read_raw(base, len, offset, libc::RWF_NOWAIT) };
-        result.map_err(|error| match error.errno() {
-            libc::EOPNOTSUPP | libc::EINVAL | libc::ENOSYS => {
-                self.no_nowait.store(true, Ordering::Relaxed);
-                AGAIN
-            }
-            _ => error,
-        })
+        unsafe { self.read_raw(base, len, offset, 0) }
+    }
+
+    /// Whether cachestat(2) finds all pages of the range, as far as the file goes, in the host's memory.
+    fn is_cached(&self, offset: i64, len: usize) -> bool {
+        let offset = match u64::try_from(offset) {
+            Ok(offset) => offset,
+            // SAFETY: touches no memory, and leaves the position where it is.
+            Err(_) => unsafe { libc::lseek(self.fd.as_raw_fd(), 0, libc::SEEK_CUR) as u64 },
+        };
+        let size = self.stat().map_or(0, |stat| stat.size);
+        let end = offset.saturating_add(len as u64).min(size);
+        if offset >= end {
+            return true;
+        }
+        let range = [offset, end - offset];
+        // Pages cached, dirty, in writeback, evicted, recently evicted.
+        let mut counts = [0_u64; 5];
+        // SAFETY: cachestat reads two and writes five words, which are ours.
+        let result = unsafe {
+            libc::syscall(
+                SYS_CACHESTAT,
+                self.fd.as_raw_fd(),
+                range.as_ptr(),
+                counts.as_mut_ptr(),
+                0_u32,
+            )
+        };
+        if result != 0 {
+            self.patience.store(patience::UNKNOWN, Ordering::Relaxed);
+            return false;
+        }
+        let page = PAGE_SIZE as u64;
+        counts[0] >= end.div_ceil(page) - offset / page
     }
 
     /// # Safety
@@ -276,6 +393,11 @@ impl HostFile {
     }
 }
 
+/// Whether a file system that does not know `RWF_NOWAIT` says this.
+fn lacks(error: HostError) -> bool {
+    matches!(error.errno(), libc::EOPNOTSUPP | libc::EINVAL | libc::ENOSYS)
+}
+
 /// An offset as the host takes it; `EINVAL` past the largest.
 fn offset_of(offset: u64) -> Result<i64> {
     i64::try_from(offset).map_err(|_| HostError::from_errno(libc::EINVAL))
@@ -284,7 +406,6 @@ fn offset_of(offset: u64) -> Result<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pmem::PAGE_SIZE;
 
     fn file() -> HostFile {
         HostFile::from(OwnedFd::from(tempfile::tempfile().unwrap()))
@@ -330,6 +451,39 @@ mod tests {
             Ok(n) => assert!(n > 0 && buf[0] == 1),
             Err(error) => assert!(error.would_block(), "{error}"),
         }
+    }
+
+    #[test]
+    fn what_was_dropped_from_memory_is_not_waited_for_until_it_is_warm() {
+        // Where the host cannot drop it (a tmpfs), it is never cold and both reads find it.
+        let mut named = tempfile::NamedTempFile::new_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        std::io::Write::write_all(&mut named, &[5; 64 << 10]).unwrap();
+        named.as_file().sync_all().unwrap();
+        // SAFETY: touches no memory.
+        unsafe { libc::posix_fadvise(named.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) };
+        let file = HostFile::from(OwnedFd::from(named.reopen().unwrap()));
+        let mut buf = [0; 4096];
+        if let Err(error) = file.try_pread(&mut buf, 32 << 10) {
+            assert!(error.would_block(), "{error}");
+        }
+        file.warm(0, 64 << 10).unwrap();
+        assert_eq!(file.try_pread(&mut buf, 32 << 10), Ok(4096));
+        assert_eq!(buf, [5; 4096]);
+        assert_eq!(file.try_pread(&mut buf, 64 << 10), Ok(0));
+    }
+
+    #[test]
+    fn a_file_system_in_memory_never_says_that_it_would_block() {
+        let Ok(named) = tempfile::NamedTempFile::new_in("/dev/shm") else { return };
+        let file = HostFile::from(OwnedFd::from(named.reopen().unwrap()));
+        file.pwrite(&[3; 100], 0).unwrap();
+        let mut buf = [0; 100];
+        assert_eq!(file.try_pread(&mut buf, 0), Ok(100));
+        assert_eq!(file.try_pread(&mut buf, 50), Ok(50));
+        file.patience.store(patience::CACHESTAT, Ordering::Relaxed);
+        assert!(
+            file.is_cached(0, 100) || file.patience.load(Ordering::Relaxed) == patience::UNKNOWN
+        );
     }
 
     #[test]

@@ -17,7 +17,7 @@ use std::{
 };
 
 use super::{
-    FileKind, HostError, HostStat, Result,
+    FileKind, HostError, HostFile, HostStat, Result,
     error::{check, retry},
 };
 use crate::{
@@ -34,7 +34,7 @@ enum Mode {
     Socket,
     /// By asking poll(2) first.
     PollFirst,
-    /// It never waits for anybody.
+    /// A file or directory: it waits for nobody but a disk.
     Plain,
 }
 
@@ -45,6 +45,8 @@ pub struct HostStream {
     kind: FileKind,
     mode: Mode,
     tty: bool,
+    /// The same open file once more, where it is a file.
+    file: Option<HostFile>,
 }
 
 /// Standard input.
@@ -94,8 +96,13 @@ impl HostStream {
         let kind = HostStat::at(fd.as_raw_fd(), c"")?.kind();
         // SAFETY: touches no memory of ours.
         let tty = unsafe { libc::isatty(fd.as_raw_fd()) } == 1;
-        let shared =
-            |mode| -> Result<Self> { Ok(Self { fd: fd.try_clone_to_owned()?, kind, mode, tty }) };
+        let shared = |mode| -> Result<Self> {
+            let file = match mode {
+                Mode::Plain => Some(HostFile::from(fd.try_clone_to_owned()?)),
+                _ => None,
+            };
+            Ok(Self { fd: fd.try_clone_to_owned()?, kind, mode, tty, file })
+        };
         match kind {
             FileKind::Socket => shared(Mode::Socket),
             FileKind::Fifo => {
@@ -120,7 +127,7 @@ impl HostStream {
             .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
             .open(format!("/proc/self/fd/{}", fd.as_raw_fd()))
             .ok()?;
-        Some(Self { fd: file.into(), kind, mode: Mode::Reopened, tty })
+        Some(Self { fd: file.into(), kind, mode: Mode::Reopened, tty, file: None })
     }
 
     /// What it is.
@@ -153,8 +160,24 @@ impl HostStream {
         Ok(target.into_os_string().into_vec())
     }
 
-    /// Reads what there is; 0 at the end; `EAGAIN` when it would have to wait.
+    /// The regular file or directory behind it, for reads that wait for a disk; they leave the position alone.
+    pub fn file(&self) -> Option<&HostFile> {
+        self.file.as_ref()
+    }
+
+    /// [`HostStream::try_read`] that waits for a disk if it must; not for anything else.
+    pub fn read(&self, buf: &mut [u8]) -> Result<usize> {
+        match &self.file {
+            Some(file) => file.read(buf),
+            None => self.try_read(buf),
+        }
+    }
+
+    /// Reads what there is; 0 at the end; `EAGAIN` when it would have to wait, be it for a disk.
     pub fn try_read(&self, buf: &mut [u8]) -> Result<usize> {
+        if let Some(file) = &self.file {
+            return file.try_read(buf);
+        }
         let fd = self.fd.as_raw_fd();
         let (ptr, len) = (buf.as_mut_ptr().cast(), buf.len());
         if self.mode == Mode::PollFirst && !self.ready().readable {
