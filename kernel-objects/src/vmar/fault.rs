@@ -176,8 +176,9 @@ impl Tree {
         Ok(runs)
     }
 
-    /// Resolves a fault, or says why not.
-    fn fault(&self, addr: u64, access: Access) -> Result<()> {
+    /// Resolves a fault, or says why not: [`Error::ShouldWait`] if that must block and `wait` does
+    /// not allow it.
+    fn fault(&self, addr: u64, access: Access, wait: bool) -> Result<()> {
         let page = addr / PAGE * PAGE;
         for _ in 0..RETRIES {
             let mut state = self.state.lock();
@@ -207,9 +208,14 @@ impl Tree {
                 vmo.prepare(offset, write)?;
                 continue;
             }
-            state.note_fault();
+            if wait {
+                state.note_fault();
+            }
             drop(state);
-            vmo.prepare(offset, write)?;
+            match wait {
+                true => vmo.prepare(offset, write)?,
+                false => vmo.try_prepare(offset, write)?,
+            }
         }
         Err(Error::Unavailable)
     }
@@ -287,7 +293,16 @@ impl Vmar {
     /// - [`Error::OutOfRange`]: beyond the VMO's end (SIGBUS, BUS_ADRERR).
     /// - [`Error::NoMemory`], or what the source says (SIGBUS).
     pub fn fault(&self, addr: u64, access: Access) -> Result<()> {
-        self.tree.fault(addr, access)
+        self.tree.fault(addr, access, true)
+    }
+
+    /// [`fault`](Self::fault) if that need not block: what a CPU tries first.
+    ///
+    /// # Errors
+    /// [`Error::ShouldWait`] if it must, which [`fault`](Self::fault) does then, off the CPUs; else
+    /// as [`fault`](Self::fault).
+    pub fn try_fault(&self, addr: u64, access: Access) -> Result<()> {
+        self.tree.fault(addr, access, false)
     }
 
     /// Makes all pages of a range present and maps them, writable ones for writing: mlock,

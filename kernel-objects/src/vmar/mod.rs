@@ -30,7 +30,7 @@ use self::tree::{Entry, State};
 use crate::{
     error::{Error, Result},
     object::{KObjectBase, KernelObject, ObjectType},
-    vmo::{Mapper, RangeOp, Vmo},
+    vmo::{Mapper, Vmo},
 };
 
 const PAGE: u64 = PAGE_SIZE as u64;
@@ -288,11 +288,10 @@ impl Vmar {
         }
         let writable_copy = args.vmo.copies_on_write() && args.perms.contains(Prot::WRITE);
         if (writable_copy && len <= EAGER_COPY) || (args.populate && !args.vmo.is_anonymous()) {
-            // Before the lock is taken, since it may read a file. What fails here fails again at
-            // the fault, if it is ever touched.
+            // Before the lock is taken, since it may read a file, if not a disk. What is missing
+            // then comes at the fault, if it is ever touched.
             let end = args.vmo.size().min(args.vmo_offset + len);
-            let some = end.saturating_sub(args.vmo_offset);
-            let _ = args.vmo.op_range(RangeOp::Commit, args.vmo_offset.min(end), some);
+            args.vmo.try_commit(args.vmo_offset.min(end)..end);
         }
         let populate = args.populate;
         let (placement, align) = (args.placement, args.align.max(PAGE));

@@ -23,6 +23,10 @@ impl PageSource for File {
         }
         Ok(())
     }
+
+    fn try_fill(&self, offset: u64, len: u64, sink: &mut PageSink<'_>) -> Result<()> {
+        self.fill(offset, len, sink)
+    }
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -1,9 +1,11 @@
 //! Tests of regions: placement, files, limits, truncation, children.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use hal::{aspace::Access, pmem::PhysicalMemory};
 
 use super::*;
-use crate::vmo::{PageSink, PageSource, VmoOptions};
+use crate::vmo::{PageSink, PageSource, RangeOp, VmoOptions};
 
 const RW: Prot = Prot::READ.union(Prot::WRITE);
 
@@ -40,6 +42,10 @@ impl PageSource for File {
             sink.write(at, &[((at / PAGE) as u8).wrapping_add(1); PAGE_SIZE]);
         }
         Ok(())
+    }
+
+    fn try_fill(&self, offset: u64, len: u64, sink: &mut PageSink<'_>) -> Result<()> {
+        self.fill(offset, len, sink)
     }
 }
 
@@ -164,6 +170,46 @@ fn a_file_is_mapped_as_it_is_read() {
     let all = MapArgs { populate: true, ..MapArgs::new(file, 1 << 20) };
     let all = vmar.map(all).unwrap();
     assert!(vmar.aspace().read(all + (1 << 20) - 1, &mut [0]).is_ok());
+}
+
+/// A file on a disk that is read when the test says so.
+struct Slow {
+    ready: AtomicBool,
+}
+
+impl PageSource for Slow {
+    fn fill(&self, offset: u64, len: u64, sink: &mut PageSink<'_>) -> Result<()> {
+        self.ready.store(true, Ordering::Relaxed);
+        self.try_fill(offset, len, sink)
+    }
+
+    fn try_fill(&self, offset: u64, len: u64, sink: &mut PageSink<'_>) -> Result<()> {
+        if !self.ready.load(Ordering::Relaxed) {
+            return Err(Error::ShouldWait);
+        }
+        sink.write(offset, &vec![7; len as usize]);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_fault_that_would_block_says_so_until_the_page_is_there() {
+    let (memory, vmar) = root();
+    for private in [false, true] {
+        let source = Arc::new(Slow { ready: AtomicBool::new(false) });
+        let file = Vmo::create_with_source(&memory, 1 << 20, source).unwrap();
+        let vmo = match private {
+            true => file.create_snapshot(0, 1 << 20, false).unwrap(),
+            false => file.clone(),
+        };
+        let at = vmar.map(MapArgs::new(vmo, 1 << 20)).unwrap();
+        assert_eq!(vmar.try_fault(at, Access::Write), Err(Error::ShouldWait));
+        assert_eq!(file.try_prepare_range(0..PAGE), Ok(0));
+        assert_eq!(vmar.fault(at, Access::Write), Ok(()));
+        assert_eq!(file.try_prepare_range(0..PAGE), Ok(PAGE));
+        assert_eq!(vmar.try_fault(at + PAGE, Access::Write), Ok(()));
+        assert_eq!(byte(&vmar, at + PAGE), 7);
+    }
 }
 
 #[test]

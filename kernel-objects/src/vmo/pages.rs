@@ -71,20 +71,70 @@ impl Vmo {
     /// # Errors
     /// [`Error::OutOfRange`] beyond the end, [`Error::NoMemory`], or what the source says.
     pub fn prepare(&self, offset: u64, write: bool) -> Result<()> {
+        self.make_present(offset, write, true)
+    }
+
+    /// [`prepare`](Self::prepare) if that need not block.
+    ///
+    /// # Errors
+    /// [`Error::ShouldWait`] if it must; else as [`prepare`](Self::prepare).
+    pub fn try_prepare(&self, offset: u64, write: bool) -> Result<()> {
+        self.make_present(offset, write, false)
+    }
+
+    /// Makes the pages of `range` present, a snapshot's its own, up to the first for which it would
+    /// have to block or fail.
+    pub(crate) fn try_commit(&self, range: Range<u64>) {
+        let write = self.is_snapshot();
+        let mut at = range.start;
+        while at < range.end {
+            match self.present_run(at, range.end - at) {
+                Some(run) if run.writable || !write => at = run.offset + run.len,
+                _ if self.try_prepare(at, write).is_err() => break,
+                _ => {}
+            }
+        }
+    }
+
+    /// How many bytes of `range`, from its start on, are present or could be made so without
+    /// blocking.
+    ///
+    /// # Errors
+    /// As [`prepare`](Self::prepare), for the first page.
+    pub fn try_prepare_range(&self, range: Range<u64>) -> Result<u64> {
+        let mut at = range.start;
+        while at < range.end {
+            let reached = match self.present_run(at, range.end - at) {
+                Some(run) => Ok(run.offset + run.len),
+                None => self.try_prepare(at, false).map(|()| at),
+            };
+            match reached {
+                Ok(reached) => at = reached,
+                Err(Error::ShouldWait) => break,
+                Err(error) if at == range.start => return Err(error),
+                Err(_) => break,
+            }
+        }
+        Ok(at - range.start)
+    }
+
+    fn make_present(&self, offset: u64, write: bool, wait: bool) -> Result<()> {
         self.check(offset, 1)?;
         if self.is_present(offset, write) {
             return Ok(());
         }
         match &self.kind {
             Kind::Anonymous => self.reserve(offset),
-            Kind::Source(source) => self.fill(source.as_ref(), offset),
-            Kind::Slice { parent, offset: base } => parent.prepare(base + offset, write),
+            Kind::Source(source) => self.fill(source.as_ref(), offset, wait),
+            Kind::Slice { parent, offset: base } => parent.make_present(base + offset, write, wait),
             Kind::Snapshot { parent, offset: base } => {
-                if write {
-                    self.copy_up(offset / PAGE * PAGE..offset / PAGE * PAGE + 1)
-                } else {
-                    parent.prepare(base + offset, false)
+                if !write || !wait {
+                    parent.make_present(base + offset, false, wait)?;
                 }
+                if write {
+                    self.copy_up(offset / PAGE * PAGE..offset / PAGE * PAGE + 1)?;
+                }
+                Ok(())
             }
         }
     }
@@ -121,9 +171,14 @@ impl Vmo {
         contents.segments.reserve(&self.memory, offset, size, growing)
     }
 
-    /// Asks the source for missing pages around `offset`.
-    fn fill(&self, source: &dyn PageSource, offset: u64) -> Result<()> {
-        let _changing = self.changing.lock();
+    /// Asks the source for missing pages around `offset`, and waits for it if `wait`.
+    fn fill(&self, source: &dyn PageSource, offset: u64, wait: bool) -> Result<()> {
+        let _changing = if wait {
+            self.changing.lock()
+        } else {
+            // Held perhaps by somebody who reads a disk.
+            self.changing.try_lock().ok_or(Error::ShouldWait)?
+        };
         if self.is_present(offset, false) {
             return Ok(());
         }
@@ -148,7 +203,11 @@ impl Vmo {
         // `changing` is held.
         let PageRun { offset, pa, len, .. } = missing;
         let mut sink = PageSink { memory: &self.memory, pa, offset, len };
-        if let Err(error) = source.fill(offset, len, &mut sink) {
+        let filled = match wait {
+            true => source.fill(offset, len, &mut sink),
+            false => source.try_fill(offset, len, &mut sink),
+        };
+        if let Err(error) = filled {
             self.memory.decommit(pa, len);
             return Err(error);
         }

@@ -22,6 +22,16 @@ pub trait PageSource: Send + Sync {
     /// What the reader gets: [`Error::Io`](crate::Error::Io) and the like. The pages stay missing
     /// and are asked for again.
     fn fill(&self, offset: u64, len: u64, sink: &mut PageSink<'_>) -> Result<()>;
+
+    /// [`fill`](Self::fill) if that need not block; called on a CPU.
+    ///
+    /// # Errors
+    /// [`Error::ShouldWait`](crate::Error::ShouldWait) if it would have to block; else as
+    /// [`fill`](Self::fill).
+    fn try_fill(&self, offset: u64, len: u64, sink: &mut PageSink<'_>) -> Result<()> {
+        let _ = (offset, len, sink);
+        Err(crate::Error::ShouldWait)
+    }
 }
 
 /// The pages that a [`PageSource`] is asked to fill: a contiguous piece of physical memory.
