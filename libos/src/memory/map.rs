@@ -2,9 +2,12 @@
 
 use std::{ops::Range, sync::Arc};
 
-use hal::{aspace::Prot, pmem::PAGE_SIZE};
+use hal::{
+    aspace::{Access, Prot},
+    pmem::PAGE_SIZE,
+};
 use kernel_objects::{
-    Error, MapArgs, MappingFlags, Placement as Place, Vmo, VmoOptions, vmar::Remap, vmo::RangeOp,
+    Error, MapArgs, MappingFlags, Placement as Place, Vmo, VmoOptions, vmar::Remap,
 };
 
 use super::UserMemory;
@@ -181,21 +184,20 @@ impl UserMemory {
         self.check_mapped(&range)
     }
 
-    /// Makes the pages of `range` present for reading or writing; `ENOMEM` when one is not mapped, `EFAULT` when one can not be.
+    /// Makes the pages of `range` present for reading or writing; `ENOMEM` when one is not mapped, `EINVAL` when it forbids the
+    /// access, `EFAULT` when it can not be had. May wait for a disk.
     pub fn populate(&self, range: Range<u64>, write: bool) -> SysResult<()> {
-        self.check_mapped(&range)?;
-        for mapping in self.vmar.mappings_in(range.clone()) {
-            let start = mapping.range.start.max(range.start);
-            let end = mapping.range.end.min(range.end);
-            if write && !mapping.perms.contains(Prot::WRITE) {
-                return Err(Errno::EFAULT);
-            }
-            let offset = mapping.vmo_offset + (start - mapping.range.start);
-            let inside = end - start;
-            let inside = inside.min(mapping.vmo.size().saturating_sub(offset));
-            mapping.vmo.op_range(RangeOp::Commit, offset, inside).map_err(errno)?;
-        }
-        Ok(())
+        let access = if write { Access::Write } else { Access::Read };
+        self.vmar.populate(range.start, length(&range), access).map_err(|error| match error {
+            Error::NotFound | Error::NoMemory => Errno::ENOMEM,
+            Error::AccessDenied => Errno::EINVAL,
+            _ => Errno::EFAULT,
+        })
+    }
+
+    /// Whether a disk may be waited for when pages of `range` are made present: some of them are a file's.
+    pub fn shows_files(&self, range: Range<u64>) -> bool {
+        self.vmar.mappings_in(range).iter().any(|mapping| !mapping.vmo.is_anonymous())
     }
 
     /// `ENOMEM` unless every page of `range` is mapped.

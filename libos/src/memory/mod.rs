@@ -91,16 +91,30 @@ impl UserMemory {
         self.heap.lock().start_at(heap_start);
     }
 
-    /// Resolves a fault of the guest, so that the access can be made again.
+    /// Resolves a fault of the guest, so that the access can be made again. May wait for a disk.
     pub fn fault(&self, fault: &Fault) -> Result<(), FaultCause> {
-        self.vmar.fault(fault.addr, fault.access).map_err(|error| match error {
+        let resolved = self.vmar.fault(fault.addr, fault.access);
+        resolved.map_err(|error| self.cause(fault, error))
+    }
+
+    /// [`fault`](Self::fault) if that need not wait for a disk; `None` if it must.
+    pub fn try_fault(&self, fault: &Fault) -> Option<Result<(), FaultCause>> {
+        match self.vmar.try_fault(fault.addr, fault.access) {
+            Err(kernel_objects::Error::ShouldWait) => None,
+            resolved => Some(resolved.map_err(|error| self.cause(fault, error))),
+        }
+    }
+
+    fn cause(&self, fault: &Fault, error: kernel_objects::Error) -> FaultCause {
+        match error {
             kernel_objects::Error::NotFound => FaultCause::Unmapped,
-            kernel_objects::Error::OutOfRange => FaultCause::BeyondEnd,
+            // A page that could not be read is as one that is not there.
+            kernel_objects::Error::OutOfRange | kernel_objects::Error::Io => FaultCause::BeyondEnd,
             kernel_objects::Error::NoMemory => FaultCause::OutOfMemory,
             // On Linux the gap below the stack is a rule about placing mappings and no mapping.
             _ if self.in_stack_guard(fault.addr) => FaultCause::Unmapped,
             _ => FaultCause::Protection,
-        })
+        }
     }
 
     fn in_stack_guard(&self, addr: u64) -> bool {

@@ -10,11 +10,12 @@ use std::{
     task::Poll,
 };
 
-use hal::context::Trap;
+use hal::{aspace::Fault, context::Trap};
 
 use super::{Current, work};
 use crate::{
     errno::Errno,
+    memory::FaultCause,
     signal,
     syscall::{restart::RESTART_SYSCALL, strace, table},
 };
@@ -54,7 +55,7 @@ impl Current {
             match trap {
                 Trap::Syscall => cut_short = self.system_call().await,
                 Trap::PageFault(fault) => {
-                    if let Err(cause) = self.thread.memory.fault(&fault) {
+                    if let Err(cause) = self.page_fault(fault).await {
                         signal::force_fault(&mut self, &fault, cause);
                     }
                 }
@@ -74,6 +75,17 @@ impl Current {
         // The registers are of no use to anybody; the context must be off this CPU before it is freed.
         self.context.suspend();
         self.thread.leave(code);
+    }
+
+    /// Resolves a fault of the guest, off the CPU if a disk must be read for it.
+    async fn page_fault(&mut self, fault: Fault) -> Result<(), FaultCause> {
+        if let Some(resolved) = self.thread.memory.try_fault(&fault) {
+            return resolved;
+        }
+        self.context.suspend();
+        let memory = Arc::clone(&self.thread.memory);
+        // If the thread must end meanwhile, nobody wants to know.
+        self.thread.off_cpu(move || memory.fault(&fault)).await.unwrap_or(Ok(()))
     }
 
     /// Carries out the call that the registers hold and stores its result, unless a signal cut it short.

@@ -13,6 +13,7 @@ use std::{
     task::{Poll, Waker},
 };
 
+use futures::FutureExt;
 use hal::context::{Kicker, UserContext};
 use parking_lot::Mutex;
 
@@ -188,6 +189,25 @@ impl Thread {
                 return Poll::Ready(Ok(output));
             }
             if self.work() != 0 { Poll::Ready(Err(Interrupted)) } else { Poll::Pending }
+        })
+        .await
+    }
+}
+
+impl Thread {
+    /// Runs `job`, which may block, off the CPUs and waits for it; signals do not cut that short, as none does a wait for a disk
+    /// on Linux, but the thread's end does. The job goes on then.
+    pub async fn off_cpu<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Interrupted> {
+        let mut job = hal::cpu::spawn_blocking(job);
+        poll_fn(|context| {
+            if let Poll::Ready(output) = job.poll_unpin(context) {
+                return Poll::Ready(Ok(output));
+            }
+            let ends = self.work() & work::EXIT != 0;
+            if ends { Poll::Ready(Err(Interrupted)) } else { Poll::Pending }
         })
         .await
     }

@@ -1,10 +1,12 @@
 //! Calls about an open file that are not plain reads and writes: directories, sizes, syncing, copying between files.
 
+use std::sync::Arc;
+
 use linux_raw_sys::general as raw;
 
 use super::{
     fs::{At, install},
-    io::until_ready,
+    io::{read_to, until_ready},
 };
 use crate::{
     errno::{Errno, SysResult},
@@ -105,14 +107,23 @@ pub(crate) fn fallocate(
     file.allocate(mode, offset, len)
 }
 
+/// Has a file stored, off the CPUs if it is the host that stores it.
+pub(crate) async fn store(thread: &Thread, file: Arc<OpenFile>, data_only: bool) -> SysResult<()> {
+    if file.is_on_host() {
+        thread.off_cpu(move || file.sync(data_only)).await?
+    } else {
+        file.sync(data_only)
+    }
+}
+
 /// fsync(2)
-pub(crate) fn fsync(thread: &Thread, fd: Fd) -> SysResult<()> {
-    thread.files.get(fd)?.sync(false)
+pub(crate) async fn fsync(thread: &Thread, fd: Fd) -> SysResult<()> {
+    store(thread, thread.files.get(fd)?, false).await
 }
 
 /// fdatasync(2)
-pub(crate) fn fdatasync(thread: &Thread, fd: Fd) -> SysResult<()> {
-    thread.files.get(fd)?.sync(true)
+pub(crate) async fn fdatasync(thread: &Thread, fd: Fd) -> SysResult<()> {
+    store(thread, thread.files.get(fd)?, true).await
 }
 
 /// fadvise64(2): checked, and taken as the hint it is.
@@ -181,7 +192,7 @@ const MAX_COPY: usize = 0x7fff_f000;
 /// Copies up to `count` bytes from one file to another; offsets that are `None` are the files' own positions.
 async fn copy(
     thread: &Thread,
-    from: &OpenFile,
+    from: &Arc<OpenFile>,
     mut from_offset: Option<&mut u64>,
     to: &OpenFile,
     mut to_offset: Option<&mut u64>,
@@ -192,14 +203,8 @@ async fn copy(
     let mut done = 0;
     while done < count {
         let wanted = chunk.len().min(count - done);
-        let read = until_ready(thread, from, PollEvents::IN, || {
-            let mut into = IoDst::kernel(&mut chunk[..wanted]);
-            match &from_offset {
-                Some(offset) => from.read_at(**offset, &mut into),
-                None => from.read(&mut into),
-            }
-        })
-        .await;
+        let mut into = IoDst::kernel(&mut chunk[..wanted]).without_waiting();
+        let read = read_to(thread, from, from_offset.as_deref().copied(), &mut into).await;
         let read = match read {
             Ok(0) => break,
             Err(error) if done == 0 => return Err(error),
@@ -267,7 +272,7 @@ pub(crate) async fn sendfile(
 }
 
 /// sync_file_range(2): the whole file is synced, which is more than asked for.
-pub(crate) fn sync_file_range(
+pub(crate) async fn sync_file_range(
     thread: &Thread,
     fd: Fd,
     offset: i64,
@@ -284,7 +289,7 @@ pub(crate) fn sync_file_range(
     if !file.seekable() {
         return Err(Errno::ESPIPE);
     }
-    if flags.0 == 0 { Ok(()) } else { file.sync(true) }
+    if flags.0 == 0 { Ok(()) } else { store(thread, file, true).await }
 }
 
 /// copy_file_range(2)
@@ -337,20 +342,24 @@ pub(crate) async fn copy_file_range(
     Ok(done)
 }
 
-/// sync(2): what is in memory is all there is; files of the host are written through.
-pub(crate) fn sync(thread: &Thread) -> SysResult<()> {
-    for mount in thread.process.kernel.root.tree() {
-        // sync(2) tells of no errors.
-        let _ = mount.superblock().fs().sync();
-    }
-    Ok(())
+/// sync(2): what is in memory is all there is, but for what was written through mappings of the host's files.
+pub(crate) async fn sync(thread: &Thread) -> SysResult<()> {
+    let mounts = thread.process.kernel.root.tree();
+    let stores = move || {
+        for mount in mounts {
+            // sync(2) tells of no errors.
+            let _ = mount.superblock().fs().sync();
+        }
+    };
+    Ok(thread.off_cpu(stores).await?)
 }
 
 /// syncfs(2)
-pub(crate) fn syncfs(thread: &Thread, fd: Fd) -> SysResult<()> {
+pub(crate) async fn syncfs(thread: &Thread, fd: Fd) -> SysResult<()> {
     let file = thread.files.get(fd)?;
     if file.is_path_only() {
         return Err(Errno::EBADF);
     }
-    file.path().map_or(Ok(()), |path| path.mount().superblock().fs().sync())
+    let Some(mount) = file.path().map(|path| path.mount().clone()) else { return Ok(()) };
+    thread.off_cpu(move || mount.superblock().fs().sync()).await?
 }

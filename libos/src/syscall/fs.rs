@@ -78,7 +78,18 @@ async fn open_at(
     mode: u32,
     lookup: LookupFlags,
 ) -> SysResult<Fd> {
-    let file = at.with(thread, |fs, base, path| ops::open(fs, base, path, flags, mode, lookup))?;
+    let file = loop {
+        match at.with(thread, |fs, base, path| ops::open(fs, base, path, flags, mode, lookup)) {
+            // A file that begins as the host's, and is on its disk.
+            Err(Errno::EAGAIN) => {
+                let mut lookup = lookup;
+                lookup.set(LookupFlags::FOLLOW, flags & raw::O_NOFOLLOW == 0);
+                let inode = at.resolve(thread, lookup)?.inode().clone();
+                thread.off_cpu(move || inode.take_over()).await??;
+            }
+            opened => break opened?,
+        }
+    };
     while let (true, Some(queue)) = (file.open_pending(), file.wait_queue()) {
         let mut changed = queue.wait();
         changed.arm();

@@ -3,6 +3,8 @@
 //! The one idea: a file is tried first and waited for only when it says `EAGAIN`, so a transfer that need not wait
 //! costs no future and no registration.
 
+use std::sync::Arc;
+
 use linux_raw_sys::general as raw;
 use smallvec::SmallVec;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -10,7 +12,10 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 use crate::{
     errno::{Errno, SysResult},
     process::Thread,
-    syscall::argument::{Fd, Flags, UserAddr, UserPtr},
+    syscall::{
+        argument::{Fd, Flags, UserAddr, UserPtr},
+        file::store,
+    },
     vfs::{GuestRange, IoDst, IoSrc, OpenFile, PollEvents, Whence},
 };
 
@@ -73,20 +78,60 @@ pub(crate) async fn until_ready(
     }
 }
 
+/// The most bytes that are fetched from a disk at a time.
+const FETCH: usize = 1 << 20;
+
+/// Reads what `into` has room for, from `offset` or the position on. What needs a disk is fetched off the CPUs.
+pub(crate) async fn read_to(
+    thread: &Thread,
+    file: &Arc<OpenFile>,
+    offset: Option<u64>,
+    into: &mut IoDst<'_>,
+) -> SysResult<usize> {
+    let mut done = 0;
+    loop {
+        let read = until_ready(thread, file, PollEvents::IN, || match offset {
+            Some(offset) => file.read_at(offset.saturating_add(done as u64), into),
+            None => file.read(into),
+        })
+        .await;
+        // What was read before counts more than why it ended.
+        let read = match read {
+            Ok(read) => Ok(done + read),
+            Err(_) if done > 0 => Ok(done),
+            Err(error) => Err(error),
+        };
+        if !into.is_cold() {
+            return read;
+        }
+        done = read.unwrap_or(0);
+        let from = match offset {
+            Some(offset) => offset.saturating_add(done as u64),
+            None => file.position(),
+        };
+        match fetch(thread, file, from, into.remaining().min(FETCH)).await {
+            Ok(fetched) => into.warmed(fetched),
+            Err(_) if done > 0 => return Ok(done),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+#[cold]
+async fn fetch(thread: &Thread, file: &Arc<OpenFile>, offset: u64, len: usize) -> SysResult {
+    let file = Arc::clone(file);
+    thread.off_cpu(move || file.fetch(offset, len as u64)).await??;
+    Ok(len)
+}
+
 async fn read_ranges(
     thread: &Thread,
-    file: &OpenFile,
+    file: &Arc<OpenFile>,
     offset: Option<u64>,
     ranges: &[GuestRange],
 ) -> SysResult<usize> {
-    until_ready(thread, file, PollEvents::IN, || {
-        let mut into = IoDst::guest_vectored(&*thread.memory, ranges);
-        match offset {
-            Some(offset) => file.read_at(offset, &mut into),
-            None => file.read(&mut into),
-        }
-    })
-    .await
+    let mut into = IoDst::guest_vectored(&*thread.memory, ranges);
+    read_to(thread, file, offset, &mut into).await
 }
 
 async fn write_ranges(
@@ -146,10 +191,7 @@ fn position_or_current(offset: i64) -> SysResult<Option<u64>> {
 pub(crate) async fn read(thread: &Thread, fd: Fd, buffer: UserAddr, count: usize) -> SysResult {
     let file = thread.files.get(fd)?;
     let count = count.min(MAX_TRANSFER);
-    until_ready(thread, &file, PollEvents::IN, || {
-        file.read(&mut IoDst::guest(&*thread.memory, buffer.0, count))
-    })
-    .await
+    read_to(thread, &file, None, &mut IoDst::guest(&*thread.memory, buffer.0, count)).await
 }
 
 /// write(2)
@@ -169,7 +211,7 @@ pub(crate) async fn pread64(
 ) -> SysResult {
     let offset = position(offset)?;
     let range = GuestRange { va: buffer.0, len: count.min(MAX_TRANSFER) };
-    read_ranges(thread, &*thread.files.get(fd)?, offset, &[range]).await
+    read_ranges(thread, &thread.files.get(fd)?, offset, &[range]).await
 }
 
 /// pwrite64(2)
@@ -233,7 +275,7 @@ pub(crate) async fn pwritev(
     write_ranges(thread, &file, offset, &ranges(thread, vector, count)?).await
 }
 
-/// The flags of preadv2(2) that change nothing here: a hint, and the waiting that a file in memory never does.
+/// The flags of preadv2(2): a hint, and not to wait.
 const READ_FLAGS: u32 = raw::RWF_HIPRI | raw::RWF_NOWAIT;
 /// The flags of pwritev2(2).
 const WRITE_FLAGS: u32 = raw::RWF_HIPRI | raw::RWF_DSYNC | raw::RWF_SYNC | raw::RWF_APPEND;
@@ -254,7 +296,15 @@ pub(crate) async fn preadv2(
     if flags.0 & !READ_FLAGS != 0 || waits {
         return Err(Errno::EOPNOTSUPP);
     }
-    read_ranges(thread, &file, offset, &ranges(thread, vector, count)?).await
+    let ranges = ranges(thread, vector, count)?;
+    if flags.0 & raw::RWF_NOWAIT == 0 {
+        return read_ranges(thread, &file, offset, &ranges).await;
+    }
+    let mut into = IoDst::guest_vectored(&*thread.memory, &ranges);
+    match offset {
+        Some(offset) => file.read_at(offset, &mut into),
+        None => file.read(&mut into),
+    }
 }
 
 /// pwritev2(2)
@@ -278,7 +328,7 @@ pub(crate) async fn pwritev2(
     }
     let done = write_ranges(thread, &file, offset, &ranges(thread, vector, count)?).await?;
     if flags.0 & (raw::RWF_DSYNC | raw::RWF_SYNC) != 0 {
-        file.sync(flags.0 & raw::RWF_SYNC == 0)?;
+        store(thread, file, flags.0 & raw::RWF_SYNC == 0).await?;
     }
     Ok(done)
 }

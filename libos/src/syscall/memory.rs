@@ -2,6 +2,8 @@
 //!
 //! The one idea: check what the ABI says about the arguments here, in pages and ranges; what a mapping is, is the business of [`crate::memory`].
 
+use std::sync::Arc;
+
 use hal::{aspace::Prot, pmem::PAGE_SIZE};
 use linux_raw_sys::general as raw;
 
@@ -189,7 +191,12 @@ pub(crate) fn mremap(
 }
 
 /// madvise(2): `DONTNEED`, `FREE` and `REMOVE` act, what is only a hint is checked and taken.
-pub(crate) fn madvise(thread: &Thread, addr: UserAddr, len: u64, advice: u32) -> SysResult<()> {
+pub(crate) async fn madvise(
+    thread: &Thread,
+    addr: UserAddr,
+    len: u64,
+    advice: u32,
+) -> SysResult<()> {
     let known = match advice {
         raw::MADV_NORMAL
         | raw::MADV_RANDOM
@@ -218,10 +225,18 @@ pub(crate) fn madvise(thread: &Thread, addr: UserAddr, len: u64, advice: u32) ->
     let range = addr.0..end;
     match known {
         Some(raw::MADV_DONTNEED | raw::MADV_FREE) => thread.memory.discard(range),
-        Some(raw::MADV_POPULATE_READ) => thread.memory.populate(range, false),
-        Some(_) => thread.memory.populate(range, true),
+        Some(advice) => populate(thread, range, advice == raw::MADV_POPULATE_WRITE).await,
         None => thread.memory.check_mapped(&range),
     }
+}
+
+/// Makes the pages of a range present, off the CPUs if a disk may have to be read.
+async fn populate(thread: &Thread, range: std::ops::Range<u64>, write: bool) -> SysResult<()> {
+    if !thread.memory.shows_files(range.clone()) {
+        return thread.memory.populate(range, write);
+    }
+    let memory = Arc::clone(&thread.memory);
+    thread.off_cpu(move || memory.populate(range, write)).await?
 }
 
 /// msync(2)
@@ -259,19 +274,31 @@ pub(crate) fn mincore(
 }
 
 /// mlock(2), munlock(2): memory is never swapped here, so a mapped range is as locked as it can be once it is there.
-pub(crate) fn mlock(thread: &Thread, addr: UserAddr, len: u64) -> SysResult<()> {
+pub(crate) async fn mlock(thread: &Thread, addr: UserAddr, len: u64) -> SysResult<()> {
     let start = addr.0 & !(PAGE - 1);
     let len = len.checked_add(addr.0 - start).and_then(pages).ok_or(Errno::EINVAL)?;
     let end = start.checked_add(len).ok_or(Errno::EINVAL)?;
-    if len == 0 { Ok(()) } else { thread.memory.populate(start..end, false) }
+    if len == 0 {
+        return Ok(());
+    }
+    // What is mapped but forbids access is locked as soon as it allows it.
+    match populate(thread, start..end, false).await {
+        Err(Errno::EINVAL | Errno::EFAULT) => Err(Errno::ENOMEM),
+        result => result,
+    }
 }
 
 /// mlock2(2)
-pub(crate) fn mlock2(thread: &Thread, addr: UserAddr, len: u64, flags: Flags) -> SysResult<()> {
+pub(crate) async fn mlock2(
+    thread: &Thread,
+    addr: UserAddr,
+    len: u64,
+    flags: Flags,
+) -> SysResult<()> {
     if flags.0 & !raw::MLOCK_ONFAULT != 0 {
         return Err(Errno::EINVAL);
     }
-    mlock(thread, addr, len)
+    mlock(thread, addr, len).await
 }
 
 /// munlock(2)

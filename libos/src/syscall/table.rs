@@ -131,7 +131,7 @@ system_calls! {
         25 mremap(addr: UserAddr, old_len: u64, new_len: u64, flags: Flags, new_addr: UserAddr) now memory::mremap, Partial("MREMAP_DONTUNMAP");
         26 msync(addr: UserAddr, len: u64, flags: Flags) now memory::msync, Full;
         27 mincore(addr: UserAddr, len: u64, vector: UserAddr) now memory::mincore, Full;
-        28 madvise(addr: UserAddr, len: u64, advice: u32) now memory::madvise, Partial("MADV_REMOVE, MADV_WIPEONFORK, MADV_MERGEABLE, MADV_COLLAPSE");
+        28 madvise(addr: UserAddr, len: u64, advice: u32) wait memory::madvise, Partial("MADV_REMOVE, MADV_WIPEONFORK, MADV_MERGEABLE, MADV_COLLAPSE");
         32 dup(fd: Fd) now descriptor::dup, Full;
         33 dup2(old: Fd, new: Fd) now descriptor::dup2, Full;
         34 pause() wait signal::pause, Full;
@@ -164,8 +164,8 @@ system_calls! {
         63 uname(buffer: UserPtr<system::UtsName>) now system::uname, Full;
         72 fcntl(fd: Fd, command: u32, argument: u64) wait descriptor::fcntl, Partial("leases, owners; EDEADLK");
         73 flock(fd: Fd, operation: u32) wait lock::flock, Full;
-        74 fsync(fd: Fd) now file::fsync, Full;
-        75 fdatasync(fd: Fd) now file::fdatasync, Full;
+        74 fsync(fd: Fd) wait file::fsync, Full;
+        75 fdatasync(fd: Fd) wait file::fdatasync, Full;
         76 truncate(path: UserStr, size: i64) now file::truncate, Full;
         77 ftruncate(fd: Fd, size: i64) now file::ftruncate, Full;
         78 getdents(fd: Fd, buffer: UserAddr, size: u32) now file::getdents, Full;
@@ -232,7 +232,7 @@ system_calls! {
         146 sched_get_priority_max(policy: u32) now thread::sched_get_priority_max, Full;
         147 sched_get_priority_min(policy: u32) now thread::sched_get_priority_min, Full;
         148 sched_rr_get_interval(tid: i32, interval: UserPtr<stat::RawTimespec>) now thread::sched_rr_get_interval, Full;
-        149 mlock(addr: UserAddr, len: u64) now memory::mlock, Full;
+        149 mlock(addr: UserAddr, len: u64) wait memory::mlock, Full;
         150 munlock(addr: UserAddr, len: u64) now memory::munlock, Full;
         151 mlockall(flags: Flags) now memory::mlockall, Full;
         152 munlockall() now memory::munlockall, Full;
@@ -240,7 +240,7 @@ system_calls! {
         158 arch_prctl(code: u32, value: u64) context thread::arch_prctl, Partial("the GS base belongs to the kernel");
         160 setrlimit(resource: u32, from: UserPtr<system::RawLimit>) now system::setrlimit, Full;
         161 chroot(path: UserStr) now fs::chroot, Full;
-        162 sync() now file::sync, Full;
+        162 sync() wait file::sync, Full;
         164 settimeofday(time: UserPtr<Timeval>, zone: UserPtr<[i32; 2]>) now time::settimeofday, Partial("always EPERM: the clock is the host's");
         170 sethostname(name: UserStr, len: usize) now system::sethostname, Partial("always EPERM");
         171 setdomainname(name: UserStr, len: usize) now system::sethostname, Partial("always EPERM");
@@ -299,7 +299,7 @@ system_calls! {
         271 ppoll(fds: UserPtr<poll::PollFd>, count: u32, timeout: UserPtr<Timespec>, mask: UserPtr<SigSet>, size: usize) wait poll::ppoll, Full;
         273 set_robust_list(head: UserAddr, size: usize) now futex::set_robust_list, Full;
         274 get_robust_list(tid: i32, head: UserPtr<u64>, size: UserPtr<u64>) now futex::get_robust_list, Full;
-        277 sync_file_range(fd: Fd, offset: i64, len: i64, flags: Flags) now file::sync_file_range, Full;
+        277 sync_file_range(fd: Fd, offset: i64, len: i64, flags: Flags) wait file::sync_file_range, Full;
         280 utimensat(dir: Fd, path: UserStr, times: UserPtr<[stat::RawTimespec; 2]>, flags: Flags) now attributes::utimensat, Full;
         281 epoll_pwait(set: Fd, events: UserPtr<event::EpollEvent>, max: i32, timeout: i32, mask: UserPtr<SigSet>, size: usize) wait event::epoll_pwait, Full;
         282 signalfd(fd: Fd, set: UserPtr<SigSet>, size: usize) now event::signalfd, Partial("shows the signals of the thread that made it, not of the one that reads");
@@ -319,7 +319,7 @@ system_calls! {
         297 rt_tgsigqueueinfo(tgid: i32, tid: i32, signal: i32, info: UserPtr<SigInfo>) now signal::rt_tgsigqueueinfo, Full;
         299 recvmmsg(fd: Fd) now socket::not_a_socket, Partial("no socket to call it on");
         302 prlimit64(pid: i32, resource: u32, new: UserPtr<system::RawLimit>, old: UserPtr<system::RawLimit>) now system::prlimit64, Partial("the caller's own process only");
-        306 syncfs(fd: Fd) now file::syncfs, Full;
+        306 syncfs(fd: Fd) wait file::syncfs, Full;
         307 sendmmsg(fd: Fd) now socket::not_a_socket, Partial("no socket to call it on");
         309 getcpu(cpu: UserPtr<u32>, node: UserPtr<u32>) now thread::getcpu, Full;
         310 process_vm_readv(pid: i32, local: UserPtr<io::IoVec>, local_count: usize, remote: UserPtr<io::IoVec>, remote_count: usize, flags: u64) now remote::process_vm_readv, Full;
@@ -328,7 +328,7 @@ system_calls! {
         318 getrandom(buffer: UserAddr, count: usize, flags: Flags) now system::getrandom, Full;
         319 memfd_create(name: UserStr, flags: Flags) now fs::memfd_create, Partial("MFD_HUGETLB");
         324 membarrier(command: u32, flags: Flags, cpu: i32) now thread::membarrier, Partial("the private expedited command only");
-        325 mlock2(addr: UserAddr, len: u64, flags: Flags) now memory::mlock2, Full;
+        325 mlock2(addr: UserAddr, len: u64, flags: Flags) wait memory::mlock2, Full;
         326 copy_file_range(from: Fd, from_offset: UserPtr<i64>, to: Fd, to_offset: UserPtr<i64>, count: usize, flags: Flags) wait file::copy_file_range, Full;
         327 preadv2(fd: Fd, vector: UserPtr<io::IoVec>, count: usize, offset: i64, high: u64, flags: Flags) wait io::preadv2, Full;
         328 pwritev2(fd: Fd, vector: UserPtr<io::IoVec>, count: usize, offset: i64, high: u64, flags: Flags) wait io::pwritev2, Full;

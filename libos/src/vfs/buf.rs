@@ -117,9 +117,15 @@ fn total(head: usize, rest: &[GuestRange]) -> usize {
 }
 
 /// The destination of a read: as many bytes as its ranges hold.
+///
+/// One of guest memory is filled on a CPU, which waits for nothing: where a disk would have to be read first, the transfer ends
+/// and the destination [is cold](Self::is_cold). One of a kernel's buffer waits, unless [told not to](Self::without_waiting).
 pub struct IoDst<'a> {
     target: Dst<'a>,
     remaining: usize,
+    /// For how many more bytes a disk may be waited for.
+    patience: usize,
+    cold: bool,
 }
 
 enum Dst<'a> {
@@ -131,20 +137,49 @@ impl<'a> IoDst<'a> {
     /// A buffer of the kernel.
     pub fn kernel(buf: &'a mut [u8]) -> Self {
         let remaining = buf.len();
-        Self { target: Dst::Kernel(buf), remaining }
+        Self { target: Dst::Kernel(buf), remaining, patience: usize::MAX, cold: false }
+    }
+
+    fn of_guest(ranges: GuestRanges<'a>, remaining: usize) -> Self {
+        Self { target: Dst::Guest(ranges), remaining, patience: 0, cold: false }
+    }
+
+    /// The same, filled on a CPU.
+    pub fn without_waiting(self) -> Self {
+        Self { patience: 0, ..self }
+    }
+
+    /// Whether a transfer ended because a disk would have to be read.
+    pub fn is_cold(&self) -> bool {
+        self.cold
+    }
+
+    /// What was missing has been fetched: up to `len` bytes may be waited for, if they have gone again.
+    pub fn warmed(&mut self, len: usize) {
+        self.cold = false;
+        self.patience = len;
+    }
+
+    /// How many of `len` bytes can be transferred when `ready` of them need no disk: all if waiting is allowed, `EAGAIN` if none.
+    pub fn limit_to_ready(&mut self, ready: usize, len: usize) -> SysResult {
+        if ready >= len {
+            return Ok(len);
+        }
+        let allowed = ready.max(self.patience.min(len));
+        self.patience = self.patience.saturating_sub(allowed);
+        self.cold = allowed < len;
+        if allowed == 0 { Err(Errno::EAGAIN) } else { Ok(allowed) }
     }
 
     /// One guest range.
     pub fn guest(memory: &'a dyn GuestMemory, va: u64, len: usize) -> Self {
-        let ranges = GuestRanges { memory, head: GuestRange { va, len }, rest: &[] };
-        Self { target: Dst::Guest(ranges), remaining: len }
+        Self::of_guest(GuestRanges { memory, head: GuestRange { va, len }, rest: &[] }, len)
     }
 
     /// The guest ranges of an iovec array, in order.
     pub fn guest_vectored(memory: &'a dyn GuestMemory, ranges: &'a [GuestRange]) -> Self {
         let remaining = total(0, ranges);
-        let ranges = GuestRanges { memory, head: GuestRange::default(), rest: ranges };
-        Self { target: Dst::Guest(ranges), remaining }
+        Self::of_guest(GuestRanges { memory, head: GuestRange::default(), rest: ranges }, remaining)
     }
 
     /// Bytes that still fit.
@@ -213,21 +248,21 @@ impl<'a> IoDst<'a> {
         Ok(done)
     }
 
-    /// Appends up to `len` bytes of the host file `file` from `offset` on, as far as it goes; how many. May wait for the
-    /// host's disk.
+    /// Appends up to `len` bytes of the host file `file` from `offset` on, as far as it goes; how many. Ends where the host's
+    /// disk would have to be waited for, unless that is allowed; `EAGAIN` if that is at once.
     pub fn write_from_host(&mut self, file: &HostFile, offset: u64, len: usize) -> SysResult {
         let len = len.min(self.remaining);
         let mut done = 0;
         while done < len {
             let from = offset.saturating_add(done as u64);
-            let outcome = match &mut self.target {
-                Dst::Kernel(buf) => match file.pread(&mut buf[..len - done], from) {
-                    Ok(n) => {
+            let (some, result) = match &mut self.target {
+                Dst::Kernel(buf) => {
+                    let got = file.try_pread(&mut buf[..len - done], from);
+                    if let Ok(n) = got {
                         *buf = &mut std::mem::take(buf)[n..];
-                        (n, Ok(()))
                     }
-                    Err(error) => (0, Err(host_errno(error))),
-                },
+                    (got.unwrap_or(0), got.map(drop).map_err(host_errno))
+                }
                 Dst::Guest(ranges) => {
                     let Some((va, chunk)) = ranges.chunk(len - done) else { break };
                     let outcome = ranges.memory.read_host_file(va, file, from, chunk);
@@ -235,30 +270,38 @@ impl<'a> IoDst<'a> {
                     outcome
                 }
             };
-            let (some, result) = outcome;
             done += some;
             self.remaining -= some;
-            match result {
+            let stopped = match result {
                 Ok(()) if some == 0 => break,
-                Ok(()) => {}
+                Ok(()) => continue,
                 Err(Errno::EAGAIN) => {
-                    let mut bounce = vec![0; (len - done).min(BOUNCE)];
                     let from = offset.saturating_add(done as u64);
-                    let got = file.pread(&mut bounce, from).map_err(host_errno);
-                    let got = match got {
-                        Ok(0) => break,
-                        Err(error) => return if done == 0 { Err(error) } else { Ok(done) },
-                        Ok(got) => got,
-                    };
-                    match self.write(&bounce[..got]) {
-                        Ok(n) => done += n,
-                        Err(error) => return if done == 0 { Err(error) } else { Ok(done) },
-                    }
+                    self.wait_for_host(file, from, len - done)
                 }
-                Err(error) => return if done == 0 { Err(error) } else { Ok(done) },
+                Err(error) => Err(error),
+            };
+            match stopped {
+                Ok(0) => break,
+                Ok(n) => done += n,
+                Err(error) if done == 0 => return Err(error),
+                Err(_) => break,
             }
         }
         Ok(done)
+    }
+
+    /// Appends bytes that the host does not have in memory, as many as may be waited for: `EAGAIN` if none.
+    fn wait_for_host(&mut self, file: &HostFile, offset: u64, len: usize) -> SysResult {
+        let len = len.min(self.patience).min(BOUNCE);
+        if len == 0 {
+            self.cold = true;
+            return Err(Errno::EAGAIN);
+        }
+        let mut bounce = vec![0; len];
+        let got = file.pread(&mut bounce, offset).map_err(host_errno)?;
+        self.patience -= got;
+        self.write(&bounce[..got])
     }
 }
 

@@ -102,6 +102,12 @@ pub trait File: Send + Sync + Any {
         Err(Errno::EINVAL)
     }
 
+    /// [`Inode::fetch`], for files whose reads may find a disk to wait for.
+    fn fetch(&self, offset: u64, len: u64) -> SysResult<()> {
+        let _ = (offset, len);
+        Ok(())
+    }
+
     /// Writes. `offset` as for [`read`](Self::read).
     fn write(&self, offset: u64, src: &mut IoSrc<'_>) -> SysResult {
         let _ = (offset, src);
@@ -182,6 +188,11 @@ pub trait File: Send + Sync + Any {
     fn sync(&self, data_only: bool) -> SysResult<()> {
         let _ = data_only;
         Err(Errno::EINVAL)
+    }
+
+    /// Whether the host stores it, so that [`sync`](Self::sync) waits for a disk.
+    fn is_on_host(&self) -> bool {
+        false
     }
 
     /// What the link in /proc/PID/fd says, for files without a path: `pipe:[…]`.
@@ -417,7 +428,8 @@ impl OpenFile {
         Ok(())
     }
 
-    /// read(2) and readv(2): from the position, which moves on. `EAGAIN` if it would wait.
+    /// read(2) and readv(2): from the position, which moves on. `EAGAIN` if it would wait, for a disk too: then
+    /// [`fetch`](Self::fetch) helps.
     pub fn read(&self, dst: &mut IoDst<'_>) -> SysResult {
         if !self.readable {
             return Err(Errno::EBADF);
@@ -433,6 +445,14 @@ impl OpenFile {
                 *position = position.saturating_add(done as u64);
                 Ok(done)
             }
+        }
+    }
+
+    /// Brings up to `len` bytes from `offset` on into memory, which a read found [cold](IoDst::is_cold). Waits for a disk.
+    pub fn fetch(&self, offset: u64, len: u64) -> SysResult<()> {
+        match &self.object {
+            Object::Inode(inode) => inode.fetch(offset, len),
+            Object::File(file) => file.fetch(offset, len),
         }
     }
 
@@ -560,6 +580,14 @@ impl OpenFile {
         match &self.object {
             Object::Inode(inode) => inode.sync(data_only),
             Object::File(file) => file.sync(data_only),
+        }
+    }
+
+    /// Whether [`sync`](Self::sync) waits for a disk.
+    pub fn is_on_host(&self) -> bool {
+        match &self.object {
+            Object::Inode(inode) => inode.is_on_host(),
+            Object::File(file) => file.is_on_host(),
         }
     }
 

@@ -19,6 +19,8 @@ use crate::errno::{Errno, SysResult};
 /// How many host descriptors a pool keeps open.
 const MAX_OPEN: usize = 256;
 
+const PAGE: u64 = hal::pmem::PAGE_SIZE as u64;
+
 /// Bytes written to the host at once.
 const CHUNK: usize = 64 << 10;
 
@@ -74,6 +76,20 @@ impl PageSource for Source {
             .map_err(|_| kernel_objects::Error::Io)?;
         Ok(())
     }
+
+    fn try_fill(
+        &self,
+        offset: u64,
+        len: u64,
+        sink: &mut PageSink<'_>,
+    ) -> kernel_objects::Result<()> {
+        let file = self.0.file().map_err(|_| kernel_objects::Error::Io)?;
+        match file.try_fill_pmem(sink.memory(), sink.pa(), offset, len) {
+            Ok(_) => Ok(()),
+            Err(error) if error.would_block() => Err(kernel_objects::Error::ShouldWait),
+            Err(_) => Err(kernel_objects::Error::Io),
+        }
+    }
 }
 
 /// The content of a regular host file.
@@ -121,10 +137,31 @@ impl HostContent {
         }
         match self.vmo.get() {
             Some(vmo) if offset < vmo.size() => {
-                let cached = usize::try_from(vmo.size() - offset).unwrap_or(usize::MAX);
-                dst.write_from_vmo(vmo, offset, len.min(cached))
+                let end = offset.saturating_add(len as u64).min(vmo.size());
+                let ready = match vmo.try_prepare_range(offset..end) {
+                    Ok(ready) => usize::try_from(ready).unwrap_or(usize::MAX),
+                    Err(_) => return Err(Errno::EIO),
+                };
+                let len = dst.limit_to_ready(ready, (end - offset) as usize)?;
+                dst.write_from_vmo(vmo, offset, len)
             }
             _ => dst.write_from_host(&*self.file()?, offset, len),
+        }
+    }
+
+    /// Has the bytes that [`read_at`](Self::read_at) did not find brought in, up to `len` from `offset` on. Waits for a disk.
+    pub fn fetch(&self, offset: u64, len: u64) -> SysResult<()> {
+        match self.vmo.get() {
+            Some(vmo) => {
+                let end = offset.saturating_add(len).min(vmo.size());
+                let mut at = offset / PAGE * PAGE;
+                while at < end {
+                    vmo.prepare(at, false).map_err(|_| Errno::EIO)?;
+                    at += PAGE;
+                }
+                Ok(())
+            }
+            None => self.file()?.warm(offset, len).map_err(host_errno),
         }
     }
 
@@ -201,7 +238,7 @@ impl HostContent {
         let end = vmo.size().min(size);
         while at < end {
             let Some(run) = vmo.present_run(at, end - at) else {
-                at += hal::pmem::PAGE_SIZE as u64;
+                at += PAGE;
                 continue;
             };
             let len = run.len.min(end - at);

@@ -90,6 +90,11 @@ impl FileSystem for HostFs {
     fn statfs(&self) -> SysResult<StatFs> {
         self.root.host.statfs().map(|stat| host_content::statfs(&stat)).map_err(host_errno)
     }
+
+    fn sync(&self) -> SysResult<()> {
+        let mapped = self.root.shared.mapped.lock().clone();
+        mapped.iter().try_for_each(|node| node.sync(false))
+    }
 }
 
 struct Node {
@@ -296,6 +301,10 @@ impl Inode for Node {
         content.read_at(offset, size, dst)
     }
 
+    fn fetch(&self, offset: u64, len: u64) -> SysResult<()> {
+        self.content()?.fetch(offset, len)
+    }
+
     fn write_at(&self, offset: u64, src: &mut IoSrc<'_>) -> SysResult {
         self.writable()?;
         self.content()?.write_at(offset, src)
@@ -342,6 +351,10 @@ impl Inode for Node {
             Some(content) => content.sync(self.size()?, data_only),
             None => Ok(()),
         }
+    }
+
+    fn is_on_host(&self) -> bool {
+        !self.shared.read_only
     }
 
     fn open(&self, flags: u32) -> SysResult<Option<Arc<dyn File>>> {

@@ -196,10 +196,17 @@ pub trait Inode: Send + Sync + Any {
 
     // Content.
 
-    /// Reads from `offset` on; 0 at or after the end.
+    /// Reads from `offset` on; 0 at or after the end. `EAGAIN`, or fewer bytes with [`IoDst::is_cold`], when a disk must be
+    /// read first and `dst` does not wait: [`fetch`](Self::fetch) does that.
     fn read_at(&self, offset: u64, dst: &mut IoDst<'_>) -> SysResult {
         let _ = (offset, dst);
         Err(if self.kind().is_dir() { Errno::EISDIR } else { Errno::EINVAL })
+    }
+
+    /// Brings what [`read_at`](Self::read_at) would have to wait for into memory, up to `len` bytes from `offset` on. Waits.
+    fn fetch(&self, offset: u64, len: u64) -> SysResult<()> {
+        let _ = (offset, len);
+        Ok(())
     }
 
     /// Writes at `offset`, growing the file as needed.
@@ -256,6 +263,11 @@ pub trait Inode: Send + Sync + Any {
         Ok(())
     }
 
+    /// Whether the host stores it, so that [`sync`](Self::sync) waits for a disk.
+    fn is_on_host(&self) -> bool {
+        false
+    }
+
     /// The page cache, for mmap(2); `ENODEV` for files that cannot be mapped.
     fn vmo(&self) -> SysResult<Arc<Vmo>> {
         Err(Errno::ENODEV)
@@ -265,10 +277,15 @@ pub trait Inode: Send + Sync + Any {
 
     /// The object that does the I/O of an open file on this inode, for those whose content is not simply
     /// [`read_at`](Self::read_at) and [`write_at`](Self::write_at): files made when they are opened.
-    /// `flags` are those of open(2).
+    /// `flags` are those of open(2). `EAGAIN` when a disk must be read first: [`take_over`](Self::take_over) does that.
     fn open(&self, flags: u32) -> SysResult<Option<Arc<dyn File>>> {
         let _ = flags;
         Ok(None)
+    }
+
+    /// Does what an [`open`](Self::open) for writing would have to wait for. Waits.
+    fn take_over(&self) -> SysResult<()> {
+        Ok(())
     }
 
     /// The rendezvous of a FIFO's ends; `Some` for every inode of that kind.

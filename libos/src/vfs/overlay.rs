@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
-use hal::host::{self, HostNode};
+use hal::host::{self, HostFile, HostNode};
 use hal::pmem::PhysicalMemory;
 use kernel_objects::vmo::Vmo;
 use parking_lot::{Mutex, RwLock};
@@ -313,7 +313,7 @@ impl Node {
         {
             let mut bytes = bytes.write();
             if let Bytes::Host(host) = &*bytes {
-                let copy = self.copy(host, keep)?;
+                let copy = self.copy(host, keep, HostFile::pread)?;
                 *bytes = Bytes::Memory(copy);
             }
         }
@@ -327,7 +327,7 @@ impl Node {
         }
     }
 
-    fn copy(&self, host: &HostContent, keep: u64) -> SysResult<Content> {
+    fn copy(&self, host: &HostContent, keep: u64, read: ReadHost) -> SysResult<Content> {
         let content = Content::new(&self.shared.memory)?;
         let size = self.lower.as_ref().ok_or(Errno::EIO)?.metadata()?.size;
         let end = size.min(keep);
@@ -339,7 +339,7 @@ impl Node {
         let mut at = 0;
         while at < end {
             let want = buffer.len().min(usize::try_from(end - at).unwrap_or(usize::MAX));
-            let got = file.pread(&mut buffer[..want], at).map_err(host_errno)?;
+            let got = read(&file, &mut buffer[..want], at).map_err(host_errno)?;
             if got == 0 {
                 break;
             }
@@ -636,6 +636,13 @@ impl Inode for Node {
         }
     }
 
+    fn fetch(&self, offset: u64, len: u64) -> SysResult<()> {
+        match &*self.bytes()?.read() {
+            Bytes::Memory(_) => Ok(()),
+            Bytes::Host(host) => host.fetch(offset, len),
+        }
+    }
+
     fn write_at(&self, offset: u64, src: &mut IoSrc<'_>) -> SysResult {
         self.change(u64::MAX, |content| content.write_at(offset, src))
     }
@@ -686,15 +693,14 @@ impl Inode for Node {
             FileType::CharDevice => devices::open(self.rdev, flags).map(Some),
             FileType::Regular if flags & raw::O_ACCMODE != raw::O_RDONLY => {
                 // A shared mapping of this file may be written without our knowing: its pages must be ours.
-                if let Bytes::Host(_) = &*self.bytes()?.read() {
-                } else {
-                    return Ok(None);
-                }
-                self.take_over()?;
-                Ok(None)
+                self.take_content(HostFile::try_pread).map(|()| None)
             }
             _ => Ok(None),
         }
+    }
+
+    fn take_over(&self) -> SysResult<()> {
+        self.take_content(HostFile::pread)
     }
 
     fn fifo(&self) -> Option<&Fifo> {
@@ -736,14 +742,21 @@ impl Inode for Node {
     }
 }
 
+/// How the host's bytes are read on their way to memory: waiting for its disk or not.
+type ReadHost = fn(&HostFile, &mut [u8], u64) -> host::Result<usize>;
+
 impl Node {
-    /// Takes the content over into memory unchanged.
-    fn take_over(&self) -> SysResult<()> {
+    /// Takes the content over into memory unchanged, if that has not been done.
+    fn take_content(&self, read: ReadHost) -> SysResult<()> {
         let bytes = self.bytes()?;
+        let copy = match &*bytes.read() {
+            Bytes::Memory(_) => return Ok(()),
+            // Readers go on meanwhile.
+            Bytes::Host(host) => self.copy(host, u64::MAX, read)?,
+        };
         self.attributes()?;
         let mut bytes = bytes.write();
-        if let Bytes::Host(host) = &*bytes {
-            let copy = self.copy(host, u64::MAX)?;
+        if let Bytes::Host(_) = &*bytes {
             *bytes = Bytes::Memory(copy);
         }
         Ok(())

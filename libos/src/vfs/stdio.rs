@@ -105,11 +105,23 @@ impl File for HostStdio {
         let mut position = self.shared.position.lock();
         self.go_to(&mut position, offset)?;
         let done = with_buffer(dst.remaining(), |buf| {
-            let len = self.shared.stream.try_read(buf).map_err(errno)?;
+            let len = match self.shared.stream.try_read(buf).map_err(errno) {
+                // No file has anybody to wait for but a disk.
+                Err(Errno::EAGAIN) if self.shared.stream.file().is_some() => {
+                    let allowed = dst.limit_to_ready(0, buf.len())?;
+                    let buf = buf.get_mut(..allowed).unwrap_or_default();
+                    self.shared.stream.read(buf).map_err(errno)?
+                }
+                read => read?,
+            };
             dst.write(buf.get(..len).unwrap_or_default())
         })?;
         *position = position.saturating_add(done as u64);
         Ok(done)
+    }
+
+    fn fetch(&self, offset: u64, len: u64) -> SysResult<()> {
+        self.shared.stream.file().map_or(Ok(()), |file| file.warm(offset, len)).map_err(errno)
     }
 
     fn write(&self, offset: u64, src: &mut IoSrc<'_>) -> SysResult {
@@ -209,6 +221,10 @@ impl File for HostStdio {
 
     fn sync(&self, _data_only: bool) -> SysResult<()> {
         self.shared.stream.sync().map_err(errno)
+    }
+
+    fn is_on_host(&self) -> bool {
+        true
     }
 
     fn is_shared_when_reopened(&self) -> bool {
