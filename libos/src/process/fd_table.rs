@@ -13,6 +13,9 @@ use crate::{
     vfs::OpenFile,
 };
 
+/// No table is longer than this (`sysctl_nr_open`), whatever the limit: a guest must not make the kernel allocate for its largest number.
+pub const NR_OPEN: u64 = 1 << 20;
+
 /// What a descriptor names, with the flag that belongs to the descriptor and not to the open file.
 #[derive(Clone)]
 pub struct Descriptor {
@@ -107,7 +110,7 @@ impl FdTable {
     ) -> SysResult<Fd> {
         let mut slots = self.slots.write();
         let slot = slots.lowest_free(from);
-        if slot as u64 >= limit || slot > i32::MAX as usize {
+        if slot as u64 >= limit.min(NR_OPEN) {
             return Err(Errno::EMFILE);
         }
         slots.put(slot, Descriptor { file, close_on_exec });
@@ -122,7 +125,7 @@ impl FdTable {
         limit: u64,
     ) -> SysResult<Option<Descriptor>> {
         let slot = usize::try_from(fd.0).map_err(|_| Errno::EBADF)?;
-        if slot as u64 >= limit {
+        if slot as u64 >= limit.min(NR_OPEN) {
             return Err(Errno::EBADF);
         }
         Ok(self.slots.write().put(slot, descriptor))

@@ -26,7 +26,7 @@ use parking_lot::{Mutex, RwLock};
 pub use self::{
     exec::Command,
     exit::ExitStatus,
-    fd_table::{Descriptor, FdTable},
+    fd_table::{Descriptor, FdTable, NR_OPEN},
     ids::Ids,
     limits::{INFINITY, Limit, Limits, Resource},
     pids::PidTable,

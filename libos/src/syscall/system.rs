@@ -5,7 +5,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::{
     errno::{Errno, SysResult},
-    process::{INFINITY, Limit, Thread},
+    process::{Limit, NR_OPEN, Thread},
     syscall::argument::{Flags, UserAddr, UserPtr, UserStr},
     vfs::Capabilities,
 };
@@ -115,9 +115,7 @@ pub(crate) struct RawLimit {
 fn change_limit(thread: &Thread, resource: u32, new: RawLimit) -> SysResult<()> {
     let privileged = thread.fs.read().cred.has(Capabilities::SYS_RESOURCE);
     let limit = Limit { soft: new.soft, hard: new.hard };
-    // fs/file.c bounds the number of descriptors by sysctl_nr_open.
-    const NR_OPEN: u64 = 1 << 20;
-    if resource == raw::RLIMIT_NOFILE && limit.hard > NR_OPEN && limit.hard != INFINITY {
+    if resource == raw::RLIMIT_NOFILE && limit.hard > NR_OPEN {
         return Err(Errno::EPERM);
     }
     thread.process.limits.write().set(resource, limit, privileged)

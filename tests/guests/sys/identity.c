@@ -39,6 +39,7 @@ int main(void) {
     CALL(setrlimit(RLIMIT_NOFILE, &l)), getrlimit(RLIMIT_NOFILE, &l), SHOW(l.rlim_cur), SHOW(l.rlim_max);
     l = (struct rlimit){300, 200};
     CALL(setrlimit(RLIMIT_NOFILE, &l));
+    l = (struct rlimit){100, RLIM_INFINITY}, CALL(setrlimit(RLIMIT_NOFILE, &l)); /* more than a table can have */
     l = (struct rlimit){50, 200};
     CALL(syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, &l, &o)), SHOW(o.rlim_cur);
     CALL(syscall(SYS_prlimit64, 0x3fffffff, RLIMIT_NOFILE, NULL, &o));
