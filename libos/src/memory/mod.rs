@@ -26,6 +26,9 @@ use crate::{
     vfs::GuestMemory,
 };
 
+/// How often one access may fault at one place although each fault was resolved.
+const RETRIES: usize = 64;
+
 /// Why a fault of the guest could not be resolved; decides the signal and its `si_code`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FaultCause {
@@ -122,16 +125,22 @@ impl UserMemory {
         addr < stack.start && stack.start - addr <= STACK_GUARD
     }
 
-    /// Makes `access` again as long as its faults can be resolved; `EFAULT`.
+    /// Makes `access` again as long as its faults can be resolved; `EFAULT`. Another thread may take away what was just resolved, but not for ever.
     pub fn with_faults<T>(
         &self,
         mut access: impl FnMut(&AddressSpace) -> Result<T, Fault>,
     ) -> SysResult<T> {
+        let (mut last, mut retries) = (None, 0);
         loop {
-            match access(&self.space) {
+            let fault = match access(&self.space) {
                 Ok(value) => return Ok(value),
-                Err(fault) => self.fault(&fault).map_err(|_| Errno::EFAULT)?,
+                Err(fault) => fault,
+            };
+            retries = if last == Some(fault) { retries + 1 } else { 0 };
+            if retries > RETRIES || self.fault(&fault).is_err() {
+                return Err(Errno::EFAULT);
             }
+            last = Some(fault);
         }
     }
 
