@@ -102,6 +102,10 @@ async fn wake(timer: Weak<TimerFd>, clock: ClockId, first: u64) {
             state.next
         };
         timer.queue.notify_all_for(PollEvents::READABLE.bits());
+        drop(timer);
+        if let Some(next) = next {
+            clock.pause_before(next).await;
+        }
     }
 }
 

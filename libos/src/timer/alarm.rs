@@ -155,5 +155,8 @@ async fn run(alarm: Weak<Alarm>, clock: ClockId, first: u64) {
             Some(alarm) => alarm.expire(&clock, time),
             None => None,
         };
+        if let Some(next) = next {
+            clock.pause_before(next).await;
+        }
     }
 }

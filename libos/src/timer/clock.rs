@@ -91,6 +91,16 @@ impl ClockId {
         }
     }
 
+    /// What a timer that has just expired does before it waits for `next`: when that is too near, it lets others have the CPU first. However short its
+    /// interval is, it expires no more often than this; what it missed is counted.
+    pub async fn pause_before(&self, next: u64) {
+        /// In ns.
+        const PAUSE: u64 = 50_000;
+        if next.saturating_sub(self.now()) < PAUSE {
+            hal::time::sleep_until(hal::time::monotonic().saturating_add(PAUSE)).await;
+        }
+    }
+
     /// Waits until it shows `time`.
     pub async fn sleep_until(&self, time: u64) {
         /// How often a CPU clock that may go faster than the monotonic one is looked at.
