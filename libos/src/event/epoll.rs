@@ -39,8 +39,11 @@ const EXCLUSIVE_WITH: u32 = EPOLLEXCLUSIVE
     | PollEvents::IN.union(PollEvents::OUT).union(ALWAYS).bits();
 const ALWAYS: PollEvents = PollEvents::ERR.union(PollEvents::HUP);
 
-/// How many sets may watch each other in a row.
+/// How many sets may watch each other in a row, in links from one to the next. What is ready is asked, and told, along them.
 const NESTS_MAX: usize = 5;
+
+/// Held while a set begins to watch another: two at a time could make a ring, or a chain that is too long, of two halves.
+static NESTING: Mutex<()> = Mutex::new(());
 
 /// What a guest wants to know of a file, and the number it gave it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -124,6 +127,8 @@ pub struct Epoll {
     /// Those that may be ready, longest first.
     ready: Mutex<VecDeque<Id>>,
     queue: WaitQueue,
+    /// The sets that began to watch this one, some of which may have stopped.
+    above: Mutex<Vec<Weak<Epoll>>>,
     itself: Weak<Epoll>,
 }
 
@@ -138,6 +143,7 @@ impl Epoll {
             items: Mutex::default(),
             ready: Mutex::default(),
             queue: WaitQueue::new(),
+            above: Mutex::default(),
             itself: itself.clone(),
         })
     }
@@ -154,13 +160,13 @@ impl Epoll {
         if interest.events & EPOLLEXCLUSIVE != 0 && interest.events & !EXCLUSIVE_WITH != 0 {
             return Err(Errno::EINVAL);
         }
-        if let Some(other) = file.downcast::<Self>() {
-            if std::ptr::eq(other, self) || interest.events & EPOLLEXCLUSIVE != 0 {
+        let inner = file.downcast::<Self>();
+        let nesting = inner.map(|_| NESTING.lock());
+        if let Some(inner) = inner {
+            if std::ptr::eq(inner, self) || interest.events & EPOLLEXCLUSIVE != 0 {
                 return Err(Errno::EINVAL);
             }
-            if other.reaches(self, NESTS_MAX) {
-                return Err(Errno::ELOOP);
-            }
+            self.check_nesting(inner)?;
         }
         let id = id(fd, file);
         let item = Arc::new(Item {
@@ -176,6 +182,10 @@ impl Epoll {
             std::collections::hash_map::Entry::Occupied(_) => return Err(Errno::EEXIST),
             std::collections::hash_map::Entry::Vacant(slot) => slot.insert(Arc::clone(&item)),
         };
+        if let Some(inner) = inner {
+            inner.above.lock().push(self.itself.clone());
+        }
+        drop(nesting);
         let key = queue.register(u32::MAX, Arc::clone(&item) as Arc<dyn Observer>);
         *item.observer.lock() = Some(key);
         file.watch_close(Arc::downgrade(&item) as Weak<dyn CloseWatcher>);
@@ -190,17 +200,66 @@ impl Epoll {
         }
     }
 
-    /// Whether a chain of sets leads from this one to `target`, or is longer than `depth`.
-    fn reaches(&self, target: &Self, depth: usize) -> bool {
-        if depth == 0 {
-            return true;
+    /// `ELOOP` when a chain of sets would be closed to a ring, or become longer than [`NESTS_MAX`] links, if this one watched `inner`.
+    fn check_nesting(&self, inner: &Self) -> SysResult<()> {
+        let mut below = HashMap::from([(self.address(), None)]);
+        let height = inner.height(&mut below).ok_or(Errno::ELOOP)?;
+        let depth = self.depth(&mut HashMap::new());
+        if depth + 1 + height > NESTS_MAX { Err(Errno::ELOOP) } else { Ok(()) }
+    }
+
+    fn address(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
+    /// The sets that this one watches. Their files are kept open meanwhile: the last one to be dropped looks at the items, too.
+    fn watched_sets(&self) -> Vec<Arc<OpenFile>> {
+        let items = self.items.lock();
+        let files = items.values().filter_map(|item| item.file.upgrade());
+        files.filter(|file| file.downcast::<Self>().is_some()).collect()
+    }
+
+    /// Links in the longest chain of sets below this one; `None` when it leads to one that `known` says so of. `known` has those that were
+    /// looked at, which makes this as cheap as there are links; the chains are short, by [`Self::check_nesting`].
+    fn height(&self, known: &mut HashMap<usize, Option<usize>>) -> Option<usize> {
+        if let Some(height) = known.get(&self.address()) {
+            return *height;
         }
-        let files: Vec<_> =
-            self.items.lock().values().filter_map(|item| item.file.upgrade()).collect();
-        files
-            .iter()
-            .filter_map(|file| file.downcast::<Self>())
-            .any(|other| std::ptr::eq(other, target) || other.reaches(target, depth - 1))
+        let files = self.watched_sets();
+        let below = files.iter().filter_map(|file| file.downcast::<Self>());
+        let height = below
+            .map(|set| Some(set.height(known)? + 1))
+            .try_fold(0, |most, height| height.map(|height| most.max(height)));
+        known.insert(self.address(), height);
+        height
+    }
+
+    /// Links in the longest chain of sets above this one.
+    fn depth(&self, known: &mut HashMap<usize, usize>) -> usize {
+        if let Some(depth) = known.get(&self.address()) {
+            return *depth;
+        }
+        let above = self.watching_sets();
+        let depth = above.iter().map(|set| set.depth(known) + 1).max().unwrap_or(0);
+        known.insert(self.address(), depth);
+        depth
+    }
+
+    /// The sets that watch this one; those that do no more are forgotten.
+    fn watching_sets(&self) -> Vec<Arc<Self>> {
+        let mut sets = Vec::new();
+        self.above.lock().retain(|set| {
+            let Some(set) = set.upgrade() else { return false };
+            let is_self = |file: &Arc<OpenFile>| {
+                file.downcast::<Self>().is_some_and(|inner| std::ptr::eq(inner, self))
+            };
+            let watches = set.watched_sets().iter().any(is_self);
+            if watches {
+                sets.push(set);
+            }
+            watches
+        });
+        sets
     }
 
     fn item(&self, fd: i32, file: &Arc<OpenFile>) -> SysResult<Arc<Item>> {
@@ -401,6 +460,53 @@ mod tests {
         let any = Interest { events: IN, data: 0 };
         assert_eq!(inner.add(5, &outer_file, any), Err(Errno::ELOOP));
         assert_eq!(outer.add(5, &outer_file, any), Err(Errno::EINVAL));
+    }
+
+    #[test]
+    fn chains_of_sets_are_short_from_whichever_end_they_are_made() {
+        let any = Interest { events: IN, data: 0 };
+        let chain = |order: fn(usize) -> usize| {
+            let sets: Vec<_> = (0..20).map(|_| Epoll::new()).collect();
+            let files: Vec<_> =
+                sets.iter().map(|set| OpenFile::from_file(set.clone(), None, 2)).collect();
+            let made =
+                (0..19).map(order).take_while(|&at| sets[at].add(3, &files[at + 1], any).is_ok());
+            made.count()
+        };
+        assert_eq!(chain(|at| at), NESTS_MAX);
+        assert_eq!(chain(|at| 18 - at), NESTS_MAX);
+    }
+
+    #[test]
+    fn a_set_that_is_watched_no_more_may_be_nested_again() {
+        let any = Interest { events: IN, data: 0 };
+        let sets: Vec<_> = (0..7).map(|_| Epoll::new()).collect();
+        let files: Vec<_> =
+            sets.iter().map(|set| OpenFile::from_file(set.clone(), None, 2)).collect();
+        for at in 0..5 {
+            sets[at].add(3, &files[at + 1], any).unwrap();
+        }
+        assert_eq!(sets[5].add(3, &files[6], any), Err(Errno::ELOOP));
+        sets[0].remove(3, &files[1]).unwrap();
+        sets[5].add(3, &files[6], any).unwrap();
+    }
+
+    #[test]
+    fn many_sets_that_watch_many_are_looked_at_once_each() {
+        let any = Interest { events: IN, data: 0 };
+        let layers: Vec<Vec<_>> = (0..5)
+            .map(|_| (0..20).map(|_| OpenFile::from_file(Epoll::new(), None, 2)).collect())
+            .collect();
+        for pair in layers.windows(2).rev() {
+            for outer in &pair[0] {
+                for (fd, inner) in (0..).zip(&pair[1]) {
+                    outer.downcast::<Epoll>().unwrap().add(fd, inner, any).unwrap();
+                }
+            }
+        }
+        let outermost = Epoll::new();
+        outermost.add(0, &layers[0][0], any).unwrap();
+        assert_eq!(outermost.add(0, &layers[0][0], any), Err(Errno::EEXIST));
     }
 
     #[test]
