@@ -10,7 +10,11 @@ use tests::{
 };
 
 fn hostile(how: &str, options: &[&str]) -> Outcome {
-    let program = guests::build("hostile.c", Build::C, &[]).unwrap();
+    guest("hostile.c", how, options)
+}
+
+fn guest(source: &str, how: &str, options: &[&str]) -> Outcome {
+    let program = guests::build(source, Build::C, &[]).unwrap();
     let scratch = Scratch::empty().unwrap();
     let mut guest = Guest::new(program, &[how]).options(options);
     guest.timeout = Some(Duration::from_secs(30));
@@ -36,6 +40,18 @@ fn says(how: &str, options: &[&str], text: &str) {
     let errors = String::from_utf8_lossy(&outcome.stderr).into_owned();
     assert_eq!(String::from_utf8_lossy(&outcome.stdout), text, "{how}\n{errors}");
     assert_eq!(outcome.status, Some(0), "{how}\n{errors}");
+}
+
+/// Runs what keeps the kernel busy, on one CPU and on two: whoever only wants to sleep a little beside it has turns, and the end is an end.
+#[track_caller]
+fn leaves_turns(how: &str) {
+    for cpus in ["1", "2"] {
+        let outcome = guest("greedy.c", how, &["--cpus", cpus, "--memory", "256M"]);
+        let errors = String::from_utf8_lossy(&outcome.stderr).into_owned();
+        let text = String::from_utf8_lossy(&outcome.stdout);
+        assert_eq!(text, "had turns\n", "{how} on {cpus}\n{errors}");
+        assert_eq!(outcome.status, Some(0), "{how} on {cpus}\n{errors}");
+    }
 }
 
 #[test]
@@ -106,4 +122,33 @@ fn a_full_file_system_is_an_error_and_goes_on_once_there_is_room() {
 #[test]
 fn sizes_that_overflow_are_errors() {
     says("wide", &["--memory", "64M"], "done\n");
+}
+
+#[test]
+fn a_call_that_moves_gigabytes_leaves_turns_to_others() {
+    for how in ["copy", "zero", "random", "exchange"] {
+        leaves_turns(how);
+    }
+}
+
+#[test]
+fn timers_that_expire_all_the_time_leave_turns_to_others() {
+    leaves_turns("timers");
+}
+
+#[test]
+fn sets_of_sets_of_files_are_neither_deep_nor_slow() {
+    leaves_turns("chain");
+    leaves_turns("web");
+}
+
+#[test]
+fn flags_that_a_guest_may_set_do_not_hold_in_the_kernel() {
+    leaves_turns("steps");
+    leaves_turns("alignment");
+}
+
+#[test]
+fn memory_that_changes_under_the_calls_that_use_it_is_an_error_at_most() {
+    leaves_turns("churn");
 }

@@ -7,6 +7,7 @@ use linux_raw_sys::general as raw;
 use super::{
     fs::{At, install},
     io::{read_to, until_ready},
+    pace,
 };
 use crate::{
     errno::{Errno, SysResult},
@@ -189,7 +190,7 @@ const COPY_CHUNK: usize = 64 << 10;
 /// The most bytes that one call moves.
 const MAX_COPY: usize = 0x7fff_f000;
 
-/// Copies up to `count` bytes from one file to another; offsets that are `None` are the files' own positions.
+/// Copies up to `count` bytes from one file to another; offsets that are `None` are the files' own positions. A signal ends it short.
 async fn copy(
     thread: &Thread,
     from: &Arc<OpenFile>,
@@ -202,6 +203,9 @@ async fn copy(
     let mut chunk = vec![0; COPY_CHUNK.min(count)];
     let mut done = 0;
     while done < count {
+        if done > 0 && pace::give_way(thread).await != 0 {
+            break;
+        }
         let wanted = chunk.len().min(count - done);
         let mut into = IoDst::kernel(&mut chunk[..wanted]).without_waiting();
         let read = read_to(thread, from, from_offset.as_deref().copied(), &mut into).await;

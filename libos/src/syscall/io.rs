@@ -11,10 +11,11 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::{
     errno::{Errno, SysResult},
-    process::Thread,
+    process::{Thread, work},
     syscall::{
         argument::{Fd, Flags, UserAddr, UserPtr},
         file::store,
+        pace::{self, PIECE},
     },
     vfs::{GuestRange, IoDst, IoSrc, OpenFile, PollEvents, Whence},
 };
@@ -81,7 +82,7 @@ pub(crate) async fn until_ready(
 /// The most bytes that are fetched from a disk at a time.
 const FETCH: usize = 1 << 20;
 
-/// Reads what `into` has room for, from `offset` or the position on. What needs a disk is fetched off the CPUs.
+/// Reads what `into` has room for, in pieces, from `offset` or the position on. What needs a disk is fetched off the CPUs.
 pub(crate) async fn read_to(
     thread: &Thread,
     file: &Arc<OpenFile>,
@@ -90,11 +91,19 @@ pub(crate) async fn read_to(
 ) -> SysResult<usize> {
     let mut done = 0;
     loop {
-        let read = until_ready(thread, file, PollEvents::IN, || match offset {
-            Some(offset) => file.read_at(offset.saturating_add(done as u64), into),
-            None => file.read(into),
-        })
-        .await;
+        let mut attempt = || {
+            into.with_limit(PIECE, |into| match offset {
+                Some(offset) => file.read_at(offset.saturating_add(done as u64), into),
+                None => file.read(into),
+            })
+        };
+        // Nothing is waited for once there is something to return.
+        let read = match done {
+            0 => until_ready(thread, file, PollEvents::IN, attempt).await,
+            _ => attempt(),
+        };
+        // A short piece is the end.
+        let may_be_more = read == Ok(PIECE) && into.remaining() > 0;
         // What was read before counts more than why it ended.
         let read = match read {
             Ok(read) => Ok(done + read),
@@ -102,6 +111,10 @@ pub(crate) async fn read_to(
             Err(error) => Err(error),
         };
         if !into.is_cold() {
+            if may_be_more && pace::give_way(thread).await & work::EXIT == 0 {
+                done = read.unwrap_or(0);
+                continue;
+            }
             return read;
         }
         done = read.unwrap_or(0);
@@ -144,7 +157,7 @@ async fn write_ranges(
     write_all(thread, file, offset, &mut from).await
 }
 
-/// Writes what `from` holds. A blocking write to a pipe goes on until all is written, as pipe(7) has it.
+/// Writes what `from` holds, in pieces. A blocking write to a pipe goes on until all is written, as pipe(7) has it.
 async fn write_all(
     thread: &Thread,
     file: &OpenFile,
@@ -153,16 +166,22 @@ async fn write_all(
 ) -> SysResult<usize> {
     let mut done = 0;
     loop {
-        let written = until_ready(thread, file, PollEvents::OUT, || match offset {
-            Some(offset) => file.write_at(offset, from),
-            None => file.write(from),
+        let written = until_ready(thread, file, PollEvents::OUT, || {
+            from.with_limit(PIECE, |from| match offset {
+                Some(offset) => file.write_at(offset.saturating_add(done as u64), from),
+                None => file.write(from),
+            })
         })
         .await;
         match written {
             Ok(count) => {
                 done += count;
                 let stream = offset.is_none() && file.writes_fully() && !file.nonblocking();
-                if count == 0 || from.remaining() == 0 || !stream {
+                let goes_on = stream || count == PIECE;
+                if count == 0 || from.remaining() == 0 || !goes_on {
+                    return Ok(done);
+                }
+                if pace::give_way(thread).await & work::EXIT != 0 {
                     return Ok(done);
                 }
             }

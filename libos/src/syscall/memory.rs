@@ -10,8 +10,11 @@ use linux_raw_sys::general as raw;
 use crate::{
     errno::{Errno, SysResult},
     memory::{Backing, MapRequest, Placement},
-    process::{INFINITY, Resource, Thread},
-    syscall::argument::{Fd, Flags, UserAddr},
+    process::{INFINITY, Resource, Thread, work},
+    syscall::{
+        argument::{Fd, Flags, UserAddr},
+        pace,
+    },
     vfs::devices::Zero,
 };
 
@@ -250,7 +253,7 @@ pub(crate) fn msync(thread: &Thread, addr: UserAddr, len: u64, flags: Flags) -> 
 }
 
 /// mincore(2)
-pub(crate) fn mincore(
+pub(crate) async fn mincore(
     thread: &Thread,
     addr: UserAddr,
     len: u64,
@@ -269,6 +272,9 @@ pub(crate) fn mincore(
         thread.memory.write_bytes(into.0, &residency)?;
         into = into.offset(residency.len() as u64)?;
         at = end;
+        if pace::give_way(thread).await & work::EXIT != 0 {
+            break;
+        }
     }
     Ok(())
 }

@@ -19,6 +19,7 @@ pub mod identity;
 pub mod io;
 pub mod lock;
 pub mod memory;
+mod pace;
 pub mod poll;
 pub mod process;
 pub mod remote;

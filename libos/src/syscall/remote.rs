@@ -1,6 +1,9 @@
 //! Copying between the memories of processes, process_vm_readv(2).
 
-use super::io::{IoVec, Ranges, ranges};
+use super::{
+    io::{IoVec, Ranges, ranges},
+    pace,
+};
 use crate::{
     errno::{Errno, SysResult},
     memory::UserMemory,
@@ -17,15 +20,20 @@ fn memory_of(thread: &Thread, pid: i32) -> SysResult<std::sync::Arc<UserMemory>>
     let other = own.kernel.pids.process(pid).ok_or(Errno::ESRCH)?;
     let allowed = std::sync::Arc::ptr_eq(own, &other)
         || thread.fs.read().cred.has(Capabilities::SYS_PTRACE)
-        || own.ids.lock().users == other.ids.lock().users;
+        || {
+            // One after the other: two processes may look at each other at a time.
+            let users = own.ids.lock().users;
+            users == other.ids.lock().users
+        };
     if !allowed {
         return Err(Errno::EPERM);
     }
     other.memory().ok_or(Errno::ESRCH)
 }
 
-/// Copies as much as both sides hold; short when a later range is bad.
-fn copy(
+/// Copies as much as both sides hold; short when a later range is bad, or for a signal.
+async fn copy(
+    thread: &Thread,
     from: &dyn GuestMemory,
     source: &[GuestRange],
     to: &dyn GuestMemory,
@@ -36,6 +44,9 @@ fn copy(
     let mut chunk = vec![0; CHUNK];
     let mut done = 0;
     while from.remaining() > 0 && to.remaining() > 0 {
+        if done > 0 && pace::give_way(thread).await != 0 {
+            break;
+        }
         let wanted = CHUNK.min(from.remaining()).min(to.remaining());
         let moved = from.read(&mut chunk[..wanted]).and_then(|read| to.write(&chunk[..read]));
         match moved {
@@ -62,7 +73,7 @@ fn sides(
 }
 
 /// process_vm_readv(2)
-pub(crate) fn process_vm_readv(
+pub(crate) async fn process_vm_readv(
     thread: &Thread,
     pid: i32,
     local: UserPtr<IoVec>,
@@ -72,11 +83,11 @@ pub(crate) fn process_vm_readv(
     flags: u64,
 ) -> SysResult {
     let (local, remote) = sides(thread, (local, local_count), (remote, remote_count), flags)?;
-    copy(&*memory_of(thread, pid)?, &remote, &*thread.memory, &local)
+    copy(thread, &*memory_of(thread, pid)?, &remote, &*thread.memory, &local).await
 }
 
 /// process_vm_writev(2)
-pub(crate) fn process_vm_writev(
+pub(crate) async fn process_vm_writev(
     thread: &Thread,
     pid: i32,
     local: UserPtr<IoVec>,
@@ -86,5 +97,5 @@ pub(crate) fn process_vm_writev(
     flags: u64,
 ) -> SysResult {
     let (local, remote) = sides(thread, (local, local_count), (remote, remote_count), flags)?;
-    copy(&*thread.memory, &local, &*memory_of(thread, pid)?, &remote)
+    copy(thread, &*thread.memory, &local, &*memory_of(thread, pid)?, &remote).await
 }

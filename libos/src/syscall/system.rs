@@ -6,7 +6,10 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 use crate::{
     errno::{Errno, SysResult},
     process::{Limit, NR_OPEN, Thread},
-    syscall::argument::{Flags, UserAddr, UserPtr, UserStr},
+    syscall::{
+        argument::{Flags, UserAddr, UserPtr, UserStr},
+        pace,
+    },
     vfs::Capabilities,
 };
 
@@ -77,9 +80,11 @@ pub(crate) fn sysinfo(thread: &Thread, buffer: UserPtr<SysInfo>) -> SysResult<()
 
 /// The most random bytes of one call before Linux looks for signals; each chunk is copied out by itself.
 const RANDOM_CHUNK: usize = 256;
+/// How many random bytes are made before others get a turn and signals are looked for.
+const RANDOM_PIECE: usize = 64 << 10;
 
 /// getrandom(2)
-pub(crate) fn getrandom(
+pub(crate) async fn getrandom(
     thread: &Thread,
     buffer: UserAddr,
     count: usize,
@@ -94,6 +99,9 @@ pub(crate) fn getrandom(
     let mut done = 0;
     let mut chunk = [0; RANDOM_CHUNK];
     while done < count {
+        if done > 0 && done.is_multiple_of(RANDOM_PIECE) && pace::give_way(thread).await != 0 {
+            break;
+        }
         let part = &mut chunk[..RANDOM_CHUNK.min(count - done)];
         hal::random::fill(part);
         if let Err(error) = thread.memory.write_bytes(buffer.offset(done as u64)?.0, part) {

@@ -130,7 +130,7 @@ system_calls! {
         24 sched_yield() wait thread::sched_yield, Full;
         25 mremap(addr: UserAddr, old_len: u64, new_len: u64, flags: Flags, new_addr: UserAddr) now memory::mremap, Partial("MREMAP_DONTUNMAP");
         26 msync(addr: UserAddr, len: u64, flags: Flags) now memory::msync, Full;
-        27 mincore(addr: UserAddr, len: u64, vector: UserAddr) now memory::mincore, Full;
+        27 mincore(addr: UserAddr, len: u64, vector: UserAddr) wait memory::mincore, Full;
         28 madvise(addr: UserAddr, len: u64, advice: u32) wait memory::madvise, Partial("MADV_REMOVE, MADV_WIPEONFORK, MADV_MERGEABLE, MADV_COLLAPSE");
         32 dup(fd: Fd) now descriptor::dup, Full;
         33 dup2(old: Fd, new: Fd) now descriptor::dup2, Full;
@@ -322,10 +322,10 @@ system_calls! {
         306 syncfs(fd: Fd) wait file::syncfs, Full;
         307 sendmmsg(fd: Fd) now socket::not_a_socket, Partial("no socket to call it on");
         309 getcpu(cpu: UserPtr<u32>, node: UserPtr<u32>) now thread::getcpu, Full;
-        310 process_vm_readv(pid: i32, local: UserPtr<io::IoVec>, local_count: usize, remote: UserPtr<io::IoVec>, remote_count: usize, flags: u64) now remote::process_vm_readv, Full;
-        311 process_vm_writev(pid: i32, local: UserPtr<io::IoVec>, local_count: usize, remote: UserPtr<io::IoVec>, remote_count: usize, flags: u64) now remote::process_vm_writev, Full;
+        310 process_vm_readv(pid: i32, local: UserPtr<io::IoVec>, local_count: usize, remote: UserPtr<io::IoVec>, remote_count: usize, flags: u64) wait remote::process_vm_readv, Full;
+        311 process_vm_writev(pid: i32, local: UserPtr<io::IoVec>, local_count: usize, remote: UserPtr<io::IoVec>, remote_count: usize, flags: u64) wait remote::process_vm_writev, Full;
         316 renameat2(from_dir: Fd, from: UserStr, to_dir: Fd, to: UserStr, flags: Flags) now fs::renameat2, Partial("RENAME_WHITEOUT");
-        318 getrandom(buffer: UserAddr, count: usize, flags: Flags) now system::getrandom, Full;
+        318 getrandom(buffer: UserAddr, count: usize, flags: Flags) wait system::getrandom, Full;
         319 memfd_create(name: UserStr, flags: Flags) now fs::memfd_create, Partial("MFD_HUGETLB");
         324 membarrier(command: u32, flags: Flags, cpu: i32) now thread::membarrier, Partial("the private expedited command only");
         325 mlock2(addr: UserAddr, len: u64, flags: Flags) wait memory::mlock2, Full;

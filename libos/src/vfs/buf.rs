@@ -192,6 +192,15 @@ impl<'a> IoDst<'a> {
         self.remaining = self.remaining.min(len);
     }
 
+    /// Lets `operation` move at most `len` bytes; what was held back can be moved after it.
+    pub fn with_limit<T>(&mut self, len: usize, operation: impl FnOnce(&mut Self) -> T) -> T {
+        let held_back = self.remaining.saturating_sub(len);
+        self.remaining -= held_back;
+        let result = operation(self);
+        self.remaining += held_back;
+        result
+    }
+
     /// Appends `data` as far as it fits; how many bytes that were. Fails with `EFAULT` if not even the first
     /// byte could be written.
     pub fn write(&mut self, data: &[u8]) -> SysResult {
@@ -361,6 +370,15 @@ impl<'a> IoSrc<'a> {
         self.remaining = self.remaining.min(len);
     }
 
+    /// Lets `operation` move at most `len` bytes; what was held back can be moved after it.
+    pub fn with_limit<T>(&mut self, len: usize, operation: impl FnOnce(&mut Self) -> T) -> T {
+        let held_back = self.remaining.saturating_sub(len);
+        self.remaining -= held_back;
+        let result = operation(self);
+        self.remaining += held_back;
+        result
+    }
+
     /// Takes bytes until `buf` is full or none are left; how many that were. Fails with `EFAULT` if not even
     /// the first byte could be read.
     pub fn read(&mut self, buf: &mut [u8]) -> SysResult {
@@ -500,6 +518,20 @@ mod tests {
         assert_eq!(src.read(&mut buf), Ok(5));
         assert_eq!(&buf, b"world");
         assert_eq!(src.read(&mut buf), Ok(0));
+    }
+
+    #[test]
+    fn a_limit_holds_for_one_operation_only() {
+        let mut src = IoSrc::kernel(b"hello");
+        let mut buf = [0; 8];
+        assert_eq!(src.with_limit(2, |src| src.read(&mut buf)), Ok(2));
+        assert_eq!((src.remaining(), src.read(&mut buf)), (3, Ok(3)));
+        assert_eq!(&buf[..3], b"llo");
+        let mut dst = IoDst::kernel(&mut buf);
+        assert_eq!(dst.with_limit(3, |dst| dst.write(b"abcdef")), Ok(3));
+        assert_eq!(dst.with_limit(9, |dst| dst.write(b"def")), Ok(3));
+        assert_eq!(dst.remaining(), 2);
+        assert_eq!(&buf[..6], b"abcdef");
     }
 
     #[test]

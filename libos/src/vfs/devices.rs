@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use hal::host::{HostStream, stdio};
+use hal::pmem::PAGE_SIZE;
 
 use super::buf::{IoDst, IoSrc};
 use super::file::{File, PollEvents};
@@ -139,7 +140,7 @@ pub struct Random;
 impl File for Random {
     fn read(&self, _offset: u64, dst: &mut IoDst<'_>) -> SysResult {
         let mut done = 0;
-        let mut chunk = [0; 512];
+        let mut chunk = [0; PAGE_SIZE];
         while dst.remaining() > 0 {
             let len = dst.remaining().min(chunk.len());
             hal::random::fill(&mut chunk[..len]);

@@ -1,0 +1,17 @@
+//! Calls that take long: how they leave turns to others.
+//!
+//! The one idea: nothing takes a CPU away from the kernel, so a call that may move gigabytes does it in pieces and gives way
+//! between them.
+
+use crate::process::Thread;
+
+/// The most bytes that a call moves at a time: well below a millisecond's worth.
+pub(super) const PIECE: usize = 1 << 20;
+
+/// Between two pieces: lets others run, and timers expire. What the thread is asked to do meanwhile ([`Thread::work`]), for which the
+/// caller may want to end early.
+pub(super) async fn give_way(thread: &Thread) -> u32 {
+    // Whether somebody waits is not asked: the way through the run queue is short beside a piece.
+    hal::cpu::yield_now().await;
+    thread.work()
+}
