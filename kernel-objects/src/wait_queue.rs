@@ -5,7 +5,9 @@
 //! whether anybody is there at all. A notification with nobody waiting is therefore one atomic load.
 //! A waiter is a slab entry in a first-in-first-out list; the future that owns it takes it out again
 //! when it is dropped, and if it had already been chosen by [`WaitQueue::notify_one`] it hands that
-//! notification to the next in line, so a cancelled wait never swallows a wake-up.
+//! notification to the next in line, so a cancelled wait never swallows a wake-up. A notification of
+//! all takes its waiters out itself, so the last of them to be polled finds the counter at zero and
+//! needs no lock either.
 //!
 //! # No lost wake-ups
 //!
@@ -88,7 +90,7 @@ pub struct ObserverKey {
 /// ```
 #[derive(Default)]
 pub struct WaitQueue {
-    /// Listed waiters plus observers. Written under the lock; see the module about its ordering.
+    /// Waiters in the slab plus observers. Written under the lock; see the module about its ordering.
     occupants: AtomicUsize,
     state: Mutex<State>,
 }
@@ -99,7 +101,7 @@ struct State {
     tail: usize,
     /// How many waiters are in the list, as opposed to notified ones that are still in the slab.
     listed: usize,
-    /// Tells an observer's key from those of earlier ones at the same index.
+    /// Tells an entry from earlier ones at the same index.
     next_serial: u64,
     observers: Slab<Registered>,
 }
@@ -108,6 +110,7 @@ struct Waiter {
     /// `None` until the future is first polled.
     waker: Option<Waker>,
     interest: u32,
+    serial: u64,
     place: Place,
 }
 
@@ -115,9 +118,44 @@ struct Waiter {
 enum Place {
     /// In the list, between two others.
     Listed { prev: usize, next: usize },
-    /// Taken off the list by a notification of `events`. `exclusive`: that notification was for a
-    /// counted number of waiters, so it has to reach another one if this one goes away.
-    Notified { events: u32, exclusive: bool },
+    /// Taken off the list by a notification of `events` for a counted number of waiters, which has to
+    /// reach another one if this one goes away. A notification of all leaves no entry behind.
+    Notified { events: u32 },
+}
+
+/// Names a waiter: its place in the slab, which others had before it.
+#[derive(Clone, Copy)]
+struct Ticket {
+    index: usize,
+    serial: u64,
+}
+
+/// The wakers that a notification took out of a queue, to be woken when its lock is free. Nearly always it is one, which
+/// costs no list.
+#[derive(Default)]
+struct Woken {
+    first: Option<Waker>,
+    rest: SmallVec<[Waker; INLINE]>,
+}
+
+impl Woken {
+    #[inline]
+    fn push(&mut self, waker: Waker) {
+        match self.first {
+            None => self.first = Some(waker),
+            Some(_) => self.rest.push(waker),
+        }
+    }
+
+    #[inline]
+    fn wake(mut self) {
+        if let Some(waker) = self.first.take() {
+            waker.wake();
+        }
+        if !self.rest.is_empty() {
+            self.rest.drain(..).for_each(Waker::wake);
+        }
+    }
 }
 
 struct Registered {
@@ -140,16 +178,23 @@ impl Default for State {
 }
 
 impl State {
-    fn push(&mut self, waker: Option<Waker>, interest: u32) -> usize {
+    fn push(&mut self, waker: Option<Waker>, interest: u32) -> Ticket {
         let place = Place::Listed { prev: self.tail, next: NIL };
-        let key = self.waiters.insert(Waiter { waker, interest, place });
+        self.next_serial += 1;
+        let serial = self.next_serial;
+        let key = self.waiters.insert(Waiter { waker, interest, serial, place });
         match self.tail {
             NIL => self.head = key,
             tail => self.set_next(tail, key),
         }
         self.tail = key;
         self.listed += 1;
-        key
+        Ticket { index: key, serial }
+    }
+
+    /// The waiter of that ticket, unless a notification of all took it out.
+    fn waiter(&mut self, ticket: Ticket) -> Option<&mut Waiter> {
+        self.waiters.get_mut(ticket.index).filter(|waiter| waiter.serial == ticket.serial)
     }
 
     /// Takes `key` off the list, leaving it in the slab.
@@ -191,7 +236,14 @@ impl State {
     }
 
     fn occupants(&self) -> usize {
-        self.listed + self.observers.len()
+        self.waiters.len() + self.observers.len()
+    }
+
+    /// The observers of `events`, each with those of them that it is to be told of.
+    #[cold]
+    fn observers_of(&self, events: u32) -> SmallVec<[(Arc<dyn Observer>, u32); 4]> {
+        let concerned = self.observers.iter().filter(|(_, o)| o.interest & events != 0);
+        concerned.map(|(_, o)| (o.observer.clone(), o.interest & events)).collect()
     }
 }
 
@@ -201,7 +253,8 @@ impl WaitQueue {
         Self::default()
     }
 
-    /// True when neither a task nor an observer is there: a notification would do nothing.
+    /// True when neither a task nor an observer is there, waiting or notified but not yet polled: a
+    /// notification would do nothing.
     pub fn is_empty(&self) -> bool {
         self.occupants.load(Ordering::SeqCst) == 0
     }
@@ -217,8 +270,14 @@ impl WaitQueue {
         state.waiters.len() + state.observers.len()
     }
 
-    fn publish(&self, state: &State) {
+    /// Tells notifiers of one more occupant; sequentially consistent, see the module.
+    fn publish_more(&self, state: &State) {
         self.occupants.store(state.occupants(), Ordering::SeqCst);
+    }
+
+    /// Tells of fewer: who sees too many only takes the lock in vain.
+    fn publish_fewer(&self, state: &State) {
+        self.occupants.store(state.occupants(), Ordering::Release);
     }
 
     /// A future that is ready after the next notification that chooses it. It is registered at its
@@ -290,42 +349,43 @@ impl WaitQueue {
         self.notify_slow(usize::MAX, events, false)
     }
 
-    #[cold]
     fn notify_slow(&self, n: usize, events: u32, exclusive: bool) -> usize {
+        let mut woken = Woken::default();
+        let mut count = 0;
         let mut state = self.state.lock();
-        let observers: SmallVec<[(Arc<dyn Observer>, u32); 4]> = state
-            .observers
-            .iter()
-            .filter(|(_, o)| o.interest & events != 0)
-            .map(|(_, o)| (o.observer.clone(), o.interest & events))
-            .collect();
-        let mut wakers: SmallVec<[Waker; INLINE]> = SmallVec::new();
-        let mut woken = 0;
+        let observers = match state.observers.is_empty() {
+            true => None,
+            false => Some(state.observers_of(events)),
+        };
         let mut cursor = state.head;
-        while woken < n {
+        while count < n {
             let Some(waiter) = state.waiters.get_mut(cursor) else { break };
             let Place::Listed { next, .. } = waiter.place else { break };
             let key = std::mem::replace(&mut cursor, next);
             if waiter.interest & events == 0 {
                 continue;
             }
-            wakers.extend(waiter.waker.take());
-            state.unlink(key);
-            if let Some(waiter) = state.waiters.get_mut(key) {
-                waiter.place = Place::Notified { events, exclusive };
+            if let Some(waker) = waiter.waker.take() {
+                woken.push(waker);
             }
-            woken += 1;
+            if exclusive {
+                state.unlink(key);
+                if let Some(waiter) = state.waiters.get_mut(key) {
+                    waiter.place = Place::Notified { events };
+                }
+            } else {
+                state.remove(key);
+            }
+            count += 1;
         }
-        self.publish(&state);
+        self.publish_fewer(&state);
         drop(state);
         // Wakers and observers are foreign code that may come back to this queue.
-        for waker in wakers {
-            waker.wake();
-        }
-        for (observer, events) in observers {
+        woken.wake();
+        for (observer, events) in observers.into_iter().flatten() {
             observer.notify(events);
         }
-        woken
+        count
     }
 
     /// Registers `observer` to be called at each notification of one of `events` until
@@ -336,7 +396,7 @@ impl WaitQueue {
         state.next_serial += 1;
         let serial = state.next_serial;
         let index = state.observers.insert(Registered { observer, interest: events, serial });
-        self.publish(&state);
+        self.publish_more(&state);
         ObserverKey { index, serial }
     }
 
@@ -361,7 +421,7 @@ impl WaitQueue {
         if state.observers.is_empty() && state.observers.capacity() > KEEP {
             state.observers = Slab::new();
         }
-        self.publish(&state);
+        self.publish_fewer(&state);
         drop(state);
         registered.map(|r| r.observer)
     }
@@ -389,8 +449,8 @@ pub struct Wait<Q: Deref<Target = WaitQueue>> {
 enum Progress {
     /// Not in the queue yet.
     New,
-    /// In the slab under this key, listed or notified.
-    Queued(usize),
+    /// It was put into the slab with this ticket; a notification of all has taken it out since if it is not there.
+    Queued(Ticket),
     Done,
 }
 
@@ -409,9 +469,9 @@ impl<Q: Deref<Target = WaitQueue>> Wait<Q> {
 
     fn enqueue(&mut self, waker: Option<Waker>) {
         let mut state = self.queue.state.lock();
-        let key = state.push(waker, self.interest);
-        self.queue.publish(&state);
-        self.progress = Progress::Queued(key);
+        let ticket = state.push(waker, self.interest);
+        self.queue.publish_more(&state);
+        self.progress = Progress::Queued(ticket);
     }
 
     /// Whether a notification has chosen this wait. Does not consume it.
@@ -419,9 +479,9 @@ impl<Q: Deref<Target = WaitQueue>> Wait<Q> {
         match self.progress {
             Progress::New => false,
             Progress::Done => true,
-            Progress::Queued(key) => {
-                let state = self.queue.state.lock();
-                matches!(state.waiters.get(key), Some(Waiter { place: Place::Notified { .. }, .. }))
+            Progress::Queued(ticket) => {
+                let mut state = self.queue.state.lock();
+                !matches!(state.waiter(ticket), Some(Waiter { place: Place::Listed { .. }, .. }))
             }
         }
     }
@@ -431,30 +491,34 @@ impl<Q: Deref<Target = WaitQueue> + Unpin> Future for Wait<Q> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let key = match self.progress {
+        let ticket = match self.progress {
             Progress::Done => return Poll::Ready(()),
             Progress::New => {
                 self.enqueue(Some(cx.waker().clone()));
                 return Poll::Pending;
             }
-            Progress::Queued(key) => key,
+            Progress::Queued(ticket) => ticket,
         };
-        let mut state = self.queue.state.lock();
-        let mut replaced = None;
-        if let Some(waiter) = state.waiters.get_mut(key)
-            && let Place::Listed { .. } = waiter.place
-        {
-            // The task that polls last is the one to wake.
-            if !waiter.waker.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
-                replaced = waiter.waker.replace(cx.waker().clone());
+        // Nobody is there, so this one is not either: a notification of all took it out.
+        if !self.queue.is_empty() {
+            let mut state = self.queue.state.lock();
+            let mut replaced = None;
+            if let Some(waiter) = state.waiter(ticket) {
+                if let Place::Listed { .. } = waiter.place {
+                    // The task that polls last is the one to wake.
+                    if !waiter.waker.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
+                        replaced = waiter.waker.replace(cx.waker().clone());
+                    }
+                    drop(state);
+                    drop(replaced); // a waker's drop is foreign code: not under the lock
+                    return Poll::Pending;
+                }
+                let waiter = state.remove(ticket.index);
+                self.queue.publish_fewer(&state);
+                drop(state);
+                drop(waiter);
             }
-            drop(state);
-            drop(replaced); // a waker's drop is foreign code: not under the lock
-            return Poll::Pending;
         }
-        let waiter = state.remove(key);
-        drop(state);
-        drop(waiter);
         self.progress = Progress::Done;
         Poll::Ready(())
     }
@@ -468,12 +532,18 @@ impl<Q: Deref<Target = WaitQueue> + Unpin> FusedFuture for Wait<Q> {
 
 impl<Q: Deref<Target = WaitQueue>> Drop for Wait<Q> {
     fn drop(&mut self) {
-        let Progress::Queued(key) = self.progress else { return };
+        let Progress::Queued(ticket) = self.progress else { return };
+        if self.queue.is_empty() {
+            return;
+        }
         let mut state = self.queue.state.lock();
-        let waiter = state.remove(key);
-        self.queue.publish(&state);
+        if state.waiter(ticket).is_none() {
+            return;
+        }
+        let waiter = state.remove(ticket.index);
+        self.queue.publish_fewer(&state);
         drop(state);
-        if let Some(Waiter { place: Place::Notified { events, exclusive: true }, .. }) = waiter {
+        if let Some(Waiter { place: Place::Notified { events }, .. }) = waiter {
             // Observers heard of it the first time; calling them again only makes them look twice.
             self.queue.notify_n_for(1, events);
         }
@@ -487,280 +557,4 @@ impl<Q: Deref<Target = WaitQueue>> fmt::Debug for Wait<Q> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::SeqCst};
-
-    use futures::{
-        FutureExt,
-        executor::block_on,
-        task::{ArcWake, noop_waker_ref, waker},
-    };
-
-    use super::*;
-
-    /// Counts how often it is woken.
-    #[derive(Default)]
-    struct Count(AtomicUsize);
-
-    impl ArcWake for Count {
-        fn wake_by_ref(arc: &Arc<Self>) {
-            arc.0.fetch_add(1, SeqCst);
-        }
-    }
-
-    impl Observer for Count {
-        fn notify(&self, events: u32) {
-            self.0.fetch_add(events as usize, SeqCst);
-        }
-    }
-
-    fn poll(wait: &mut Wait<&WaitQueue>, count: &Arc<Count>) -> bool {
-        let waker = waker(count.clone());
-        wait.poll_unpin(&mut Context::from_waker(&waker)).is_ready()
-    }
-
-    #[test]
-    fn waiters_are_woken_in_order_of_arrival() {
-        let queue = WaitQueue::new();
-        let counts: Vec<_> = (0..3).map(|_| Arc::new(Count::default())).collect();
-        let mut waits: Vec<_> = (0..3).map(|_| queue.wait()).collect();
-        for (wait, count) in waits.iter_mut().zip(&counts) {
-            assert!(!poll(wait, count));
-        }
-        assert_eq!(queue.waiting(), 3);
-        assert!(queue.notify_one());
-        let woken =
-            |counts: &[Arc<Count>]| counts.iter().map(|c| c.0.load(SeqCst)).collect::<Vec<_>>();
-        assert_eq!(woken(&counts), [1, 0, 0]);
-        assert_eq!(queue.notify_n(5), 2);
-        assert_eq!(woken(&counts), [1, 1, 1]);
-        for (wait, count) in waits.iter_mut().zip(&counts) {
-            assert!(poll(wait, count));
-            assert!(poll(wait, count), "stays ready");
-            assert!(wait.is_terminated());
-        }
-        assert_eq!(queue.entries(), 0);
-    }
-
-    #[test]
-    fn notifying_nobody_is_not_remembered() {
-        let queue = WaitQueue::new();
-        assert!(!queue.notify_one());
-        assert_eq!(queue.notify_all(), 0);
-        let count = Arc::new(Count::default());
-        assert!(!poll(&mut queue.wait(), &count));
-    }
-
-    #[test]
-    fn an_armed_wait_sees_a_notification_before_its_first_poll() {
-        let queue = WaitQueue::new();
-        let mut wait = queue.wait();
-        assert!(!wait.is_notified());
-        wait.arm();
-        wait.arm();
-        assert_eq!(queue.waiting(), 1);
-        queue.notify_all();
-        assert!(wait.is_notified());
-        assert!(wait.now_or_never().is_some());
-    }
-
-    #[test]
-    fn the_task_that_polls_last_is_woken() {
-        let queue = WaitQueue::new();
-        let (first, second) = (Arc::new(Count::default()), Arc::new(Count::default()));
-        let mut wait = queue.wait();
-        assert!(!poll(&mut wait, &first));
-        assert!(!poll(&mut wait, &second));
-        assert!(!poll(&mut wait, &second));
-        queue.notify_one();
-        assert_eq!((first.0.load(SeqCst), second.0.load(SeqCst)), (0, 1));
-        assert_eq!(Arc::strong_count(&first), 1, "the replaced waker is gone");
-    }
-
-    #[test]
-    fn a_dropped_wait_leaves_the_queue_from_any_position() {
-        let queue = WaitQueue::new();
-        let mut waits: Vec<_> = (0..5).map(|_| Some(queue.wait())).collect();
-        waits.iter_mut().flatten().for_each(Wait::arm);
-        for i in [2, 0, 4] {
-            waits[i] = None;
-        }
-        assert_eq!(queue.waiting(), 2);
-        queue.notify_one();
-        assert!(waits[1].as_ref().is_some_and(Wait::is_notified));
-        assert!(!waits[3].as_ref().is_some_and(Wait::is_notified));
-        drop(waits);
-        assert_eq!(queue.entries(), 0);
-        assert!(queue.is_empty());
-    }
-
-    #[test]
-    fn a_dropped_wait_passes_its_notification_on() {
-        let queue = WaitQueue::new();
-        let (mut a, mut b, mut c) = (queue.wait_for(1), queue.wait_for(2), queue.wait_for(3));
-        for wait in [&mut a, &mut b, &mut c] {
-            wait.arm();
-        }
-        queue.notify_n_for(1, 3);
-        assert!(a.is_notified());
-        drop(a);
-        assert!(b.is_notified(), "with all the events of the notification, not only those of `a`");
-        drop(b);
-        assert!(c.is_notified());
-    }
-
-    #[test]
-    fn a_notification_of_all_is_not_passed_on() {
-        let queue = WaitQueue::new();
-        let mut a = queue.wait();
-        a.arm();
-        queue.notify_all();
-        let mut late = queue.wait();
-        late.arm();
-        drop(a);
-        assert!(!late.is_notified());
-    }
-
-    #[test]
-    fn events_choose_the_waiters() {
-        let queue = WaitQueue::new();
-        let (mut read, mut write) = (queue.wait_for(1), queue.wait_for(4));
-        for wait in [&mut read, &mut write] {
-            wait.arm();
-        }
-        assert_eq!(queue.notify_all_for(2), 0);
-        assert_eq!(queue.notify_n_for(1, 4), 1);
-        assert!(!read.is_notified());
-        assert!(write.is_notified());
-    }
-
-    #[test]
-    fn observers_are_called_until_unregistered() {
-        let queue = WaitQueue::new();
-        let count = Arc::new(Count::default());
-        let key = queue.register(0b101, count.clone());
-        assert!(!queue.is_empty());
-        queue.notify_all_for(0b110);
-        assert_eq!(count.0.load(SeqCst), 0b100);
-        queue.notify_one();
-        assert_eq!(count.0.load(SeqCst), 0b1001);
-        assert!(queue.set_interest(key, 0));
-        queue.notify_all();
-        assert_eq!(count.0.load(SeqCst), 0b1001);
-        assert!(queue.unregister(key).is_some());
-        assert!(queue.unregister(key).is_none());
-        assert!(!queue.set_interest(key, 1));
-        let other = queue.register(1, count.clone());
-        assert!(queue.unregister(key).is_none(), "an old key never names a new observer");
-        assert!(queue.unregister(other).is_some());
-        assert!(queue.is_empty());
-        assert_eq!(Arc::strong_count(&count), 1);
-    }
-
-    #[test]
-    fn an_observer_may_come_back_to_the_queue() {
-        struct Again(Arc<WaitQueue>, Mutex<Option<ObserverKey>>);
-        impl Observer for Again {
-            fn notify(&self, _: u32) {
-                if let Some(key) = self.1.lock().take() {
-                    self.0.unregister(key);
-                }
-                self.0.notify_one();
-            }
-        }
-        let queue = Arc::new(WaitQueue::new());
-        let again = Arc::new(Again(queue.clone(), Mutex::new(None)));
-        *again.1.lock() = Some(queue.register(1, again.clone()));
-        queue.notify_all();
-        assert!(queue.is_empty());
-    }
-
-    #[test]
-    fn a_million_waits_started_and_dropped_leave_nothing() {
-        let queue = WaitQueue::new();
-        let mut cx = Context::from_waker(noop_waker_ref());
-        let mut window = std::collections::VecDeque::new();
-        for _ in 0..1_000_000 {
-            let mut wait = queue.wait();
-            assert!(wait.poll_unpin(&mut cx).is_pending());
-            window.push_back(wait);
-            if window.len() > 100 {
-                window.pop_front();
-            }
-        }
-        window.clear();
-        assert_eq!(queue.entries(), 0);
-        assert!(queue.is_empty());
-        assert!(queue.state.lock().waiters.capacity() <= KEEP);
-    }
-
-    #[test]
-    fn wait_until_does_not_register_when_the_condition_holds() {
-        let queue = WaitQueue::new();
-        assert_eq!(queue.wait_until(|| Some(1)).now_or_never(), Some(1));
-        assert_eq!(queue.state.lock().waiters.capacity(), 0);
-    }
-
-    #[test]
-    fn an_owned_wait_outlives_its_maker() {
-        let queue = Arc::new(WaitQueue::new());
-        let mut wait = Wait::new(queue.clone(), ALL_EVENTS);
-        wait.arm();
-        queue.notify_one();
-        drop(queue);
-        block_on(wait);
-    }
-
-    /// A counting semaphore made of the queue: every permit given is taken, whoever cancels.
-    #[test]
-    fn no_wake_up_is_lost_between_threads_that_take_cancel_and_give() {
-        const TAKES: u32 = 20_000;
-        let queue = WaitQueue::new();
-        let (permits, started, ended) = (AtomicU32::new(0), AtomicU32::new(0), AtomicU32::new(0));
-        let take = || permits.fetch_update(SeqCst, SeqCst, |n| n.checked_sub(1)).ok();
-        std::thread::scope(|scope| {
-            for _ in 0..3 {
-                scope.spawn(|| {
-                    while started.fetch_add(1, SeqCst) < TAKES {
-                        block_on(queue.wait_until(take));
-                    }
-                    ended.fetch_add(1, SeqCst);
-                });
-            }
-            // This one always gives up, sometimes after it has been chosen.
-            scope.spawn(|| {
-                while ended.load(SeqCst) < 3 {
-                    let mut wait = queue.wait();
-                    wait.arm();
-                    std::thread::yield_now();
-                    drop(wait);
-                }
-            });
-            for _ in 0..TAKES {
-                permits.fetch_add(1, SeqCst);
-                queue.notify_one();
-            }
-        });
-        assert_eq!(permits.load(SeqCst), 0);
-        assert_eq!(queue.entries(), 0);
-    }
-
-    #[test]
-    fn ping_pong_over_two_queues() {
-        let (ping, pong, turn) = (WaitQueue::new(), WaitQueue::new(), AtomicU32::new(0));
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                for i in 0..5_000 {
-                    block_on(ping.wait_until(|| (turn.load(SeqCst) == 2 * i + 1).then_some(())));
-                    turn.store(2 * i + 2, SeqCst);
-                    pong.notify_one();
-                }
-            });
-            for i in 0..5_000 {
-                turn.store(2 * i + 1, SeqCst);
-                ping.notify_one();
-                block_on(pong.wait_until(|| (turn.load(SeqCst) == 2 * i + 2).then_some(())));
-            }
-        });
-    }
-}
+mod tests;
