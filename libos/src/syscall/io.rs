@@ -3,15 +3,16 @@
 //! The one idea: a file is tried first and waited for only when it says `EAGAIN`, so a transfer that need not wait
 //! costs no future and no registration.
 
-use std::sync::Arc;
+use std::{future::poll_fn, sync::Arc, task::Poll};
 
+use futures::FutureExt;
 use linux_raw_sys::general as raw;
 use smallvec::SmallVec;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::{
     errno::{Errno, SysResult},
-    process::{Thread, work},
+    process::{Interrupted, Thread, work},
     syscall::{
         argument::{Fd, Flags, UserAddr, UserPtr},
         file::store,
@@ -57,26 +58,41 @@ pub(crate) fn ranges(thread: &Thread, vector: UserPtr<IoVec>, count: usize) -> S
 }
 
 /// Tries, and while the file says `EAGAIN` and may wait, waits until it is ready for `events` and tries again.
+///
+/// What is ready wins over a signal. A file that [guesses](OpenFile::likely_waits) that it will not be is waited for at
+/// once, which saves the try without being registered.
 pub(crate) async fn until_ready(
     thread: &Thread,
     file: &OpenFile,
     events: PollEvents,
     mut attempt: impl FnMut() -> SysResult<usize>,
 ) -> SysResult<usize> {
-    match attempt() {
-        Err(Errno::EAGAIN) if !file.nonblocking() => {}
-        result => return result,
-    }
-    loop {
-        let queue = file.wait_queue().ok_or(Errno::EAGAIN)?;
-        let mut ready = queue.wait_for((events | PollEvents::ERR | PollEvents::HUP).bits());
-        // Registered before the second try: what becomes ready in between is not missed.
-        ready.arm();
+    let may_wait = !file.nonblocking();
+    if !may_wait || !file.likely_waits(events) {
         match attempt() {
-            Err(Errno::EAGAIN) => thread.interruptible(ready).await?,
+            Err(Errno::EAGAIN) if may_wait => {}
             result => return result,
-        };
+        }
     }
+    let queue = file.wait_queue().ok_or(Errno::EAGAIN)?;
+    let wait = || queue.wait_for((events | PollEvents::ERR | PollEvents::HUP).bits());
+    let mut ready = wait();
+    poll_fn(|context| {
+        loop {
+            // Registered before the try: what becomes ready in between is not missed.
+            let registered = ready.poll_unpin(context).is_pending();
+            match attempt() {
+                // It was ready, but somebody else was faster.
+                Err(Errno::EAGAIN) if !registered => ready = wait(),
+                Err(Errno::EAGAIN) if thread.work() != 0 => {
+                    return Poll::Ready(Err(Interrupted.into()));
+                }
+                Err(Errno::EAGAIN) => return Poll::Pending,
+                result => return Poll::Ready(result),
+            }
+        }
+    })
+    .await
 }
 
 /// The most bytes that are fetched from a disk at a time.

@@ -150,6 +150,13 @@ pub trait File: Send + Sync + Any {
         PollEvents::ALWAYS
     }
 
+    /// Whether a read or write that wants `events` would most likely have to wait: a guess, without a lock, by which
+    /// whoever is ready to wait may save a try.
+    fn likely_waits(&self, events: PollEvents) -> bool {
+        let _ = events;
+        false
+    }
+
     /// The queue that is notified, with the [`PollEvents`] that have come, when [`poll`](Self::poll) or the
     /// outcome of a read or write may have changed. `None` for files that are always ready.
     fn wait_queue(&self) -> Option<&WaitQueue> {
@@ -641,6 +648,11 @@ impl OpenFile {
             Object::Inode(_) => None,
             Object::File(file) => file.wait_queue(),
         }
+    }
+
+    /// Whether a call that wants `events` would most likely have to wait; see [`File::likely_waits`].
+    pub fn likely_waits(&self, events: PollEvents) -> bool {
+        self.special().is_some_and(|file| file.likely_waits(events))
     }
 
     /// Whether the opener still has to wait for the other side; see [`File::open_pending`].
