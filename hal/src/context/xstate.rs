@@ -173,7 +173,7 @@ impl ExtendedArea {
     pub(super) unsafe fn save(&self) {
         let layout = layout();
         let base = self.base();
-        let used = layout.in_use();
+        let mut used = layout.in_use();
         // SAFETY: each block runs only where the CPU has the component (`used` is a subset of the mask), writes
         // inside the area (`detect` checked the extents) and changes no register.
         unsafe {
@@ -234,9 +234,24 @@ impl ExtendedArea {
             }
             if used & X87 != 0 {
                 asm!("fxsave64 [{}]", in(reg) base, options(nostack));
+                // A return from a host signal loads this part and so puts it in use, though the guest may never do.
+                if self.x87_is_initial() {
+                    used &= !X87;
+                }
             }
         }
         self.set_present(used);
+    }
+
+    /// Whether the x87 state that was just saved is the initial one.
+    fn x87_is_initial(&self) -> bool {
+        // Control, status and tag words and the last opcode; the pointers to it and its operand; the stack at 32.
+        // SAFETY: as in `present`.
+        let words = unsafe { &*self.base().cast::<[u64; XMM_AT / 8]>() };
+        let [control, code, data, _mxcsr, stack @ ..] = words;
+        *control == u64::from(FCW_INIT)
+            && code | data == 0
+            && stack.iter().fold(0, |all, word| all | word) == 0
     }
 
     /// Makes the registers' extended state what the area holds. `xmm0-15` and `mxcsr` are of no consequence: the
