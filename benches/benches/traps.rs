@@ -41,7 +41,8 @@ const CALLS: [(&str, f64); 13] = [
 ];
 
 /// Rows of two threads, which run on one CPU on either side.
-const PAIRS: [(&str, f64); 2] = [("pipe ping-pong", 0.2), ("futex ping-pong", 0.2)];
+const PAIRS: [(&str, f64); 3] =
+    [("pipe ping-pong", 0.2), ("futex ping-pong", 0.2), ("sleep 1 ms beside a busy thread", 1.2)];
 
 /// Whole programs, timed from their start to their end.
 const PROGRAMS: [(&str, f64); 3] =

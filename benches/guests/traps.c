@@ -58,6 +58,17 @@ static void pipe_round(void) {
     char c = 1;
     if (write(a[1], &c, 1) != 1 || read(b[0], &c, 1) != 1) abort();
 }
+/* Sleeping beside a thread that makes no call: one operation is a sleep of a millisecond. */
+static volatile int busy;
+static void *spin(void *arg) {
+    (void)arg;
+    while (busy) {}
+    return NULL;
+}
+static void sleep_round(void) {
+    struct timespec one = {0, 1000000};
+    if (nanosleep(&one, NULL)) abort();
+}
 static int turn;
 static void wait_while(int v) {
     while (__atomic_load_n(&turn, __ATOMIC_ACQUIRE) == v) syscall(SYS_futex, &turn, FUTEX_WAIT_PRIVATE, v, NULL, NULL, 0);
@@ -88,6 +99,7 @@ static const struct row {
     {"write /dev/null 1 B", write_null, NULL}, {"fstat", fstat_, NULL}, {"lseek", lseek_, NULL}, {"pread 4 KiB", pread_, NULL}, {"pwrite 4 KiB", pwrite_, NULL},
     {"futex wake, no waiter", wake_, NULL}, {"open + close", open_close, NULL}, {"stat, three deep", stat_, NULL}, {"mmap + touch + munmap 64 KiB", mmap_, NULL},
     {"pipe ping-pong", pipe_round, echo}, {"futex ping-pong", futex_round, partner},
+    {"sleep 1 ms beside a busy thread", sleep_round, spin},
 };
 
 static double seconds(void) {
@@ -106,7 +118,7 @@ static double measure(const struct row *r) {
         CPU_ZERO(&one);
         CPU_SET(0, &one);
         sched_setaffinity(0, sizeof one, &one);
-        turn = 0;
+        turn = 0, busy = 1;
         if (pipe(a) || pipe(b) || pthread_create(&t, NULL, r->other, NULL)) abort();
     }
     for (;; n *= 2) {
@@ -121,6 +133,7 @@ static double measure(const struct row *r) {
     }
     if (r->other == echo) write(a[1], "", 1);
     if (r->other == partner) set_turn(2);
+    busy = 0;
     if (r->other) pthread_join(t, NULL);
     double best = times[0];
     for (int k = 1; k < BATCHES; k++) best = times[k] < best ? times[k] : best;

@@ -22,7 +22,7 @@ use std::{
 
 pub use self::{
     kick::{Kicker, barrier_all},
-    worker::{attach, need_resched, prepare, take_need_resched},
+    worker::{attach, need_resched, preempt_at, prepare, take_need_resched},
     xstate::BadXstate,
 };
 use self::{
@@ -90,7 +90,7 @@ pub enum Trap {
     PageFault(Fault),
     /// Another exception.
     Exception(Exception),
-    /// The guest has used up a tick of CPU time.
+    /// The guest has used up a tick of CPU time, or the time given to [`preempt_at`] has come.
     Timer,
     /// [`Kicker::kick`] was called.
     Interrupted,

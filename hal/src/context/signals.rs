@@ -207,7 +207,7 @@ extern "C" fn handler(signal: libc::c_int, info: *mut libc::siginfo_t, uc: *mut 
     }
 }
 
-/// A tick or a kick. Returns whether the thread leaves the guest.
+/// A tick, a deadline or a kick. Returns whether the thread leaves the guest.
 fn interrupt(
     state: &WorkerState,
     info: &libc::siginfo_t,
@@ -215,9 +215,16 @@ fn interrupt(
     fs: u64,
 ) -> bool {
     let tick = info.si_code == libc::SI_TIMER;
-    if tick {
-        state.need_resched.store(true, Ordering::Relaxed);
+    let first = tick && state.note_tick(info);
+    let left = interrupt_guest(state, tick, uc, fs);
+    if first && !left {
+        state.come_again(info);
     }
+    left
+}
+
+/// Takes the thread out of its guest, or turns it round on its way there, if it is in either place and should.
+fn interrupt_guest(state: &WorkerState, tick: bool, uc: &mut libc::ucontext_t, fs: u64) -> bool {
     let rip = rip(uc);
     // SAFETY: non-null only while `run` on this thread has lent its context to the door.
     let ctx = unsafe { state.ctx.get().as_mut() };

@@ -336,6 +336,45 @@ fn a_guest_that_never_calls_is_interrupted_by_the_timer() {
 }
 
 #[test]
+fn a_deadline_interrupts_a_guest_that_never_calls_sooner_than_the_tick() {
+    const ROUNDS: u64 = 20;
+    let guest = Guest::new(spin());
+    let mut context = guest.context();
+    let began = crate::time::thread_cpu();
+    for _ in 0..ROUNDS {
+        let deadline = crate::time::monotonic() + 1_000_000;
+        preempt_at(deadline);
+        // Later than what is set already: changes nothing.
+        preempt_at(deadline + 60_000_000_000);
+        loop {
+            assert_eq!(context.run(&guest.space), Trap::Timer);
+            if crate::time::monotonic() >= deadline {
+                break;
+            }
+        }
+        assert!(take_need_resched());
+    }
+    // A millisecond of CPU time each at most, however busy the host is; five by the tick alone.
+    let used = crate::time::thread_cpu() - began;
+    assert!(used < ROUNDS * 2_500_000, "{used} ns");
+}
+
+#[test]
+fn a_deadline_that_has_passed_interrupts_at_once() {
+    let guest = Guest::new(spin());
+    let mut context = guest.context();
+    let began = crate::time::thread_cpu();
+    for _ in 0..20 {
+        // The signal comes before the guest is entered; it comes once more then.
+        preempt_at(0);
+        assert_eq!(context.run(&guest.space), Trap::Timer);
+        assert!(take_need_resched());
+    }
+    let used = crate::time::thread_cpu() - began;
+    assert!(used < 50_000_000, "{used} ns");
+}
+
+#[test]
 fn a_kick_before_the_run_is_reported_once() {
     let guest = Guest::new(one_call());
     let mut context = guest.context();

@@ -1,11 +1,11 @@
 //! What a host thread needs to run guests: a state block found through the GS base, an alternate signal stack,
-//! Syscall User Dispatch and a CPU-time timer. The idea: `attach` is lazy and per thread, and everything is undone
+//! Syscall User Dispatch and two timers, one on CPU time and one for deadlines. The idea: `attach` is lazy and per thread, and everything is undone
 //! when the thread ends, so that any thread (a worker or a test) may run a context.
 
 use std::{
     cell::{Cell, OnceCell},
     io, ptr,
-    sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, Ordering},
+    sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, Ordering},
 };
 
 use parking_lot::Mutex;
@@ -20,6 +20,10 @@ const SIGNAL_STACK: usize = 128 << 10;
 const GUARD: usize = 4096;
 /// CPU time between two preemption ticks of a worker.
 const TICK_NS: i64 = 5_000_000;
+/// How soon a deadline's signal comes again that found the worker in the kernel.
+const AGAIN_NS: i64 = 50_000;
+/// The deadline of a worker without one.
+const NEVER: u64 = u64::MAX;
 const ARCH_SET_GS: libc::c_int = 0x1001;
 const ARCH_GET_FS: libc::c_int = 0x1003;
 /// `AT_HWCAP2` bit: user mode may use rdfsbase and its kin.
@@ -48,8 +52,11 @@ pub(super) struct WorkerState {
     pub(super) kernel_mxcsr: Cell<u32>,
     /// 1 when FS and GS bases can be set without a host call.
     pub(super) fsgsbase: Cell<u8>,
-    /// A tick has come, in a guest or in kernel code.
+    /// A tick or a deadline has come, in a guest or in kernel code.
     pub(super) need_resched: AtomicBool,
+    /// When the signal of [`preempt_at`] comes, ns of the monotonic clock; its handler resets it.
+    deadline: AtomicU64,
+    deadline_timer: Cell<libc::timer_t>,
     pub(super) tid: Cell<libc::pid_t>,
     /// Whose extended vector state is in this thread's registers; null when nobody's.
     pub(super) extended_owner: Cell<*const ExtendedArea>,
@@ -85,7 +92,9 @@ thread_local! {
 struct Attached {
     state: *mut WorkerState,
     stack: *mut libc::c_void,
-    timer: libc::timer_t,
+    /// Its timers. The host's first one is 0, which is a null pointer here.
+    tick: Option<libc::timer_t>,
+    deadline: Option<libc::timer_t>,
 }
 
 /// Whether FS/GS bases are ours to set directly: 0 unknown, 1 no, 2 yes.
@@ -180,6 +189,65 @@ pub fn take_need_resched() -> bool {
     set
 }
 
+/// Takes the guest off this worker at `deadline` (ns of the monotonic clock) at the latest: its `run` returns
+/// [`Trap::Timer`](super::Trap::Timer) and [`need_resched`] says yes. Costs a host call when that is sooner than what was asked
+/// for before, a comparison when not. Nothing happens on a thread that runs no guests.
+#[inline]
+pub fn preempt_at(deadline: u64) {
+    let state = STATE.get();
+    // SAFETY: as in need_resched.
+    if let Some(state) = unsafe { state.as_ref() }
+        && deadline < state.deadline.load(Ordering::Relaxed)
+    {
+        state.set_deadline(deadline);
+    }
+}
+
+impl WorkerState {
+    #[cold]
+    fn set_deadline(&self, deadline: u64) {
+        // Before it can come.
+        self.deadline.store(deadline, Ordering::Relaxed);
+        // A zero time would disarm the timer.
+        let deadline = i64::try_from(deadline).unwrap_or(i64::MAX).max(1);
+        self.arm(libc::TIMER_ABSTIME, deadline);
+    }
+
+    fn arm(&self, flags: libc::c_int, nanos: i64) {
+        let it_value =
+            libc::timespec { tv_sec: nanos / 1_000_000_000, tv_nsec: nanos % 1_000_000_000 };
+        let once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        let spec = libc::itimerspec { it_interval: once, it_value };
+        // SAFETY: the timer is this thread's own and lives as long as the state is its; the call may be made in a handler.
+        // It cannot fail for a valid time; if it did, the next tick would come instead.
+        unsafe {
+            libc::timer_settime(self.deadline_timer.get(), flags, &raw const spec, ptr::null_mut());
+        }
+    }
+
+    /// Notes a signal of one of the timers; for its handler. True if it is the first one since [`take_need_resched`].
+    pub(super) fn note_tick(&self, info: &libc::siginfo_t) -> bool {
+        if is_deadline(info) {
+            self.deadline.store(NEVER, Ordering::Relaxed);
+        }
+        !self.need_resched.swap(true, Ordering::Relaxed)
+    }
+
+    /// Has the deadline's signal `info`, which found the worker in the kernel, come once more: a guest may be about to be
+    /// entered, past all looks at the flag. For ticks it does not matter.
+    pub(super) fn come_again(&self, info: &libc::siginfo_t) {
+        if is_deadline(info) {
+            self.arm(0, AGAIN_NS);
+        }
+    }
+}
+
+/// Whether a timer's signal is that of the deadline, not a tick.
+fn is_deadline(info: &libc::siginfo_t) -> bool {
+    // SAFETY: only called for signals of timers, which carry the value that `new_timer` gave them.
+    !unsafe { info.si_value() }.sival_ptr.is_null()
+}
+
 /// Saves the extended state in this thread's registers to its owner, if it has one.
 pub(super) fn save_live(state: &WorkerState) {
     let owner = state.extended_owner.replace(ptr::null());
@@ -220,14 +288,19 @@ impl Attached {
             tid: Cell::new(tid),
             extended_owner: Cell::new(ptr::null()),
             need_resched: AtomicBool::new(false),
+            deadline: AtomicU64::new(NEVER),
+            deadline_timer: Cell::new(ptr::null_mut()),
             space: AtomicPtr::new(ptr::null_mut()),
             must_leave: AtomicBool::new(false),
         }));
         WORKERS.lock().push(Listed(state));
-        let mut this = Self { state, stack: libc::MAP_FAILED, timer: ptr::null_mut() };
+        let mut this = Self { state, stack: libc::MAP_FAILED, tick: None, deadline: None };
         this.set_signal_stack()?;
         arch_prctl(ARCH_SET_GS, state as u64)?;
-        this.set_timer(tid)?;
+        let deadline = *this.deadline.insert(new_timer(libc::CLOCK_MONOTONIC, tid, true)?);
+        // SAFETY: just made, and freed by `drop`.
+        unsafe { &*state }.deadline_timer.set(deadline);
+        this.set_tick(tid)?;
         // SAFETY: plain prctl; the allowed range holds all of our own code (checked by signals::install).
         let on = unsafe {
             libc::prctl(
@@ -278,27 +351,35 @@ impl Attached {
     }
 
     /// A periodic timer on the thread's own CPU time: an idle worker takes no ticks.
-    fn set_timer(&mut self, tid: libc::pid_t) -> io::Result<()> {
-        // SAFETY: an all-zero sigevent is valid.
-        let mut event: libc::sigevent = unsafe { std::mem::zeroed() };
-        event.sigev_notify = libc::SIGEV_THREAD_ID;
-        event.sigev_signo = signals::preempt_signal();
-        event.sigev_notify_thread_id = tid;
-        // SAFETY: event and timer are valid for the call.
-        if unsafe {
-            libc::timer_create(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut event, &raw mut self.timer)
-        } != 0
-        {
-            self.timer = ptr::null_mut();
-            return Err(io::Error::last_os_error());
-        }
+    fn set_tick(&mut self, tid: libc::pid_t) -> io::Result<()> {
+        let timer = *self.tick.insert(new_timer(libc::CLOCK_THREAD_CPUTIME_ID, tid, false)?);
         let tick = libc::timespec { tv_sec: 0, tv_nsec: TICK_NS };
         let spec = libc::itimerspec { it_interval: tick, it_value: tick };
         // SAFETY: the timer was just made.
-        match unsafe { libc::timer_settime(self.timer, 0, &raw const spec, ptr::null_mut()) } {
+        match unsafe { libc::timer_settime(timer, 0, &raw const spec, ptr::null_mut()) } {
             0 => Ok(()),
             _ => Err(io::Error::last_os_error()),
         }
+    }
+}
+
+/// A timer that sends the preemption signal to thread `tid`, so that [`is_deadline`] tells which it is.
+fn new_timer(
+    clock: libc::clockid_t,
+    tid: libc::pid_t,
+    deadline: bool,
+) -> io::Result<libc::timer_t> {
+    // SAFETY: an all-zero sigevent is valid.
+    let mut event: libc::sigevent = unsafe { std::mem::zeroed() };
+    event.sigev_notify = libc::SIGEV_THREAD_ID;
+    event.sigev_signo = signals::preempt_signal();
+    event.sigev_notify_thread_id = tid;
+    event.sigev_value = libc::sigval { sival_ptr: ptr::without_provenance_mut(deadline.into()) };
+    let mut timer = ptr::null_mut();
+    // SAFETY: event and timer are valid for the call.
+    match unsafe { libc::timer_create(clock, &raw mut event, &raw mut timer) } {
+        0 => Ok(timer),
+        _ => Err(io::Error::last_os_error()),
     }
 }
 
@@ -313,8 +394,8 @@ impl Drop for Attached {
         // or a fault that still comes finds either a valid state or a zero GS base.
         unsafe {
             libc::prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_OFF, 0, 0, 0);
-            if !self.timer.is_null() {
-                libc::timer_delete(self.timer);
+            for timer in [self.tick, self.deadline].into_iter().flatten() {
+                libc::timer_delete(timer);
             }
             let _ = arch_prctl(ARCH_SET_GS, 0);
             if self.stack != libc::MAP_FAILED {

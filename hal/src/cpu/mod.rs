@@ -9,9 +9,10 @@
 //! goes through the CPU's inbox and unparks the worker when it sleeps; an idle CPU sleeps in a futex
 //! until the next timer.
 //!
-//! Order of service on one CPU: the task woken last by the running one first (hand-over, at most a
-//! bounded number in a row), then first come, first served; the inbox and the timers are looked at
-//! in between, so neither can be starved by tasks that wake each other.
+//! Order of service on one CPU: tasks that a timer woke first, as long as they take no more than their
+//! share; then the task woken last by the running one (hand-over, at most a bounded number in a row);
+//! then first come, first served. The inbox and the timers are looked at in between, so neither can be
+//! starved by tasks that wake each other, and a guest is taken off its CPU when a timer is due.
 //!
 //! Tasks stay on the CPU they were spawned on. With [`Config::stealing`] a CPU without work takes
 //! from the others tasks that are not pinned by [`spawn_on`].
@@ -129,6 +130,15 @@ impl Cpus {
         self.handle.spawn(future)
     }
 
+    /// See [`Handle::spawn_urgent`].
+    pub fn spawn_urgent<F>(&self, future: F) -> Task<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.handle.spawn_urgent(future)
+    }
+
     /// See [`Handle::spawn_on`].
     pub fn spawn_on<F>(&self, cpu: usize, future: F) -> Task<F::Output>
     where
@@ -211,6 +221,17 @@ impl Handle {
         task::spawn(&self.machine, cpu, false, future)
     }
 
+    /// As [`spawn`](Self::spawn), for short work that is not to wait for the running task's turn to end, such as setting a
+    /// timer: it runs before what is queued, once the running task looks at [`need_resched`].
+    pub fn spawn_urgent<F>(&self, future: F) -> Task<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let cpu = self.machine.here().unwrap_or_else(|| self.machine.next_cpu());
+        task::spawn_urgent(&self.machine, cpu, future)
+    }
+
     /// Makes `future` a task of an idle CPU if there is one, else of each in turn: for new guest
     /// threads, which are meant to run beside the one that made them.
     pub fn spawn_spread<F>(&self, future: F) -> Task<F::Output>
@@ -243,6 +264,20 @@ where
     F::Output: Send + 'static,
 {
     current().spawn(future)
+}
+
+/// [`Handle::spawn_urgent`] on the current machine.
+///
+/// # Panics
+///
+/// When the thread belongs to no machine, see [`Handle::current`].
+#[track_caller]
+pub fn spawn_urgent<F>(future: F) -> Task<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    current().spawn_urgent(future)
 }
 
 /// [`Handle::spawn_spread`] on the current machine.

@@ -96,11 +96,35 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
+    let (runnable, task) = new(machine, cpu, pinned, future);
+    worker::start_task(runnable);
+    task
+}
+
+pub(super) fn spawn_urgent<F>(machine: &Arc<Machine>, cpu: usize, future: F) -> Task<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    let (runnable, task) = new(machine, cpu, false, future);
+    worker::start_urgent(runnable);
+    task
+}
+
+fn new<F>(
+    machine: &Arc<Machine>,
+    cpu: usize,
+    pinned: bool,
+    future: F,
+) -> (Runnable, Task<F::Output>)
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
     let home = Home { machine: machine.clone(), cpu: AtomicUsize::new(cpu), pinned };
     let (runnable, task) =
         Builder::new().metadata(home).propagate_panic(true).spawn(move |_| future, WithInfo(wake));
-    worker::start_task(runnable);
-    Task(task)
+    (runnable, Task(task))
 }
 
 fn wake(runnable: Runnable, info: ScheduleInfo) {

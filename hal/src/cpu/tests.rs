@@ -265,6 +265,109 @@ fn need_resched_says_that_a_timer_is_due() {
 }
 
 #[test]
+fn a_task_that_a_timer_woke_comes_before_those_in_the_queue() {
+    let cpus = start(1);
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let note = |name: &'static str| {
+        let log = log.clone();
+        async move { log.lock().push(name) }
+    };
+    let (first, second, queued) = (note("first"), note("second"), note("queued"));
+    cpus.block_on(cpus.spawn(async {
+        let deadline = time::monotonic() + 1_000_000;
+        let sleepers = [
+            spawn(async move {
+                time::sleep_until(deadline + 1).await;
+                second.await;
+            }),
+            spawn(async move {
+                time::sleep_until(deadline).await;
+                first.await;
+            }),
+        ];
+        yield_now().await;
+        let queued = spawn(queued);
+        while time::monotonic() <= deadline + 1 {}
+        yield_now().await;
+        join_all(sleepers).await;
+        queued.await;
+    }));
+    assert_eq!(*log.lock(), ["first", "second", "queued"]);
+}
+
+#[test]
+fn an_urgent_task_makes_the_running_one_give_way_and_overtakes_the_queue() {
+    let cpus = start(1);
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let note = |name: &'static str| {
+        let log = log.clone();
+        async move { log.lock().push(name) }
+    };
+    let (queued, urgent, running) = (note("queued"), note("urgent"), note("running"));
+    cpus.block_on(cpus.spawn(async {
+        let queued = spawn(queued);
+        assert!(!need_resched());
+        let urgent = spawn_urgent(urgent);
+        assert!(need_resched());
+        yield_now().await;
+        running.await; // goes on where it was
+        assert!(!need_resched());
+        join_all([queued, urgent]).await;
+    }));
+    assert_eq!(*log.lock(), ["urgent", "running", "queued"]);
+}
+
+#[test]
+fn tasks_that_timers_wake_again_and_again_get_no_more_than_their_share() {
+    let cpus = start(1);
+    let work = |nanos: u64| {
+        let begin = time::monotonic();
+        while time::monotonic() - begin < nanos {}
+    };
+    cpus.block_on(cpus.spawn(async move {
+        // Two of them: one is always due when the other sleeps.
+        let greedy = [(), ()].map(|()| {
+            spawn(async move {
+                loop {
+                    time::sleep(Duration::from_micros(100)).await;
+                    work(1_000_000);
+                }
+            })
+        });
+        for _ in 0..20 {
+            yield_now().await; // hangs if they starve the queue
+            work(1_000_000);
+        }
+        drop(greedy);
+    }));
+}
+
+#[test]
+fn a_due_timer_takes_the_cpu_from_a_task_before_the_tick() {
+    const ROUNDS: u64 = 20;
+    let cpus = start(1);
+    let used = cpus.block_on(cpus.spawn(async {
+        crate::context::attach().unwrap();
+        let busy = spawn(async {
+            loop {
+                // Looks at the flag alone, as a guest that never calls would have it set.
+                while !crate::context::need_resched() {}
+                yield_now().await;
+            }
+        });
+        let began = time::thread_cpu();
+        for _ in 0..ROUNDS {
+            time::sleep(Duration::from_millis(1)).await;
+        }
+        let used = time::thread_cpu() - began;
+        drop(busy);
+        used
+    }));
+    // CPU time, so that a busy host makes no difference; five milliseconds a round by the tick alone.
+    assert!(used < ROUNDS * 2_500_000, "{used} ns");
+}
+
+#[test]
 fn stealing_spreads_what_one_cpu_spawns_and_leaves_pinned_tasks() {
     let cpus = start_stealing(2);
     let seen = Arc::new(Mutex::new(HashSet::new()));

@@ -31,6 +31,8 @@ const HANDOVERS: u32 = 32;
 const RESCHED_CALLS: u32 = 64;
 /// A task's turn, in cycles of the time stamp counter (2 to 4 ms): [`need_resched`] says yes after it.
 const SLICE_CYCLES: u64 = 1 << 23;
+/// How much longer than the queued tasks the urgent ones may have run, in cycles: they go first up to there.
+const URGENT_CYCLES: u64 = SLICE_CYCLES;
 /// How often due timers are looked for while tasks run, in cycles (10 to 30 µs).
 const TIMER_CYCLES: u64 = 1 << 15;
 
@@ -71,7 +73,13 @@ struct Local {
     queue: RefCell<VecDeque<Runnable>>,
     /// The task that the running one woke last: runs next.
     handover: Cell<Option<Runnable>>,
-    /// How many tasks `queue` and `handover` have.
+    /// Tasks that a timer woke, and those spawned as urgent: run before `queue`.
+    urgent: RefCell<VecDeque<Runnable>>,
+    /// The running task spawned an urgent one: it goes on right after that, unless a preemption signal came.
+    interlude: Cell<bool>,
+    /// How much longer than the others urgent tasks have run while others waited, in cycles.
+    ahead: Cell<u64>,
+    /// How many tasks `queue`, `handover` and `urgent` have.
     ready: Cell<usize>,
     /// Calls of `need_resched` until it looks at the cycle counter.
     calls: Cell<u32>,
@@ -210,7 +218,8 @@ pub(super) fn schedule(runnable: Runnable, while_running: bool) {
                 } else if l.running.get() {
                     l.hand_over(runnable);
                 } else {
-                    l.push(runnable);
+                    // Between two tasks only timers wake.
+                    l.wake_urgent(runnable);
                 }
             }
             _ => {
@@ -229,6 +238,21 @@ pub(super) fn start_task(runnable: Runnable) {
         match local {
             Some(l) if home.cpu() == l.cpu && ptr::eq(&*home.machine, &*l.machine) => {
                 l.push(runnable);
+            }
+            _ => schedule(runnable, false),
+        }
+    })
+}
+
+/// Queues a new task before the others, and has the running one give way to it.
+pub(super) fn start_urgent(runnable: Runnable) {
+    local(|local| {
+        let home = runnable.metadata();
+        match local {
+            Some(l) if home.cpu() == l.cpu && ptr::eq(&*home.machine, &*l.machine) => {
+                l.push_urgent(runnable);
+                l.interlude.set(true);
+                l.resched.store(true, Ordering::Relaxed);
             }
             _ => schedule(runnable, false),
         }
@@ -254,7 +278,10 @@ impl Local {
     /// Queues the task that ran last behind the others. An idle CPU is called only when there are others: a task alone
     /// is better off here.
     fn give_way(&self, runnable: Runnable) {
-        if self.machine.stealing && !runnable.metadata().pinned && self.others_wait() {
+        if self.interlude.get() && !context::need_resched() {
+            self.queue.borrow_mut().push_front(runnable);
+            self.ready.set(self.ready.get() + 1);
+        } else if self.machine.stealing && !runnable.metadata().pinned && self.others_wait() {
             self.offer(runnable);
             self.machine.wake_idle();
         } else {
@@ -282,19 +309,48 @@ impl Local {
         }
     }
 
-    fn pop(&self, handovers: &mut u32) -> Option<Runnable> {
+    fn push_urgent(&self, runnable: Runnable) {
+        self.urgent.borrow_mut().push_back(runnable);
+        self.ready.set(self.ready.get() + 1);
+    }
+
+    /// Queues a task that a timer woke: here and soon if it is the only one, else where an idle CPU may have it.
+    fn wake_urgent(&self, runnable: Runnable) {
+        let spare = self.machine.stealing && self.machine.idle.load(Ordering::Relaxed) > 0;
+        if spare && !self.urgent.borrow().is_empty() {
+            self.push(runnable);
+        } else {
+            self.push_urgent(runnable);
+        }
+    }
+
+    /// The next task, and whether it is an urgent one.
+    fn pop(&self, handovers: &mut u32) -> Option<(Runnable, bool)> {
+        if self.ahead.get() < URGENT_CYCLES
+            && let Some(urgent) = self.pop_urgent()
+        {
+            return Some((urgent, true));
+        }
         if let Some(runnable) = self.handover.take() {
             self.ready.set(self.ready.get() - 1);
             if *handovers < HANDOVERS || !self.others_wait() {
                 *handovers = handovers.saturating_add(1);
-                return Some(runnable);
+                return Some((runnable, false));
             }
             self.push(runnable);
         }
         *handovers = 0;
-        let runnable = self.queue.borrow_mut().pop_front()?;
+        let Some(runnable) = self.queue.borrow_mut().pop_front() else {
+            return self.pop_urgent().map(|urgent| (urgent, true));
+        };
         self.ready.set(self.ready.get() - 1);
-        Some(runnable)
+        Some((runnable, false))
+    }
+
+    fn pop_urgent(&self) -> Option<Runnable> {
+        let urgent = self.urgent.borrow_mut().pop_front()?;
+        self.ready.set(self.ready.get() - 1);
+        Some(urgent)
     }
 
     /// Takes in what others have sent.
@@ -312,7 +368,8 @@ impl Local {
         }
         worker.mail.store(!inbox.any.is_empty(), Ordering::Relaxed);
         let handover = self.handover.take();
-        self.ready.set(queue.len() + usize::from(handover.is_some()));
+        let urgent = self.urgent.borrow().len();
+        self.ready.set(queue.len() + urgent + usize::from(handover.is_some()));
         self.handover.set(handover);
     }
 
@@ -370,11 +427,28 @@ impl Local {
     fn run_one(&self, runnable: Runnable) {
         self.calls.set(RESCHED_CALLS);
         self.slice.set(0);
+        self.interlude.set(false);
         self.resched.store(false, Ordering::Relaxed);
         context::take_need_resched();
+        if let Some(deadline) = self.worker().timers.next() {
+            context::preempt_at(deadline);
+        }
         self.running.set(true);
         runnable.run();
         self.running.set(false);
+    }
+
+    /// [`Local::run_one`], keeping account of how far urgent tasks are ahead of the others.
+    fn run_in_account(&self, runnable: Runnable, urgent: bool) {
+        let begin = time::cycles();
+        self.run_one(runnable);
+        let ran = time::cycles().wrapping_sub(begin);
+        let ahead = self.ahead.get();
+        self.ahead.set(match urgent {
+            true if self.others_wait() => ahead.saturating_add(ran),
+            true => 0,
+            false => ahead.saturating_sub(ran),
+        });
     }
 
     fn serve(&self) {
@@ -391,8 +465,12 @@ impl Local {
                 }
             }
             self.yielded.set(false);
-            if let Some(runnable) = self.pop(&mut handovers) {
-                self.run_one(runnable);
+            if let Some((runnable, urgent)) = self.pop(&mut handovers) {
+                if urgent || self.ahead.get() > 0 {
+                    self.run_in_account(runnable, urgent);
+                } else {
+                    self.run_one(runnable);
+                }
             } else if !self.fire_timers() && !self.steal() {
                 self.park();
             }
@@ -405,6 +483,7 @@ impl Local {
         loop {
             let mut doomed: Vec<Runnable> = self.queue.borrow_mut().drain(..).collect();
             doomed.extend(self.handover.take());
+            doomed.extend(self.urgent.borrow_mut().drain(..));
             {
                 let mut inbox = self.worker().inbox.lock();
                 doomed.extend(inbox.here.drain(..));
@@ -437,6 +516,9 @@ pub(super) fn run(machine: Arc<Machine>, cpu: usize) {
         cpu,
         queue: RefCell::new(VecDeque::with_capacity(256)),
         handover: Cell::new(None),
+        urgent: RefCell::default(),
+        interlude: Cell::new(false),
+        ahead: Cell::new(0),
         ready: Cell::new(0),
         calls: Cell::new(RESCHED_CALLS),
         slice: Cell::new(0),
@@ -484,7 +566,7 @@ pub fn runnable() -> bool {
 }
 
 /// Whether the running task should give way soon ([`super::yield_now`]): it had its turn and somebody else waits, or a
-/// timer is due, or the preemption tick came, or [`request_resched`] was called. A few loads and stores; meant for every trip through a guest thread's loop.
+/// timer is due, or a preemption signal came, or [`request_resched`] was called. A few loads and stores; meant for every trip through a guest thread's loop.
 #[inline]
 pub fn need_resched() -> bool {
     local(|local| {

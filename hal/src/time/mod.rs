@@ -4,9 +4,10 @@
 //! clock is a vDSO call (some 20 ns); [`Clock::now`] is the one place where time enters the
 //! kernel, so that a virtual clock can be put there later.
 //!
-//! Each virtual CPU has a timer queue that its worker looks at between tasks and sleeps by when idle;
-//! for other threads there is one more, served by a thread that starts at its first use. zCore's
-//! `timer_set` is [`sleep_until`], its `timer_tick` the worker's look at the queue.
+//! Each virtual CPU has a timer queue that its worker looks at between tasks and sleeps by when idle, and
+//! for whose earliest deadline a guest is taken off the CPU; for other threads there is one more, served
+//! by a thread that starts at its first use. zCore's `timer_set` is [`sleep_until`], its `timer_tick` the
+//! worker's look at the queue.
 
 mod clock;
 mod queue;

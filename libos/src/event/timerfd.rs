@@ -80,8 +80,9 @@ impl TimerFd {
         let mut state = self.state.lock();
         state.advance(now);
         let before = state.setting(now);
-        let task =
-            next.map(|next| hal::cpu::spawn(wake(self.itself.clone(), self.clock.clone(), next)));
+        let task = next.map(|next| {
+            hal::cpu::spawn_urgent(wake(self.itself.clone(), self.clock.clone(), next))
+        });
         let old = std::mem::replace(&mut *state, State { next, interval, ticks: 0, _task: task });
         drop(state);
         // Not under the lock: its task may be about to take it.

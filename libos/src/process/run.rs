@@ -67,7 +67,8 @@ impl Current {
             {
                 break code;
             }
-            if hal::cpu::need_resched() {
+            // Again after each turn: what comes while the thread waits for its own must not wait for the next tick.
+            while hal::cpu::need_resched() {
                 self.context.suspend();
                 hal::cpu::yield_now().await;
             }

@@ -100,7 +100,8 @@ impl Alarm {
         let task = match (&first, kernel) {
             (Some((clock, first)), Some(kernel)) => {
                 let run = run(Arc::downgrade(self), clock.clone(), *first);
-                Some(kernel.cpus.spawn(run))
+                // A guest that goes on without a call must not keep it from setting its timer.
+                Some(kernel.cpus.spawn_urgent(run))
             }
             _ => None,
         };
