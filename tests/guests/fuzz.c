@@ -21,7 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PAGES = 32, ARENA = PAGES * 4096, WORKERS = 3, TRACE = 900, TURNS = 150, TURN_NS = 20000000 };
+enum { PAGES = 32, ARENA = PAGES * 4096, WORKERS = 3, TRACE = 900, SECONDS = 3, TURN_NS = 20000000 };
 static char *arena, *hole;
 static long count;
 static int tids[WORKERS];
@@ -48,7 +48,9 @@ static char guardian_stack[16384] __attribute__((aligned(16)));
 static int guardian(void *pid) {
     struct timespec turn = {0, TURN_NS};
     call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all_signals, 0, 8, 0, 0);
-    for (int i = 0; i < TURNS; i++) {
+    struct timespec begin = {0}, now;
+    call(SYS_clock_gettime, CLOCK_MONOTONIC, (long)&begin, 0, 0, 0, 0);
+    for (now = begin; now.tv_sec - begin.tv_sec <= SECONDS; call(SYS_clock_gettime, CLOCK_MONOTONIC, (long)&now, 0, 0, 0, 0)) {
         call(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, (long)&turn, 0, 0, 0);
         for (int w = 0; w < WORKERS; w++) call(SYS_tgkill, (long)pid, __atomic_load_n(&tids[w], __ATOMIC_RELAXED), SIGURG, 0, 0, 0);
     }

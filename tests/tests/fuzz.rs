@@ -22,7 +22,7 @@ const KEPT: [u64; 8] = [1, 2, 3, 4, 5, 1547, 1786, 2730];
 /// Calls of each of the guest's threads.
 const CALLS: &str = "3000";
 
-/// The guest ends itself after three seconds of its own. What takes this long, on a busy machine too, will never end.
+/// The guest ends itself after three to four seconds by the clock. What takes this long, on a busy machine too, will never end.
 const LIMIT: Duration = Duration::from_secs(60);
 
 fn number(name: &str) -> Option<u64> {
