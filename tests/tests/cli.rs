@@ -1,6 +1,11 @@
 //! The command line: what cannot run says so in one clear line, with the shell's exit code.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use tests::{
     run::{Guest, Outcome},
@@ -222,4 +227,15 @@ fn a_signal_that_kills_is_128_and_its_number() {
         let outcome = libos(&scratch, &["/usr/bin/python3", "-c", script, &number]);
         assert_eq!(outcome.status, Some(128 + signal));
     }
+}
+
+#[test]
+fn the_clocks_are_the_host_s() {
+    let wall = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
+    let scratch = Scratch::empty().unwrap();
+    let before = wall();
+    let outcome = libos(&scratch, &["/bin/date", "+%s%N"]);
+    let after = wall();
+    let inside = String::from_utf8(outcome.stdout).unwrap().trim().parse::<u128>().unwrap();
+    assert!((before..=after).contains(&inside), "{inside} is not in {before}..={after}");
 }

@@ -2,6 +2,7 @@
 //!
 //! The one idea: every clock is a [`ClockId`]; reading one is a call of the host's vDSO.
 
+use hal::time::Clock;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::{
@@ -18,11 +19,11 @@ use crate::{
 pub(crate) fn clock_gettime(thread: &Thread, clock: i32, time: UserPtr<Timespec>) -> SysResult<()> {
     // The two that everybody asks for, without the cost of the general way.
     let now = match clock {
-        0 => hal::time::realtime(),
-        1 => hal::time::monotonic(),
-        clock => ClockId::from_raw(clock, thread)?.now(),
+        0 => Timespec::of(Clock::Realtime),
+        1 => Timespec::of(Clock::Monotonic),
+        clock => Timespec::from_nanos(ClockId::from_raw(clock, thread)?.now()),
     };
-    time.write(&thread.memory, &Timespec::from_nanos(now))
+    time.write(&thread.memory, &now)
 }
 
 /// Nanoseconds between two steps of the clocks called coarse: those of a kernel with 250 ticks a second.

@@ -3,6 +3,7 @@
 //! The one idea: the kernel counts nanoseconds in a `u64`; what a guest passes becomes that, checked, in one place, and what it
 //! gets back is made from it.
 
+use hal::time::Clock;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::errno::{Errno, SysResult};
@@ -27,6 +28,13 @@ impl Timespec {
     /// The time `nanos` nanoseconds after zero.
     pub const fn from_nanos(nanos: u64) -> Self {
         Self { sec: (nanos / NANOS) as i64, nsec: (nanos % NANOS) as i64 }
+    }
+
+    /// What `clock` shows.
+    #[inline]
+    pub fn of(clock: Clock) -> Self {
+        let (sec, nsec) = clock.now_split();
+        Self { sec: sec.cast_signed(), nsec: nsec.cast_signed() }
     }
 
     /// In nanoseconds; what does not fit is for ever. `EINVAL` when negative or not normalized.

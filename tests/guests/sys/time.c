@@ -1,10 +1,25 @@
 // Clocks, sleeps, timerfd, process times.
 #include "oracle.h"
 #include <poll.h>
+#include <pthread.h>
 #include <sys/resource.h>
 #include <sys/time.h>
 #include <sys/timerfd.h>
 #include <sys/times.h>
+
+/* The latest time that any thread has seen, ns. */
+static _Atomic int64_t latest;
+static void *watch(void *back) {
+    for (int i = 0; i < 20000; i++) {
+        struct timespec t;
+        int64_t seen = latest;
+        syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &t);
+        int64_t now = t.tv_sec * 1000000000LL + t.tv_nsec;
+        if (now < seen) *(int *)back = 1;
+        while (seen < now && !__atomic_compare_exchange_n((int64_t *)&latest, &seen, now, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {}
+    }
+    return NULL;
+}
 
 int main(void) {
     SECTION("clocks");
@@ -21,6 +36,17 @@ int main(void) {
         if (i % 2) clock_gettime(CLOCK_MONOTONIC, &b); else syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &b);
         if (b.tv_sec < a.tv_sec || (b.tv_sec == a.tv_sec && b.tv_nsec < a.tv_nsec)) { printf("went back\n"); break; }
         a = b;
+    }
+    pthread_t threads[2];
+    int back[2] = {0};
+    for (int i = 0; i < 2; i++) pthread_create(&threads[i], NULL, watch, &back[i]);
+    for (int i = 0; i < 2; i++) pthread_join(threads[i], NULL), SHOW(back[i]);
+    /* Clocks that run all the time run through a sleep. */
+    int clocks[] = {CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_BOOTTIME};
+    for (int i = 0; i < 3; i++) {
+        struct timespec before, after;
+        clock_gettime(clocks[i], &before), msleep(20), clock_gettime(clocks[i], &after);
+        HOLDS(after.tv_nsec < 1000000000 && (after.tv_sec - before.tv_sec) * 1000000000LL + after.tv_nsec - before.tv_nsec >= 20000000);
     }
     CALL(gettimeofday(&tv, NULL));
     CALL(syscall(SYS_gettimeofday, BADPTR, NULL));
