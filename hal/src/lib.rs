@@ -31,4 +31,5 @@ pub mod pmem;
 pub mod random;
 mod raw_call;
 pub mod reactor;
+pub mod sync;
 pub mod time;

@@ -2,7 +2,8 @@
 //!
 //! Reads take no lock: they look the page up in the run cache, copy through the linear map, and
 //! look whether the table has changed meanwhile. Writes hold the table's read lock, so that a page
-//! cannot be given to someone else under them. An access that crosses runs goes run by run and
+//! cannot be given to someone else under them; the lock favours the first thread of the guest (see
+//! [`BiasedRwLock`](crate::sync::BiasedRwLock)), which most guests have no more than. An access that crosses runs goes run by run and
 //! reports the first byte that it could not reach.
 
 use std::{
@@ -61,16 +62,34 @@ impl AddressSpace {
         access: Access,
         mut each: impl FnMut(PhysAddr, u64, u64),
     ) -> Result<(), Fault> {
-        let state = self.state.read();
-        let mut done = 0;
-        while done < len {
-            let at = va.checked_add(done).ok_or(Fault { addr: va, access, present: false })?;
-            let hit = self.locate(&state, at, access)?;
-            let piece = hit.len.min(len - done);
-            each(hit.pa, done, piece);
-            done += piece;
-        }
-        Ok(())
+        self.state.with(|state| {
+            let mut done = 0;
+            while done < len {
+                let at = va.checked_add(done).ok_or(Fault { addr: va, access, present: false })?;
+                let hit = self.locate(state, at, access)?;
+                let piece = hit.len.min(len - done);
+                each(hit.pa, done, piece);
+                done += piece;
+            }
+            Ok(())
+        })
+    }
+
+    /// Calls `store` with the address of a range that is writable as a whole, according to the run cache, holding the lock; false
+    /// when it is not or is not known to be.
+    #[inline]
+    fn with_cached(&self, va: u64, len: u64, store: impl FnOnce(PhysAddr)) -> bool {
+        self.state.with(|_| {
+            // Stable while the lock is held.
+            let generation = self.generation.load(Ordering::Relaxed);
+            match self.cache.get(va, generation) {
+                Some(hit) if hit.len >= len && hit.prot.allows(Access::Write) => {
+                    store(hit.pa);
+                    true
+                }
+                _ => false,
+            }
+        })
     }
 
     /// Copies guest memory to `buf`.
@@ -113,6 +132,14 @@ impl AddressSpace {
     /// The first byte that cannot be written; the bytes before it have been.
     #[inline]
     pub fn write(&self, va: u64, buf: &[u8]) -> Result<(), Fault> {
+        if self.with_cached(va, buf.len() as u64, |pa| self.memory.write(pa, buf)) {
+            return Ok(());
+        }
+        self.write_slow(va, buf)
+    }
+
+    #[cold]
+    fn write_slow(&self, va: u64, buf: &[u8]) -> Result<(), Fault> {
         self.walk(va, buf.len() as u64, Access::Write, |pa, offset, piece| {
             let to = self.memory.linear(pa, piece);
             // SAFETY: as in `read_slow`, with the roles exchanged.
@@ -127,6 +154,9 @@ impl AddressSpace {
     /// # Errors
     /// As [`write`](Self::write).
     pub fn zero(&self, va: u64, len: u64) -> Result<(), Fault> {
+        if self.with_cached(va, len, |pa| self.memory.zero(pa, len)) {
+            return Ok(());
+        }
         self.walk(va, len, Access::Write, |pa, _, piece| self.memory.zero(pa, piece))
     }
 
@@ -231,10 +261,11 @@ impl AddressSpace {
         if !va.is_multiple_of(4) {
             return Err(Fault { addr: va, access, present: true });
         }
-        let state = self.state.read();
-        let hit = self.locate(&state, va, access)?;
         // An aligned word does not cross a page, so neither a run.
-        Ok(operate(self.memory.atomic_u32(hit.pa)))
+        self.state.with(|state| {
+            let hit = self.locate(state, va, access)?;
+            Ok(operate(self.memory.atomic_u32(hit.pa)))
+        })
     }
 
     /// Atomically loads the word at `va`.
@@ -307,7 +338,6 @@ impl AddressSpace {
     /// # Errors
     /// If it cannot be read.
     pub fn translate(&self, va: u64, access: Access) -> Result<PhysAddr, Fault> {
-        let state = self.state.read();
-        self.locate(&state, va, access).map(|hit| hit.pa)
+        self.state.with(|state| self.locate(state, va, access).map(|hit| hit.pa))
     }
 }

@@ -22,12 +22,12 @@ use std::{
 };
 
 use bitflags::bitflags;
-use parking_lot::{RwLock, RwLockWriteGuard};
 
 pub use self::{access::ReadStop, registry::GUEST_FLOOR, table::Run};
 use self::{cache::RunCache, registry::Claims, table::Table};
 use crate::context::rewrite::Rewriter;
 use crate::pmem::{Extent, GUEST_BOUNDARY, PAGE_SIZE, PhysAddr, PhysicalMemory};
+use crate::sync::{BiasedRwLock, WriteGuard};
 
 const PAGE: u64 = PAGE_SIZE as u64;
 
@@ -145,7 +145,7 @@ pub struct AddressSpace {
     memory: Arc<PhysicalMemory>,
     claims: Claims,
     window: Range<u64>,
-    state: RwLock<State>,
+    state: BiasedRwLock<State>,
     /// Even: stable; odd: being changed. Readers that take no lock check it before and after.
     generation: AtomicU64,
     cache: RunCache,
@@ -155,7 +155,7 @@ pub struct AddressSpace {
 
 /// The write lock; readers without a lock see that the table is changing.
 struct Change<'a> {
-    state: RwLockWriteGuard<'a, State>,
+    state: WriteGuard<'a, State>,
     generation: &'a AtomicU64,
 }
 
@@ -188,7 +188,7 @@ impl AddressSpace {
             memory: memory.clone(),
             window: claims.window(),
             claims,
-            state: RwLock::default(),
+            state: BiasedRwLock::default(),
             generation: AtomicU64::new(0),
             cache: RunCache::default(),
             rewriter: Rewriter::default(),
@@ -215,6 +215,12 @@ impl AddressSpace {
     /// beyond the guest's area.
     pub fn claim(&self, range: Range<u64>) -> Result<(), AspaceError> {
         self.claims.claim(range)
+    }
+
+    /// Makes the kernel's copies for the calling [`Actor`](crate::sync::Actor), the guest's only thread so far, cheaper; see
+    /// [`BiasedRwLock::favour`].
+    pub fn favour(&self) {
+        self.state.favour();
     }
 
     /// Changes on every change of the table, and is odd during one.

@@ -20,6 +20,7 @@ use std::{
     },
 };
 
+pub(crate) use self::signals::{has_heavy_barrier, heavy_barrier};
 pub use self::{
     kick::{Kicker, barrier_all},
     worker::{attach, need_resched, preempt_at, prepare, take_need_resched},

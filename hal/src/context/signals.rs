@@ -44,11 +44,16 @@ pub(super) fn preempt_signal() -> libc::c_int {
 }
 
 /// Makes all threads of the process pass a full memory barrier.
-pub(super) fn heavy_barrier() {
+pub(crate) fn heavy_barrier() {
     if MEMBARRIER.load(Ordering::Relaxed) {
         // SAFETY: registered in `install`.
         unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) };
     }
+}
+
+/// Whether [`heavy_barrier`] is one: from [`install`] on.
+pub(crate) fn has_heavy_barrier() -> bool {
+    MEMBARRIER.load(Ordering::Relaxed)
 }
 
 /// Makes all cores that run this process forget code that they have fetched (membarrier(2), `SYNC_CORE`).

@@ -307,6 +307,7 @@ impl PhysicalMemory {
     ///
     /// # Panics
     /// If the range is not inside physical memory, which is a bug of the caller.
+    #[inline]
     pub(crate) fn linear(&self, pa: PhysAddr, len: u64) -> *mut u8 {
         let size = self.linear.len() as u64;
         assert!(len <= size && pa.0 <= size - len, "physical range outside of memory");
@@ -326,6 +327,7 @@ impl PhysicalMemory {
     }
 
     /// Copies `buf` to memory.
+    #[inline]
     pub fn write(&self, pa: PhysAddr, buf: &[u8]) {
         let to = self.linear(pa, buf.len() as u64);
         // SAFETY: as in `read`, with the roles exchanged; no Rust reference to this memory exists.
@@ -354,6 +356,7 @@ impl PhysicalMemory {
     }
 
     /// Writes zeroes.
+    #[inline]
     pub fn zero(&self, pa: PhysAddr, len: u64) {
         let to = self.linear(pa, len);
         // SAFETY: the range is inside the linear map (`linear` checked) and no Rust reference to it

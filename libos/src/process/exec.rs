@@ -240,6 +240,7 @@ impl Current {
         };
         let thread = Thread::new(process.pid, parts, started.context.kicker());
         thread.inherit_waker(&old);
+        thread.favour();
         process.replace_threads(&thread);
         process.kernel.pids.register_thread(&thread);
         old.clear_child_tid.store(0, Ordering::Relaxed);

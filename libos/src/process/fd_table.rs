@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use parking_lot::RwLock;
+use hal::sync::BiasedRwLock;
 
 use crate::{
     errno::{Errno, SysResult},
@@ -33,6 +33,13 @@ struct Slots {
 }
 
 impl Slots {
+    fn file(&self, fd: Fd) -> SysResult<&Arc<OpenFile>> {
+        match usize::try_from(fd.0).ok().and_then(|slot| self.slots.get(slot)) {
+            Some(Some(descriptor)) => Ok(&descriptor.file),
+            _ => Err(Errno::EBADF),
+        }
+    }
+
     fn lowest_free(&self, from: usize) -> usize {
         let start = from.max(self.free_hint);
         (start..self.slots.len())
@@ -58,9 +65,11 @@ impl Slots {
 }
 
 /// The descriptors of one process, or of several that share them.
+///
+/// All looks at it are [`BiasedRwLock::with`]: what a file does with the table held may be to look again, as those of /proc do.
 #[derive(Default)]
 pub struct FdTable {
-    slots: RwLock<Slots>,
+    slots: BiasedRwLock<Slots>,
 }
 
 impl FdTable {
@@ -69,13 +78,14 @@ impl FdTable {
         Arc::default()
     }
 
+    /// Makes looking descriptors up cheaper for the calling thread; see [`BiasedRwLock::favour`].
+    pub fn favour(&self) {
+        self.slots.favour();
+    }
+
     /// The open file that `fd` names; `EBADF`.
     pub fn get(&self, fd: Fd) -> SysResult<Arc<OpenFile>> {
-        let slots = self.slots.read();
-        match usize::try_from(fd.0).ok().and_then(|slot| slots.slots.get(slot)) {
-            Some(Some(descriptor)) => Ok(Arc::clone(&descriptor.file)),
-            _ => Err(Errno::EBADF),
-        }
+        self.slots.with(|slots| slots.file(fd).cloned())
     }
 
     /// Calls `operation` with the open file that `fd` names, without counting a reference: for what takes no longer than
@@ -85,18 +95,13 @@ impl FdTable {
         fd: Fd,
         operation: impl FnOnce(&OpenFile) -> SysResult<T>,
     ) -> SysResult<T> {
-        let slots = self.slots.read();
-        match usize::try_from(fd.0).ok().and_then(|slot| slots.slots.get(slot)) {
-            Some(Some(descriptor)) => operation(&descriptor.file),
-            _ => Err(Errno::EBADF),
-        }
+        self.slots.with(|slots| operation(slots.file(fd)?))
     }
 
     /// The descriptor itself; `EBADF`.
     pub fn descriptor(&self, fd: Fd) -> SysResult<Descriptor> {
-        let slots = self.slots.read();
         let slot = usize::try_from(fd.0).map_err(|_| Errno::EBADF)?;
-        slots.slots.get(slot).cloned().flatten().ok_or(Errno::EBADF)
+        self.slots.with(|slots| slots.slots.get(slot).cloned().flatten().ok_or(Errno::EBADF))
     }
 
     /// Gives `file` the lowest free number that is at least `from` and below `limit` (`RLIMIT_NOFILE`);
@@ -182,7 +187,7 @@ impl FdTable {
 
     /// A table with the same descriptors, as fork makes one.
     pub fn duplicate(&self) -> Arc<Self> {
-        Arc::new(Self { slots: RwLock::new(self.slots.read().clone()) })
+        Arc::new(Self { slots: BiasedRwLock::new(self.slots.with(Slots::clone)) })
     }
 
     /// Frees all and returns what they named.
@@ -196,7 +201,7 @@ impl FdTable {
     pub fn span(&self) -> usize {
         const FIRST: usize = 64;
         const STEP: usize = 128;
-        match self.slots.read().slots.len() {
+        match self.slots.with(|slots| slots.slots.len()) {
             ..=FIRST => FIRST,
             used => ((used - 1) / STEP + 1).next_power_of_two() * STEP,
         }
@@ -204,8 +209,9 @@ impl FdTable {
 
     /// The numbers in use, ascending.
     pub fn numbers(&self) -> Vec<Fd> {
-        let slots = self.slots.read();
-        let used = slots.slots.iter().enumerate().filter(|(_, slot)| slot.is_some());
-        used.map(|(slot, _)| Fd(slot as i32)).collect()
+        self.slots.with(|slots| {
+            let used = slots.slots.iter().enumerate().filter(|(_, slot)| slot.is_some());
+            used.map(|(slot, _)| Fd(slot as i32)).collect()
+        })
     }
 }

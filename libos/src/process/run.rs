@@ -10,7 +10,7 @@ use std::{
     task::Poll,
 };
 
-use hal::{aspace::Fault, context::Trap};
+use hal::{aspace::Fault, context::Trap, sync::Actor};
 
 use super::{Current, work};
 use crate::{
@@ -33,10 +33,11 @@ impl Current {
     /// Runs the thread until it ends, and its CPU clock while it runs.
     pub async fn run(self) {
         let cpu_time = Arc::clone(&self.thread.cpu_time);
+        let mut actor = Actor::new();
         let mut running = pin!(self.run_loop());
         poll_fn(|context| {
             cpu_time.start();
-            let polled = running.as_mut().poll(context);
+            let polled = actor.run(|| running.as_mut().poll(context));
             cpu_time.stop();
             polled
         })
@@ -49,6 +50,7 @@ impl Current {
             Poll::Ready(())
         })
         .await;
+        self.thread.favour();
         let code = loop {
             let trap = self.context.run(self.thread.memory.address_space());
             let mut cut_short = None;

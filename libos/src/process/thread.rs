@@ -172,6 +172,12 @@ impl Thread {
         let _ = self.waker.set(waker.clone());
     }
 
+    /// Makes its memory and its descriptors cheaper to use, unless another thread has been before. Called by the thread's own loop.
+    pub(super) fn favour(&self) {
+        self.memory.address_space().favour();
+        self.files.favour();
+    }
+
     /// Goes on as the same task as `old`.
     pub(super) fn inherit_waker(&self, old: &Self) {
         if let Some(waker) = old.waker.get() {
@@ -216,6 +222,8 @@ impl Thread {
 /// A thread together with the registers it runs with; owned by the thread's loop.
 pub struct Current {
     pub(super) thread: Arc<Thread>,
+    /// Whether its calls are shown: found out once, as every call asks.
+    pub(super) traced: bool,
     /// The registers and the vector state.
     pub context: UserContext,
 }
@@ -223,7 +231,7 @@ pub struct Current {
 impl Current {
     /// The thread that starts with `context`.
     pub fn new(thread: Arc<Thread>, context: UserContext) -> Self {
-        Self { thread, context }
+        Self { traced: thread.process.kernel.strace.is_some(), thread, context }
     }
 
     /// The thread.
