@@ -1,10 +1,10 @@
 //! A lock's preference for one of its readers, who then comes and goes with plain stores.
 //!
-//! **The favoured reader and a writer never meet.** The reader (1) says that it reads and (2) looks *after that* whether it is still favoured; a
-//! writer that is another (a) ends the preference and (b) looks *after that* whether somebody reads, until nobody does. One of the
-//! two looks comes second, so either the reader sees that it must take the lock like everybody, or the writer sees the reader and waits. The
-//! fence between (1) and (2) is the light one of [`barrier`], so the writer pays for both; once, as a preference that has ended does
-//! not come back: whatever is changed from several sides is better served by an ordinary lock.
+//! **The favoured reader and a writer never meet.** The reader (1) says that it reads and (2) looks *after that* whether the preference is suspended;
+//! a writer that is another (a) suspends it and (b) looks *after that* whether somebody reads, until nobody does. One of the two looks
+//! comes second, so either the reader sees that it must take the lock like everybody, or the writer sees the reader and waits. The fence between (1) and (2) is
+//! the light one of [`barrier`], so the writer pays for both. When it has done that often enough the preference does not come back: what
+//! is changed from several sides is better served by an ordinary lock.
 //!
 //! All others, readers and writers, take the lock that this belongs to, which keeps them apart from each other.
 
@@ -13,17 +13,27 @@ use super::{
     barrier,
 };
 
+/// How many writes by others it takes to end a preference.
+#[cfg(not(loom))]
+const PATIENCE: u32 = 64;
+#[cfg(loom)]
+const PATIENCE: u32 = 2;
+
 /// Nobody is favoured yet. So it is at the start.
 const NOBODY: u64 = u64::MAX;
+/// Nobody is favoured any more. Set by the writer that has been one too many.
+const ENDED: u64 = u64::MAX - 1;
 // Any other value is the number of the favoured. Set once, by itself, with the lock held for reading.
 
 /// Whom a lock favours, and whether it reads.
 #[derive(Debug)]
 pub(crate) struct Bias {
-    /// [`NOBODY`] or a number.
+    /// [`NOBODY`], [`ENDED`] or a number.
     favoured: AtomicU64,
-    /// Nobody is favoured any more. Set by the first writer that is not the favoured.
-    ended: AtomicBool,
+    /// The favoured must take the lock. Set by writers that are not the favoured; cleared by them, unless it has been the last time.
+    suspended: AtomicBool,
+    /// How many times that was. Written by writers, which hold the lock.
+    suspensions: AtomicU32,
     /// How many times the favoured is inside. Written by the favoured alone, hence without read-modify-writes.
     inside: AtomicU32,
 }
@@ -32,7 +42,8 @@ impl Bias {
     pub(crate) fn new() -> Self {
         Self {
             favoured: AtomicU64::new(NOBODY),
-            ended: AtomicBool::new(false),
+            suspended: AtomicBool::new(false),
+            suspensions: AtomicU32::new(0),
             inside: AtomicU32::new(0),
         }
     }
@@ -53,10 +64,10 @@ impl Bias {
         }
         let depth = self.inside.load(Ordering::Relaxed);
         self.inside.store(depth + 1, Ordering::Relaxed);
-        // Pairs with the barrier in `end`.
+        // Pairs with the barrier in `suspend`.
         barrier::light();
-        // A writer waits for whoever is inside already, so for that one nothing has ended yet.
-        if depth == 0 && self.ended.load(Ordering::Relaxed) {
+        // A writer waits for whoever is inside already, so that one may go on. What an earlier writer wrote is seen with its end.
+        if depth == 0 && self.suspended.load(Ordering::Acquire) {
             self.leave();
             return false;
         }
@@ -71,25 +82,25 @@ impl Bias {
     }
 
     /// Steps a and b, for a writer that holds the lock: returns when the favoured is not inside, and it stays outside as long
-    /// as the lock is held.
+    /// as the lock is held. When the result is true, [`readmit`](Self::readmit) is to be called before it is not.
     ///
     /// # Panics
     ///
     /// When the writer itself is the favoured and still reads, which with an ordinary lock would be a deadlock.
     #[inline]
-    pub(crate) fn exclude(&self, me: u64) {
+    pub(crate) fn exclude(&self, me: u64) -> bool {
         let favoured = self.favoured.load(Ordering::Relaxed);
         if favoured == me {
             let inside = self.inside.load(Ordering::Relaxed);
             assert_eq!(inside, 0, "kernel bug: a lock is taken for writing by one who reads");
-        } else if favoured != NOBODY && !self.ended.load(Ordering::Relaxed) {
-            self.end();
+            return false;
         }
+        favoured != NOBODY && favoured != ENDED && self.suspend()
     }
 
     #[cold]
-    fn end(&self) {
-        self.ended.store(true, Ordering::Relaxed);
+    fn suspend(&self) -> bool {
+        self.suspended.store(true, Ordering::Relaxed);
         barrier::heavy();
         while self.inside.load(Ordering::Acquire) != 0 {
             #[cfg(not(loom))]
@@ -97,6 +108,18 @@ impl Bias {
             #[cfg(loom)]
             loom::thread::yield_now();
         }
+        let suspensions = self.suspensions.load(Ordering::Relaxed) + 1;
+        self.suspensions.store(suspensions, Ordering::Relaxed);
+        if suspensions == PATIENCE {
+            self.favoured.store(ENDED, Ordering::Relaxed);
+        }
+        suspensions < PATIENCE
+    }
+
+    /// Ends a suspension: the favoured may read again, and sees what was written.
+    #[inline]
+    pub(crate) fn readmit(&self) {
+        self.suspended.store(false, Ordering::Release);
     }
 }
 
@@ -160,9 +183,12 @@ mod models {
 
         fn add(&self, me: u64) {
             let exclusive = self.lock.write().unwrap();
-            self.bias.exclude(me);
+            let readmits = self.bias.exclude(me);
             // SAFETY: what the model is there to prove.
             self.value.with_mut(|value| unsafe { *value = (*value).map(|part| part + 1) });
+            if readmits {
+                self.bias.readmit();
+            }
             drop(exclusive);
         }
     }
@@ -180,7 +206,22 @@ mod models {
             let (second, _) = lock.read(1);
             assert!(second >= first);
             writer.join().unwrap();
-            assert_eq!(lock.read(1), (1, false));
+            assert_eq!(lock.read(1), (1, true));
+        });
+    }
+
+    #[test]
+    fn the_favoured_is_readmitted_until_others_have_written_often() {
+        model(|| {
+            let lock = Lock::new();
+            lock.favour(1);
+            let writer = {
+                let lock = lock.clone();
+                thread::spawn(move || (0..PATIENCE).for_each(|_| lock.add(2)))
+            };
+            lock.read(1);
+            writer.join().unwrap();
+            assert_eq!(lock.read(1), (PATIENCE, false));
         });
     }
 
@@ -254,7 +295,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_is_favoured_until_another_writes() {
+    fn the_first_is_favoured_until_others_have_written_often() {
         let bias = Bias::new();
         assert!(!bias.enter(1));
         bias.favour(1);
@@ -262,12 +303,16 @@ mod tests {
         assert!(bias.enter(1) && bias.enter(1) && !bias.enter(2));
         bias.leave();
         bias.leave();
-        bias.exclude(1);
-        assert!(bias.enter(1));
+        assert!(!bias.exclude(1) && bias.enter(1));
         bias.leave();
-        bias.exclude(2);
-        assert!(!bias.enter(1) && !bias.enter(2));
-        bias.exclude(1);
+        for _ in 1..PATIENCE {
+            assert!(bias.exclude(2) && !bias.enter(1) && !bias.enter(2));
+            bias.readmit();
+            assert!(bias.enter(1) && !bias.enter(2));
+            bias.leave();
+        }
+        assert!(!bias.exclude(2) && !bias.enter(1));
+        assert!(!bias.exclude(1) && !bias.exclude(2));
         bias.favour(1);
         assert!(!bias.enter(1));
     }
@@ -278,6 +323,6 @@ mod tests {
         let bias = Bias::new();
         bias.favour(1);
         assert!(bias.enter(1));
-        bias.exclude(1);
+        let _ = bias.exclude(1);
     }
 }

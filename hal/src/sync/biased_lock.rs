@@ -2,7 +2,7 @@
 //!
 //! The one idea: what a process has, its page table or its descriptors, belongs to its threads, and mostly there is one. To that one an atomic read-modify-write
 //! at every look is for nothing, and four or six of them are a third of a short system call. So the lock may favour an [`Actor`], which reads without
-//! (see [`bias`](super::bias) for why that is safe), until somebody else writes; from then on it is an ordinary lock.
+//! (see `bias.rs` for why that is safe). Others keep it out while they write, and when they do that often it is an ordinary lock.
 
 use std::{
     cell::{Cell, UnsafeCell},
@@ -76,8 +76,8 @@ impl<T> BiasedRwLock<T> {
         Self { bias: Bias::new(), lock: RwLock::new(()), value: UnsafeCell::new(value) }
     }
 
-    /// Has the lock favour the actor that calls, if it has favoured nobody yet. Others may read as before; the first one of them
-    /// that writes ends it for good. Nothing happens outside of an actor, and on a host that cannot run guests.
+    /// Has the lock favour the actor that calls, if it has favoured nobody yet. Others may read as before; their writes cost a
+    /// barrier on all CPUs more, and end it for good when there are many. Nothing happens outside of an actor, and on a host that cannot run guests.
     pub fn favour(&self) {
         let me = CURRENT.get();
         if me != NO_ACTOR && barrier::is_there() {
@@ -125,8 +125,8 @@ impl<T> BiasedRwLock<T> {
     #[inline]
     pub fn write(&self) -> WriteGuard<'_, T> {
         let exclusive = self.lock.write();
-        self.bias.exclude(CURRENT.get());
-        WriteGuard { lock: self, _exclusive: exclusive }
+        let readmits = self.bias.exclude(CURRENT.get());
+        WriteGuard { lock: self, readmits, _exclusive: exclusive }
     }
 }
 
@@ -160,7 +160,19 @@ impl<T> Deref for ReadGuard<'_, T> {
 /// Nobody else sees the value while this lives.
 pub struct WriteGuard<'a, T> {
     lock: &'a BiasedRwLock<T>,
+    /// The favoured has been kept out for this.
+    readmits: bool,
+    /// Dropped after `drop`.
     _exclusive: RwLockWriteGuard<'a, ()>,
+}
+
+impl<T> Drop for WriteGuard<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.readmits {
+            self.lock.bias.readmit();
+        }
+    }
 }
 
 impl<T> Deref for WriteGuard<'_, T> {
@@ -192,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn an_actor_is_favoured_until_another_writes() {
+    fn an_actor_is_favoured_until_others_have_written_often() {
         crate::context::prepare().unwrap();
         let lock = BiasedRwLock::new(1);
         lock.favour();
@@ -211,10 +223,12 @@ mod tests {
         });
         assert!(!is_favoured(&lock));
         two.run(|| *lock.write() += 1);
+        one.run(|| assert!(is_favoured(&lock)));
+        two.run(|| (0..1000).for_each(|_| *lock.write() += 1));
         one.run(|| {
             lock.favour();
             assert!(!is_favoured(&lock));
-            assert_eq!(*lock.read(), 3);
+            assert_eq!(*lock.read(), 1003);
         });
     }
 

@@ -17,7 +17,7 @@ use crate::{
     errno::Errno,
     memory::FaultCause,
     signal,
-    syscall::{restart::RESTART_SYSCALL, strace, table},
+    syscall::{Arguments, restart::RESTART_SYSCALL, strace, table},
 };
 
 /// A system call that a signal cut short: what is needed to make it again.
@@ -93,34 +93,54 @@ impl Current {
 
     /// Carries out the call that the registers hold and stores its result, unless a signal cut it short.
     async fn system_call(&mut self) -> Option<CutShort> {
-        let registers = self.context.regs();
-        let number = registers.rax;
-        let arguments = [
-            registers.rdi,
-            registers.rsi,
-            registers.rdx,
-            registers.r10,
-            registers.r8,
-            registers.r9,
-        ];
-        let traced = self.thread.process.kernel.strace.is_some();
-        if traced {
-            strace::enter(&self.thread, number, &arguments);
+        let number = self.context.regs().rax;
+        if self.traced {
+            return self.traced_call(number).await;
         }
-        let result = {
-            let mut call = pin!(table::dispatch(self, number, arguments));
-            poll_fn(|context| {
-                let polled = call.as_mut().poll(context);
-                if polled.is_pending() {
-                    hal::context::release_registers();
-                }
-                polled
-            })
-            .await
+        let result = match table::dispatch_now(&self.thread, number, &self.arguments()) {
+            Some(result) => result,
+            None => {
+                let arguments = self.arguments();
+                self.waiting_call(number, &arguments).await
+            }
         };
-        if traced {
-            strace::leave(&self.thread, number, &arguments, &result);
-        }
+        self.store_result(number, result)
+    }
+
+    async fn traced_call(&mut self, number: u64) -> Option<CutShort> {
+        let arguments = self.arguments();
+        strace::enter(&self.thread, number, &arguments);
+        let result = match table::dispatch_now(&self.thread, number, &arguments) {
+            Some(result) => result,
+            None => self.waiting_call(number, &arguments).await,
+        };
+        strace::leave(&self.thread, number, &arguments, &result);
+        self.store_result(number, result)
+    }
+
+    /// Carries out a call that may wait; the vector state is put away when it does.
+    async fn waiting_call(&mut self, number: u64, arguments: &Arguments) -> Result<u64, Errno> {
+        let mut call = pin!(table::dispatch(self, number, arguments));
+        poll_fn(|context| {
+            let polled = call.as_mut().poll(context);
+            if polled.is_pending() {
+                hal::context::release_registers();
+            }
+            polled
+        })
+        .await
+    }
+
+    /// The arguments that the registers hold.
+    #[inline]
+    fn arguments(&self) -> Arguments {
+        let registers = self.context.regs();
+        [registers.rdi, registers.rsi, registers.rdx, registers.r10, registers.r8, registers.r9]
+    }
+
+    /// Gives the guest the result of call `number`, unless a signal cut it short.
+    #[inline]
+    fn store_result(&mut self, number: u64, result: Result<u64, Errno>) -> Option<CutShort> {
         match result {
             Ok(value) => self.context.regs_mut().rax = value,
             Err(error) if error.is_restart() => return Some(CutShort { error, number }),

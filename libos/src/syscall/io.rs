@@ -153,6 +153,68 @@ async fn fetch(thread: &Thread, file: &Arc<OpenFile>, offset: u64, len: usize) -
     Ok(len)
 }
 
+/// The most bytes that a transfer moves with the descriptor table held, which saves counting a reference to the file.
+const AT_ONCE: usize = 4096;
+
+/// Makes a short transfer by one attempt. `None`, with nothing done, leaves it to those below: it has to wait, or the attempt says so.
+fn at_once(
+    thread: &Thread,
+    fd: Fd,
+    count: usize,
+    attempt: impl FnOnce(&OpenFile) -> Option<SysResult>,
+) -> Option<SysResult> {
+    if count > AT_ONCE {
+        return None;
+    }
+    let attempt = |file: &OpenFile| match attempt(file) {
+        Some(Err(Errno::EAGAIN)) if !file.nonblocking() => Ok(None),
+        result => result.transpose(),
+    };
+    thread.files.with(fd, attempt).transpose()
+}
+
+/// read(2) from what has no position, such as a pipe: that it ends for a disk in the middle of a transfer is out of the question.
+pub(crate) fn read_at_once(
+    thread: &Thread,
+    fd: Fd,
+    buffer: UserAddr,
+    count: usize,
+) -> Option<SysResult> {
+    at_once(thread, fd, count, |file| {
+        let into = &mut IoDst::guest(&*thread.memory, buffer.0, count);
+        (!file.positioned()).then(|| file.read(into))
+    })
+}
+
+/// write(2) to what has no position and takes all or nothing.
+pub(crate) fn write_at_once(
+    thread: &Thread,
+    fd: Fd,
+    buffer: UserAddr,
+    count: usize,
+) -> Option<SysResult> {
+    at_once(thread, fd, count, |file| {
+        let from = &mut IoSrc::guest(&*thread.memory, buffer.0, count);
+        (!file.positioned() && !file.writes_fully()).then(|| file.write(from))
+    })
+}
+
+/// pread64(2) of what needs no disk.
+pub(crate) fn pread64_at_once(
+    thread: &Thread,
+    fd: Fd,
+    buffer: UserAddr,
+    count: usize,
+    offset: i64,
+) -> Option<SysResult> {
+    let offset = u64::try_from(offset).ok()?;
+    at_once(thread, fd, count, |file| {
+        let mut into = IoDst::guest(&*thread.memory, buffer.0, count);
+        let read = file.read_at(offset, &mut into);
+        (!into.is_cold()).then_some(read)
+    })
+}
+
 async fn read_ranges(
     thread: &Thread,
     file: &Arc<OpenFile>,

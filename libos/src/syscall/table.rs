@@ -2,14 +2,15 @@
 //!
 //! The kind says what a handler may do:
 //! - `now`: `fn(&Thread, ..)`, finishes at once; costs no future;
-//! - `wait`: `async fn(&Thread, ..)`, may wait; polled once in place, and most finish there;
+//! - `wait`: `async fn(&Thread, ..)`, may wait; polled once in place, and most finish there. Where even that is too much, a first
+//!   attempt without a future goes before it in parentheses: `fn(&Thread, ..) -> Option<..>`, `None` when the call has to wait;
 //! - `context`: `async fn(&mut Current, ..)`, also reads or changes the caller's registers or replaces its image.
 //!
 //! `now` and `wait` take any thread of any process, so calls that come from a ring end here as well.
 
 use crate::{
     errno::Errno,
-    process::Current,
+    process::{Current, Thread},
     signal::{SigAction, SigInfo, SigSet, StackT},
     syscall::{argument::*, *},
     timer::{Itimerspec, Itimerval, Timespec, Timeval, posix::SigEvent},
@@ -43,15 +44,22 @@ use Coverage::{Absent, Full, Partial};
 
 macro_rules! system_calls {
     (
-        present { $($number:literal $name:ident($($argument:ident: $ty:ty),*) $kind:ident $handler:path, $coverage:expr;)* }
+        present { $($number:literal $name:ident($($argument:ident: $ty:ty),*) $kind:ident $(($first:path))? $handler:path, $coverage:expr;)* }
         absent { $($absent_number:literal $absent_name:ident)* }
     ) => {
-        /// Carries out call `number` for the thread and returns what goes in `rax`, or the error.
-        ///
-        /// `ENOSYS` for a number that no handler has.
-        pub async fn dispatch(current: &mut Current, number: u64, arguments: Arguments) -> Result<u64, Errno> {
+        /// Carries out call `number` and returns what goes in `rax`, or the error: `ENOSYS` for a number that no handler has. `None` when
+        /// the call is one that may wait or that is about the caller's registers, which is left to [`dispatch`].
+        pub fn dispatch_now(thread: &Thread, number: u64, arguments: &Arguments) -> Option<Result<u64, Errno>> {
             match number {
-                $($number => invoke!($kind current arguments $handler, $($argument: $ty),*),)*
+                $($number => at_once!($kind ($($first)?) thread arguments $handler, $($argument: $ty),*),)*
+                _ => Some(Err(Errno::ENOSYS)),
+            }
+        }
+
+        /// Carries out a call that [`dispatch_now`] has left; no others.
+        pub async fn dispatch(current: &mut Current, number: u64, arguments: &Arguments) -> Result<u64, Errno> {
+            match number {
+                $($number => in_time!($kind current arguments $handler, $($argument: $ty),*),)*
                 _ => Err(Errno::ENOSYS),
             }
         }
@@ -64,23 +72,39 @@ macro_rules! system_calls {
     };
 }
 
-/// Takes the arguments from their registers in order and calls the handler the way its kind wants.
-macro_rules! invoke {
-    ($kind:ident $current:ident $arguments:ident $handler:path, $($argument:ident: $ty:ty),*) => {{
+/// Takes the arguments from their registers in order.
+macro_rules! take {
+    ($arguments:ident, $($argument:ident: $ty:ty),*) => {
         #[allow(unused_mut, unused_variables, reason = "calls without arguments")]
-        let mut registers = $arguments.into_iter();
-        $(let $argument = <$ty as Argument>::from_register(registers.next().unwrap_or(0));)*
-        invoke!(@$kind $current $handler, $($argument),*)
+        let mut registers = $arguments.iter();
+        $(let $argument = <$ty as Argument>::from_register(registers.next().copied().unwrap_or(0));)*
+    };
+}
+
+/// Calls a handler of the kind `now`, or the first attempt of a call that may wait.
+macro_rules! at_once {
+    (wait ($first:path) $thread:ident $arguments:ident $handler:path, $($argument:ident: $ty:ty),*) => {{
+        take!($arguments, $($argument: $ty),*);
+        $first($thread, $($argument),*).map(finish)
     }};
-    (@now $current:ident $handler:path, $($argument:ident),*) => {
-        finish($handler($current.thread(), $($argument),*))
-    };
-    (@wait $current:ident $handler:path, $($argument:ident),*) => {
+    (now () $thread:ident $arguments:ident $handler:path, $($argument:ident: $ty:ty),*) => {{
+        take!($arguments, $($argument: $ty),*);
+        Some(finish($handler($thread, $($argument),*)))
+    }};
+    ($kind:ident () $($rest:tt)*) => { None };
+}
+
+/// Calls a handler of the other kinds, the way its kind wants.
+macro_rules! in_time {
+    (now $($rest:tt)*) => { Err(Errno::ENOSYS) };
+    (wait $current:ident $arguments:ident $handler:path, $($argument:ident: $ty:ty),*) => {{
+        take!($arguments, $($argument: $ty),*);
         finish($handler($current.thread(), $($argument),*).await)
-    };
-    (@context $current:ident $handler:path, $($argument:ident),*) => {
+    }};
+    (context $current:ident $arguments:ident $handler:path, $($argument:ident: $ty:ty),*) => {{
+        take!($arguments, $($argument: $ty),*);
         finish($handler($current, $($argument),*).await)
-    };
+    }};
 }
 
 /// A function that shows arguments of these types, separated by commas.
@@ -103,8 +127,8 @@ macro_rules! show {
 
 system_calls! {
     present {
-        0 read(fd: Fd, buffer: UserAddr, count: usize) wait io::read, Full;
-        1 write(fd: Fd, buffer: UserAddr, count: usize) wait io::write, Full;
+        0 read(fd: Fd, buffer: UserAddr, count: usize) wait (io::read_at_once) io::read, Full;
+        1 write(fd: Fd, buffer: UserAddr, count: usize) wait (io::write_at_once) io::write, Full;
         2 open(path: UserStr, flags: Flags, mode: Mode) wait fs::open, Partial("O_ASYNC");
         3 close(fd: Fd) now descriptor::close, Full;
         4 stat(path: UserStr, into: UserPtr<stat::Stat>) now fs::stat, Full;
@@ -120,7 +144,7 @@ system_calls! {
         14 rt_sigprocmask(how: i32, set: UserPtr<SigSet>, old: UserPtr<SigSet>, size: usize) now signal::rt_sigprocmask, Full;
         15 rt_sigreturn() context signal::rt_sigreturn, Full;
         16 ioctl(fd: Fd, request: Flags, argument: u64) now descriptor::ioctl, Partial("what the files at hand know; FIOASYNC");
-        17 pread64(fd: Fd, buffer: UserAddr, count: usize, offset: i64) wait io::pread64, Full;
+        17 pread64(fd: Fd, buffer: UserAddr, count: usize, offset: i64) wait (io::pread64_at_once) io::pread64, Full;
         18 pwrite64(fd: Fd, buffer: UserAddr, count: usize, offset: i64) wait io::pwrite64, Full;
         19 readv(fd: Fd, vector: UserPtr<io::IoVec>, count: usize) wait io::readv, Full;
         20 writev(fd: Fd, vector: UserPtr<io::IoVec>, count: usize) wait io::writev, Full;

@@ -407,6 +407,11 @@ impl OpenFile {
         self.seekable
     }
 
+    /// Whether what is read or written depends on the position.
+    pub fn positioned(&self) -> bool {
+        self.positioned
+    }
+
     /// Whether a call on it may wait.
     pub fn nonblocking(&self) -> bool {
         self.flags.load(Ordering::Relaxed) & raw::O_NONBLOCK != 0
