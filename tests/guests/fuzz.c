@@ -170,6 +170,8 @@ static int derails(long nr, const long *a) {
     long signal = nr == SYS_tgkill || nr == SYS_rt_tgsigqueueinfo ? a[2] : a[1];
     if (sends && (signal == SIGSTOP || signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU)) return 1;
     if (sends && (signal == SIGKILL || signal == 32 || signal == 33)) return next() % 256 != 0;
+    /* A timer may stop the process, too, and nobody would continue it. */
+    if (nr == SYS_timer_create && (char *)a[1] >= arena && (char *)a[1] < arena + ARENA - 16 && ((int *)a[1])[2] == SIGSTOP) return 1;
     if (nr == SYS_rt_sigaction && next() % 8) return 1;
     if (nr == SYS_rt_sigaction) for (unsigned i = 0; i < sizeof faults / sizeof *faults; i++) if (a[0] == faults[i]) return 1;
     if (nr == SYS_mmap && !((int)a[3] & (MAP_FIXED | MAP_FIXED_NOREPLACE))) return 0;
