@@ -12,6 +12,8 @@ use std::{
     sync::atomic::{AtomicU8, Ordering},
 };
 
+use parking_lot::Mutex;
+
 use super::{
     HostError, HostStat, HostStatFs, Result,
     error::{check, retry},
@@ -74,11 +76,13 @@ pub struct HostFile {
     fd: OwnedFd,
     /// One of [`patience`].
     patience: AtomicU8,
+    /// Held while the position is used.
+    appending: Mutex<()>,
 }
 
 impl From<OwnedFd> for HostFile {
     fn from(fd: OwnedFd) -> Self {
-        Self { fd, patience: AtomicU8::new(patience::NOWAIT) }
+        Self { fd, patience: AtomicU8::new(patience::NOWAIT), appending: Mutex::new(()) }
     }
 }
 
@@ -219,13 +223,19 @@ impl HostFile {
     /// Writes up to `buf.len()` bytes at `offset`. May block.
     pub fn pwrite(&self, buf: &[u8], offset: u64) -> Result<usize> {
         // SAFETY: the slice is borrowed.
-        unsafe { self.write_raw(buf.as_ptr(), buf.len(), offset, 0) }
+        unsafe { self.write_raw(buf.as_ptr(), buf.len(), offset_of(offset)?, 0) }
     }
 
-    /// Writes up to `buf.len()` bytes at the end of the file. May block.
-    pub fn append(&self, buf: &[u8]) -> Result<usize> {
+    /// Writes up to `buf.len()` bytes at the end of the file, wherever that is by then; how many, and the offset after
+    /// them. May block.
+    pub fn append(&self, buf: &[u8]) -> Result<(usize, u64)> {
+        let _appending = self.appending.lock();
         // SAFETY: the slice is borrowed.
-        unsafe { self.write_raw(buf.as_ptr(), buf.len(), 0, libc::RWF_APPEND) }
+        let done =
+            unsafe { self.write_raw(buf.as_ptr(), buf.len(), AT_POSITION, libc::RWF_APPEND) }?;
+        // SAFETY: touches no memory. The write has left the position behind itself.
+        let end = unsafe { libc::lseek(self.fd.as_raw_fd(), 0, libc::SEEK_CUR) };
+        Ok((done, check(end as isize)? as u64))
     }
 
     /// Writes `len` bytes of physical memory at `offset`; says how many were. May block.
@@ -244,6 +254,7 @@ impl HostFile {
         let mut done = 0;
         while done < len {
             let at = offset.checked_add(done).ok_or(HostError::from_errno(libc::EINVAL))?;
+            let at = offset_of(at)?;
             // SAFETY: as in `read_into_pmem`.
             match unsafe { self.write_raw(base.add(done as usize), (len - done) as usize, at, 0) } {
                 Ok(n) => done += n as u64,
@@ -382,11 +393,10 @@ impl HostFile {
         &self,
         base: *const u8,
         len: usize,
-        offset: u64,
+        offset: i64,
         flags: c_int,
     ) -> Result<usize> {
         let iov = libc::iovec { iov_base: base.cast_mut().cast::<c_void>(), iov_len: len };
-        let offset = offset_of(offset)?;
         // SAFETY: one iovec, whose range the caller vouches for; the host only reads it.
         let call = || unsafe { libc::pwritev2(self.fd.as_raw_fd(), &iov, 1, offset, flags) };
         retry(|| check(call()))
@@ -415,7 +425,7 @@ mod tests {
     fn what_is_written_is_read() {
         let file = file();
         assert_eq!(file.pwrite(b"hello world", 3), Ok(11));
-        assert_eq!(file.append(b"!"), Ok(1));
+        assert_eq!(file.append(b"!"), Ok((1, 15)));
         let mut buf = [0xff; 32];
         assert_eq!(file.pread(&mut buf, 0), Ok(15));
         assert_eq!(&buf[..15], b"\0\0\0hello world!");

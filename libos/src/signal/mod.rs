@@ -23,5 +23,5 @@ pub use self::{
 };
 pub(crate) use self::{
     deliver::{deliver, force_exception, force_fault, sigreturn},
-    send::broken_pipe,
+    send::{broken_pipe, file_too_large},
 };

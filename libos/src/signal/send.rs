@@ -232,6 +232,15 @@ impl Thread {
 
 /// What a writer to a pipe or socket without readers gets besides `EPIPE`.
 pub(crate) fn broken_pipe(thread: &Thread) {
-    // SIGPIPE from the kernel has no sender; the queue has room for it, or the process has one pending already.
-    let _ = thread.send_signal_from(thread, Signal::SIGPIPE, SigInfo::kill(Signal::SIGPIPE, 0, 0));
+    complain(thread, Signal::SIGPIPE);
+}
+
+/// Tells the thread that a file would pass its process's size limit.
+pub(crate) fn file_too_large(thread: &Thread) {
+    complain(thread, Signal::SIGXFSZ);
+}
+
+fn complain(thread: &Thread, signal: Signal) {
+    // It has no sender; the queue has room for it, or the process has one pending already.
+    let _ = thread.send_signal_from(thread, signal, SigInfo::kill(signal, 0, 0));
 }

@@ -12,7 +12,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::{
     errno::{Errno, SysResult},
-    process::{Interrupted, Thread, work},
+    process::{Interrupted, Resource, Thread, work},
     syscall::{
         argument::{Fd, Flags, UserAddr, UserPtr},
         file::store,
@@ -225,36 +225,75 @@ async fn read_ranges(
     read_to(thread, file, offset, &mut into).await
 }
 
+/// Where a write goes.
+#[derive(Clone, Copy)]
+pub(crate) enum WriteTo {
+    /// To the position, which moves on.
+    Position,
+    /// To an offset.
+    Offset(u64),
+    /// To the end (`RWF_APPEND`), and the position behind it if `moves`.
+    End {
+        /// Whether the position follows.
+        moves: bool,
+    },
+}
+
 async fn write_ranges(
     thread: &Thread,
     file: &OpenFile,
-    offset: Option<u64>,
+    to: WriteTo,
     ranges: &[GuestRange],
 ) -> SysResult<usize> {
     let mut from = IoSrc::guest_vectored(&*thread.memory, ranges);
-    write_all(thread, file, offset, &mut from).await
+    write_all(thread, file, to, &mut from).await
+}
+
+/// Writes one piece, after `done` bytes of the same call, waiting for readiness; what refuses tells the thread by a signal too,
+/// where Linux does.
+pub(crate) async fn write_some(
+    thread: &Thread,
+    file: &OpenFile,
+    to: WriteTo,
+    done: usize,
+    from: &mut IoSrc<'_>,
+) -> SysResult<usize> {
+    if file.special().is_none() {
+        from.limit_file_size(thread.process.limit(Resource::FileSize));
+    }
+    let written = until_ready(thread, file, PollEvents::OUT, || {
+        from.with_limit(PIECE, |from| match to {
+            WriteTo::Position => file.write(from),
+            WriteTo::Offset(offset) => file.write_at(offset.saturating_add(done as u64), from),
+            WriteTo::End { moves } => file.append(from, moves),
+        })
+    })
+    .await;
+    match written {
+        Err(Errno::EPIPE) => crate::signal::broken_pipe(thread),
+        // A write that reaches the limit is only short.
+        Err(Errno::EFBIG) if done == 0 && from.is_over_limit() => {
+            crate::signal::file_too_large(thread);
+        }
+        _ => {}
+    }
+    written
 }
 
 /// Writes what `from` holds, in pieces. A blocking write to a pipe goes on until all is written, as pipe(7) has it.
 async fn write_all(
     thread: &Thread,
     file: &OpenFile,
-    offset: Option<u64>,
+    to: WriteTo,
     from: &mut IoSrc<'_>,
 ) -> SysResult<usize> {
     let mut done = 0;
     loop {
-        let written = until_ready(thread, file, PollEvents::OUT, || {
-            from.with_limit(PIECE, |from| match offset {
-                Some(offset) => file.write_at(offset.saturating_add(done as u64), from),
-                None => file.write(from),
-            })
-        })
-        .await;
-        match written {
+        match write_some(thread, file, to, done, from).await {
             Ok(count) => {
                 done += count;
-                let stream = offset.is_none() && file.writes_fully() && !file.nonblocking();
+                let stream =
+                    matches!(to, WriteTo::Position) && file.writes_fully() && !file.nonblocking();
                 let goes_on = stream || count == PIECE;
                 if count == 0 || from.remaining() == 0 || !goes_on {
                     return Ok(done);
@@ -264,12 +303,7 @@ async fn write_all(
                 }
             }
             // What was written before counts more than why it ended.
-            Err(error) => {
-                if error == Errno::EPIPE {
-                    crate::signal::broken_pipe(thread);
-                }
-                return if done > 0 { Ok(done) } else { Err(error) };
-            }
+            Err(error) => return if done > 0 { Ok(done) } else { Err(error) },
         }
     }
 }
@@ -284,6 +318,11 @@ fn position_or_current(offset: i64) -> SysResult<Option<u64>> {
     if offset == -1 { Ok(None) } else { position(offset) }
 }
 
+/// Where a write with such an offset goes.
+pub(crate) fn write_to(offset: Option<u64>) -> WriteTo {
+    offset.map_or(WriteTo::Position, WriteTo::Offset)
+}
+
 /// read(2)
 pub(crate) async fn read(thread: &Thread, fd: Fd, buffer: UserAddr, count: usize) -> SysResult {
     let file = thread.files.get(fd)?;
@@ -295,7 +334,7 @@ pub(crate) async fn read(thread: &Thread, fd: Fd, buffer: UserAddr, count: usize
 pub(crate) async fn write(thread: &Thread, fd: Fd, buffer: UserAddr, count: usize) -> SysResult {
     let file = thread.files.get(fd)?;
     let mut from = IoSrc::guest(&*thread.memory, buffer.0, count.min(MAX_TRANSFER));
-    write_all(thread, &file, None, &mut from).await
+    write_all(thread, &file, WriteTo::Position, &mut from).await
 }
 
 /// pread64(2)
@@ -319,9 +358,9 @@ pub(crate) async fn pwrite64(
     count: usize,
     offset: i64,
 ) -> SysResult {
-    let offset = position(offset)?;
+    let to = write_to(position(offset)?);
     let range = GuestRange { va: buffer.0, len: count.min(MAX_TRANSFER) };
-    write_ranges(thread, &*thread.files.get(fd)?, offset, &[range]).await
+    write_ranges(thread, &*thread.files.get(fd)?, to, &[range]).await
 }
 
 /// readv(2)
@@ -343,7 +382,7 @@ pub(crate) async fn writev(
     count: usize,
 ) -> SysResult {
     let file = thread.files.get(fd)?;
-    write_ranges(thread, &file, None, &ranges(thread, vector, count)?).await
+    write_ranges(thread, &file, WriteTo::Position, &ranges(thread, vector, count)?).await
 }
 
 /// preadv(2); the high half of the offset is of no use to 64-bit callers.
@@ -367,9 +406,9 @@ pub(crate) async fn pwritev(
     count: usize,
     offset: i64,
 ) -> SysResult {
-    let offset = position(offset)?;
+    let to = write_to(position(offset)?);
     let file = thread.files.get(fd)?;
-    write_ranges(thread, &file, offset, &ranges(thread, vector, count)?).await
+    write_ranges(thread, &file, to, &ranges(thread, vector, count)?).await
 }
 
 /// The flags of preadv2(2): a hint, and not to wait.
@@ -414,16 +453,16 @@ pub(crate) async fn pwritev2(
     _high: u64,
     flags: Flags,
 ) -> SysResult {
-    let mut offset = position_or_current(offset)?;
+    let offset = position_or_current(offset)?;
     let file = thread.files.get(fd)?;
     if flags.0 & !WRITE_FLAGS != 0 {
         return Err(Errno::EOPNOTSUPP);
     }
-    if flags.0 & raw::RWF_APPEND != 0 {
-        // The position stays: the end is an offset as any other.
-        offset = Some(file.metadata()?.size);
-    }
-    let done = write_ranges(thread, &file, offset, &ranges(thread, vector, count)?).await?;
+    let to = match flags.0 & raw::RWF_APPEND {
+        0 => write_to(offset),
+        _ => WriteTo::End { moves: offset.is_none() },
+    };
+    let done = write_ranges(thread, &file, to, &ranges(thread, vector, count)?).await?;
     if flags.0 & (raw::RWF_DSYNC | raw::RWF_SYNC) != 0 {
         store(thread, file, flags.0 & raw::RWF_SYNC == 0).await?;
     }

@@ -333,6 +333,9 @@ fn vmo_errno(error: Error) -> Errno {
 pub struct IoSrc<'a> {
     source: Src<'a>,
     remaining: usize,
+    /// Bytes that the file may grow to (`RLIMIT_FSIZE`).
+    size_limit: u64,
+    over_limit: bool,
 }
 
 #[derive(Clone)]
@@ -344,20 +347,45 @@ enum Src<'a> {
 impl<'a> IoSrc<'a> {
     /// A buffer of the kernel.
     pub fn kernel(buf: &'a [u8]) -> Self {
-        Self { source: Src::Kernel(buf), remaining: buf.len() }
+        Self::new(Src::Kernel(buf), buf.len())
+    }
+
+    fn new(source: Src<'a>, remaining: usize) -> Self {
+        Self { source, remaining, size_limit: u64::MAX, over_limit: false }
     }
 
     /// One guest range.
     pub fn guest(memory: &'a dyn GuestMemory, va: u64, len: usize) -> Self {
         let ranges = GuestRanges { memory, head: GuestRange { va, len }, rest: &[] };
-        Self { source: Src::Guest(ranges), remaining: len }
+        Self::new(Src::Guest(ranges), len)
     }
 
     /// The guest ranges of an iovec array, in order.
     pub fn guest_vectored(memory: &'a dyn GuestMemory, ranges: &'a [GuestRange]) -> Self {
         let remaining = total(0, ranges);
         let ranges = GuestRanges { memory, head: GuestRange::default(), rest: ranges };
-        Self { source: Src::Guest(ranges), remaining }
+        Self::new(Src::Guest(ranges), remaining)
+    }
+
+    /// Lets no file grow beyond `limit` bytes by being written from here.
+    pub fn limit_file_size(&mut self, limit: u64) {
+        self.size_limit = limit;
+    }
+
+    /// For files before they write at `offset`: leaves what passes the size limit; `EFBIG` if that is all.
+    pub fn cut_to_limit(&mut self, offset: u64) -> SysResult<()> {
+        let left = self.size_limit.saturating_sub(offset);
+        if left == 0 && self.remaining > 0 {
+            self.over_limit = true;
+            return Err(Errno::EFBIG);
+        }
+        self.remaining = self.remaining.min(usize::try_from(left).unwrap_or(usize::MAX));
+        Ok(())
+    }
+
+    /// Whether the size limit refused a write: the writer is sent SIGXFSZ then.
+    pub fn is_over_limit(&self) -> bool {
+        self.over_limit
     }
 
     /// Bytes not yet taken.
@@ -532,6 +560,18 @@ mod tests {
         assert_eq!(dst.with_limit(9, |dst| dst.write(b"def")), Ok(3));
         assert_eq!(dst.remaining(), 2);
         assert_eq!(&buf[..6], b"abcdef");
+    }
+
+    #[test]
+    fn a_size_limit_cuts_a_write_and_then_refuses_it() {
+        let mut src = IoSrc::kernel(b"hello");
+        src.limit_file_size(12);
+        assert_eq!(src.cut_to_limit(10), Ok(()));
+        assert_eq!((src.skip(5), src.is_over_limit()), (2, false));
+        let mut src = IoSrc::kernel(b"hello");
+        src.limit_file_size(12);
+        assert_eq!(src.cut_to_limit(12), Err(Errno::EFBIG));
+        assert!(src.is_over_limit());
     }
 
     #[test]

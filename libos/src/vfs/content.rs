@@ -171,6 +171,8 @@ impl Content {
         if offset >= MAX_FILE_SIZE {
             return Err(Errno::EFBIG);
         }
+        src.cut_to_limit(offset)?;
+        let len = src.remaining();
         let end = offset.saturating_add(len as u64).min(MAX_FILE_SIZE);
         src.truncate((end - offset) as usize);
         if end > self.vmo.size() {

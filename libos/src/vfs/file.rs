@@ -524,6 +524,26 @@ impl OpenFile {
         }
     }
 
+    /// pwritev2(2) with `RWF_APPEND`: at the end, whatever the position is; it moves behind what was written if `moves`.
+    pub fn append(&self, src: &mut IoSrc<'_>, moves: bool) -> SysResult {
+        if !self.writable {
+            return Err(Errno::EBADF);
+        }
+        match &self.object {
+            Object::Inode(inode) if moves => {
+                let mut position = self.position.lock();
+                let (done, end) = inode.append(src)?;
+                *position = end;
+                Ok(done)
+            }
+            Object::Inode(inode) => Ok(inode.append(src)?.0),
+            // What has no position has one end.
+            Object::File(_) if moves => self.write(src),
+            Object::File(file) if self.seekable => file.write(file.size()?, src),
+            Object::File(_) => Err(Errno::ESPIPE),
+        }
+    }
+
     /// lseek(2): the new position.
     pub fn seek(&self, offset: i64, whence: Whence) -> SysResult<u64> {
         if self.path_only {

@@ -178,29 +178,53 @@ impl HostContent {
 
     /// Writes at `offset` to the host and to the page cache. How many bytes.
     pub fn write_at(&self, offset: u64, src: &mut IoSrc<'_>) -> SysResult {
+        src.cut_to_limit(offset)?;
+        let mut at = offset;
+        self.write_chunks(src, |file, part| {
+            let written = file.pwrite(part, at)?;
+            at = at.saturating_add(written as u64);
+            Ok((written, at))
+        })
+        .map(|(done, _)| done)
+    }
+
+    /// Writes at the end, as [`write_at`](Self::write_at), wherever others move it; how many bytes and the offset after them.
+    pub fn append(&self, size: u64, src: &mut IoSrc<'_>) -> SysResult<(usize, u64)> {
+        src.cut_to_limit(size)?;
+        self.write_chunks(src, HostFile::append)
+    }
+
+    /// Writes chunk by chunk by `write`, which says how many bytes it wrote and the offset after them; so does this.
+    fn write_chunks(
+        &self,
+        src: &mut IoSrc<'_>,
+        mut write: impl FnMut(&HostFile, &[u8]) -> host::Result<(usize, u64)>,
+    ) -> SysResult<(usize, u64)> {
         let file = self.file()?;
-        let mut done = 0;
+        let (mut done, mut end) = (0, 0);
         let mut chunk = vec![0; src.remaining().min(CHUNK)];
         while src.remaining() > 0 {
-            let at = offset.saturating_add(done as u64);
             let part = match src.read(&mut chunk) {
                 Ok(0) => break,
                 Ok(n) => &chunk[..n],
                 Err(error) if done == 0 => return Err(error),
                 Err(_) => break,
             };
-            let written = match file.pwrite(part, at) {
-                Ok(n) => n,
+            let written = match write(&file, part) {
+                Ok((written, after)) => {
+                    end = after;
+                    written
+                }
                 Err(error) if done == 0 => return Err(host_errno(error)),
                 Err(_) => break,
             };
-            self.update_cache(at, &part[..written])?;
+            self.update_cache(end.saturating_sub(written as u64), &part[..written])?;
             done += written;
             if written < part.len() {
                 break;
             }
         }
-        Ok(done)
+        Ok((done, end))
     }
 
     fn update_cache(&self, offset: u64, bytes: &[u8]) -> SysResult<()> {

@@ -310,6 +310,11 @@ impl Inode for Node {
         self.content()?.write_at(offset, src)
     }
 
+    fn append(&self, src: &mut IoSrc<'_>) -> SysResult<(usize, u64)> {
+        self.writable()?;
+        self.content()?.append(self.size()?, src)
+    }
+
     fn resize(&self, size: u64) -> SysResult<()> {
         self.writable()?;
         self.content()?.resize(size)
