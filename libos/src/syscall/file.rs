@@ -1,19 +1,16 @@
-//! Calls about an open file that are not plain reads and writes: directories, sizes, syncing, copying between files.
+//! Calls about an open file that are not plain reads and writes: directories, sizes, syncing.
 
 use std::sync::Arc;
 
 use linux_raw_sys::general as raw;
 
-use super::{
-    fs::{At, install},
-    io::{read_to, until_ready},
-    pace,
-};
+use super::fs::{At, install};
 use crate::{
     errno::{Errno, SysResult},
-    process::Thread,
+    process::{Resource, Thread},
+    signal,
     syscall::argument::{Fd, Flags, UserAddr, UserPtr, UserStr},
-    vfs::{FileType, IoDst, IoSrc, LookupFlags, OpenFile, PollEvents, ops, pipe},
+    vfs::{FileType, LookupFlags, OpenFile, ops, pipe},
 };
 
 /// Bytes before the name in struct linux_dirent64, and in the older struct linux_dirent.
@@ -77,17 +74,31 @@ pub(crate) fn getdents(thread: &Thread, fd: Fd, buffer: UserAddr, size: u32) -> 
     read_directory(thread, fd, buffer, size, append, DIRENT_HEADER)
 }
 
+/// `EFBIG`, and SIGXFSZ, when a file of `old` bytes would grow to `new` and pass the process's limit.
+fn check_size(thread: &Thread, old: u64, new: u64) -> SysResult<()> {
+    if new > old && new > thread.process.limit(Resource::FileSize) {
+        signal::file_too_large(thread);
+        return Err(Errno::EFBIG);
+    }
+    Ok(())
+}
+
 /// truncate(2)
 pub(crate) fn truncate(thread: &Thread, path: UserStr, size: i64) -> SysResult<()> {
     let size = u64::try_from(size).map_err(|_| Errno::EINVAL)?;
     let place = At::cwd(thread, path)?.resolve(thread, LookupFlags::FOLLOW)?;
-    ops::truncate(&thread.fs.read(), &place, size)
+    ops::truncate(&thread.fs.read(), &place, size, |old| check_size(thread, old, size))
 }
 
 /// ftruncate(2)
 pub(crate) fn ftruncate(thread: &Thread, fd: Fd, size: i64) -> SysResult<()> {
     let size = u64::try_from(size).map_err(|_| Errno::EINVAL)?;
-    thread.files.get(fd)?.truncate(size)
+    let file = thread.files.get(fd)?;
+    let regular = file.inode().filter(|inode| inode.kind() == FileType::Regular);
+    if let (true, Some(inode)) = (file.writable(), regular) {
+        check_size(thread, inode.size()?, size)?;
+    }
+    file.truncate(size)
 }
 
 /// fallocate(2)
@@ -104,6 +115,10 @@ pub(crate) fn fallocate(
     };
     if len == 0 {
         return Err(Errno::EINVAL);
+    }
+    let regular = file.inode().filter(|inode| inode.kind() == FileType::Regular);
+    if let (true, Some(inode), 0) = (file.writable(), regular, mode & raw::FALLOC_FL_KEEP_SIZE) {
+        check_size(thread, inode.size()?, offset.saturating_add(len))?;
     }
     file.allocate(mode, offset, len)
 }
@@ -184,97 +199,6 @@ pub(crate) fn pipe(thread: &Thread, ends: UserPtr<[i32; 2]>) -> SysResult<()> {
     pipe2(thread, ends, Flags(0))
 }
 
-/// How much is moved at a time between two files.
-const COPY_CHUNK: usize = 64 << 10;
-
-/// The most bytes that one call moves.
-const MAX_COPY: usize = 0x7fff_f000;
-
-/// Copies up to `count` bytes from one file to another; offsets that are `None` are the files' own positions. A signal ends it short.
-async fn copy(
-    thread: &Thread,
-    from: &Arc<OpenFile>,
-    mut from_offset: Option<&mut u64>,
-    to: &OpenFile,
-    mut to_offset: Option<&mut u64>,
-    count: usize,
-) -> SysResult {
-    let count = count.min(MAX_COPY);
-    let mut chunk = vec![0; COPY_CHUNK.min(count)];
-    let mut done = 0;
-    while done < count {
-        if done > 0 && pace::give_way(thread).await != 0 {
-            break;
-        }
-        let wanted = chunk.len().min(count - done);
-        let mut into = IoDst::kernel(&mut chunk[..wanted]).without_waiting();
-        let read = read_to(thread, from, from_offset.as_deref().copied(), &mut into).await;
-        let read = match read {
-            Ok(0) => break,
-            Err(error) if done == 0 => return Err(error),
-            Err(_) => break,
-            Ok(read) => read,
-        };
-        let mut source = IoSrc::kernel(&chunk[..read]);
-        while source.remaining() > 0 {
-            let written = until_ready(thread, to, PollEvents::OUT, || match &to_offset {
-                Some(offset) => to.write_at(**offset, &mut source),
-                None => to.write(&mut source),
-            })
-            .await;
-            let written = match written {
-                Ok(written) if written > 0 => written,
-                failed => {
-                    // What was read and not written is read again by the next call.
-                    let left = source.remaining();
-                    match &mut from_offset {
-                        Some(_) => {}
-                        None => drop(from.seek(-(left as i64), crate::vfs::Whence::Current)),
-                    }
-                    return if done > 0 { Ok(done) } else { failed };
-                }
-            };
-            done += written;
-            for offset in [&mut from_offset, &mut to_offset].into_iter().flatten() {
-                **offset = offset.saturating_add(written as u64);
-            }
-        }
-    }
-    Ok(done)
-}
-
-/// sendfile(2)
-pub(crate) async fn sendfile(
-    thread: &Thread,
-    to: Fd,
-    from: Fd,
-    offset: UserPtr<i64>,
-    count: usize,
-) -> SysResult {
-    let from = thread.files.get(from)?;
-    let to = thread.files.get(to)?;
-    if !from.readable() || !to.writable() {
-        return Err(Errno::EBADF);
-    }
-    if to.flags() & raw::O_APPEND != 0 {
-        return Err(Errno::EINVAL);
-    }
-    if offset.is_null() && !from.seekable() {
-        // Linux goes through a pipe of its own, and one end of a pipe can not feed another.
-        return Err(Errno::EINVAL);
-    }
-    let Some(pointer) = offset.non_null() else {
-        return copy(thread, &from, None, &to, None, count).await;
-    };
-    if !from.seekable() {
-        return Err(Errno::ESPIPE);
-    }
-    let mut at = u64::try_from(pointer.read(&thread.memory)?).map_err(|_| Errno::EINVAL)?;
-    let done = copy(thread, &from, Some(&mut at), &to, None, count).await?;
-    pointer.write(&thread.memory, &(at as i64))?;
-    Ok(done)
-}
-
 /// sync_file_range(2): the whole file is synced, which is more than asked for.
 pub(crate) async fn sync_file_range(
     thread: &Thread,
@@ -294,56 +218,6 @@ pub(crate) async fn sync_file_range(
         return Err(Errno::ESPIPE);
     }
     if flags.0 == 0 { Ok(()) } else { store(thread, file, true).await }
-}
-
-/// copy_file_range(2)
-pub(crate) async fn copy_file_range(
-    thread: &Thread,
-    from: Fd,
-    from_offset: UserPtr<i64>,
-    to: Fd,
-    to_offset: UserPtr<i64>,
-    count: usize,
-    flags: Flags,
-) -> SysResult {
-    let (from, to) = (thread.files.get(from)?, thread.files.get(to)?);
-    let kind = |file: &OpenFile| file.inode().map(|inode| inode.kind());
-    for kind in [kind(&from), kind(&to)] {
-        match kind {
-            Some(FileType::Regular) => {}
-            Some(FileType::Directory) => return Err(Errno::EISDIR),
-            _ => return Err(Errno::EINVAL),
-        }
-    }
-    if !from.readable() || !to.writable() || to.flags() & raw::O_APPEND != 0 {
-        return Err(Errno::EBADF);
-    }
-    if flags.0 != 0 {
-        return Err(Errno::EINVAL);
-    }
-    let offset = |pointer: UserPtr<i64>| -> SysResult<Option<u64>> {
-        let Some(pointer) = pointer.non_null() else { return Ok(None) };
-        let offset = pointer.read(&thread.memory)?;
-        u64::try_from(offset).map(Some).map_err(|_| Errno::EINVAL)
-    };
-    let (mut source, mut target) = (offset(from_offset)?, offset(to_offset)?);
-    let same = match (from.inode(), to.inode()) {
-        (Some(one), Some(other)) => std::sync::Arc::ptr_eq(one, other),
-        _ => false,
-    };
-    let (start, end) =
-        (source.unwrap_or_else(|| from.position()), target.unwrap_or_else(|| to.position()));
-    if same && start < end.saturating_add(count as u64) && end < start.saturating_add(count as u64)
-    {
-        return Err(Errno::EINVAL);
-    }
-    let done = copy(thread, &from, source.as_mut(), &to, target.as_mut(), count).await?;
-    for (pointer, offset) in [(from_offset, source), (to_offset, target)] {
-        if let Some(offset) = offset {
-            pointer.write(&thread.memory, &(offset as i64))?;
-        }
-    }
-    Ok(done)
 }
 
 /// sync(2): what is in memory is all there is, but for what was written through mappings of the host's files.

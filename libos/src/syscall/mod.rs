@@ -26,6 +26,7 @@ pub mod remote;
 pub mod restart;
 pub mod signal;
 pub mod socket;
+pub mod splice;
 pub mod stat;
 pub mod system;
 pub mod thread;

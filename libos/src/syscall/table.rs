@@ -164,7 +164,7 @@ system_calls! {
         37 alarm(seconds: u32) now timer::alarm, Full;
         38 setitimer(which: i32, new: UserPtr<Itimerval>, old: UserPtr<Itimerval>) now timer::setitimer, Partial("ITIMER_VIRTUAL counts time in the kernel too");
         39 getpid() now identity::getpid, Full;
-        40 sendfile(to: Fd, from: Fd, offset: UserPtr<i64>, count: usize) wait file::sendfile, Full;
+        40 sendfile(to: Fd, from: Fd, offset: UserPtr<i64>, count: usize) wait splice::sendfile, Full;
         41 socket(family: i32, kind: i32, protocol: i32) now socket::socket, Partial("no address family");
         42 connect(fd: Fd) now socket::not_a_socket, Partial("no socket to call it on");
         43 accept(fd: Fd) now socket::not_a_socket, Partial("no socket to call it on");
@@ -323,7 +323,10 @@ system_calls! {
         271 ppoll(fds: UserPtr<poll::PollFd>, count: u32, timeout: UserPtr<Timespec>, mask: UserPtr<SigSet>, size: usize) wait poll::ppoll, Full;
         273 set_robust_list(head: UserAddr, size: usize) now futex::set_robust_list, Full;
         274 get_robust_list(tid: i32, head: UserPtr<u64>, size: UserPtr<u64>) now futex::get_robust_list, Full;
+        275 splice(from: Fd, from_offset: UserPtr<i64>, to: Fd, to_offset: UserPtr<i64>, count: usize, flags: Flags) wait splice::splice, Full;
+        276 tee(from: Fd, to: Fd, count: usize, flags: Flags) wait splice::tee, Full;
         277 sync_file_range(fd: Fd, offset: i64, len: i64, flags: Flags) wait file::sync_file_range, Full;
+        278 vmsplice(fd: Fd, vector: UserPtr<io::IoVec>, count: usize, flags: Flags) wait splice::vmsplice, Full;
         280 utimensat(dir: Fd, path: UserStr, times: UserPtr<[stat::RawTimespec; 2]>, flags: Flags) now attributes::utimensat, Full;
         281 epoll_pwait(set: Fd, events: UserPtr<event::EpollEvent>, max: i32, timeout: i32, mask: UserPtr<SigSet>, size: usize) wait event::epoll_pwait, Full;
         282 signalfd(fd: Fd, set: UserPtr<SigSet>, size: usize) now event::signalfd, Partial("shows the signals of the thread that made it, not of the one that reads");
@@ -353,7 +356,7 @@ system_calls! {
         319 memfd_create(name: UserStr, flags: Flags) now fs::memfd_create, Partial("MFD_HUGETLB");
         324 membarrier(command: u32, flags: Flags, cpu: i32) now thread::membarrier, Partial("the private expedited command only");
         325 mlock2(addr: UserAddr, len: u64, flags: Flags) wait memory::mlock2, Full;
-        326 copy_file_range(from: Fd, from_offset: UserPtr<i64>, to: Fd, to_offset: UserPtr<i64>, count: usize, flags: Flags) wait file::copy_file_range, Full;
+        326 copy_file_range(from: Fd, from_offset: UserPtr<i64>, to: Fd, to_offset: UserPtr<i64>, count: usize, flags: Flags) wait splice::copy_file_range, Full;
         327 preadv2(fd: Fd, vector: UserPtr<io::IoVec>, count: usize, offset: i64, high: u64, flags: Flags) wait io::preadv2, Full;
         328 pwritev2(fd: Fd, vector: UserPtr<io::IoVec>, count: usize, offset: i64, high: u64, flags: Flags) wait io::pwritev2, Full;
         329 pkey_mprotect(addr: UserAddr, len: u64, prot: u32, key: i32) now memory::pkey_mprotect, Partial("no keys");
@@ -446,9 +449,6 @@ system_calls! {
         255 inotify_rm_watch
         256 migrate_pages
         272 unshare
-        275 splice
-        276 tee
-        278 vmsplice
         279 move_pages
         294 inotify_init1
         298 perf_event_open

@@ -364,7 +364,12 @@ pub fn statfs(place: &Path) -> SysResult<StatFs> {
 }
 
 /// truncate(2)
-pub fn truncate(ctx: &FsContext, place: &Path, size: u64) -> SysResult<()> {
+pub fn truncate(
+    ctx: &FsContext,
+    place: &Path,
+    size: u64,
+    check_size: impl FnOnce(u64) -> SysResult<()>,
+) -> SysResult<()> {
     match place.inode().kind() {
         FileType::Regular => {}
         FileType::Directory => return Err(Errno::EISDIR),
@@ -372,6 +377,7 @@ pub fn truncate(ctx: &FsContext, place: &Path, size: u64) -> SysResult<()> {
     }
     place.mount().writable()?;
     check(&ctx.cred, place, Access::WRITE)?;
+    check_size(place.inode().size()?)?;
     place.inode().resize(size)
 }
 

@@ -131,6 +131,29 @@ impl Ring {
         Ok(len)
     }
 
+    /// The bytes after the first `from`, as many as lie together, at most `max`.
+    fn front(&self, from: usize, max: usize) -> &[u8] {
+        let (first, second) = self.filled();
+        let part = match from.checked_sub(first.len()) {
+            None => first.get(from..).unwrap_or_default(),
+            Some(from) => second.get(from..).unwrap_or_default(),
+        };
+        part.get(..max).unwrap_or(part)
+    }
+
+    /// Removes `n` bytes, whatever packets they are in.
+    fn discard(&mut self, mut n: usize) {
+        self.drop_front(n);
+        while let Some(run) = self.runs.front_mut() {
+            if run.len > n {
+                run.len -= n;
+                break;
+            }
+            n -= run.len;
+            self.runs.pop_front();
+        }
+    }
+
     /// A read: plain bytes as many as fit, or one packet, of which the rest is lost.
     fn take(&mut self, dst: &mut IoDst<'_>) -> SysResult {
         let Some(run) = self.runs.front_mut() else {
@@ -188,6 +211,15 @@ impl Pipe {
     fn notify(&self, events: PollEvents) {
         self.queue.notify_all_for(events.bits());
     }
+}
+
+/// Whether bytes that go to another pipe stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transfer {
+    /// They go: splice(2).
+    Move,
+    /// They stay: tee(2).
+    Copy,
 }
 
 /// Identity of an anonymous pipe, for fstat and /proc.
@@ -267,6 +299,81 @@ impl PipeEnd {
     /// Bytes that could be read now (`FIONREAD`).
     pub fn available(&self) -> usize {
         self.pipe.state.lock().ring.len
+    }
+
+    /// How many bytes fit now; `EAGAIN` when it is full, `EPIPE` without a reader.
+    pub fn room(&self) -> SysResult {
+        let state = self.pipe.state.lock();
+        match state.ring.free() {
+            _ if state.readers == 0 => Err(Errno::EPIPE),
+            0 => Err(Errno::EAGAIN),
+            free => Ok(free),
+        }
+    }
+
+    /// Gives up to `max` bytes to `sink`, which says how many it took of those it is shown: these have left the pipe then. It is
+    /// told first how many it took before. `EAGAIN` when there are none, 0 when there will be none.
+    pub fn drain(&self, max: usize, mut sink: impl FnMut(usize, &[u8]) -> SysResult) -> SysResult {
+        let mut state = self.pipe.state.lock();
+        if state.ring.len == 0 {
+            return if state.writers == 0 { Ok(0) } else { Err(Errno::EAGAIN) };
+        }
+        let mut done = 0;
+        while done < max && state.ring.len > 0 {
+            match sink(done, state.ring.front(0, max - done)) {
+                Ok(0) => break,
+                Ok(n) => {
+                    state.ring.discard(n);
+                    done += n;
+                }
+                Err(error) if done == 0 => return Err(error),
+                Err(_) => break,
+            }
+        }
+        drop(state);
+        self.pipe.notify(PollEvents::WRITABLE);
+        Ok(done)
+    }
+
+    /// Moves or copies up to `max` bytes to another pipe, as many as there are and fit. `EAGAIN` when that is none, 0 when there
+    /// will be none, `EPIPE` when nobody reads the other.
+    pub fn transfer(&self, to: &PipeEnd, max: usize, how: Transfer) -> SysResult {
+        if self.same_pipe(to) {
+            return Err(Errno::EINVAL);
+        }
+        // In the order of their addresses, for somebody may go the other way.
+        let (mut source, mut target);
+        if Arc::as_ptr(&self.pipe) < Arc::as_ptr(&to.pipe) {
+            source = self.pipe.state.lock();
+            target = to.pipe.state.lock();
+        } else {
+            target = to.pipe.state.lock();
+            source = self.pipe.state.lock();
+        }
+        if source.ring.len == 0 {
+            return if source.writers == 0 { Ok(0) } else { Err(Errno::EAGAIN) };
+        }
+        if target.readers == 0 {
+            return Err(Errno::EPIPE);
+        }
+        let want = max.min(source.ring.len).min(target.ring.free());
+        if want == 0 {
+            return Err(Errno::EAGAIN);
+        }
+        let mut done = 0;
+        while done < want {
+            let mut bytes = IoSrc::kernel(source.ring.front(done, want - done));
+            done += target.ring.push_plain(&mut bytes, usize::MAX)?;
+        }
+        if how == Transfer::Move {
+            source.ring.discard(done);
+        }
+        drop((source, target));
+        if how == Transfer::Move {
+            self.pipe.notify(PollEvents::WRITABLE);
+        }
+        to.pipe.notify(PollEvents::READABLE);
+        Ok(done)
     }
 
     /// Whether both are ends of one pipe.
@@ -518,6 +625,46 @@ mod tests {
         assert_eq!(write(&writer, &[2; 101]), Err(Errno::EAGAIN));
         assert_eq!(write(&writer, &[2; 100]), Ok(100));
         assert_eq!(read(&reader, 70_000).unwrap().len(), 65_536);
+    }
+
+    #[test]
+    fn bytes_go_to_another_pipe_and_stay_if_they_are_copied() {
+        let (reader, writer) = pipe(0, 0, 0);
+        let (other_reader, other_writer) = pipe(0, 0, 0);
+        let (from, to): (&PipeEnd, &PipeEnd) =
+            (reader.downcast().unwrap(), other_writer.downcast().unwrap());
+        assert_eq!(from.transfer(to, 9, Transfer::Move), Err(Errno::EAGAIN));
+        write(&writer, b"hello").unwrap();
+        assert_eq!(from.transfer(to, 2, Transfer::Copy), Ok(2));
+        assert_eq!(from.transfer(to, 9, Transfer::Move), Ok(5));
+        assert_eq!(read(&reader, 9), Err(Errno::EAGAIN));
+        assert_eq!(read(&other_reader, 9).unwrap(), b"hehello");
+        // A ring that has turned, into one that is nearly full.
+        write(&writer, &[1; 60_000]).unwrap();
+        read(&reader, 60_000).unwrap();
+        write(&writer, &[2; 10_000]).unwrap();
+        write(&other_writer, &[3; 60_000]).unwrap();
+        assert_eq!(from.transfer(to, 9_000, Transfer::Move), Ok(5_536));
+        assert_eq!(from.transfer(to, 9_000, Transfer::Move), Err(Errno::EAGAIN));
+        assert_eq!(read(&reader, 9_000).unwrap(), [2; 4_464]);
+        drop((other_reader, writer));
+        assert_eq!(from.transfer(to, 9, Transfer::Move), Ok(0));
+    }
+
+    #[test]
+    fn a_sink_takes_what_it_wants_and_the_rest_stays() {
+        let (reader, writer) = pipe(raw::O_DIRECT, 0, 0);
+        let end: &PipeEnd = reader.downcast().unwrap();
+        write(&writer, b"abc").unwrap();
+        write(&writer, b"def").unwrap();
+        let mut calls = 0;
+        let some = end.drain(9, |_, bytes| {
+            calls += 1;
+            if calls == 1 { Ok(bytes.len().min(4)) } else { Err(Errno::EFBIG) }
+        });
+        assert_eq!(some, Ok(4));
+        assert_eq!(end.drain(9, |_, _| Err(Errno::EFBIG)), Err(Errno::EFBIG));
+        assert_eq!(read(&reader, 9).unwrap(), b"ef");
     }
 
     #[test]
