@@ -277,4 +277,39 @@ proptest! {
         let tree = Tree::new(&[("/x", &bytes), ("/lib/ld", &bytes)]);
         let _ = load(&tree, &Memory::default(), request("/x", &["x"]));
     }
+
+    #[test]
+    fn mutated_real_images_load_or_fail_but_never_panic(
+        image in 0usize..3,
+        words in proptest::collection::vec((0usize..1024, 0usize..12, any::<u64>()), 0..4),
+        bytes in proptest::collection::vec((0usize..1024, any::<u8>()), 0..8),
+        cut in proptest::option::of(0usize..20_000),
+    ) {
+        const EDGES: [u64; 11] = [
+            0, 1, 0xfff, 0x1000, 0xffff_ffff, 1 << 32, 1 << 46, 0x7fff_ffff_f000, 1 << 63, !0xfff, !0,
+        ];
+        let mut bytes_of = REAL.get_or_init(real_images)[image].clone();
+        for (at, edge, value) in words {
+            // Header fields are where words are, mostly.
+            let at = (at / 8 * 8).min(bytes_of.len() - 8);
+            let value = EDGES.get(edge).copied().unwrap_or(value);
+            bytes_of[at..at + 8].copy_from_slice(&value.to_le_bytes());
+        }
+        for (at, value) in bytes {
+            bytes_of[at] = value;
+        }
+        bytes_of.truncate(cut.unwrap_or(usize::MAX).max(4));
+        let tree = Tree::new(&[("/x", &bytes_of), ("/lib64/ld-linux-x86-64.so.2", &bytes_of)]);
+        let _ = load(&tree, &Memory::default(), request("/x", &["x"]));
+    }
 }
+
+/// A program, the interpreter and a library of this machine: what their linkers really write.
+fn real_images() -> [Vec<u8>; 3] {
+    let [program, library] =
+        ["/bin/true", "/lib/x86_64-linux-gnu/libc.so.6"].map(|path| std::fs::read(path).unwrap());
+    let interpreter = std::fs::read("/lib64/ld-linux-x86-64.so.2").unwrap();
+    [program, interpreter, library]
+}
+
+static REAL: std::sync::OnceLock<[Vec<u8>; 3]> = std::sync::OnceLock::new();
