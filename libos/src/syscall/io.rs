@@ -182,7 +182,8 @@ pub(crate) fn read_at_once(
 ) -> Option<SysResult> {
     at_once(thread, fd, count, |file| {
         let into = &mut IoDst::guest(&*thread.memory, buffer.0, count);
-        (!file.positioned()).then(|| file.read(into))
+        let waits = !file.nonblocking() && file.likely_waits(PollEvents::IN);
+        (!file.positioned() && !waits).then(|| file.read(into))
     })
 }
 
