@@ -49,7 +49,8 @@ impl File for EventFd {
             return Err(Errno::EINVAL);
         }
         let mut bytes = [0; 8];
-        let done = src.read(&mut bytes)?;
+        // From a copy: what has to wait is read once more.
+        let done = src.clone().read(&mut bytes)?;
         if done < bytes.len() {
             return Err(Errno::EFAULT);
         }
@@ -59,6 +60,7 @@ impl File for EventFd {
         }
         let mut count = self.count.lock();
         *count = count.checked_add(value).filter(|sum| *sum <= MAX).ok_or(Errno::EAGAIN)?;
+        src.skip(done);
         let readable = *count > 0;
         drop(count);
         if readable {
@@ -77,6 +79,14 @@ impl File for EventFd {
 
     fn seekable(&self) -> bool {
         true
+    }
+
+    fn has_position(&self) -> bool {
+        false
+    }
+
+    fn has_offsets(&self) -> bool {
+        false
     }
 
     fn seek(&self, _: u64) -> SysResult<u64> {

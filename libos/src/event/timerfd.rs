@@ -138,6 +138,14 @@ impl File for TimerFd {
         true
     }
 
+    fn has_position(&self) -> bool {
+        false
+    }
+
+    fn has_offsets(&self) -> bool {
+        false
+    }
+
     fn seek(&self, _: u64) -> SysResult<u64> {
         // As in Linux, where these files have a position that never moves.
         Ok(0)

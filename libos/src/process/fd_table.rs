@@ -83,8 +83,14 @@ impl FdTable {
         self.slots.favour();
     }
 
-    /// The open file that `fd` names; `EBADF`.
+    /// The open file that `fd` names; `EBADF` also for one opened with `O_PATH`, which is good for few calls.
     pub fn get(&self, fd: Fd) -> SysResult<Arc<OpenFile>> {
+        let file = self.get_any(fd)?;
+        if file.is_path_only() { Err(Errno::EBADF) } else { Ok(file) }
+    }
+
+    /// As [`get`](Self::get), for the calls that take a file opened with `O_PATH`, too (open(2) lists them).
+    pub fn get_any(&self, fd: Fd) -> SysResult<Arc<OpenFile>> {
         self.slots.with(|slots| slots.file(fd).cloned())
     }
 
@@ -120,6 +126,12 @@ impl FdTable {
         }
         slots.put(slot, Descriptor { file, close_on_exec });
         Ok(Fd(slot as i32))
+    }
+
+    /// `EMFILE` when no number below `limit` is free. Another thread may still take the last one.
+    pub fn check_room(&self, limit: u64) -> SysResult<()> {
+        let slot = self.slots.read().lowest_free(0);
+        if slot as u64 >= limit { Err(Errno::EMFILE) } else { Ok(()) }
     }
 
     /// Makes `fd` name `file`, and returns what it named before; `EBADF` for a number that can not be one.

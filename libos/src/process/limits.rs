@@ -24,6 +24,8 @@ pub enum Resource {
     Stack = raw::RLIMIT_STACK,
     /// Threads of a user.
     Processes = raw::RLIMIT_NPROC,
+    /// Bytes that may be locked in memory.
+    LockedMemory = raw::RLIMIT_MEMLOCK,
     /// One more than the highest descriptor.
     OpenFiles = raw::RLIMIT_NOFILE,
     /// Bytes of address space.

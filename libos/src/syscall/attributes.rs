@@ -10,13 +10,9 @@ use crate::{
     vfs::{LookupFlags, Path, Timespec, ops},
 };
 
-/// The place that an open file was found at; `EBADF` when it has none to change.
+/// The place of an open file; `EBADF`.
 fn place_of(thread: &Thread, fd: Fd) -> SysResult<Path> {
-    let file = thread.files.get(fd)?;
-    if file.is_path_only() {
-        return Err(Errno::EBADF);
-    }
-    file.path().cloned().ok_or(Errno::EBADF)
+    thread.files.get(fd)?.place()
 }
 
 fn place(thread: &Thread, dir: Fd, path: UserStr, flags: u32) -> SysResult<Path> {
@@ -26,7 +22,7 @@ fn place(thread: &Thread, dir: Fd, path: UserStr, flags: u32) -> SysResult<Path>
     let mut lookup = LookupFlags::FOLLOW;
     lookup.set(LookupFlags::FOLLOW, flags & raw::AT_SYMLINK_NOFOLLOW == 0);
     lookup.set(LookupFlags::EMPTY_PATH, flags & raw::AT_EMPTY_PATH != 0);
-    At::new(thread, dir, path)?.resolve(thread, lookup)
+    At::with_flags(thread, dir, path, lookup)?.resolve(thread, lookup)
 }
 
 /// chmod(2)
@@ -126,12 +122,9 @@ pub(crate) fn utimensat(
     flags: Flags,
 ) -> SysResult<()> {
     let times = times.non_null().map(|pointer| pointer.read(&thread.memory)).transpose()?;
-    let place = if path.is_null() {
+    let place = if path.is_null() && dir != Fd::CWD {
         if flags.0 != 0 {
             return Err(Errno::EINVAL);
-        }
-        if dir == Fd::CWD {
-            return Err(Errno::EFAULT);
         }
         place_of(thread, dir)?
     } else {
@@ -170,7 +163,8 @@ pub(crate) fn futimesat(
 ) -> SysResult<()> {
     let times = times.non_null().map(|pointer| pointer.read(&thread.memory)).transpose()?;
     let times = times.map(from_micros).transpose()?;
-    let place = if path.is_null() { place_of(thread, dir)? } else { place(thread, dir, path, 0)? };
+    let itself = path.is_null() && dir != Fd::CWD;
+    let place = if itself { place_of(thread, dir)? } else { place(thread, dir, path, 0)? };
     set_times(thread, &place, times)
 }
 

@@ -53,12 +53,12 @@ pub(crate) fn close_range(thread: &Thread, first: u32, last: u32, flags: Flags) 
 
 /// dup(2)
 pub(crate) fn dup(thread: &Thread, fd: Fd) -> SysResult<Fd> {
-    let file = thread.files.get(fd)?;
+    let file = thread.files.get_any(fd)?;
     thread.files.insert(file, false, 0, limit(thread))
 }
 
 fn duplicate_to(thread: &Thread, old: Fd, new: Fd, close_on_exec: bool) -> SysResult<Fd> {
-    let file = thread.files.get(old)?;
+    let file = thread.files.get_any(old)?;
     let old = thread.files.replace(new, Descriptor { file, close_on_exec }, limit(thread))?;
     if let Some(old) = old {
         closed(thread, old);
@@ -69,7 +69,7 @@ fn duplicate_to(thread: &Thread, old: Fd, new: Fd, close_on_exec: bool) -> SysRe
 /// dup2(2)
 pub(crate) fn dup2(thread: &Thread, old: Fd, new: Fd) -> SysResult<Fd> {
     if old == new {
-        thread.files.get(old).map(|_| new)
+        thread.files.get_any(old).map(|_| new)
     } else {
         duplicate_to(thread, old, new, false)
     }
@@ -125,9 +125,17 @@ fn command_now(
             thread.files.set_close_on_exec(fd, close_on_exec).map(|()| 0)
         }
         // Every file is a large file to a 64-bit program, and F_GETFL says so.
-        raw::F_GETFL if file.inode().is_some() => Ok(u64::from(file.flags() | O_LARGEFILE)),
+        raw::F_GETFL if file.inode().is_some() && !file.is_path_only() => {
+            Ok(u64::from(file.flags() | O_LARGEFILE))
+        }
         raw::F_GETFL => Ok(u64::from(file.flags())),
-        raw::F_SETFL => file.set_flags(argument as u32).map(|()| 0),
+        raw::F_SETFL => {
+            let added = argument as u32 & !file.flags();
+            if added & raw::O_NOATIME != 0 && !thread.fs.read().cred.owns(&file.metadata()?) {
+                return Err(Errno::EPERM);
+            }
+            file.set_flags(argument as u32).map(|()| 0)
+        }
         raw::F_SETPIPE_SZ => {
             let end = file.downcast::<PipeEnd>().ok_or(Errno::EBADF)?;
             let privileged = thread.fs.read().cred.has(Capabilities::SYS_RESOURCE);
@@ -160,9 +168,6 @@ fn command_now(
 /// ioctl(2): what is about the descriptor here, the rest by the file.
 pub(crate) fn ioctl(thread: &Thread, fd: Fd, request: Flags, argument: u64) -> SysResult {
     let file = thread.files.get(fd)?;
-    if file.is_path_only() {
-        return Err(Errno::EBADF);
-    }
     match request.0 {
         requests::FIOCLEX => thread.files.set_close_on_exec(fd, true).map(|()| 0),
         requests::FIONCLEX => thread.files.set_close_on_exec(fd, false).map(|()| 0),

@@ -175,6 +175,9 @@ pub(crate) fn epoll_ctl(
         return Err(Errno::EPERM);
     }
     let set = set_file.downcast::<Epoll>().ok_or(Errno::EINVAL)?;
+    if Arc::ptr_eq(&set_file, &file) {
+        return Err(Errno::EINVAL);
+    }
     match (operation, event) {
         (raw::EPOLL_CTL_ADD, Some(event)) => set.add(fd.0, &file, event),
         (raw::EPOLL_CTL_MOD, Some(event)) => set.modify(fd.0, &file, event),

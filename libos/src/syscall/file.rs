@@ -28,6 +28,7 @@ fn read_directory(
 ) -> SysResult {
     let file = thread.files.get(fd)?;
     let size = size as usize;
+    let start = file.position();
     let mut entries = Vec::new();
     let mut too_small = false;
     file.read_dir(&mut |entry| {
@@ -44,7 +45,11 @@ fn read_directory(
     if too_small {
         return Err(Errno::EINVAL);
     }
-    thread.memory.write_bytes(buffer.0, &entries)?;
+    if let Err(error) = thread.memory.write_bytes(buffer.0, &entries) {
+        // What did not arrive is to be read again.
+        file.seek(start as i64, crate::vfs::Whence::Start)?;
+        return Err(error);
+    }
     Ok(entries.len())
 }
 
@@ -97,6 +102,7 @@ pub(crate) fn ftruncate(thread: &Thread, fd: Fd, size: i64) -> SysResult<()> {
     let regular = file.inode().filter(|inode| inode.kind() == FileType::Regular);
     if let (true, Some(inode)) = (file.writable(), regular) {
         check_size(thread, inode.size()?, size)?;
+        ops::drop_set_ids(&thread.fs.read().cred, inode)?;
     }
     file.truncate(size)
 }
@@ -151,9 +157,6 @@ pub(crate) fn fadvise64(
     advice: u32,
 ) -> SysResult<()> {
     let file = thread.files.get(fd)?;
-    if file.is_path_only() {
-        return Err(Errno::EBADF);
-    }
     if !file.seekable() && file.special().is_some_and(|special| special.wait_queue().is_some()) {
         return Err(Errno::ESPIPE);
     }
@@ -214,7 +217,11 @@ pub(crate) async fn sync_file_range(
     if flags.0 & !known != 0 || offset < 0 || len < 0 || offset.checked_add(len).is_none() {
         return Err(Errno::EINVAL);
     }
-    if !file.seekable() {
+    let stored = matches!(
+        file.inode().map(|inode| inode.kind()),
+        Some(FileType::Regular | FileType::Directory | FileType::BlockDevice)
+    );
+    if !stored {
         return Err(Errno::ESPIPE);
     }
     if flags.0 == 0 { Ok(()) } else { store(thread, file, true).await }
@@ -235,9 +242,6 @@ pub(crate) async fn sync(thread: &Thread) -> SysResult<()> {
 /// syncfs(2)
 pub(crate) async fn syncfs(thread: &Thread, fd: Fd) -> SysResult<()> {
     let file = thread.files.get(fd)?;
-    if file.is_path_only() {
-        return Err(Errno::EBADF);
-    }
     let Some(mount) = file.path().map(|path| path.mount().clone()) else { return Ok(()) };
     thread.off_cpu(move || mount.superblock().fs().sync()).await?
 }

@@ -21,15 +21,32 @@ pub(crate) struct At {
 }
 
 impl At {
-    /// Copies the path in and looks the directory up. `EFAULT`, `ENAMETOOLONG`, `EBADF`, `ENOTDIR`.
+    /// Copies the path in and looks the directory up. `EFAULT`, `ENAMETOOLONG`, `ENOENT` for an empty path, `EBADF`, `ENOTDIR`.
     pub(crate) fn new(thread: &Thread, dir: Fd, path: UserStr) -> SysResult<Self> {
+        Self::with_flags(thread, dir, path, LookupFlags::empty())
+    }
+
+    /// As [`At::new`]; with `EMPTY_PATH` among `flags`, an empty path is the file that `dir` names, whatever it is.
+    pub(crate) fn with_flags(
+        thread: &Thread,
+        dir: Fd,
+        path: UserStr,
+        flags: LookupFlags,
+    ) -> SysResult<Self> {
         let path = path.path(&thread.memory)?;
+        if path.is_empty() && !flags.contains(LookupFlags::EMPTY_PATH) {
+            return Err(Errno::ENOENT);
+        }
         let base = if dir == Fd::CWD || path.first() == Some(&b'/') {
             None
         } else {
-            // Whether it is a directory is found out by the walk: an empty path may mean the file itself.
-            let nowhere = if path.is_empty() { Errno::ENOENT } else { Errno::ENOTDIR };
-            Some(thread.files.get(dir)?.path().cloned().ok_or(nowhere)?)
+            let file = thread.files.get_any(dir)?;
+            // Whether it is a directory is found out by the walk.
+            Some(match file.path() {
+                Some(place) => place.clone(),
+                None if path.is_empty() => file.place()?,
+                None => return Err(Errno::ENOTDIR),
+            })
         };
         Ok(Self { base, path })
     }
@@ -78,6 +95,8 @@ async fn open_at(
     mode: u32,
     lookup: LookupFlags,
 ) -> SysResult<Fd> {
+    // Before anything is made or cut: without a number to give, nothing happens.
+    thread.files.check_room(thread.process.limit(Resource::OpenFiles))?;
     let file = loop {
         match at.with(thread, |fs, base, path| ops::open(fs, base, path, flags, mode, lookup)) {
             // A file that begins as the host's, and is on its disk.
@@ -209,12 +228,12 @@ fn stat_at(thread: &Thread, dir: Fd, path: UserStr, flags: Flags) -> SysResult<(
             first == [0]
         };
         if empty && dir != Fd::CWD {
-            let file = thread.files.get(dir)?;
+            let file = thread.files.get_any(dir)?;
             let mount = file.path().map_or(0, |path| path.mount().id());
             return Ok((file.metadata()?, mount));
         }
     }
-    let place = At::new(thread, dir, path)?.resolve(thread, lookup)?;
+    let place = At::with_flags(thread, dir, path, lookup)?.resolve(thread, lookup)?;
     Ok((place.inode().metadata()?, place.mount().id()))
 }
 
@@ -271,7 +290,7 @@ pub(crate) fn statfs(thread: &Thread, path: UserStr, into: UserPtr<RawStatFs>) -
 
 /// fstatfs(2)
 pub(crate) fn fstatfs(thread: &Thread, fd: Fd, into: UserPtr<RawStatFs>) -> SysResult<()> {
-    let file = thread.files.get(fd)?;
+    let file = thread.files.get_any(fd)?;
     let stat = file.statfs()?;
     into.write(&thread.memory, &RawStatFs::from(&stat))
 }
@@ -301,7 +320,7 @@ pub(crate) fn faccessat2(
     if mode & !7 != 0 {
         return Err(Errno::EINVAL);
     }
-    let at = At::new(thread, dir, path)?;
+    let at = At::with_flags(thread, dir, path, lookup)?;
     let mut fs = thread.fs.read().clone();
     if flags.0 & raw::AT_EACCESS == 0 {
         let ids = thread.process.ids.lock();
@@ -438,7 +457,7 @@ pub(crate) fn linkat(
     let mut lookup = LookupFlags::empty();
     lookup.set(LookupFlags::FOLLOW, flags.0 & raw::AT_SYMLINK_FOLLOW != 0);
     lookup.set(LookupFlags::EMPTY_PATH, flags.0 & raw::AT_EMPTY_PATH != 0);
-    let target = At::new(thread, from_dir, from)?.resolve(thread, lookup)?;
+    let target = At::with_flags(thread, from_dir, from, lookup)?.resolve(thread, lookup)?;
     At::new(thread, to_dir, to)?.with(thread, |fs, base, path| ops::link(fs, &target, base, path))
 }
 
@@ -467,7 +486,7 @@ pub(crate) fn readlinkat(
     size: i32,
 ) -> SysResult {
     let size = usize::try_from(size).ok().filter(|&size| size > 0).ok_or(Errno::EINVAL)?;
-    let at = At::new(thread, dir, path)?;
+    let at = At::with_flags(thread, dir, path, LookupFlags::EMPTY_PATH)?;
     let target = at.with(thread, ops::read_link)?;
     let part = &target[..target.len().min(size)];
     thread.memory.write_bytes(buffer.0, part)?;
@@ -483,7 +502,7 @@ pub(crate) fn chdir(thread: &Thread, path: UserStr) -> SysResult<()> {
 
 /// fchdir(2)
 pub(crate) fn fchdir(thread: &Thread, fd: Fd) -> SysResult<()> {
-    let file = thread.files.get(fd)?;
+    let file = thread.files.get_any(fd)?;
     let place = file.path().ok_or(Errno::ENOTDIR)?.clone();
     ops::change_dir(&mut thread.fs.write(), place)
 }

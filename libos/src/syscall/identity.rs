@@ -240,12 +240,12 @@ pub(crate) fn setgid(thread: &Thread, gid: u32) -> SysResult<()> {
     })
 }
 
-/// What setreuid(2) and setregid(2) make of the saved id: the new effective one when the real one was given or the effective one
-/// became other than the real one.
-fn set_two(real: u32, current_real: u32, effective: u32) -> Three {
+/// What setreuid(2) and setregid(2) make of the saved id: what is the effective one now, when the real one was given or the
+/// effective one became other than the real one.
+fn set_two(real: u32, effective: u32, [current_real, current_effective, _]: [u32; 3]) -> Three {
     let (real, effective) = (wanted(real), wanted(effective));
     let saved = match (real, effective) {
-        (Some(_), _) | (None, None) => effective,
+        (Some(_), effective) => Some(effective.unwrap_or(current_effective)),
         (None, Some(id)) if id != current_real => Some(id),
         _ => None,
     };
@@ -254,21 +254,25 @@ fn set_two(real: u32, current_real: u32, effective: u32) -> Three {
 
 /// setreuid(2)
 pub(crate) fn setreuid(thread: &Thread, real: u32, effective: u32) -> SysResult<()> {
-    set_users(thread, |[current, current_effective, _], privileged| {
-        if !privileged && wanted(real).is_some_and(|id| id != current && id != current_effective) {
+    set_users(thread, |current, privileged| {
+        let [current_real, current_effective, _] = current;
+        let kept = [current_real, current_effective];
+        if !privileged && wanted(real).is_some_and(|id| !kept.contains(&id)) {
             return Err(Errno::EPERM);
         }
-        Ok(set_two(real, current, effective))
+        Ok(set_two(real, effective, current))
     })
 }
 
 /// setregid(2)
 pub(crate) fn setregid(thread: &Thread, real: u32, effective: u32) -> SysResult<()> {
-    set_groups(thread, |[current, current_effective, _], privileged| {
-        if !privileged && wanted(real).is_some_and(|id| id != current && id != current_effective) {
+    set_groups(thread, |current, privileged| {
+        let [current_real, current_effective, _] = current;
+        let kept = [current_real, current_effective];
+        if !privileged && wanted(real).is_some_and(|id| !kept.contains(&id)) {
             return Err(Errno::EPERM);
         }
-        Ok(set_two(real, current, effective))
+        Ok(set_two(real, effective, current))
     })
 }
 
@@ -317,7 +321,12 @@ pub(crate) fn setgroups(thread: &Thread, size: usize, list: UserPtr<u32>) -> Sys
     if size > MAX_GROUPS {
         return Err(Errno::EINVAL);
     }
-    let groups = list.read_slice(&thread.memory, size)?;
+    let mut groups = list.read_slice(&thread.memory, size)?;
+    if groups.contains(&UNCHANGED) {
+        return Err(Errno::EINVAL);
+    }
+    // Linux keeps them sorted, and shows them so.
+    groups.sort_unstable();
     Arc::make_mut(&mut thread.fs.write().cred).groups = groups.into();
     Ok(())
 }

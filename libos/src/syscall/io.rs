@@ -18,7 +18,7 @@ use crate::{
         file::store,
         pace::{self, PIECE},
     },
-    vfs::{GuestRange, IoDst, IoSrc, OpenFile, PollEvents, Whence},
+    vfs::{GuestRange, IoDst, IoSrc, OpenFile, PollEvents, Whence, ops},
 };
 
 /// The most bytes that one call moves: `MAX_RW_COUNT`.
@@ -38,6 +38,15 @@ pub(crate) struct IoVec {
 /// The ranges of a vectored call.
 pub(crate) type Ranges = SmallVec<[GuestRange; 8]>;
 
+/// The end of the addresses that a process can have, as the processor and Linux have it.
+const TASK_SIZE: u64 = 0x7fff_ffff_f000;
+
+/// `EFAULT` for a buffer that no process could have, whatever the file would do with it.
+fn check_reach(buffer: u64, count: u64) -> SysResult<()> {
+    let end = buffer.checked_add(count);
+    if end.is_some_and(|end| end <= TASK_SIZE) { Ok(()) } else { Err(Errno::EFAULT) }
+}
+
 /// Reads `count` iovecs. `EINVAL` for too many or a total over `isize`.
 pub(crate) fn ranges(thread: &Thread, vector: UserPtr<IoVec>, count: usize) -> SysResult<Ranges> {
     if count > MAX_RANGES {
@@ -50,6 +59,7 @@ pub(crate) fn ranges(thread: &Thread, vector: UserPtr<IoVec>, count: usize) -> S
         if len > isize::MAX as u64 {
             return Err(Errno::EINVAL);
         }
+        check_reach(base, len)?;
         let len = (len as usize).min(left);
         left -= len;
         ranges.push(GuestRange { va: base, len });
@@ -183,7 +193,8 @@ pub(crate) fn read_at_once(
     at_once(thread, fd, count, |file| {
         let into = &mut IoDst::guest(&*thread.memory, buffer.0, count);
         let waits = !file.nonblocking() && file.likely_waits(PollEvents::IN);
-        (!file.positioned() && !waits).then(|| file.read(into))
+        let reachable = check_reach(buffer.0, count as u64).is_ok();
+        (!file.positioned() && !waits && reachable).then(|| file.read(into))
     })
 }
 
@@ -214,6 +225,36 @@ pub(crate) fn pread64_at_once(
         let read = file.read_at(offset, &mut into);
         (!into.is_cold()).then_some(read)
     })
+}
+
+/// Whether a vectored transfer moves nothing: then Linux does not ask the file at all.
+fn is_nothing(ranges: &[GuestRange]) -> bool {
+    ranges.iter().all(|range| range.len == 0)
+}
+
+async fn read_vector(
+    thread: &Thread,
+    file: &Arc<OpenFile>,
+    offset: Option<u64>,
+    ranges: &[GuestRange],
+) -> SysResult<usize> {
+    if is_nothing(ranges) && file.readable() && (offset.is_none() || file.has_offsets()) {
+        return Ok(0);
+    }
+    read_ranges(thread, file, offset, ranges).await
+}
+
+async fn write_vector(
+    thread: &Thread,
+    file: &OpenFile,
+    to: WriteTo,
+    ranges: &[GuestRange],
+) -> SysResult<usize> {
+    let placed = file.has_offsets() || !matches!(to, WriteTo::Offset(_));
+    if is_nothing(ranges) && file.writable() && placed {
+        return Ok(0);
+    }
+    write_ranges(thread, file, to, ranges).await
 }
 
 async fn read_ranges(
@@ -260,6 +301,9 @@ pub(crate) async fn write_some(
     from: &mut IoSrc<'_>,
 ) -> SysResult<usize> {
     if file.special().is_none() {
+        if done == 0 && from.remaining() > 0 {
+            drop_set_ids(thread, file)?;
+        }
         from.limit_file_size(thread.process.limit(Resource::FileSize));
     }
     let written = until_ready(thread, file, PollEvents::OUT, || {
@@ -279,6 +323,14 @@ pub(crate) async fn write_some(
         _ => {}
     }
     written
+}
+
+/// What a write to a file of a file system does besides: it takes the set-id bits, which the new content is not to be trusted with.
+fn drop_set_ids(thread: &Thread, file: &OpenFile) -> SysResult<()> {
+    match file.inode() {
+        Some(inode) if file.writable() => ops::drop_set_ids(&thread.fs.read().cred, inode),
+        _ => Ok(()),
+    }
 }
 
 /// Writes what `from` holds, in pieces. A blocking write to a pipe goes on until all is written, as pipe(7) has it.
@@ -327,6 +379,9 @@ pub(crate) fn write_to(offset: Option<u64>) -> WriteTo {
 /// read(2)
 pub(crate) async fn read(thread: &Thread, fd: Fd, buffer: UserAddr, count: usize) -> SysResult {
     let file = thread.files.get(fd)?;
+    if file.readable() {
+        check_reach(buffer.0, count as u64)?;
+    }
     let count = count.min(MAX_TRANSFER);
     read_to(thread, &file, None, &mut IoDst::guest(&*thread.memory, buffer.0, count)).await
 }
@@ -372,7 +427,7 @@ pub(crate) async fn readv(
     count: usize,
 ) -> SysResult {
     let file = thread.files.get(fd)?;
-    read_ranges(thread, &file, None, &ranges(thread, vector, count)?).await
+    read_vector(thread, &file, None, &ranges(thread, vector, count)?).await
 }
 
 /// writev(2)
@@ -383,7 +438,7 @@ pub(crate) async fn writev(
     count: usize,
 ) -> SysResult {
     let file = thread.files.get(fd)?;
-    write_ranges(thread, &file, WriteTo::Position, &ranges(thread, vector, count)?).await
+    write_vector(thread, &file, WriteTo::Position, &ranges(thread, vector, count)?).await
 }
 
 /// preadv(2); the high half of the offset is of no use to 64-bit callers.
@@ -396,7 +451,7 @@ pub(crate) async fn preadv(
 ) -> SysResult {
     let offset = position(offset)?;
     let file = thread.files.get(fd)?;
-    read_ranges(thread, &file, offset, &ranges(thread, vector, count)?).await
+    read_vector(thread, &file, offset, &ranges(thread, vector, count)?).await
 }
 
 /// pwritev(2)
@@ -409,11 +464,12 @@ pub(crate) async fn pwritev(
 ) -> SysResult {
     let to = write_to(position(offset)?);
     let file = thread.files.get(fd)?;
-    write_ranges(thread, &file, to, &ranges(thread, vector, count)?).await
+    write_vector(thread, &file, to, &ranges(thread, vector, count)?).await
 }
 
-/// The flags of preadv2(2): a hint, and not to wait.
-const READ_FLAGS: u32 = raw::RWF_HIPRI | raw::RWF_NOWAIT;
+/// The flags of preadv2(2): a hint, not to wait, and what is about writing.
+const READ_FLAGS: u32 =
+    raw::RWF_HIPRI | raw::RWF_NOWAIT | raw::RWF_DSYNC | raw::RWF_SYNC | raw::RWF_APPEND;
 /// The flags of pwritev2(2).
 const WRITE_FLAGS: u32 = raw::RWF_HIPRI | raw::RWF_DSYNC | raw::RWF_SYNC | raw::RWF_APPEND;
 
@@ -435,7 +491,7 @@ pub(crate) async fn preadv2(
     }
     let ranges = ranges(thread, vector, count)?;
     if flags.0 & raw::RWF_NOWAIT == 0 {
-        return read_ranges(thread, &file, offset, &ranges).await;
+        return read_vector(thread, &file, offset, &ranges).await;
     }
     let mut into = IoDst::guest_vectored(&*thread.memory, &ranges);
     match offset {
@@ -463,7 +519,7 @@ pub(crate) async fn pwritev2(
         0 => write_to(offset),
         _ => WriteTo::End { moves: offset.is_none() },
     };
-    let done = write_ranges(thread, &file, to, &ranges(thread, vector, count)?).await?;
+    let done = write_vector(thread, &file, to, &ranges(thread, vector, count)?).await?;
     if flags.0 & (raw::RWF_DSYNC | raw::RWF_SYNC) != 0 {
         store(thread, file, flags.0 & raw::RWF_SYNC == 0).await?;
     }
@@ -472,5 +528,8 @@ pub(crate) async fn pwritev2(
 
 /// lseek(2)
 pub(crate) fn lseek(thread: &Thread, fd: Fd, offset: i64, whence: u32) -> SysResult<u64> {
-    thread.files.with(fd, |file| file.seek(offset, Whence::from_raw(whence)?))
+    thread.files.with(fd, |file| match file.is_path_only() {
+        true => Err(Errno::EBADF),
+        false => file.seek(offset, Whence::from_raw(whence)?),
+    })
 }

@@ -16,9 +16,6 @@ use crate::{
 /// flock(2)
 pub(crate) async fn flock(thread: &Thread, fd: Fd, operation: u32) -> SysResult<()> {
     let file = thread.files.get(fd)?;
-    if file.is_path_only() {
-        return Err(Errno::EBADF);
-    }
     let wait = operation & raw::LOCK_NB == 0;
     let operation = operation & !raw::LOCK_NB;
     let locks = &thread.process.kernel.locks;

@@ -15,7 +15,7 @@ use crate::{
         argument::{Fd, Flags, UserAddr},
         pace,
     },
-    vfs::devices::Zero,
+    vfs::{Capabilities, devices::Zero},
 };
 
 const PAGE: u64 = PAGE_SIZE as u64;
@@ -103,9 +103,6 @@ pub(crate) fn mmap(
         Backing::Anonymous
     } else {
         let file = thread.files.get(fd)?;
-        if file.is_path_only() {
-            return Err(Errno::EBADF);
-        }
         if offset.checked_add(len).is_none_or(|end| end > i64::MAX as u64) {
             return Err(Errno::EOVERFLOW);
         }
@@ -248,7 +245,8 @@ pub(crate) fn msync(thread: &Thread, addr: UserAddr, len: u64, flags: Flags) -> 
     if flags.0 & !known != 0 || flags.0 & raw::MS_ASYNC != 0 && flags.0 & raw::MS_SYNC != 0 {
         return Err(Errno::EINVAL);
     }
-    let range = range(addr.0, len)?;
+    // Linux rounds a length that is too large to nothing.
+    let range = range(addr.0, pages(len).unwrap_or(0))?;
     if range.is_empty() { Ok(()) } else { thread.memory.sync(range) }
 }
 
@@ -279,11 +277,25 @@ pub(crate) async fn mincore(
     Ok(())
 }
 
+/// Whether `bytes` may be locked: `EPERM` when nothing may, `ENOMEM` beyond the limit. What was locked before is not counted.
+fn check_locked(thread: &Thread, bytes: u64) -> SysResult<()> {
+    if thread.fs.read().cred.has(Capabilities::IPC_LOCK) {
+        return Ok(());
+    }
+    match thread.process.limit(Resource::LockedMemory) {
+        0 => Err(Errno::EPERM),
+        limit if bytes > limit => Err(Errno::ENOMEM),
+        _ => Ok(()),
+    }
+}
+
 /// mlock(2), munlock(2): memory is never swapped here, so a mapped range is as locked as it can be once it is there.
 pub(crate) async fn mlock(thread: &Thread, addr: UserAddr, len: u64) -> SysResult<()> {
     let start = addr.0 & !(PAGE - 1);
-    let len = len.checked_add(addr.0 - start).and_then(pages).ok_or(Errno::EINVAL)?;
+    // Linux rounds a length that is too large to nothing.
+    let len = len.checked_add(addr.0 - start).and_then(pages).unwrap_or(0);
     let end = start.checked_add(len).ok_or(Errno::EINVAL)?;
+    check_locked(thread, len)?;
     if len == 0 {
         return Ok(());
     }
@@ -310,18 +322,20 @@ pub(crate) async fn mlock2(
 /// munlock(2)
 pub(crate) fn munlock(thread: &Thread, addr: UserAddr, len: u64) -> SysResult<()> {
     let start = addr.0 & !(PAGE - 1);
-    let len = len.checked_add(addr.0 - start).and_then(pages).ok_or(Errno::EINVAL)?;
+    // Linux rounds a length that is too large to nothing.
+    let len = len.checked_add(addr.0 - start).and_then(pages).unwrap_or(0);
     let end = start.checked_add(len).ok_or(Errno::EINVAL)?;
     if len == 0 { Ok(()) } else { thread.memory.check_mapped(&(start..end)) }
 }
 
 /// mlockall(2)
-pub(crate) fn mlockall(_: &Thread, flags: Flags) -> SysResult<()> {
+pub(crate) fn mlockall(thread: &Thread, flags: Flags) -> SysResult<()> {
     let known = raw::MCL_CURRENT | raw::MCL_FUTURE | raw::MCL_ONFAULT;
     if flags.0 == 0 || flags.0 & !known != 0 || flags.0 == raw::MCL_ONFAULT {
         return Err(Errno::EINVAL);
     }
-    Ok(())
+    let current = flags.0 & raw::MCL_CURRENT != 0;
+    check_locked(thread, if current { thread.memory.vmar().mapped_bytes() } else { 0 })
 }
 
 /// munlockall(2)

@@ -53,19 +53,24 @@ pub(crate) async fn execve(
 /// wait4(2): there are no children yet, so there is nothing to wait for.
 pub(crate) fn wait4(
     _: &Thread,
-    _pid: i32,
+    pid: i32,
     _status: UserPtr<i32>,
     options: Flags,
     _usage: u64,
 ) -> SysResult<i32> {
     const KNOWN: u32 = 0xe000_000b;
-    if options.0 & !KNOWN != 0 { Err(Errno::EINVAL) } else { Err(Errno::ECHILD) }
+    match pid {
+        _ if options.0 & !KNOWN != 0 => Err(Errno::EINVAL),
+        // There is no group with that number: it has no positive one.
+        i32::MIN => Err(Errno::ESRCH),
+        _ => Err(Errno::ECHILD),
+    }
 }
 
 /// setpgid(2): the caller moves to a group of its own or stays in its group.
 pub(crate) fn setpgid(thread: &Thread, pid: i32, group: i32) -> SysResult<()> {
     let process = &thread.process;
-    if group < 0 {
+    if group < 0 || group == 0 && pid < 0 {
         return Err(Errno::EINVAL);
     }
     if pid != 0 && pid != process.pid {

@@ -8,7 +8,10 @@ use crate::{
     errno::{Errno, SysResult},
     process::{Current, Process, Thread},
     signal::{SigAction, SigInfo, SigSet, Signal, StackT, info::code},
-    syscall::argument::{UserAddr, UserPtr},
+    syscall::{
+        argument::{UserAddr, UserPtr},
+        restart::Restart,
+    },
     timer::Timespec,
 };
 
@@ -90,6 +93,8 @@ pub(crate) fn rt_sigpending(thread: &Thread, set: UserAddr, size: usize) -> SysR
 
 /// rt_sigreturn(2)
 pub(crate) async fn rt_sigreturn(current: &mut Current) -> SysResult<u64> {
+    // What a handler interrupted is not gone on with by a restart_syscall(2) of the program's own.
+    *current.thread().restart.lock() = Restart::Nothing;
     crate::signal::sigreturn(current)
 }
 

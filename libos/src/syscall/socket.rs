@@ -16,6 +16,6 @@ pub(crate) fn socket(_thread: &Thread, _family: i32, _kind: i32, _protocol: i32)
 
 /// Every call on a socket: `EBADF`, `ENOTSOCK`.
 pub(crate) fn not_a_socket(thread: &Thread, fd: Fd) -> SysResult<()> {
-    let file = thread.files.get(fd)?;
-    Err(if file.is_path_only() { Errno::EBADF } else { Errno::ENOTSOCK })
+    thread.files.get(fd)?;
+    Err(Errno::ENOTSOCK)
 }

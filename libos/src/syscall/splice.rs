@@ -19,6 +19,7 @@ use crate::{
     syscall::argument::{Fd, Flags, UserPtr},
     vfs::{
         FileType, IoDst, IoSrc, OpenFile, PollEvents,
+        devices::Null,
         pipe::{PipeEnd, Transfer},
         stdio::HostStdio,
     },
@@ -97,6 +98,11 @@ pub(crate) async fn sendfile(
     if to.flags() & raw::O_APPEND != 0 {
         return Err(Errno::EINVAL);
     }
+    let directory = from.inode().is_some_and(|inode| inode.kind().is_dir());
+    if directory || from.downcast::<Null>().is_some() {
+        // Nothing there that Linux could splice from.
+        return Err(Errno::EINVAL);
+    }
     if offset.is_null() && !from.seekable() {
         // Linux goes through a pipe of its own, and one end of a pipe can not feed another.
         return Err(Errno::EINVAL);
@@ -141,6 +147,9 @@ pub(crate) async fn copy_file_range(
     let offset = |pointer: UserPtr<i64>| -> SysResult<Option<u64>> {
         let Some(pointer) = pointer.non_null() else { return Ok(None) };
         let offset = pointer.read(&thread.memory)?;
+        if (offset as u64).checked_add(count as u64).is_none() {
+            return Err(Errno::EOVERFLOW);
+        }
         u64::try_from(offset).map(Some).map_err(|_| Errno::EINVAL)
     };
     let (mut source, mut target) = (offset(from_offset)?, offset(to_offset)?);

@@ -104,7 +104,13 @@ pub(crate) async fn getrandom(
         }
         let part = &mut chunk[..RANDOM_CHUNK.min(count - done)];
         hal::random::fill(part);
-        if let Err(error) = thread.memory.write_bytes(buffer.offset(done as u64)?.0, part) {
+        let at = buffer.offset(done as u64)?.0;
+        if let Err(error) = thread.memory.write_bytes(at, part) {
+            // What could be written before the first bad page counts.
+            let in_page = hal::pmem::PAGE_SIZE - at as usize % hal::pmem::PAGE_SIZE;
+            if in_page < part.len() && thread.memory.write_bytes(at, &part[..in_page]).is_ok() {
+                done += in_page;
+            }
             return if done > 0 { Ok(done) } else { Err(error) };
         }
         done += part.len();

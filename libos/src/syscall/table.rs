@@ -205,9 +205,9 @@ system_calls! {
         88 symlink(target: UserStr, path: UserStr) now fs::symlink, Full;
         89 readlink(path: UserStr, buffer: UserAddr, size: i32) now fs::readlink, Full;
         90 chmod(path: UserStr, mode: Mode) now attributes::chmod, Full;
-        91 fchmod(fd: Fd, mode: Mode) now attributes::fchmod, Full;
+        91 fchmod(fd: Fd, mode: Mode) now attributes::fchmod, Partial("not of a pipe without a name");
         92 chown(path: UserStr, user: u32, group: u32) now attributes::chown, Full;
-        93 fchown(fd: Fd, user: u32, group: u32) now attributes::fchown, Full;
+        93 fchown(fd: Fd, user: u32, group: u32) now attributes::fchown, Partial("not of a pipe without a name");
         94 lchown(path: UserStr, user: u32, group: u32) now attributes::lchown, Full;
         95 umask(mask: Mode) now fs::umask, Full;
         96 gettimeofday(time: UserPtr<Timeval>, zone: UserPtr<[i32; 2]>) now time::gettimeofday, Full;
@@ -256,9 +256,9 @@ system_calls! {
         146 sched_get_priority_max(policy: u32) now thread::sched_get_priority_max, Full;
         147 sched_get_priority_min(policy: u32) now thread::sched_get_priority_min, Full;
         148 sched_rr_get_interval(tid: i32, interval: UserPtr<stat::RawTimespec>) now thread::sched_rr_get_interval, Full;
-        149 mlock(addr: UserAddr, len: u64) wait memory::mlock, Full;
+        149 mlock(addr: UserAddr, len: u64) wait memory::mlock, Partial("the limit on locked memory is compared with each call by itself");
         150 munlock(addr: UserAddr, len: u64) now memory::munlock, Full;
-        151 mlockall(flags: Flags) now memory::mlockall, Full;
+        151 mlockall(flags: Flags) now memory::mlockall, Partial("the limit on locked memory is compared with each call by itself");
         152 munlockall() now memory::munlockall, Full;
         157 prctl(option: u32, argument: u64, _3: u64, _4: u64, _5: u64) now system::prctl, Partial("names and questions only");
         158 arch_prctl(code: u32, value: u64) context thread::arch_prctl, Partial("the GS base belongs to the kernel");
@@ -309,8 +309,8 @@ system_calls! {
         257 openat(dir: Fd, path: UserStr, flags: Flags, mode: Mode) wait fs::openat, Partial("O_ASYNC");
         258 mkdirat(dir: Fd, path: UserStr, mode: Mode) now fs::mkdirat, Full;
         259 mknodat(dir: Fd, path: UserStr, mode: Mode, device: u64) now fs::mknodat, Full;
-        260 fchownat(dir: Fd, path: UserStr, user: u32, group: u32, flags: Flags) now attributes::fchownat, Full;
-        261 futimesat(dir: Fd, path: UserStr, times: UserPtr<[[i64; 2]; 2]>) now attributes::futimesat, Full;
+        260 fchownat(dir: Fd, path: UserStr, user: u32, group: u32, flags: Flags) now attributes::fchownat, Partial("not of a pipe without a name");
+        261 futimesat(dir: Fd, path: UserStr, times: UserPtr<[[i64; 2]; 2]>) now attributes::futimesat, Partial("not of a pipe without a name");
         262 newfstatat(dir: Fd, path: UserStr, into: UserPtr<stat::Stat>, flags: Flags) now fs::newfstatat, Full;
         263 unlinkat(dir: Fd, path: UserStr, flags: Flags) now fs::unlinkat, Full;
         264 renameat(from_dir: Fd, from: UserStr, to_dir: Fd, to: UserStr) now fs::renameat, Full;
@@ -327,7 +327,7 @@ system_calls! {
         276 tee(from: Fd, to: Fd, count: usize, flags: Flags) wait splice::tee, Full;
         277 sync_file_range(fd: Fd, offset: i64, len: i64, flags: Flags) wait file::sync_file_range, Full;
         278 vmsplice(fd: Fd, vector: UserPtr<io::IoVec>, count: usize, flags: Flags) wait splice::vmsplice, Full;
-        280 utimensat(dir: Fd, path: UserStr, times: UserPtr<[stat::RawTimespec; 2]>, flags: Flags) now attributes::utimensat, Full;
+        280 utimensat(dir: Fd, path: UserStr, times: UserPtr<[stat::RawTimespec; 2]>, flags: Flags) now attributes::utimensat, Partial("not of a pipe without a name");
         281 epoll_pwait(set: Fd, events: UserPtr<event::EpollEvent>, max: i32, timeout: i32, mask: UserPtr<SigSet>, size: usize) wait event::epoll_pwait, Full;
         282 signalfd(fd: Fd, set: UserPtr<SigSet>, size: usize) now event::signalfd, Partial("shows the signals of the thread that made it, not of the one that reads");
         283 timerfd_create(clock: i32, flags: Flags) now event::timerfd_create, Full;
@@ -355,7 +355,7 @@ system_calls! {
         318 getrandom(buffer: UserAddr, count: usize, flags: Flags) wait system::getrandom, Full;
         319 memfd_create(name: UserStr, flags: Flags) now fs::memfd_create, Partial("MFD_HUGETLB");
         324 membarrier(command: u32, flags: Flags, cpu: i32) now thread::membarrier, Partial("the private expedited command only");
-        325 mlock2(addr: UserAddr, len: u64, flags: Flags) wait memory::mlock2, Full;
+        325 mlock2(addr: UserAddr, len: u64, flags: Flags) wait memory::mlock2, Partial("the limit on locked memory is compared with each call by itself");
         326 copy_file_range(from: Fd, from_offset: UserPtr<i64>, to: Fd, to_offset: UserPtr<i64>, count: usize, flags: Flags) wait splice::copy_file_range, Full;
         327 preadv2(fd: Fd, vector: UserPtr<io::IoVec>, count: usize, offset: i64, high: u64, flags: Flags) wait io::preadv2, Full;
         328 pwritev2(fd: Fd, vector: UserPtr<io::IoVec>, count: usize, offset: i64, high: u64, flags: Flags) wait io::pwritev2, Full;

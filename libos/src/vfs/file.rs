@@ -18,6 +18,7 @@ use super::buf::{GuestMemory, IoDst, IoSrc};
 use super::inode::{DirEntry, DirSink, FIRST_COOKIE, Inode};
 use super::metadata::{DeviceNumber, FileType, Metadata, StatFs};
 use super::mount::Path;
+use super::reopen::Reopen;
 use crate::errno::{Errno, SysResult};
 
 bitflags! {
@@ -121,6 +122,11 @@ pub trait File: Send + Sync + Any {
 
     /// Whether reads and writes depend on a position: not in /dev/zero, though seeking there is allowed.
     fn has_position(&self) -> bool {
+        self.seekable()
+    }
+
+    /// Whether pread and pwrite work. Files of events may be sought in, to no effect, but have no offsets: `ESPIPE`.
+    fn has_offsets(&self) -> bool {
         self.seekable()
     }
 
@@ -299,6 +305,11 @@ impl OpenFile {
             Object::File(file) => (file.seekable(), file.has_position()),
         };
         let access = flags & raw::O_ACCMODE;
+        let flags = if path_only {
+            flags & (raw::O_PATH | raw::O_DIRECTORY | raw::O_NOFOLLOW)
+        } else {
+            flags
+        };
         let status = flags
             & !(raw::O_ACCMODE
                 | raw::O_CREAT
@@ -412,6 +423,14 @@ impl OpenFile {
         self.positioned
     }
 
+    /// Whether it can be read and written at an offset.
+    pub fn has_offsets(&self) -> bool {
+        match &self.object {
+            Object::Inode(_) => true,
+            Object::File(file) => file.has_offsets(),
+        }
+    }
+
     /// Whether a call on it may wait.
     pub fn nonblocking(&self) -> bool {
         self.flags.load(Ordering::Relaxed) & raw::O_NONBLOCK != 0
@@ -497,18 +516,23 @@ impl OpenFile {
 
     /// pread(2) and preadv(2). `ESPIPE` without a position.
     pub fn read_at(&self, offset: u64, dst: &mut IoDst<'_>) -> SysResult {
+        if !self.has_offsets() {
+            return Err(Errno::ESPIPE);
+        }
         if !self.readable {
             return Err(Errno::EBADF);
         }
         match &self.object {
             Object::Inode(inode) => inode.read_at(offset, dst),
-            Object::File(file) if self.seekable => file.read(offset, dst),
-            Object::File(_) => Err(Errno::ESPIPE),
+            Object::File(file) => file.read(offset, dst),
         }
     }
 
     /// pwrite(2) and pwritev(2). As on Linux, `O_APPEND` wins over `offset`.
     pub fn write_at(&self, offset: u64, src: &mut IoSrc<'_>) -> SysResult {
+        if !self.has_offsets() {
+            return Err(Errno::ESPIPE);
+        }
         if !self.writable {
             return Err(Errno::EBADF);
         }
@@ -519,8 +543,7 @@ impl OpenFile {
                 }
                 inode.write_at(offset, src)
             }
-            Object::File(file) if self.seekable => file.write(offset, src),
-            Object::File(_) => Err(Errno::ESPIPE),
+            Object::File(file) => file.write(offset, src),
         }
     }
 
@@ -551,6 +574,10 @@ impl OpenFile {
         }
         if !self.seekable {
             return Err(Errno::ESPIPE);
+        }
+        if let (Object::File(file), false) = (&self.object, self.positioned) {
+            // Wherever it is to go, it stays where it is.
+            return file.seek(0);
         }
         let mut position = self.position.lock();
         let base = match (whence, &self.object) {
@@ -587,7 +614,7 @@ impl OpenFile {
         {
             return metadata;
         }
-        self.inode().ok_or(Errno::EBADF)?.metadata()
+        self.inode().map_or_else(|| Ok(Metadata::anonymous()), |inode| inode.metadata())
     }
 
     /// ftruncate(2). `EINVAL` if not open for writing or not a regular file.
@@ -722,9 +749,6 @@ impl OpenFile {
     ///
     /// The position ends after the last entry that `sink` took. `ENOTDIR` for other files.
     pub fn read_dir(&self, sink: &mut DirSink<'_>) -> SysResult<()> {
-        if !self.readable {
-            return Err(Errno::EBADF);
-        }
         let (Object::Inode(inode), Some(path)) = (&self.object, &self.path) else {
             return Err(Errno::ENOTDIR);
         };
@@ -762,41 +786,5 @@ impl OpenFile {
         });
         *position = reached;
         result
-    }
-}
-
-/// The inode of an open file that has none, found through /proc/PID/fd.
-struct Reopen {
-    file: Arc<dyn File>,
-    flags: u32,
-}
-
-impl Inode for Reopen {
-    fn kind(&self) -> FileType {
-        match self.file.metadata() {
-            Some(Ok(metadata)) => metadata.kind,
-            _ => FileType::Regular,
-        }
-    }
-
-    fn metadata(&self) -> SysResult<Metadata> {
-        self.file.metadata().unwrap_or(Err(Errno::EBADF))
-    }
-
-    fn resize(&self, _size: u64) -> SysResult<()> {
-        // Opening with O_TRUNC, as a shell's redirection does; ftruncate(2) goes to the file.
-        self.file.resize(0)
-    }
-
-    fn open(&self, flags: u32) -> SysResult<Option<Arc<dyn File>>> {
-        if !self.file.is_shared_when_reopened() {
-            return self.file.reopen(flags, self.flags).map(Some);
-        }
-        let (new, old) = (flags & raw::O_ACCMODE, self.flags & raw::O_ACCMODE);
-        if new == old || old == raw::O_RDWR {
-            Ok(Some(self.file.clone()))
-        } else {
-            Err(Errno::EACCES)
-        }
     }
 }

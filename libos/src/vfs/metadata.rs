@@ -22,6 +22,8 @@ pub enum FileType {
     Fifo,
     /// A socket.
     Socket,
+    /// Of no type at all: a file of events, which has no place in any file system.
+    Anonymous,
 }
 
 impl FileType {
@@ -35,6 +37,7 @@ impl FileType {
             Self::BlockDevice => raw::S_IFBLK,
             Self::Fifo => raw::S_IFIFO,
             Self::Socket => raw::S_IFSOCK,
+            Self::Anonymous => 0,
         }
     }
 
@@ -147,6 +150,28 @@ pub struct Metadata {
 }
 
 impl Metadata {
+    /// What is told of every file of events: they share one inode, as on Linux.
+    pub fn anonymous() -> Self {
+        let time = Timespec::from_nanos(0);
+        Self {
+            dev: DeviceNumber::new(0, 15),
+            ino: 1,
+            kind: FileType::Anonymous,
+            mode: 0o600,
+            nlink: 1,
+            uid: 0,
+            gid: 0,
+            rdev: DeviceNumber(0),
+            size: 0,
+            block_size: 4096,
+            blocks: 0,
+            atime: time,
+            mtime: time,
+            ctime: time,
+            btime: None,
+        }
+    }
+
     /// `st_mode`: type and permission bits together.
     pub const fn st_mode(&self) -> u32 {
         self.kind.mode_bits() | self.mode

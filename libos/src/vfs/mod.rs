@@ -25,6 +25,7 @@ pub mod path;
 pub mod permission;
 pub mod pipe;
 pub mod procfs;
+mod reopen;
 pub mod stdio;
 #[cfg(test)]
 mod testing;

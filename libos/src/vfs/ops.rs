@@ -10,7 +10,7 @@ use linux_raw_sys::general as raw;
 use super::{
     dentry::Dentry,
     file::OpenFile,
-    inode::{NewNode, RenameFlags},
+    inode::{Inode, NewNode, RenameFlags},
     metadata::{AttributeChange, DeviceNumber, FileType, Metadata, StatFs, Timespec},
     mount::Path,
     path::{FinalDots, FsContext, Last, LookupFlags, Walker},
@@ -76,23 +76,8 @@ fn parent_for_new<'n>(
     }
 }
 
-/// Makes an entry at `path`; `node` completes what is made there.
-fn make(
-    ctx: &FsContext,
-    base: Option<&Path>,
-    path: &[u8],
-    kind: FileType,
-    mode: u32,
-    complete: impl FnOnce(&mut NewNode<'_>),
-) -> SysResult<Arc<Dentry>> {
-    make_with(ctx, base, path, kind.is_dir(), |dir, name, metadata| {
-        let mut node = new_node(ctx, metadata, kind, mode);
-        complete(&mut node);
-        dir.dentry().create(name, &node)
-    })
-}
-
-fn make_with<T>(
+/// Has `create` make an entry at `path`: in which directory, by which name, and what is known of the directory.
+fn make<T>(
     ctx: &FsContext,
     base: Option<&Path>,
     path: &[u8],
@@ -108,7 +93,10 @@ fn make_with<T>(
 
 /// mkdir(2)
 pub fn mkdir(ctx: &FsContext, base: Option<&Path>, path: &[u8], mode: u32) -> SysResult<()> {
-    make(ctx, base, path, FileType::Directory, mode & 0o1777, |_| {}).map(drop)
+    make(ctx, base, path, true, |dir, name, metadata| {
+        let node = new_node(ctx, metadata, FileType::Directory, mode & 0o1777);
+        dir.dentry().create(name, &node).map(drop)
+    })
 }
 
 /// mknod(2)
@@ -129,15 +117,16 @@ pub fn mknod(
         _ => return Err(Errno::EINVAL),
     };
     let is_device = matches!(kind, FileType::CharDevice | FileType::BlockDevice);
-    if is_device && !ctx.cred.has(Capabilities::MKNOD) {
-        return Err(Errno::EPERM);
-    }
-    make(ctx, base, path, kind, mode, |node| {
+    make(ctx, base, path, false, |dir, name, metadata| {
+        let mut node = new_node(ctx, metadata, kind, mode);
         if is_device {
+            if !ctx.cred.has(Capabilities::MKNOD) {
+                return Err(Errno::EPERM);
+            }
             node.rdev = DeviceNumber(device);
         }
+        dir.dentry().create(name, &node).map(drop)
     })
-    .map(drop)
 }
 
 /// symlink(2)
@@ -145,7 +134,7 @@ pub fn symlink(ctx: &FsContext, target: &[u8], base: Option<&Path>, path: &[u8])
     if target.is_empty() {
         return Err(Errno::ENOENT);
     }
-    make_with(ctx, base, path, false, |dir, name, metadata| {
+    make(ctx, base, path, false, |dir, name, metadata| {
         let mut node = new_node(ctx, metadata, FileType::Symlink, 0);
         (node.mode, node.target) = (0o777, target);
         dir.dentry().create(name, &node).map(drop)
@@ -154,7 +143,7 @@ pub fn symlink(ctx: &FsContext, target: &[u8], base: Option<&Path>, path: &[u8])
 
 /// link(2): `target` is the place of the file that gets another name.
 pub fn link(ctx: &FsContext, target: &Path, base: Option<&Path>, path: &[u8]) -> SysResult<()> {
-    make_with(ctx, base, path, false, |dir, name, _| {
+    make(ctx, base, path, false, |dir, name, _| {
         if !Arc::ptr_eq(dir.mount(), target.mount()) {
             return Err(Errno::EXDEV);
         }
@@ -272,6 +261,10 @@ pub fn rename(
     {
         return Err(if exchange { Errno::EINVAL } else { Errno::ENOTEMPTY });
     }
+    if new.as_ref().is_some_and(|new| Arc::ptr_eq(new.inode(), old.inode())) {
+        // Two names of one file: nothing happens, rename(2) says.
+        return Ok(());
+    }
     check_removal(&ctx.cred, from_dir, &old)?;
     match &new {
         Some(new) => check_removal(&ctx.cred, to_dir, new)?,
@@ -280,13 +273,8 @@ pub fn rename(
     if old.is_mount_point() || new.as_ref().is_some_and(|new| new.is_mount_point()) {
         return Err(Errno::EBUSY);
     }
-    if let Some(new) = &new {
-        if Arc::ptr_eq(new.inode(), old.inode()) {
-            // Two names of one file: nothing happens, rename(2) says.
-            return Ok(());
-        }
+    if new.is_some() && !exchange {
         match (is_dir(&old), new_is_dir) {
-            _ if exchange => {}
             (true, false) => return Err(Errno::ENOTDIR),
             (false, true) => return Err(Errno::EISDIR),
             _ => {}
@@ -378,7 +366,27 @@ pub fn truncate(
     place.mount().writable()?;
     check(&ctx.cred, place, Access::WRITE)?;
     check_size(place.inode().size()?)?;
+    drop_set_ids(&ctx.cred, place.inode())?;
     place.inode().resize(size)
+}
+
+/// The mode of a file that somebody changed who must not gain its owner's powers by that: inode(7).
+fn without_set_ids(mode: u32) -> u32 {
+    let group = if mode & raw::S_IXGRP != 0 { raw::S_ISGID } else { 0 };
+    mode & !(raw::S_ISUID | group)
+}
+
+/// Takes the set-id bits from a file whose content the caller changes, unless the caller may keep them.
+pub fn drop_set_ids(cred: &Credentials, inode: &Arc<dyn Inode>) -> SysResult<()> {
+    if inode.kind() != FileType::Regular || cred.has(Capabilities::FSETID) {
+        return Ok(());
+    }
+    let old = inode.metadata()?.mode;
+    let mode = without_set_ids(old);
+    if mode == old {
+        return Ok(());
+    }
+    inode.set_attributes(&AttributeChange { mode: Some(mode), ..Default::default() })
 }
 
 /// chmod(2)
@@ -407,7 +415,7 @@ pub fn change_owner(
     place.mount().writable()?;
     let inode = place.inode();
     let metadata = inode.metadata()?;
-    if !ctx.cred.has(Capabilities::CHOWN) {
+    if (uid.is_some() || gid.is_some()) && !ctx.cred.has(Capabilities::CHOWN) {
         let user_changes = uid.is_some_and(|uid| uid != metadata.uid);
         let group_allowed = gid.is_none_or(|gid| gid == metadata.gid || ctx.cred.in_group(gid));
         if user_changes || metadata.uid != ctx.cred.fsuid || !group_allowed {
@@ -415,14 +423,9 @@ pub fn change_owner(
         }
     }
     // Who changes hands must not keep powers: inode(7).
-    let mut mode = metadata.mode;
-    if !metadata.kind.is_dir() && (uid.is_some() || gid.is_some()) {
-        mode &= !raw::S_ISUID;
-        if mode & raw::S_IXGRP != 0 {
-            mode &= !raw::S_ISGID;
-        }
-    }
-    let mode = (mode != metadata.mode).then_some(mode);
+    let old = metadata.mode;
+    let mode = if metadata.kind.is_dir() { old } else { without_set_ids(old) };
+    let mode = (mode != old).then_some(mode);
     inode.set_attributes(&AttributeChange { mode, uid, gid, ..Default::default() })
 }
 
@@ -465,8 +468,18 @@ fn check_xattr(ctx: &FsContext, place: &Path, name: &[u8], write: bool) -> SysRe
     if !known.iter().any(|prefix| name.starts_with(prefix)) {
         return Err(Errno::EOPNOTSUPP);
     }
-    if name == b"user." {
+    if known.contains(&name) {
         return Err(Errno::EINVAL);
+    }
+    let owns = ctx.cred.owns(&metadata);
+    if name.starts_with(b"security.") {
+        // Labels: to be read by everybody, to be set by the administrator.
+        let allowed = !write || ctx.cred.has(Capabilities::SYS_ADMIN);
+        return if allowed { Ok(()) } else { Err(Errno::EPERM) };
+    }
+    let sticky = metadata.kind.is_dir() && metadata.mode & raw::S_ISVTX != 0;
+    if write && !owns && (name.starts_with(b"system.") || sticky) {
+        return Err(Errno::EPERM);
     }
     ctx.cred.check(&metadata, if write { Access::WRITE } else { Access::READ })
 }
@@ -614,7 +627,7 @@ fn open_place(ctx: &FsContext, place: Path, flags: u32, made: bool) -> SysResult
     let inode = place.inode().clone();
     let kind = inode.kind();
     let truncate = flags & raw::O_TRUNC != 0;
-    let write = flags & raw::O_ACCMODE != raw::O_RDONLY || truncate && kind == FileType::Regular;
+    let write = flags & raw::O_ACCMODE != raw::O_RDONLY || truncate;
     match kind {
         FileType::Symlink => return Err(Errno::ELOOP),
         FileType::Socket => return Err(Errno::ENXIO),
@@ -631,13 +644,14 @@ fn open_place(ctx: &FsContext, place: Path, flags: u32, made: bool) -> SysResult
             raw::O_WRONLY => Access::WRITE,
             _ => Access::READ | Access::WRITE,
         };
-        let want = if truncate && kind == FileType::Regular { want | Access::WRITE } else { want };
+        let want = if truncate { want | Access::WRITE } else { want };
         let metadata = inode.metadata()?;
         ctx.cred.check(&metadata, want)?;
         if flags & raw::O_NOATIME != 0 && !ctx.cred.owns(&metadata) {
             return Err(Errno::EPERM);
         }
         if truncate && kind == FileType::Regular {
+            drop_set_ids(&ctx.cred, &inode)?;
             inode.resize(0)?;
         }
     }

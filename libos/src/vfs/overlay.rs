@@ -209,7 +209,7 @@ impl Node {
             FileType::Directory => Body::Directory(Mutex::default()),
             FileType::Symlink => Body::Symlink(OnceLock::new()),
             FileType::Fifo => Body::Fifo(Fifo::default()),
-            FileType::CharDevice | FileType::BlockDevice | FileType::Socket => Body::Node,
+            _ => Body::Node,
         };
         let seen = Mutex::new((metadata, hal::time::monotonic()));
         let new = Arc::new_cyclic(|me| Self {
@@ -237,7 +237,7 @@ impl Node {
             FileType::Directory => Body::Directory(Mutex::default()),
             FileType::Symlink => Body::Symlink(OnceLock::from(Box::from(node.target))),
             FileType::Fifo => Body::Fifo(Fifo::default()),
-            FileType::CharDevice | FileType::BlockDevice | FileType::Socket => Body::Node,
+            _ => Body::Node,
         };
         let links = if node.kind.is_dir() { 2 } else { 1 };
         Ok(Arc::new_cyclic(|me| Self {

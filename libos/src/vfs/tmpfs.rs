@@ -177,7 +177,7 @@ impl Node {
             FileType::Directory => Body::Directory(Mutex::default()),
             FileType::Symlink => Body::Symlink(node.target.into()),
             FileType::Fifo => Body::Fifo(Fifo::default()),
-            FileType::CharDevice | FileType::BlockDevice | FileType::Socket => Body::Node,
+            _ => Body::Node,
         };
         let links = if node.kind.is_dir() { 2 } else { 1 };
         Ok(Arc::new_cyclic(|me| Self {

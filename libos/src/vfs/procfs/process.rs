@@ -437,10 +437,10 @@ impl Directory for Fds {
         };
         let subject = self.0.clone();
         // It must exist now; what it is, is asked again later.
-        subject.thread()?.files.get(fd).map_err(|_| Errno::ENOENT)?;
+        subject.thread()?.files.get_any(fd).map_err(|_| Errno::ENOENT)?;
         if self.1 {
             return Ok(text(&subject, move |thread| {
-                let file = thread.files.get(fd).map_err(|_| Errno::ENOENT)?;
+                let file = thread.files.get_any(fd).map_err(|_| Errno::ENOENT)?;
                 let mount = file.path().map_or(0, |path| path.mount().id());
                 let more = file.special().map_or(String::new(), |file| file.fdinfo());
                 let (at, flags) = (file.position(), file.flags());
@@ -452,10 +452,10 @@ impl Directory for Fds {
             Arc::new(move || {
                 let thread = subject.thread()?;
                 let root = thread.fs.read_recursive().root.clone();
-                Ok(thread.files.get(fd).map_err(|_| Errno::ENOENT)?.link_text(&root))
+                Ok(thread.files.get_any(fd).map_err(|_| Errno::ENOENT)?.link_text(&root))
             }),
             Arc::new(move || {
-                let file = again.thread()?.files.get(fd).map_err(|_| Errno::ENOENT)?;
+                let file = again.thread()?.files.get_any(fd).map_err(|_| Errno::ENOENT)?;
                 file.place()
             }),
         ))
