@@ -52,7 +52,12 @@ static inline long oracle_report(const char *expr, long r, int e, int hide) {
 #define HOLDS(e) printf("%s: %s\n", #e, (e) ? "yes" : "NO")
 #define SECTION(s) printf("== %s\n", s)
 
-__attribute__((constructor)) static void oracle_start(void) { setvbuf(stdout, NULL, _IOLBF, 4096); }
+/* Nothing that was inherited may show: neither descriptors nor the mask of modes. */
+__attribute__((constructor)) static void oracle_start(void) {
+    setvbuf(stdout, NULL, _IOLBF, 4096);
+    syscall(SYS_close_range, 3, ~0U, 0);
+    umask(022);
+}
 
 /* A new file with `len` bytes: a, b, c ... */
 static inline int oracle_file(const char *name, size_t len) {
