@@ -1,6 +1,12 @@
 //! A command natively and inside, and a report that says what differs.
 
-use std::{ffi::OsString, fmt::Write, time::Duration};
+use std::{
+    ffi::OsString,
+    fmt::Write,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use crate::{
     Result,
@@ -33,6 +39,8 @@ pub struct Comparison {
     pub bind: bool,
     /// How often to look again: for commands that show a state of the host that other processes change meanwhile.
     pub retries: u32,
+    /// Where the run inside writes the trace of its calls; without one, only a difference makes a traced run, a repeated one.
+    pub trace: Option<PathBuf>,
 }
 
 impl Comparison {
@@ -57,7 +65,8 @@ impl Comparison {
             guest.options.push(OsString::from(format!("{path}:{path}")));
         }
         let fixture = scratch.tree()?;
-        let inside = guest.inside(scratch.path())?;
+        let options: Vec<_> = self.trace.iter().map(|log| trace_option(log)).collect();
+        let inside = guest.inside_with(scratch.path(), &options)?;
         let inside_tree = scratch.tree()?;
         if !self.bind && inside_tree != fixture {
             let report = trees(&fixture, &inside_tree);
@@ -87,8 +96,16 @@ impl Comparison {
         if !self.stderr && !inside.stderr.is_empty() {
             let _ = writeln!(report, "stderr inside:\n{}", tail(&inside.stderr, 20));
         }
-        scratch.reset()?;
-        report += &strace_tail(&guest, scratch);
+        match &self.trace {
+            Some(log) => {
+                let calls = fs::read(log).unwrap_or_default();
+                let _ = writeln!(report, "the last calls inside:\n{}", tail(&calls, 40));
+            }
+            None => {
+                scratch.reset()?;
+                report += &strace_tail(&guest, scratch);
+            }
+        }
         Err(format!("{}\n{report}", command_line(&guest)))
     }
 
@@ -129,6 +146,13 @@ pub fn command_line(guest: &Guest) -> String {
     format!("libos {}", words.join(" "))
 }
 
+/// The option that has `libos` write its trace to `log`.
+pub fn trace_option(log: &Path) -> OsString {
+    let mut option = OsString::from("--strace=");
+    option.push(log);
+    option
+}
+
 /// The last lines of `--strace` of a repeated run.
 pub fn strace_tail(guest: &Guest, scratch: &Scratch) -> String {
     let Ok(log) = tempfile::NamedTempFile::new() else { return String::new() };
@@ -137,11 +161,9 @@ pub fn strace_tail(guest: &Guest, scratch: &Scratch) -> String {
     if guest.timeout == Some(Duration::ZERO) {
         guest.timeout = Some(Duration::from_secs(20));
     }
-    let mut option = OsString::from("--strace=");
-    option.push(log.path());
-    match guest.inside_with(scratch.path(), &[option]) {
+    match guest.inside_with(scratch.path(), &[trace_option(log.path())]) {
         Ok(again) => {
-            let calls = std::fs::read(log.path()).unwrap_or_default();
+            let calls = fs::read(log.path()).unwrap_or_default();
             let status = again.status.map_or("timed out".into(), |n| n.to_string());
             format!("repeated with --strace (status {status}), its tail:\n{}", tail(&calls, 40))
         }

@@ -7,6 +7,7 @@
 //! and the same standard input. The kernel is a black box: the `libos` binary, built once per test process ([`kernel`]).
 //! Nothing is ever skipped: a program that is not installed is a failure that names the Debian package.
 
+pub mod calls;
 pub mod compare;
 pub mod guests;
 pub mod host;
