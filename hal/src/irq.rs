@@ -13,7 +13,7 @@ use std::{
     pin::{Pin, pin},
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicI32, AtomicU64, Ordering},
     },
     task::{Context, Poll, Wake, Waker},
 };
@@ -25,6 +25,7 @@ use parking_lot::Mutex;
 use crate::{
     raw_call::syscall4,
     reactor::{Ready, Watch},
+    sync::Call,
 };
 
 /// An interrupt line. Clones are the same line: one for the device, one for the driver.
@@ -232,20 +233,19 @@ impl HostSignals {
     ) -> F::Output {
         static BUSY: Mutex<()> = Mutex::new(());
         let Some(_alone) = BUSY.try_lock() else { return crate::cpu::block_on(future) };
-        let waker = Waker::from(Arc::new(RingWord));
+        let waker = Waker::from(Arc::new(CallBack));
         let mut context = Context::from_waker(&waker);
         let mut future = pin!(future);
         loop {
             // Before the looks: what comes after them sets it again, and then the sleep below does not begin.
-            WORD.store(0, Ordering::SeqCst);
+            LOOK.answer();
             while let Some(signal) = self.take() {
                 on_signal(signal);
             }
             if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
                 return output;
             }
-            // SAFETY: waits while the static word is 0; without a timeout. Any return means "look again".
-            unsafe { futex_word(libc::FUTEX_WAIT, 0) };
+            LOOK.wait();
         }
     }
 
@@ -257,32 +257,15 @@ impl HostSignals {
     }
 }
 
-/// 1 when a thread in [`HostSignals::block_on`] should look again.
-static WORD: AtomicU32 = AtomicU32::new(0);
+/// For the thread in [`HostSignals::block_on`].
+static LOOK: Call = Call::new();
 
-struct RingWord;
+struct CallBack;
 
-impl Wake for RingWord {
+impl Wake for CallBack {
     fn wake(self: Arc<Self>) {
-        ring_word();
+        LOOK.call();
     }
-}
-
-/// Async-signal-safe, without thread-local variables.
-fn ring_word() {
-    if WORD.swap(1, Ordering::SeqCst) == 0 {
-        // SAFETY: wakes the one who waits on the static word; touches no memory.
-        unsafe { futex_word(libc::FUTEX_WAKE, 1) };
-    }
-}
-
-/// # Safety
-///
-/// `operation` is one that takes a value and no other argument.
-unsafe fn futex_word(operation: c_int, value: usize) {
-    let operation = (operation | libc::FUTEX_PRIVATE_FLAG) as usize;
-    // SAFETY: the word is static; the fourth argument, a timeout, is null.
-    unsafe { syscall4(libc::SYS_futex, WORD.as_ptr() as usize, operation, value, 0) };
 }
 
 /// Makes the eventfd that the handler writes to, once.
@@ -314,7 +297,7 @@ impl Stream for HostSignals {
 /// May interrupt a guest with its thread-local variables live: raw calls only.
 extern "C" fn note_signal(signal: c_int) {
     CAUGHT.fetch_or(1 << (signal - 1), Ordering::SeqCst);
-    ring_word();
+    LOOK.call();
     let bell = BELL.load(Ordering::SeqCst);
     if bell < 0 {
         return;

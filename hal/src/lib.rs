@@ -21,15 +21,47 @@
 //! | `irq_handle` | [`irq::Line::handle`], or the line as a stream |
 //! | `fill_random` | [`random::fill`] |
 
+#![cfg_attr(
+    loom,
+    allow(
+        dead_code,
+        unreachable_pub,
+        unused_imports,
+        reason = "models use less than the kernel does"
+    )
+)]
+
+#[cfg(not(loom))]
 pub mod aspace;
+#[cfg(not(loom))]
 pub mod console;
+#[cfg(not(loom))]
 pub mod context;
+#[cfg(not(loom))]
 pub mod cpu;
+#[cfg(not(loom))]
 pub mod host;
+#[cfg(not(loom))]
 pub mod irq;
+#[cfg(not(loom))]
 pub mod pmem;
+#[cfg(not(loom))]
 pub mod random;
+#[cfg(not(loom))]
 mod raw_call;
+#[cfg(not(loom))]
 pub mod reactor;
 pub mod sync;
+#[cfg(not(loom))]
 pub mod time;
+
+// For the models, the protocols that live with what they serve; nothing else has a meaning without the host.
+#[cfg(loom)]
+#[path = "context/gate.rs"]
+mod gate;
+#[cfg(loom)]
+#[path = "context/kick.rs"]
+mod kick;
+#[cfg(loom)]
+#[path = "cpu/park.rs"]
+mod park;

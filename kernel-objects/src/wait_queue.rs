@@ -22,14 +22,12 @@ use std::{
     future::Future,
     ops::Deref,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll, Waker},
 };
 
 use futures::future::FusedFuture;
+use hal::sync::Presence;
 use parking_lot::Mutex;
 use slab::Slab;
 use smallvec::SmallVec;
@@ -91,7 +89,7 @@ pub struct ObserverKey {
 #[derive(Default)]
 pub struct WaitQueue {
     /// Waiters in the slab plus observers. Written under the lock; see the module about its ordering.
-    occupants: AtomicUsize,
+    occupants: Presence,
     state: Mutex<State>,
 }
 
@@ -256,7 +254,7 @@ impl WaitQueue {
     /// True when neither a task nor an observer is there, waiting or notified but not yet polled: a
     /// notification would do nothing.
     pub fn is_empty(&self) -> bool {
-        self.occupants.load(Ordering::SeqCst) == 0
+        self.occupants.is_empty()
     }
 
     /// How many tasks wait and have not been notified.
@@ -272,12 +270,12 @@ impl WaitQueue {
 
     /// Tells notifiers of one more occupant; sequentially consistent, see the module.
     fn publish_more(&self, state: &State) {
-        self.occupants.store(state.occupants(), Ordering::SeqCst);
+        self.occupants.set(state.occupants());
     }
 
     /// Tells of fewer: who sees too many only takes the lock in vain.
     fn publish_fewer(&self, state: &State) {
-        self.occupants.store(state.occupants(), Ordering::Release);
+        self.occupants.set_fewer(state.occupants());
     }
 
     /// A future that is ready after the next notification that chooses it. It is registered at its

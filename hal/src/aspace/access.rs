@@ -8,7 +8,7 @@
 
 use std::{
     ptr,
-    sync::atomic::{AtomicU32, Ordering, fence},
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 use super::{Access, AddressSpace, Fault, MapFlags, PAGE, State, cache::Hit};
@@ -35,7 +35,7 @@ impl AddressSpace {
     #[inline]
     fn locate(&self, state: &State, va: u64, access: Access) -> Result<Hit, Fault> {
         // Stable while the caller holds the lock.
-        let generation = self.generation.load(Ordering::Relaxed);
+        let generation = self.generation.now();
         let hit = match self.cache.get(va, generation) {
             Some(hit) => hit,
             None => match state.table.find(va) {
@@ -81,7 +81,7 @@ impl AddressSpace {
     fn with_cached(&self, va: u64, len: u64, store: impl FnOnce(PhysAddr)) -> bool {
         self.state.with(|_| {
             // Stable while the lock is held.
-            let generation = self.generation.load(Ordering::Relaxed);
+            let generation = self.generation.now();
             match self.cache.get(va, generation) {
                 Some(hit) if hit.len >= len && hit.prot.allows(Access::Write) => {
                     store(hit.pa);
@@ -98,7 +98,7 @@ impl AddressSpace {
     /// The first byte that cannot be read; the bytes before it have been copied.
     #[inline]
     pub fn read(&self, va: u64, buf: &mut [u8]) -> Result<(), Fault> {
-        let generation = self.generation.load(Ordering::Acquire);
+        let generation = self.generation.now();
         if let Some(hit) = self.cache.get(va, generation)
             && hit.len >= buf.len() as u64
             && hit.prot.allows(Access::Read)
@@ -106,8 +106,7 @@ impl AddressSpace {
             self.memory.read(hit.pa, buf);
             // The bytes count only if the page was still mapped when they were read. An odd
             // generation is never in the cache.
-            fence(Ordering::Acquire);
-            if self.generation.load(Ordering::Relaxed) == generation {
+            if self.generation.is_still(generation) {
                 return Ok(());
             }
         }
@@ -274,14 +273,13 @@ impl AddressSpace {
     /// If it cannot be read or is not aligned to its size; so for all atomic accesses.
     #[inline]
     pub fn load_u32(&self, va: u64) -> Result<u32, Fault> {
-        let generation = self.generation.load(Ordering::Acquire);
+        let generation = self.generation.now();
         if va.is_multiple_of(4)
             && let Some(hit) = self.cache.get(va, generation)
             && hit.prot.allows(Access::Read)
         {
             let value = self.memory.atomic_u32(hit.pa).load(Ordering::SeqCst);
-            fence(Ordering::Acquire);
-            if self.generation.load(Ordering::Relaxed) == generation {
+            if self.generation.is_still(generation) {
                 return Ok(value);
             }
         }

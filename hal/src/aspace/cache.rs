@@ -4,24 +4,15 @@
 //! from. An entry of another generation does not count, so a change of the table needs no
 //! shoot-down.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
-
 use super::{Prot, table::Run};
-use crate::pmem::PhysAddr;
+use crate::{pmem::PhysAddr, sync::seqlock::Record};
 
 const ENTRIES: usize = 8;
 
+/// The generation, the run's start and end, where it is in physical memory, and its protection.
 #[derive(Debug, Default)]
 #[repr(align(64))]
-struct Entry {
-    /// Odd while a thread fills the entry.
-    version: AtomicU32,
-    prot: AtomicU32,
-    generation: AtomicU64,
-    start: AtomicU64,
-    end: AtomicU64,
-    pa: AtomicU64,
-}
+struct Entry(Record<5>);
 
 /// Recently used runs.
 #[derive(Debug, Default)]
@@ -47,16 +38,8 @@ impl RunCache {
     /// What is at `va` according to the table of `generation`, if it was looked up lately.
     #[inline]
     pub(super) fn get(&self, va: u64, generation: u64) -> Option<Hit> {
-        let entry = self.entry(va);
-        let version = entry.version.load(Ordering::Acquire);
-        let start = entry.start.load(Ordering::Relaxed);
-        let end = entry.end.load(Ordering::Relaxed);
-        let pa = entry.pa.load(Ordering::Relaxed);
-        let prot = entry.prot.load(Ordering::Relaxed);
-        let of = entry.generation.load(Ordering::Relaxed);
-        fence(Ordering::Acquire);
-        let torn = !version.is_multiple_of(2) || entry.version.load(Ordering::Relaxed) != version;
-        if torn || of != generation || va < start || va >= end {
+        let [of, start, end, pa, prot] = self.entry(va).0.get()?;
+        if of != generation || va < start || va >= end {
             return None;
         }
         let prot = Prot::from_bits_truncate(prot as u8);
@@ -65,24 +48,7 @@ impl RunCache {
 
     /// Remembers that `run`, of the table of `generation`, holds `va`.
     pub(super) fn put(&self, va: u64, run: &Run, generation: u64) {
-        let entry = self.entry(va);
-        let version = entry.version.load(Ordering::Relaxed);
-        let odd = version.wrapping_add(1);
-        if !version.is_multiple_of(2)
-            || entry
-                .version
-                .compare_exchange(version, odd, Ordering::Acquire, Ordering::Relaxed)
-                .is_err()
-        {
-            // Somebody else fills it: theirs is as good.
-            return;
-        }
-        fence(Ordering::Release);
-        entry.start.store(run.range.start, Ordering::Relaxed);
-        entry.end.store(run.range.end, Ordering::Relaxed);
-        entry.pa.store(run.pa.0, Ordering::Relaxed);
-        entry.prot.store(u32::from(run.prot.bits()), Ordering::Relaxed);
-        entry.generation.store(generation, Ordering::Relaxed);
-        entry.version.store(odd.wrapping_add(1), Ordering::Release);
+        let prot = u64::from(run.prot.bits());
+        self.entry(va).0.put([generation, run.range.start, run.range.end, run.pa.0, prot]);
     }
 }

@@ -12,14 +12,7 @@ mod registry;
 mod table;
 mod text;
 
-use std::{
-    collections::BTreeMap,
-    ops::Range,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering, fence},
-    },
-};
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 use bitflags::bitflags;
 
@@ -27,6 +20,7 @@ pub use self::{access::ReadStop, registry::GUEST_FLOOR, table::Run};
 use self::{cache::RunCache, registry::Claims, table::Table};
 use crate::context::rewrite::Rewriter;
 use crate::pmem::{Extent, GUEST_BOUNDARY, PAGE_SIZE, PhysAddr, PhysicalMemory};
+use crate::sync::seqlock::Generation;
 use crate::sync::{BiasedRwLock, WriteGuard};
 
 const PAGE: u64 = PAGE_SIZE as u64;
@@ -147,7 +141,7 @@ pub struct AddressSpace {
     window: Range<u64>,
     state: BiasedRwLock<State>,
     /// Even: stable; odd: being changed. Readers that take no lock check it before and after.
-    generation: AtomicU64,
+    generation: Generation,
     cache: RunCache,
     /// Which system-call sites have been rewritten.
     pub(crate) rewriter: Rewriter,
@@ -156,24 +150,20 @@ pub struct AddressSpace {
 /// The write lock; readers without a lock see that the table is changing.
 struct Change<'a> {
     state: WriteGuard<'a, State>,
-    generation: &'a AtomicU64,
+    generation: &'a Generation,
 }
 
 impl<'a> Change<'a> {
     fn new(space: &'a AddressSpace) -> Self {
         let state = space.state.write();
-        let now = space.generation.load(Ordering::Relaxed);
-        space.generation.store(now.wrapping_add(1), Ordering::Relaxed);
-        // The odd value must be visible before any change is.
-        fence(Ordering::Release);
+        space.generation.begin();
         Self { state, generation: &space.generation }
     }
 }
 
 impl Drop for Change<'_> {
     fn drop(&mut self) {
-        let now = self.generation.load(Ordering::Relaxed);
-        self.generation.store(now.wrapping_add(1), Ordering::Release);
+        self.generation.end();
     }
 }
 
@@ -189,7 +179,7 @@ impl AddressSpace {
             window: claims.window(),
             claims,
             state: BiasedRwLock::default(),
-            generation: AtomicU64::new(0),
+            generation: Generation::default(),
             cache: RunCache::default(),
             rewriter: Rewriter::default(),
         }))
@@ -226,7 +216,7 @@ impl AddressSpace {
     /// Changes on every change of the table, and is odd during one.
     #[must_use]
     pub fn generation(&self) -> u64 {
-        self.generation.load(Ordering::Acquire)
+        self.generation.now()
     }
 
     fn check(&self, va: u64, len: u64) -> Result<Range<u64>, AspaceError> {

@@ -5,6 +5,7 @@
 //! Guests live below [`BOUNDARY`], the kernel above. The guest's FS base is its own; its GS base belongs to the kernel.
 
 mod entry;
+mod gate;
 mod kick;
 mod memory_functions;
 pub(crate) mod rewrite;
@@ -16,7 +17,7 @@ use std::{
     mem, ptr,
     sync::{
         Arc,
-        atomic::{AtomicU8, Ordering, compiler_fence},
+        atomic::{AtomicU8, Ordering},
     },
 };
 
@@ -233,21 +234,18 @@ impl UserContext {
             return self.wild_rip();
         }
         let space_id = ptr::from_ref(space).cast_mut().cast();
-        state.space.store(space_id, Ordering::Relaxed);
-        // Pairs with the barrier in `Rewriter::stop_others`.
-        compiler_fence(Ordering::SeqCst);
         space.rewriter.admit(state, space_id);
         self.target = if self.regs.rip == self.exit_rip {
             self.resume
         } else {
             space.rewriter.redirect(space, self.regs.rip)
         };
-        self.kicker.unpark();
-        self.kicker.set_location(state.tid.get());
+        // The door looks for a kick after that.
+        self.kicker.enter(state.tid.get());
         // SAFETY: the worker is attached; `self` is exclusively ours and `kick_flag` points into `self.kicker`.
         let cause = unsafe { entry::enter(self, worker.cast_mut()) };
-        self.kicker.set_location(kick::IN_KERNEL);
-        state.space.store(ptr::null_mut(), Ordering::Release);
+        self.kicker.leave();
+        state.place.leave();
         match cause {
             entry::CAUSE_SYSCALL => Trap::Syscall,
             entry::CAUSE_KICKED => {

@@ -31,6 +31,7 @@ use iced_x86::{
 use parking_lot::{Mutex, RwLock};
 
 use super::{
+    gate::{Closed, Gate},
     signals,
     worker::{self, EXIT_ENTRY_OFFSET, WorkerState},
 };
@@ -88,8 +89,8 @@ pub(crate) struct Rewriter {
     moved: RwLock<Moved>,
     /// Whether a site has ever been patched.
     any_patched: AtomicBool,
-    /// Set while the space's guests must stay out.
-    stopped: AtomicBool,
+    /// Closed while the space's guests must stay out.
+    gate: Gate,
 }
 
 /// A site's new code.
@@ -213,44 +214,28 @@ impl Rewriter {
         }
     }
 
-    /// To be called, with the worker's `space` set, before the guest is entered: waits while guests must stay out.
+    /// Lets the worker in to the guests of `space`, when nobody patches their text.
     #[inline]
     pub(super) fn admit(&self, state: &WorkerState, space: *mut ()) {
-        while self.stopped.load(Ordering::Relaxed) {
-            state.space.store(ptr::null_mut(), Ordering::Release);
-            drop(self.sites.lock());
-            state.space.store(space, Ordering::Relaxed);
-            std::sync::atomic::compiler_fence(Ordering::SeqCst);
-        }
+        self.gate.enter(&state.place, space, || drop(self.sites.lock()));
     }
 
     /// Takes all other workers out of the guests of `space` and keeps them out until the result is dropped.
-    fn stop_others(&self, space: &AddressSpace) -> Stopped<'_> {
-        self.stopped.store(true, Ordering::SeqCst);
+    fn stop_others(&self, space: &AddressSpace) -> Closed<'_> {
         let own = worker::current_or_null();
         let space = ptr::from_ref(space).cast_mut().cast();
-        // A worker stores its space and then looks at `stopped`; this makes the one or the other visible.
-        signals::heavy_barrier();
+        let closed = self.gate.close();
         worker::for_each(|other| {
             if ptr::eq(other, own) {
                 return;
             }
-            while ptr::eq(other.space.load(Ordering::Acquire), space) {
-                other.must_leave.store(true, Ordering::SeqCst);
+            while other.place.is_inside(space) {
+                other.must_leave.store(true, Ordering::Relaxed);
                 signals::send_kick(other.tid.get());
                 std::thread::sleep(KICK_AGAIN);
             }
         });
-        Stopped(self)
-    }
-}
-
-/// While it lives, no other worker enters the guests.
-struct Stopped<'a>(&'a Rewriter);
-
-impl Drop for Stopped<'_> {
-    fn drop(&mut self) {
-        self.0.stopped.store(false, Ordering::SeqCst);
+        closed
     }
 }
 

@@ -5,12 +5,12 @@
 use std::{
     cell::{Cell, OnceCell},
     io, ptr,
-    sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
 };
 
 use parking_lot::Mutex;
 
-use super::{BOUNDARY, UserContext, entry, signals, xstate::ExtendedArea};
+use super::{BOUNDARY, UserContext, entry, gate::Place, signals, xstate::ExtendedArea};
 
 const PR_SET_SYSCALL_USER_DISPATCH: libc::c_int = 59;
 const PR_SYS_DISPATCH_OFF: libc::c_ulong = 0;
@@ -60,8 +60,8 @@ pub(super) struct WorkerState {
     pub(super) tid: Cell<libc::pid_t>,
     /// Whose extended vector state is in this thread's registers; null when nobody's.
     pub(super) extended_owner: Cell<*const ExtendedArea>,
-    /// The address space whose guest this thread may be running, for those who patch its text; null in between.
-    pub(super) space: AtomicPtr<()>,
+    /// The address space whose guest this thread may be running, for those who patch its text.
+    pub(super) place: Place,
     /// Somebody waits for this thread to leave its guest; taken by the signal handler.
     pub(super) must_leave: AtomicBool,
 }
@@ -290,7 +290,7 @@ impl Attached {
             need_resched: AtomicBool::new(false),
             deadline: AtomicU64::new(NEVER),
             deadline_timer: Cell::new(ptr::null_mut()),
-            space: AtomicPtr::new(ptr::null_mut()),
+            place: Place::new(),
             must_leave: AtomicBool::new(false),
         }));
         WORKERS.lock().push(Listed(state));

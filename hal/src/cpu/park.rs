@@ -7,83 +7,147 @@
 //! so the waker sees the mark, takes it back and wakes the futex; and the futex itself does not sleep when
 //! the word has changed between (3)'s decision and the host's check.
 
-use std::{
-    ptr,
-    sync::atomic::{AtomicU32, Ordering},
-};
+use crate::sync::{atomic::Ordering, futex_word::FutexWord};
 
-/// The owner runs, or has been told to.
+/// The owner runs, or has been told to. Set by whoever wakes it, and by the owner when it goes on for another reason.
 const AWAKE: u32 = 0;
 /// The owner sleeps or is about to: set by the owner alone, taken back by anybody.
 const ASLEEP: u32 = 1;
 
-/// One sleeper's futex word.
+/// One sleeper's futex word. Its accesses are relaxed: the order that counts comes from the inbox's lock. Every change is a
+/// read-modify-write, so that the changes by the owner and by others are in one order (loom knows it of nothing else).
 #[derive(Debug)]
-pub(super) struct Parker {
-    state: AtomicU32,
+pub(crate) struct Parker {
+    state: FutexWord,
 }
 
 impl Parker {
-    pub(super) const fn new() -> Self {
-        Self { state: AtomicU32::new(AWAKE) }
+    pub(crate) fn new() -> Self {
+        Self { state: FutexWord::new(AWAKE) }
     }
 
     /// Step 1: marks the owner as asleep. It must now check for work before [`Parker::sleep`].
-    pub(super) fn prepare(&self) {
-        self.state.store(ASLEEP, Ordering::SeqCst);
+    pub(crate) fn prepare(&self) {
+        self.state.word().swap(ASLEEP, Ordering::Relaxed);
     }
 
     /// Ends what [`Parker::prepare`] began, however it ended.
-    pub(super) fn cancel(&self) {
-        self.state.store(AWAKE, Ordering::Relaxed);
+    pub(crate) fn cancel(&self) {
+        self.state.word().swap(AWAKE, Ordering::Relaxed);
     }
 
     /// Whether the owner sleeps, or is about to.
-    pub(super) fn is_asleep(&self) -> bool {
-        self.state.load(Ordering::SeqCst) == ASLEEP
+    pub(crate) fn is_asleep(&self) -> bool {
+        self.state.word().load(Ordering::Relaxed) == ASLEEP
     }
 
     /// Step 3: sleeps until [`Parker::wake`], or `deadline` (ns of the monotonic clock), or for no reason.
-    pub(super) fn sleep(&self, deadline: Option<u64>) {
-        let timeout = deadline.map(|ns| libc::timespec {
-            tv_sec: (ns / 1_000_000_000).min(i64::MAX as u64) as libc::time_t,
-            tv_nsec: (ns % 1_000_000_000) as libc::c_long,
-        });
-        let timeout = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
-        // SAFETY: the word is a live, aligned u32 for the whole call, and the timeout is null or
-        // points to a timespec on this frame. Errors (EAGAIN, EINTR, ETIMEDOUT) all mean "look again".
-        unsafe {
-            libc::syscall(
-                libc::SYS_futex,
-                self.state.as_ptr(),
-                libc::FUTEX_WAIT_BITSET | libc::FUTEX_PRIVATE_FLAG,
-                ASLEEP,
-                timeout,
-                ptr::null::<u32>(),
-                libc::FUTEX_BITSET_MATCH_ANY,
-            );
-        }
+    pub(crate) fn sleep(&self, deadline: Option<u64>) {
+        self.state.wait(ASLEEP, deadline);
     }
 
-    /// Wakes the owner if it sleeps; says whether it did. Costs one load when it does not.
-    pub(super) fn wake(&self) -> bool {
-        if !self.is_asleep() || self.state.swap(AWAKE, Ordering::AcqRel) != ASLEEP {
+    /// Step b: wakes the owner if it sleeps; says whether it did. Costs one load when it does not.
+    pub(crate) fn wake(&self) -> bool {
+        if !self.is_asleep() || self.state.word().swap(AWAKE, Ordering::Relaxed) != ASLEEP {
             return false;
         }
-        // SAFETY: the word is live; FUTEX_WAKE does not touch memory.
-        unsafe {
-            libc::syscall(
-                libc::SYS_futex,
-                self.state.as_ptr(),
-                libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG,
-                1,
-            );
-        }
+        self.state.wake();
         true
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, loom))]
+mod models {
+    use std::collections::VecDeque;
+
+    use loom::{
+        sync::{Arc, Mutex},
+        thread,
+    };
+
+    use super::*;
+    use crate::sync::{Presence, model};
+
+    /// A machine as far as sleeping goes.
+    struct Machine {
+        inboxes: [Mutex<VecDeque<u32>>; 2],
+        parkers: [Parker; 2],
+        idle: Presence,
+    }
+
+    impl Machine {
+        fn new() -> Arc<Self> {
+            Arc::new(Self {
+                inboxes: [0, 1].map(|_| Mutex::new(VecDeque::new())),
+                parkers: [0, 1].map(|_| Parker::new()),
+                idle: Presence::new(),
+            })
+        }
+
+        fn push(&self, cpu: usize, task: u32) {
+            self.inboxes[cpu].lock().unwrap().push_back(task);
+        }
+
+        fn pop(&self, cpus: &[usize]) -> Option<u32> {
+            cpus.iter().find_map(|&cpu| self.inboxes[cpu].lock().unwrap().pop_front())
+        }
+
+        /// The owner of CPU 0 runs until it has seen `count` tasks in the inboxes of `cpus`.
+        fn serve(&self, cpus: &[usize], mut count: u32) {
+            loop {
+                while self.pop(cpus).is_some() {
+                    count -= 1;
+                }
+                if count == 0 {
+                    return;
+                }
+                self.parkers[0].prepare();
+                self.idle.enter();
+                if cpus.iter().all(|&cpu| self.inboxes[cpu].lock().unwrap().is_empty()) {
+                    self.parkers[0].sleep(None);
+                }
+                self.idle.leave();
+                self.parkers[0].cancel();
+            }
+        }
+    }
+
+    #[test]
+    fn work_that_comes_while_its_cpu_falls_asleep_wakes_it() {
+        model(|| {
+            let machine = Machine::new();
+            let threads = [1, 2].map(|task| {
+                let machine = machine.clone();
+                thread::spawn(move || {
+                    machine.push(0, task);
+                    machine.parkers[0].wake();
+                })
+            });
+            machine.serve(&[0], 2);
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
+        });
+    }
+
+    #[test]
+    fn work_that_a_busy_cpu_offers_wakes_an_idle_one() {
+        model(|| {
+            let machine = Machine::new();
+            let busy = machine.clone();
+            let offers = thread::spawn(move || {
+                for task in [1, 2] {
+                    busy.push(1, task);
+                    if !busy.idle.is_empty() {
+                        let _ = busy.parkers.iter().any(Parker::wake);
+                    }
+                }
+            });
+            machine.serve(&[0, 1], 2);
+            offers.join().unwrap();
+        });
+    }
+}
+
+#[cfg(all(test, not(loom)))]
 mod tests {
     use std::{sync::Arc, thread};
 

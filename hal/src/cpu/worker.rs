@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     context,
+    sync::Presence,
     time::{self, TimerQueue},
 };
 
@@ -43,7 +44,7 @@ pub(super) struct Machine {
     stealing: bool,
     closing: AtomicBool,
     /// How many workers sleep or are about to; lets a push skip the search for one.
-    idle: AtomicUsize,
+    idle: Presence,
     /// Round robin of spawns.
     next: AtomicUsize,
 }
@@ -120,7 +121,7 @@ impl Machine {
             workers: (0..cpus).map(worker).collect(),
             stealing: stealing && cpus > 1,
             closing: AtomicBool::new(false),
-            idle: AtomicUsize::new(0),
+            idle: Presence::new(),
             next: AtomicUsize::new(0),
         }
     }
@@ -141,7 +142,7 @@ impl Machine {
     /// An idle CPU, else the next in turn.
     pub(super) fn spread_cpu(&self) -> usize {
         let first = self.next_cpu();
-        if self.idle.load(Ordering::Relaxed) == 0 {
+        if self.idle.count() == 0 {
             return first;
         }
         let count = self.count();
@@ -155,7 +156,7 @@ impl Machine {
     }
 
     pub(super) fn close(&self) {
-        self.closing.store(true, Ordering::SeqCst);
+        self.closing.store(true, Ordering::Relaxed);
         for worker in &self.workers {
             // Through the lock, so that a worker about to sleep sees `closing` or is seen asleep (see `park`).
             drop(worker.inbox.lock());
@@ -196,7 +197,7 @@ impl Machine {
     fn wake_idle(&self) {
         // A CPU counts itself idle before it looks through the inboxes under their locks, and the caller pushed
         // under such a lock before: either it sees the push or we see it counted.
-        if self.idle.load(Ordering::SeqCst) == 0 {
+        if self.idle.is_empty() {
             return;
         }
         for worker in &self.workers {
@@ -316,7 +317,7 @@ impl Local {
 
     /// Queues a task that a timer woke: here and soon if it is the only one, else where an idle CPU may have it.
     fn wake_urgent(&self, runnable: Runnable) {
-        let spare = self.machine.stealing && self.machine.idle.load(Ordering::Relaxed) > 0;
+        let spare = self.machine.stealing && self.machine.idle.count() > 0;
         if spare && !self.urgent.borrow().is_empty() {
             self.push(runnable);
         } else {
@@ -410,7 +411,7 @@ impl Local {
     fn park(&self) {
         let worker = self.worker();
         worker.parker.prepare();
-        self.machine.idle.fetch_add(1, Ordering::SeqCst);
+        self.machine.idle.enter();
         let quiet = |worker: &Worker, any: bool| {
             let inbox = worker.inbox.lock();
             inbox.any.is_empty() && (any || inbox.here.is_empty())
@@ -420,7 +421,7 @@ impl Local {
         if quiet && !self.machine.is_closing() {
             worker.parker.sleep(worker.timers.next());
         }
-        self.machine.idle.fetch_sub(1, Ordering::Relaxed);
+        self.machine.idle.leave();
         worker.parker.cancel();
     }
 

@@ -9,15 +9,29 @@ pub(crate) mod barrier;
 mod bias;
 #[cfg(not(loom))]
 mod biased_lock;
+pub(crate) mod futex_word;
+mod mark;
+mod presence;
+pub(crate) mod seqlock;
 
 #[cfg(not(loom))]
 pub use biased_lock::{Actor, BiasedRwLock, ReadGuard, WriteGuard};
+#[cfg(not(loom))]
+pub(crate) use mark::Call;
+pub use mark::Mark;
+pub use presence::Presence;
 
 /// Explores every interleaving with at most three preemptions, which is where bugs of two or three threads show (and what
 /// can be done in seconds).
 #[cfg(all(test, loom))]
 pub(crate) fn model(run: impl Fn() + Sync + Send + 'static) {
+    model_within(3, run);
+}
+
+/// As [`model`] with so many preemptions, for what would take minutes.
+#[cfg(all(test, loom))]
+pub(crate) fn model_within(preemptions: usize, run: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(3);
+    builder.preemption_bound = Some(preemptions);
     builder.check(run);
 }

@@ -11,6 +11,7 @@ use std::{
     },
 };
 
+use hal::sync::Mark;
 use kernel_objects::{
     WaitQueue,
     wait_queue::{Observer, ObserverKey},
@@ -66,8 +67,9 @@ struct Item {
     file: Weak<OpenFile>,
     id: Id,
     interest: Mutex<Interest>,
-    /// Whether it is on the ready list. Set by whoever puts it there, cleared by whoever takes it off, before it asks the file.
-    listed: AtomicBool,
+    /// Set while it is on the ready list: by whoever puts it there, after the file has changed; cleared by whoever takes it off, before it
+    /// asks the file.
+    listed: Mark,
     /// Cleared when a one-shot item has been told, or the item was removed.
     armed: AtomicBool,
     observer: Mutex<Option<ObserverKey>>,
@@ -95,7 +97,7 @@ impl Observer for Item {
             return;
         }
         if let Some(set) = self.set.upgrade()
-            && !self.listed.swap(true, Ordering::AcqRel)
+            && self.listed.set()
         {
             set.list(self.id);
         }
@@ -174,7 +176,7 @@ impl Epoll {
             file: Arc::downgrade(file),
             id,
             interest: Mutex::new(interest),
-            listed: AtomicBool::new(false),
+            listed: Mark::new(),
             armed: AtomicBool::new(true),
             observer: Mutex::new(None),
         });
@@ -195,7 +197,7 @@ impl Epoll {
 
     /// Puts an item on the list if its file is ready now.
     fn look(&self, item: &Item) {
-        if !item.ready().is_empty() && !item.listed.swap(true, Ordering::AcqRel) {
+        if !item.ready().is_empty() && item.listed.set() {
             self.list(item.id);
         }
     }
@@ -304,7 +306,7 @@ impl Epoll {
             left -= 1;
             let Some(id) = self.ready.lock().pop_front() else { break };
             let Some(item) = self.items.lock().get(&id).cloned() else { continue };
-            item.listed.store(false, Ordering::Release);
+            item.listed.clear();
             let events = item.ready();
             if events.is_empty() {
                 continue;
@@ -312,7 +314,7 @@ impl Epoll {
             let interest = *item.interest.lock();
             result = take(Interest { events: events.bits(), data: interest.data });
             if result.is_err() {
-                if !item.listed.swap(true, Ordering::AcqRel) {
+                if item.listed.set() {
                     again.push_back(id);
                 }
                 break;
@@ -320,7 +322,7 @@ impl Epoll {
             found += 1;
             if interest.events & EPOLLONESHOT != 0 {
                 item.armed.store(false, Ordering::Release);
-            } else if interest.events & EPOLLET == 0 && !item.listed.swap(true, Ordering::AcqRel) {
+            } else if interest.events & EPOLLET == 0 && item.listed.set() {
                 // Level-triggered: it stays a candidate until it is found not ready.
                 again.push_back(id);
             }

@@ -17,6 +17,7 @@ use std::{
 };
 
 use futures::task::AtomicWaker;
+use hal::sync::Presence;
 use parking_lot::{Mutex, MutexGuard};
 use smallvec::SmallVec;
 
@@ -77,7 +78,7 @@ struct Entry {
 #[derive(Default)]
 struct Bucket {
     /// How many wait here or are about to.
-    waiters: AtomicUsize,
+    waiters: Presence,
     queue: Mutex<Vec<Entry>>,
 }
 
@@ -144,7 +145,7 @@ impl FutexTable {
         let mut woken = Woken::new();
         if let Some(next) = next {
             let entry = queue.remove(next);
-            bucket.waiters.fetch_sub(1, Ordering::Relaxed);
+            bucket.waiters.leave();
             entry.waiter.state.store(WOKEN, Ordering::Release);
             woken.push(entry.waiter);
         }
@@ -161,11 +162,11 @@ impl FutexTable {
         check: impl FnOnce() -> SysResult<()>,
     ) -> SysResult<Queued<'a>> {
         let (index, bucket) = self.bucket(key);
-        bucket.waiters.fetch_add(1, Ordering::SeqCst);
+        bucket.waiters.enter();
         let mut queue = bucket.queue.lock();
         if let Err(error) = check() {
             drop(queue);
-            bucket.waiters.fetch_sub(1, Ordering::Relaxed);
+            bucket.waiters.leave();
             return Err(error);
         }
         let claim =
@@ -184,8 +185,9 @@ impl FutexTable {
     /// Wakes up to `count` of those that wait on `key` with a bit of `bitset`; oldest first. How many there were.
     pub fn wake(&self, key: FutexKey, count: usize, bitset: u32) -> usize {
         let (_, bucket) = self.bucket(key);
+        // The guest may have changed the word by any kind of store.
         fence(Ordering::SeqCst);
-        if bucket.waiters.load(Ordering::Relaxed) == 0 {
+        if bucket.waiters.is_empty() {
             return 0;
         }
         let mut woken = Woken::new();
@@ -233,8 +235,8 @@ impl FutexTable {
                         entry.waiter.bucket.store(target_index, Ordering::Relaxed);
                         target_queue.push(entry);
                     }
-                    target.waiters.fetch_add(moved, Ordering::SeqCst);
-                    source.waiters.fetch_sub(moved, Ordering::Relaxed);
+                    target.waiters.enter_many(moved);
+                    source.waiters.leave_many(moved);
                 }
             }
         } else {
@@ -315,7 +317,7 @@ impl Bucket {
             woken.push(entry.waiter);
             left -= 1;
         }
-        self.waiters.fetch_sub(count - left, Ordering::Relaxed);
+        self.waiters.leave_many(count - left);
     }
 }
 
@@ -361,7 +363,7 @@ impl Queued<'_> {
             }
             if let Some(at) = queue.iter().position(|entry| Arc::ptr_eq(&entry.waiter, waiter)) {
                 queue.remove(at);
-                bucket.waiters.fetch_sub(1, Ordering::Relaxed);
+                bucket.waiters.leave();
                 waiter.state.store(IDLE, Ordering::Relaxed);
             }
             break;
@@ -437,7 +439,7 @@ mod tests {
         let table = FutexTable::new();
         let refused = table.enqueue(A, MATCH_ANY, &Arc::default(), || expect(Ok(1), 2)).map(|_| ());
         assert_eq!(refused, Err(Errno::EAGAIN));
-        assert_eq!(table.bucket(A).1.waiters.load(Ordering::Relaxed), 0);
+        assert_eq!(table.bucket(A).1.waiters.count(), 0);
     }
 
     #[test]
@@ -451,7 +453,7 @@ mod tests {
         assert_eq!(table.wake(B, 9, MATCH_ANY), 0);
         assert!(third.now_or_never().is_none());
         assert_eq!(table.waiting(), 0);
-        assert!(table.buckets.iter().all(|b| b.waiters.load(Ordering::Relaxed) == 0));
+        assert!(table.buckets.iter().all(|b| b.waiters.is_empty()));
     }
 
     #[test]

@@ -1,0 +1,90 @@
+//! A word that threads sleep on: the host's futex, or loom's idea of one.
+//!
+//! What the host promises, and all that may be relied on: whether the word still has the expected value is checked under the same lock
+//! that a wake takes, so a wake after a change of the word is never missed; and a wait may end for no reason.
+
+#[cfg(not(loom))]
+use std::ptr;
+
+use super::atomic::AtomicU32;
+
+/// An atomic word and those who sleep on it.
+#[derive(Debug)]
+pub(crate) struct FutexWord {
+    word: AtomicU32,
+    /// How many sleep, under the lock that the host has for that, and how they are woken.
+    #[cfg(loom)]
+    sleepers: (loom::sync::Mutex<u32>, loom::sync::Notify),
+}
+
+impl FutexWord {
+    #[cfg(not(loom))]
+    pub(crate) const fn new(value: u32) -> Self {
+        Self { word: AtomicU32::new(value) }
+    }
+
+    #[cfg(loom)]
+    pub(crate) fn new(value: u32) -> Self {
+        let sleepers = (loom::sync::Mutex::new(0), loom::sync::Notify::new());
+        Self { word: AtomicU32::new(value), sleepers }
+    }
+
+    /// The word itself.
+    #[inline]
+    pub(crate) fn word(&self) -> &AtomicU32 {
+        &self.word
+    }
+
+    /// Sleeps while the word is `expected`: until a [`wake`](Self::wake), or `deadline` (ns of the monotonic clock), or for no reason.
+    #[cfg(not(loom))]
+    pub(crate) fn wait(&self, expected: u32, deadline: Option<u64>) {
+        let timeout = deadline.map(|ns| libc::timespec {
+            tv_sec: (ns / 1_000_000_000).min(i64::MAX as u64) as libc::time_t,
+            tv_nsec: (ns % 1_000_000_000) as libc::c_long,
+        });
+        let timeout = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
+        // SAFETY: the word is a live, aligned u32 for the whole call, and the timeout is null or
+        // points to a timespec on this frame. Errors (EAGAIN, EINTR, ETIMEDOUT) all mean "look again".
+        unsafe {
+            libc::syscall(
+                libc::SYS_futex,
+                self.word.as_ptr(),
+                libc::FUTEX_WAIT_BITSET | libc::FUTEX_PRIVATE_FLAG,
+                expected,
+                timeout,
+                ptr::null::<u32>(),
+                libc::FUTEX_BITSET_MATCH_ANY,
+            );
+        }
+    }
+
+    /// A deadline is no help to a protocol, so in models there is none.
+    #[cfg(loom)]
+    pub(crate) fn wait(&self, expected: u32, _: Option<u64>) {
+        let mut sleepers = self.sleepers.0.lock().unwrap();
+        if self.word.load(super::atomic::Ordering::Relaxed) == expected {
+            *sleepers += 1;
+            drop(sleepers);
+            self.sleepers.1.wait();
+        }
+    }
+
+    /// Wakes one sleeper. Async-signal-safe, and touches no thread-local variable.
+    #[cfg(not(loom))]
+    pub(crate) fn wake(&self) {
+        let operation = (libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG) as usize;
+        // SAFETY: the word is live; FUTEX_WAKE does not touch memory.
+        unsafe {
+            crate::raw_call::syscall4(libc::SYS_futex, self.word.as_ptr() as usize, operation, 1, 0)
+        };
+    }
+
+    #[cfg(loom)]
+    pub(crate) fn wake(&self) {
+        let mut sleepers = self.sleepers.0.lock().unwrap();
+        if *sleepers > 0 {
+            *sleepers -= 1;
+            self.sleepers.1.notify();
+        }
+    }
+}
