@@ -367,7 +367,7 @@ impl UserContext {
             Trap::Timer | Trap::PageFault(_) | Trap::Exception(_) => {}
         }
         // The guest knows nothing of trampolines.
-        self.regs.rip = space.rewriter.original(self.regs.rip);
+        self.regs.rip = space.rewriter.original(space, self.regs.rip);
         trap
     }
 

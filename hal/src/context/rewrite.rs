@@ -2,17 +2,30 @@
 //!
 //! The idea: only sites that a trap has proved are touched, and only while no other thread executes code of the address space, so a
 //! patch needs no cleverness about half-written instructions. A trampoline near the site loads `rcx` (the address after the call) and
-//! `r11` (where to go on) and jumps to the door. Two forms:
+//! `r11` (where to go on) and jumps to the door. Three forms:
 //!
 //! ```text
 //! 1  mov eax, NR          jmp  trampoline      trampoline:  mov eax, NR; lea rcx, [after]; mov r11, rcx; jmp gs:[door]
-//!    syscall              syscall              the call stays as it is, for those who jump to it
+//!    syscall              syscall              the call stays as it is, for those who jump to it (mov rax, NR likewise)
 //!    after:               after:
 //!
 //! 2  syscall              jmp  trampoline      trampoline:  lea rcx, [after]; lea r11, [tail]; jmp gs:[door]
 //!    after: cmp rax, -1   (rest of the cmp)    tail:        cmp rax, -1; jmp next
 //!    next:                next:
+//!
+//! 3  syscall              jmp  short island    trampoline:  lea rcx, [after]; mov r11, rcx; jmp gs:[door]
+//!    after:               after:
+//!    nop [rax+rax+0]      nop [rcx+rbp*8+D]   island, the last five bytes of the nop, read as an instruction:  jmp trampoline
 //! ```
+//!
+//! Instructions *before* the call are never moved: nothing proves where they begin, for x86 code can be read backwards in several ways
+//! and all that a trap proves is the call itself. Form 3 needs no such proof. A short jump is exactly as long as the call, so nothing
+//! beside it changes; and it goes by way of the padding between functions, a long nop, whose operand the compiler had no use for: with the jump in
+//! it the nop is as long as before and still does nothing, whoever executes it. That it is a nop, and not a constant of the same bytes, is
+//! read forward: from the call, which a trap proved, or, when it lies before the call, from many places that all must agree.
+//!
+//! All bytes of a patch are in one page, because a guest that maps something else over a page, or makes it writable, takes away that
+//! page's patches and no other's.
 //!
 //! In form 2 a saved `rip` may point at an instruction that is no longer there (a thread that waits in the call, a signal frame);
 //! [`Rewriter::redirect`] sends it to the copy in the tail.
@@ -43,6 +56,8 @@ const PROOF: u32 = 3;
 const MAX_SITES: usize = 1 << 16;
 /// Bytes of a `jmp rel32`.
 const JUMP: usize = 5;
+/// Bytes of a `jmp rel8`, and of a call.
+const SHORT_JUMP: usize = 2;
 /// Bytes set aside for a trampoline; all fit, or the site is left alone.
 const SLOT: usize = 64;
 /// How far around a site direct branches into the overwritten bytes are looked for: much more than a function that has a
@@ -80,6 +95,31 @@ struct Moved {
     copies: HashMap<u64, u64>,
     /// Trampolines by address, and what they stand for.
     plans: BTreeMap<u64, Plan>,
+    /// Islands, and the sites that lead to them.
+    islands: HashMap<u64, u64>,
+}
+
+/// A jump in the operand of a nop.
+#[derive(Debug, PartialEq, Eq)]
+struct Island {
+    /// Where the jump is.
+    at: u64,
+    /// Whether the nop's beginning becomes a short jump over the rest of it; otherwise it stays a nop.
+    leap: bool,
+}
+
+impl Island {
+    /// In the nop, without its prefixes, with which `code` at `start` begins, if it does and is long enough.
+    fn in_nop(start: u64, code: &[u8], before: Option<u8>) -> Option<Self> {
+        if code.starts_with(&[0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0]) {
+            // `jmp rel32` is as good a SIB byte and displacement as any.
+            return Some(Self { at: start + 3, leap: false });
+        }
+        // What might be a prefix would change the leap's meaning.
+        let plain = !matches!(before?, 0x26 | 0x2e | 0x36 | 0x3e | 0x40..=0x4f | 0x64..=0x67 | 0xf0 | 0xf2 | 0xf3);
+        (plain && code.starts_with(&[0x0f, 0x1f, 0x80, 0, 0, 0, 0]))
+            .then_some(Self { at: start + SHORT_JUMP as u64, leap: true })
+    }
 }
 
 /// What is rewritten in one address space.
@@ -96,8 +136,10 @@ pub(crate) struct Rewriter {
 /// A site's new code.
 #[derive(Debug, PartialEq, Eq)]
 struct Plan {
-    /// Where the jump is put.
+    /// Where the site's jump is put.
     at: u64,
+    /// Where that jump leads if it is a short one.
+    island: Option<Island>,
     /// The call's own address.
     site: u64,
     trampoline: Vec<u8>,
@@ -106,6 +148,29 @@ struct Plan {
 }
 
 impl Plan {
+    /// Whether there is room for the trampoline, and the site's jump is in one page.
+    fn fits(&self) -> bool {
+        let len = if self.island.is_some() { SHORT_JUMP } else { JUMP };
+        self.trampoline.len() <= SLOT && in_one_page(self.at, len)
+    }
+
+    /// What is written where, for a trampoline at `start`; what others lead to comes first.
+    fn patches(&self, start: u64) -> Option<Vec<(u64, Vec<u8>)>> {
+        let Some(island) = &self.island else {
+            return Some(vec![(self.at, near_jump(self.at, start)?.to_vec())]);
+        };
+        let mut jump = near_jump(island.at, start)?.to_vec();
+        let mut from = island.at;
+        if island.leap {
+            // For those who execute the nop.
+            jump.splice(0..0, [0xeb, JUMP as u8]);
+            from -= SHORT_JUMP as u64;
+        }
+        let distance = relative(self.at + SHORT_JUMP as u64, island.at)?;
+        let short = [0xeb, i8::try_from(distance).ok()?.cast_unsigned()];
+        Some(vec![(from, jump), (self.at, short.to_vec())])
+    }
+
     /// The guest's idea of `rip`, which lies in this plan's trampoline at `start`.
     fn original(&self, start: u64, rip: u64) -> u64 {
         if let Some((from, _)) = self.moved.iter().find(|(_, copy)| *copy == rip) {
@@ -147,7 +212,9 @@ impl Rewriter {
     /// Other text has been mapped where a page was patched.
     fn forget_page(&self, sites: &mut Sites, page: u64) {
         sites.known.retain(|site, state| *state != Site::Patched || site / PAGE != page);
-        self.moved.write().copies.retain(|from, _| from / PAGE != page);
+        let mut moved = self.moved.write();
+        moved.copies.retain(|from, _| from / PAGE != page);
+        moved.islands.retain(|at, _| at / PAGE != page);
     }
 
     fn patch(&self, sites: &mut Sites, space: &AddressSpace, site: u64, number: u64) -> Option<()> {
@@ -158,20 +225,20 @@ impl Rewriter {
         let (page, used) = slot(sites, space, site)?;
         let start = page + used as u64;
         let plan = plan(&text, site, number, start)?;
-        for page in plan.at / PAGE..=(plan.at + JUMP as u64 - 1) / PAGE {
-            if !space.is_patched(page * PAGE) {
-                self.forget_page(sites, page);
-            }
+        let patches = plan.patches(start)?;
+        if !space.is_patched(plan.at) {
+            self.forget_page(sites, plan.at / PAGE);
         }
         space.write_trampoline(start, &plan.trampoline).ok()?;
-        let mut jump = [0xe9, 0, 0, 0, 0];
-        jump[1..].copy_from_slice(&relative(plan.at + JUMP as u64, start)?.to_le_bytes());
         {
             let _stopped = self.stop_others(space);
-            space.patch_text(plan.at, &jump).ok()?;
+            for (at, bytes) in &patches {
+                space.patch_text(*at, bytes).ok()?;
+            }
             let mut moved = self.moved.write();
             let end = plan.at + JUMP as u64;
             moved.copies.extend(plan.moved.iter().copied().filter(|(from, _)| *from < end));
+            moved.islands.extend(plan.island.as_ref().map(|island| (island.at, site)));
             moved.plans.insert(start, plan);
             self.any_patched.store(true, Ordering::Release);
             signals::synchronize_cores();
@@ -201,12 +268,18 @@ impl Rewriter {
         }
     }
 
-    /// The `rip` that a guest which was interrupted at `rip` believes to have: not that of a trampoline.
-    pub(super) fn original(&self, rip: u64) -> u64 {
+    /// The `rip` that a guest which was interrupted at `rip` believes to have: not that of a trampoline, nor of an island.
+    pub(super) fn original(&self, space: &AddressSpace, rip: u64) -> u64 {
         if !self.any_patched.load(Ordering::Acquire) {
             return rip;
         }
-        match self.moved.read().plans.range(..=rip).next_back() {
+        let moved = self.moved.read();
+        if let Some(&site) = moved.islands.get(&rip)
+            && space.is_patched(rip)
+        {
+            return site;
+        }
+        match moved.plans.range(..=rip).next_back() {
             Some((start, plan)) if rip - start < plan.trampoline.len() as u64 => {
                 plan.original(*start, rip)
             }
@@ -256,6 +329,17 @@ fn relative(end: u64, target: u64) -> Option<i32> {
     i32::try_from(target.wrapping_sub(end).cast_signed()).ok()
 }
 
+/// `jmp target` at `from`.
+fn near_jump(from: u64, target: u64) -> Option<[u8; JUMP]> {
+    let [a, b, c, d] = relative(from + JUMP as u64, target)?.to_le_bytes();
+    Some([0xe9, a, b, c, d])
+}
+
+/// Whether `len` bytes at `from` are in one page.
+fn in_one_page(from: u64, len: usize) -> bool {
+    from / PAGE == (from + len as u64 - 1) / PAGE
+}
+
 /// The executable bytes around a site, as far as they belong to the same mapping.
 struct Text {
     start: u64,
@@ -274,6 +358,46 @@ impl Text {
 
     fn from(&self, addr: u64) -> Option<&[u8]> {
         self.bytes.get(usize::try_from(addr.checked_sub(self.start)?).ok()?..)
+    }
+
+    /// The nearest nop around `site` that can carry a jump, in the same page and within reach of a short one.
+    fn island_near(&self, site: u64) -> Option<Island> {
+        if !in_one_page(site, SHORT_JUMP) {
+            return None;
+        }
+        let page = site / PAGE * PAGE;
+        let low = page.max(self.start).max(site.saturating_sub(SHORT_REACH));
+        let code = self.from(low)?;
+        let mut islands: Vec<(Island, u64)> = (low..(page + PAGE).min(site + SHORT_REACH))
+            .zip(0..)
+            .filter_map(|(nop, offset): (u64, usize)| {
+                let before = offset.checked_sub(1).and_then(|before| code.get(before));
+                let island = Island::in_nop(nop, code.get(offset..)?, before.copied())?;
+                let distance = relative(site + SHORT_JUMP as u64, island.at)?;
+                let reached = i8::try_from(distance).is_ok() && in_one_page(island.at, JUMP);
+                reached.then_some((island, nop))
+            })
+            .collect();
+        islands.sort_by_key(|(island, _)| island.at.abs_diff(site));
+        islands.into_iter().find(|(_, nop)| self.is_instruction(*nop, site)).map(|found| found.0)
+    }
+
+    /// Whether the nop at `nop`, or the prefixes before it, is where an instruction begins.
+    fn is_instruction(&self, nop: u64, site: u64) -> bool {
+        let prefixes = (1..=4).take_while(|&n| {
+            let byte = nop.checked_sub(n).and_then(|at| self.from(at)?.first());
+            matches!(byte, Some(0x66 | 0x2e))
+        });
+        let begins: Vec<u64> = std::iter::once(nop).chain(prefixes.map(|n| nop - n)).collect();
+        let agrees = |start: u64| {
+            self.decode_from(start, nop + 1).last().is_some_and(|last| begins.contains(last))
+        };
+        if nop > site {
+            return agrees(site);
+        }
+        // Reading falls into step after a few instructions.
+        let far = nop.saturating_sub(96);
+        far >= self.start && (far..far + 32).all(agrees)
     }
 
     /// Whether a direct branch leads to one of `targets`, which are all close behind `site`. Of what merely looks like a near branch
@@ -346,35 +470,53 @@ fn load_address(code: &mut Vec<u8>, base: u64, opcode: [u8; 3], target: u64) -> 
 
 const LEA_RCX: [u8; 3] = [0x48, 0x8d, 0x0d];
 const LEA_R11: [u8; 3] = [0x4c, 0x8d, 0x1d];
+const MOV_R11_RCX: [u8; 3] = [0x49, 0x89, 0xcb];
 
 /// How the site is to be rewritten with a trampoline at `at`.
 fn plan(text: &Text, site: u64, number: u64, at: u64) -> Option<Plan> {
-    let plan = number_first(text, site, number, at).or_else(|| relocating(text, site, at))?;
-    (plan.trampoline.len() <= SLOT).then_some(plan)
+    number_first(text, site, number, at)
+        .filter(Plan::fits)
+        .or_else(|| relocating(text, site, at).filter(Plan::fits))
+        .or_else(|| by_island(text, site, at).filter(Plan::fits))
 }
 
-/// Form 1: `mov eax, number` right before the call.
+/// Form 1: the number is loaded right before the call.
 fn number_first(text: &Text, site: u64, number: u64, at: u64) -> Option<Plan> {
-    let start = site.checked_sub(JUMP as u64)?;
-    let code = text.from(start)?;
-    let number = u32::try_from(number).ok()?;
-    if code.first() != Some(&0xb8)
-        || code.get(1..5)? != number.to_le_bytes()
-        || code.get(5..7)? != [0x0f, 0x05]
-    {
+    let number = u32::try_from(number).ok()?.to_le_bytes();
+    // mov eax, imm32; mov rax, imm32
+    for opcode in [&[0xb8][..], &[0x48, 0xc7, 0xc0][..]] {
+        let len = opcode.len() + number.len();
+        let start = site.checked_sub(len as u64)?;
+        let Some(code) = text.from(start) else { continue };
+        let load = [opcode, &number].concat();
+        if !code.starts_with(&load) || code.get(len..len + 2)? != [0x0f, 0x05] {
+            continue;
+        }
+        // A REX prefix before the short one would make it another instruction.
+        let before = start.checked_sub(1).and_then(|at| text.from(at)?.first());
+        if opcode.len() == 1 && before.is_some_and(|byte| byte & 0xf0 == 0x40) {
+            continue;
+        }
+        let mut trampoline = load;
+        load_address(&mut trampoline, at, LEA_RCX, site + 2)?;
+        trampoline.extend(MOV_R11_RCX);
+        jump_to_door(&mut trampoline);
+        return Some(Plan { at: start, island: None, site, trampoline, moved: Vec::new() });
+    }
+    None
+}
+
+/// Form 3: by way of a nop nearby.
+fn by_island(text: &Text, site: u64, at: u64) -> Option<Plan> {
+    if text.from(site)?.get(..2)? != [0x0f, 0x05] {
         return None;
     }
-    // A REX prefix before would make it another instruction.
-    let before = start.checked_sub(1).and_then(|at| text.from(at)?.first());
-    if before.is_some_and(|byte| byte & 0xf0 == 0x40) {
-        return None;
-    }
-    let mut trampoline = vec![0xb8];
-    trampoline.extend(number.to_le_bytes());
+    let island = text.island_near(site)?;
+    let mut trampoline = Vec::new();
     load_address(&mut trampoline, at, LEA_RCX, site + 2)?;
-    trampoline.extend([0x49, 0x89, 0xcb]); // mov r11, rcx
+    trampoline.extend(MOV_R11_RCX);
     jump_to_door(&mut trampoline);
-    Some(Plan { at: start, site, trampoline, moved: Vec::new() })
+    Some(Plan { at: site, island: Some(island), site, trampoline, moved: Vec::new() })
 }
 
 /// Form 2: the instructions after the call move to the trampoline.
@@ -398,7 +540,7 @@ fn relocating(text: &Text, site: u64, at: u64) -> Option<Plan> {
         trampoline.push(0xe9);
         trampoline.extend(relative(jump + JUMP as u64, next)?.to_le_bytes());
     }
-    Some(Plan { at: site, site, trampoline, moved })
+    Some(Plan { at: site, island: None, site, trampoline, moved })
 }
 
 /// Instructions for another place.
@@ -513,6 +655,135 @@ mod tests {
         // syscall; ret; push rbx; push rbp
         let code = [0x0f, 0x05, 0xc3, 0x53, 0x55, 0x90];
         assert_eq!(plan(&text(&code), BASE, 1, TRAMPOLINE), None);
+    }
+
+    #[test]
+    fn a_long_number_before_the_call_is_overwritten_as_well() {
+        // mov rax, 15; syscall
+        let text = text(&[0x48, 0xc7, 0xc0, 15, 0, 0, 0, 0x0f, 0x05]);
+        let plan = plan(&text, BASE + 7, 15, TRAMPOLINE).unwrap();
+        assert_eq!((plan.at, plan.island.is_none(), plan.moved.len()), (BASE, true, 0));
+        assert_eq!(&plan.trampoline[..7], [0x48, 0xc7, 0xc0, 15, 0, 0, 0]);
+    }
+
+    /// syscall; push rbx; push rbp; ret; int3, and then `padding`.
+    fn before_padding(padding: &[u8]) -> Vec<u8> {
+        [&[0x0f, 0x05, 0x53, 0x55, 0xe8, 0, 0, 0, 0, 0xc3, 0xcc], padding].concat()
+    }
+
+    #[test]
+    fn a_nop_nearby_carries_the_jump_and_stays_a_nop() {
+        let long = [0x66, 0x2e, 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0];
+        let short = [0x0f, 0x1f, 0x80, 0, 0, 0, 0];
+        for (nop, leap) in [(&long[..], false), (&short[..], true)] {
+            let mut code = before_padding(nop);
+            code.push(0x90);
+            let plan = by_island(&text(&code), BASE, TRAMPOLINE).unwrap();
+            let island = plan.island.as_ref().unwrap().at;
+            for (at, bytes) in plan.patches(TRAMPOLINE).unwrap() {
+                let at = (at - BASE) as usize;
+                code.splice(at..at + bytes.len(), bytes);
+            }
+            let decode = |at: u64| {
+                let bytes = &code[(at - BASE) as usize..];
+                Decoder::with_ip(64, bytes, at, DecoderOptions::NONE).decode()
+            };
+            let site = decode(BASE);
+            assert_eq!((site.len(), site.near_branch64()), (2, island));
+            assert_eq!(decode(island).near_branch64(), TRAMPOLINE);
+            assert_eq!(code[2..11], before_padding(&[])[2..11]);
+            // Who executes the nop gets behind it.
+            let start = BASE + 11;
+            let executed = decode(start);
+            let end = start + nop.len() as u64;
+            if leap {
+                assert_eq!(executed.near_branch64(), end);
+            } else {
+                assert_eq!((executed.mnemonic(), executed.next_ip()), (Mnemonic::Nop, end));
+            }
+        }
+    }
+
+    #[test]
+    fn a_constant_that_looks_like_a_nop_carries_nothing() {
+        // movabs rax, 0x841f0f, behind the call and before it
+        let constant = [0x48, 0xb8, 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0];
+        let behind = before_padding(&constant);
+        assert_eq!(by_island(&text(&behind), BASE, TRAMPOLINE), None);
+        let before = [&[0x90; 100][..], &constant, &behind].concat();
+        assert_eq!(by_island(&text(&before), BASE + 110, TRAMPOLINE), None);
+        let real = [&[0x90; 102][..], &constant[2..], &before_padding(&[])].concat();
+        let plan = by_island(&text(&real), BASE + 110, TRAMPOLINE).unwrap();
+        assert_eq!(plan.island.map(|island| island.at), Some(BASE + 105));
+    }
+
+    #[test]
+    fn a_nop_out_of_reach_or_in_another_page_carries_nothing() {
+        let nop = [0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0];
+        let far = [&before_padding(&[0xcc; 128])[..], &nop].concat();
+        assert_eq!(by_island(&text(&far), BASE, TRAMPOLINE), None);
+        // The page ends within the nop's operand.
+        let start = BASE + PAGE - 11 - 6;
+        let split = Text { start, bytes: before_padding(&nop) };
+        assert_eq!(by_island(&split, start, TRAMPOLINE), None);
+    }
+
+    #[test]
+    fn a_patch_that_would_cross_a_page_is_made_in_another_form() {
+        // mov eax, 39; syscall, with the page's end inside of the number
+        let bytes = [0xb8, 39, 0, 0, 0, 0x0f, 0x05, 0x48, 0x3d, 1, 0xf0, 0xff, 0xff, 0x90];
+        let start = BASE + PAGE - 3;
+        let plan = plan(&Text { start, bytes: bytes.to_vec() }, start + 5, 39, TRAMPOLINE).unwrap();
+        assert_eq!(plan.at, start + 5);
+    }
+
+    /// All sites that a linear reading of the executable part of the host's C library finds: nothing is as likely to be called.
+    #[test]
+    fn nearly_all_sites_of_a_real_c_library_can_be_rewritten() {
+        let path = std::env::var("REWRITE_SURVEY");
+        let path = path.as_deref().unwrap_or("/lib/x86_64-linux-gnu/libc.so.6");
+        let file = std::fs::read(path).unwrap();
+        let (mut total, mut forms) = (0, [0; 4]);
+        let word = |at: usize, len: usize| {
+            let mut bytes = [0; 8];
+            bytes[..len].copy_from_slice(&file[at..at + len]);
+            u64::from_le_bytes(bytes) as usize
+        };
+        for header in (0..word(56, 2)).map(|i| word(32, 8) + 56 * i) {
+            // An executable PT_LOAD.
+            if word(header, 4) != 1 || word(header + 4, 4) & 1 == 0 {
+                continue;
+            }
+            let (from, len) = (word(header + 8, 8), word(header + 32, 8));
+            let code = &file[from..from + len];
+            let mut decoder = Decoder::with_ip(64, code, 0, DecoderOptions::NONE);
+            while decoder.can_decode() {
+                let instruction = decoder.decode();
+                if instruction.code() != Code::Syscall {
+                    continue;
+                }
+                let site = instruction.ip() as usize;
+                let around = site.saturating_sub(SCAN as usize)..len.min(site + SCAN as usize);
+                let text = Text { start: BASE + around.start as u64, bytes: code[around].to_vec() };
+                let number = match code[..site] {
+                    [.., 0xb8, a, b, c, d] | [.., 0x48, 0xc7, 0xc0, a, b, c, d] => {
+                        u32::from_le_bytes([a, b, c, d])
+                    }
+                    _ => 0,
+                };
+                let site = BASE + site as u64;
+                let form = match plan(&text, site, number.into(), BASE - (1 << 20)) {
+                    None => 0,
+                    Some(Plan { island: Some(_), .. }) => 3,
+                    Some(Plan { at, .. }) if at == site => 2,
+                    Some(_) => 1,
+                };
+                total += 1;
+                forms[form] += 1;
+            }
+        }
+        println!("{path}: {total} sites; refused, form 1, 2, 3: {forms:?}");
+        assert!(total > 0 && forms[0] * 20 <= total, "{forms:?} of {total}");
     }
 
     #[test]

@@ -124,6 +124,11 @@ code!(followed_calls: "2:", "lea rax, [r12 + 0x100]", "syscall", "cmp rax, -4095
 code!(returning_call: "2:", "lea rax, [r12 + 0x100]", "call 9f", "add rbx, rax", "dec r12", "jnz 2b", "hlt", "nop", "9:", "syscall", "ret", ".balign 16");
 code!(target_behind_call: "xor eax, eax", "jmp 3f", "2:", "lea rax, [r12 + 0x100]", "syscall", "3:", "add rbx, rax", "dec r12", "jns 2b", "hlt");
 
+code!(target_behind_call_and_nop: "xor eax, eax", "jmp 3f", "2:", "lea rax, [r12 + 0x100]", "syscall", "3:", "add rbx, rax", "dec r12", "jns 2b", "hlt",
+    ".byte 0x66, 0x2e, 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0");
+code!(target_behind_call_and_short_nop: "xor eax, eax", "jmp 3f", "2:", "lea rax, [r12 + 0x100]", "syscall", "3:", "add rbx, rax",
+    ".byte 0x0f, 0x1f, 0x80, 0, 0, 0, 0", "dec r12", "jns 2b", "hlt");
+
 /// Runs calls until the guest halts, answering with the call's number plus one. Returns how many calls came by signals.
 fn serve(guest: &Guest, context: &mut UserContext) -> u64 {
     let mut by_signal = 0;
@@ -153,6 +158,9 @@ fn rewritten_sites_give_the_same_results_without_signals() {
         (followed_calls(), true),
         (returning_call(), true),
         (target_behind_call(), false),
+        (target_behind_call_and_nop(), true),
+        // This one is executed.
+        (target_behind_call_and_short_nop(), true),
     ] {
         let guest = Guest::new(code);
         let mut context = guest.context();
