@@ -7,6 +7,7 @@
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,6 +47,13 @@ static void mmap_(void) {
     if (p == MAP_FAILED) abort();
     for (int i = 0; i < 65536; i += 4096) p[i] = 1;
     if (munmap(p, 65536)) abort();
+}
+/* To the handler and back; the signal that the thread sends to itself is delivered at the end of the call. */
+static volatile sig_atomic_t handled;
+static void handle(int signal) { handled = signal; }
+static void signal_round(void) {
+    handled = 0;
+    if (raise(SIGUSR1) || handled != SIGUSR1) abort();
 }
 /* Ping-pong: one operation is one round trip. */
 static void *echo(void *arg) {
@@ -98,6 +106,7 @@ static const struct row {
     {"getppid", getppid_, NULL}, {"clock_gettime", clock_, NULL}, {"sched_yield", yield_, NULL}, {"read /dev/zero 1 B", read_zero, NULL},
     {"write /dev/null 1 B", write_null, NULL}, {"fstat", fstat_, NULL}, {"lseek", lseek_, NULL}, {"pread 4 KiB", pread_, NULL}, {"pwrite 4 KiB", pwrite_, NULL},
     {"futex wake, no waiter", wake_, NULL}, {"open + close", open_close, NULL}, {"stat, three deep", stat_, NULL}, {"mmap + touch + munmap 64 KiB", mmap_, NULL},
+    {"signal to a handler and back", signal_round, NULL},
     {"pipe ping-pong", pipe_round, echo}, {"futex ping-pong", futex_round, partner},
     {"sleep 1 ms beside a busy thread", sleep_round, spin},
 };
@@ -146,6 +155,7 @@ int main(int argc, char **argv) {
     mkdir(base, 0755);
     strcpy(deep, base);
     strcat(deep, "/one"), mkdir(deep, 0755), strcat(deep, "/two"), mkdir(deep, 0755), strcat(deep, "/file");
+    signal(SIGUSR1, handle);
     zero = open("/dev/zero", O_RDONLY), null = open("/dev/null", O_WRONLY), file = open(deep, O_RDWR | O_CREAT, 0644);
     if (zero < 0 || null < 0 || file < 0 || ftruncate(file, 1 << 20)) return 1;
     for (int i = 0; i < 256; i++) pwrite(file, page, 4096, i * 4096L);
