@@ -98,6 +98,30 @@ impl Termios {
     }
 }
 
+/// What can be asked of a terminal with a number that says how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TerminalAction {
+    /// Throw away what was not read (`TCIFLUSH`), not written (`TCOFLUSH`), or both (`TCIOFLUSH`): `TCFLSH`.
+    Flush,
+    /// Suspend or go on with output or input (`TCOOFF`, `TCOON`, `TCIOFF`, `TCION`): `TCXONC`.
+    Flow,
+    /// Send a break, or with another number than 0 wait for the output to drain: `TCSBRK`.
+    Break,
+    /// Send a break of so many tenths of a second: `TCSBRKP`.
+    TimedBreak,
+}
+
+impl TerminalAction {
+    pub(crate) fn request(self) -> libc::Ioctl {
+        match self {
+            TerminalAction::Flush => libc::TCFLSH,
+            TerminalAction::Flow => libc::TCXONC,
+            TerminalAction::Break => libc::TCSBRK,
+            TerminalAction::TimedBreak => libc::TCSBRKP,
+        }
+    }
+}
+
 /// A terminal's size, as `TIOCGWINSZ` has it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

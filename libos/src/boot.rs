@@ -5,10 +5,13 @@
 
 use std::fmt;
 use std::path::Path as HostPath;
+use std::pin::pin;
 use std::sync::Arc;
 
+use futures::future::{Either, select};
 use hal::cpu::{self, Cpus};
-use hal::host::{self, HostNode, HostStream};
+use hal::host::stdio::Inherited;
+use hal::host::{self, FileKind, HostNode, HostStream};
 use hal::irq::HostSignals;
 use hal::pmem::PhysicalMemory;
 use linux_raw_sys::general as raw;
@@ -17,27 +20,33 @@ use crate::config::{Config, Strace};
 use crate::errno::{Errno, SysResult};
 use crate::kernel::Kernel;
 use crate::loader::{LoadError, search};
-use crate::process::{Command, ExitStatus, FdTable, Limits, Process};
+use crate::process::{Command, Descriptor, ExitStatus, FdTable, Limits, Process};
 use crate::signal::{SigInfo, Signal};
-use crate::syscall::strace;
+use crate::syscall::{argument::Fd, strace};
 use crate::vfs::lock::LockTable;
 use crate::vfs::procfs::{ProcFs, SysFs};
 use crate::vfs::stdio::HostStdio;
-use crate::vfs::{Capabilities, Credentials, FsContext, LookupFlags, Mount, Path, namespace, ops};
+use crate::vfs::{
+    Capabilities, Credentials, FsContext, LookupFlags, Mount, OpenFile, Path, namespace, ops,
+};
 
 /// Makes a kernel, runs the first program in it and says how that ended. What the program leaves running is not waited for.
 pub fn run(config: &Config) -> Result<ExitStatus, BootError> {
+    // Before the kernel opens anything of its own.
+    let inherited = host::stdio::inherited();
     let kernel = start(config)?;
-    let process = launch(&kernel, config)?;
+    let fs = first_context(&kernel, config)?;
+    let files = inherited_files(&fs, config, inherited);
+    let process = launch_with(&kernel, config, fs, files)?;
     let status = match HostSignals::catch(&FORWARDED) {
         Ok(signals) => {
-            kernel.cpus.block_on_with_signals(process.wait_ended(), &signals, |number| {
+            kernel.cpus.block_on_with_signals(until_ended(&process), &signals, |number| {
                 forward(&process, number);
             })
         }
         Err(error) => {
             log::error!("signals of the host do not reach the program: {error}");
-            kernel.cpus.block_on(process.wait_ended())
+            kernel.cpus.block_on(until_ended(&process))
         }
     };
     for mount in kernel.root.tree() {
@@ -52,17 +61,41 @@ pub fn run(config: &Config) -> Result<ExitStatus, BootError> {
 /// Starts the program that `config` names in `kernel`, with the standard streams and limits of this process; it has no parent.
 pub fn launch(kernel: &Arc<Kernel>, config: &Config) -> Result<Arc<Process>, BootError> {
     let fs = first_context(kernel, config)?;
+    launch_with(kernel, config, fs, standard_files())
+}
+
+fn launch_with(
+    kernel: &Arc<Kernel>,
+    config: &Config,
+    fs: FsContext,
+    files: Arc<FdTable>,
+) -> Result<Arc<Process>, BootError> {
     let path = search::find(&fs, &config.program, &config.env)
         .map_err(|error| BootError::Program(config.program.clone(), error))?;
     let command = Command { path, args: config.args.clone(), env: config.env.clone() };
     kernel
-        .start(command, fs, standard_files(), host_limits())
+        .start(command, fs, files, host_limits())
         .map_err(|error| BootError::Program(config.program.clone(), error))
 }
 
-/// The signals that the host sends us and the first program gets: a Ctrl-C at the terminal, a kill(1), a changed window. Not
-/// those that stop: they stop us, and all guests with us.
-const FORWARDED: [i32; 9] = [
+/// Waits for the end of `process`. When a signal stops it, this process stops too, for whoever started us has to see that.
+async fn until_ended(process: &Process) -> ExitStatus {
+    loop {
+        let (ended, stopped) = (pin!(process.wait_ended()), pin!(process.signals.next_stop()));
+        match select(ended, stopped).await {
+            Either::Left((status, _)) => return status,
+            Either::Right((signal, _)) => {
+                host::process::stop_by(signal.raw());
+                // A shell sends SIGCONT, which does this; but the host may have had a reason not to stop us.
+                process.resume();
+            }
+        }
+    }
+}
+
+/// The signals that the host sends us and the first program gets: a Ctrl-C or a Ctrl-Z at the terminal, a kill(1), a changed
+/// window. Not those for the use of a terminal in the background: what the guests do there is our doing.
+const FORWARDED: [i32; 10] = [
     Signal::SIGHUP.raw(),
     Signal::SIGINT.raw(),
     Signal::SIGQUIT.raw(),
@@ -71,6 +104,7 @@ const FORWARDED: [i32; 9] = [
     Signal::SIGALRM.raw(),
     Signal::SIGTERM.raw(),
     Signal::SIGCONT.raw(),
+    Signal::SIGTSTP.raw(),
     Signal::SIGWINCH.raw(),
 ];
 
@@ -172,6 +206,26 @@ fn standard_files() -> Arc<FdTable> {
             // The table is empty, and 3 is its limit.
             let _ = files.insert(HostStdio::open(stream), false, fd, 3);
         }
+    }
+    files
+}
+
+/// All descriptors that this process was started with. A directory is the guest's own of that path, since a descriptor of it
+/// is there to find files with; not so with `--root`, where the path would mean another.
+fn inherited_files(fs: &FsContext, config: &Config, inherited: Vec<Inherited>) -> Arc<FdTable> {
+    let files = FdTable::new();
+    for Inherited { number, stream, same_as } in inherited {
+        let shared = same_as.and_then(|lower| files.get(Fd(lower)).ok());
+        let directory = || match stream.kind() {
+            FileKind::Directory if config.root.is_none() => {
+                let place = ops::resolve(fs, None, &stream.path().ok()?, LookupFlags::FOLLOW);
+                Some(OpenFile::from_path(place.ok()?, raw::O_DIRECTORY))
+            }
+            _ => None,
+        };
+        let file = shared.or_else(directory).unwrap_or_else(|| HostStdio::open(stream));
+        // The host has bounded the number already.
+        let _ = files.replace(Fd(number), Descriptor { file, close_on_exec: false }, u64::MAX);
     }
     files
 }

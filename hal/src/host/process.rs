@@ -5,7 +5,7 @@ use std::{env, io, os::unix::ffi::OsStringExt};
 use nix::{
     sys::{
         resource::{Resource, getrlimit, setrlimit},
-        signal::{SigHandler, SigSet, Signal, raise, signal},
+        signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, raise, sigaction, signal},
         stat::{self, Mode},
     },
     unistd,
@@ -97,6 +97,29 @@ pub fn raise_descriptor_limit() -> io::Result<u64> {
 /// Ends the process with that status, the terminal put back as it was. Does not unwind.
 pub fn exit(status: i32) -> ! {
     std::process::exit(status)
+}
+
+/// Stops the process as that signal does by default, `SIGTSTP` for one, so that the shell that started it sees it stop; returns
+/// when it goes on. At once for a process that no shell could let go on (an orphaned group, see setpgid(2)), and for a signal
+/// that does not stop.
+pub fn stop_by(number: i32) {
+    let Ok(signo) = Signal::try_from(number) else { return };
+    let stops = [Signal::SIGSTOP, Signal::SIGTSTP, Signal::SIGTTIN, Signal::SIGTTOU];
+    if !stops.contains(&signo) {
+        return;
+    }
+    if signo == Signal::SIGSTOP {
+        // Nothing but the process's end could be the error.
+        let _ = raise(signo);
+        return;
+    }
+    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+    // SAFETY: the default action runs no code of ours.
+    let Ok(before) = (unsafe { sigaction(signo, &default) }) else { return };
+    // To this thread, so that it has happened when the call returns.
+    let _ = raise(signo);
+    // SAFETY: what was good before is again.
+    let _ = unsafe { sigaction(signo, &before) };
 }
 
 /// Ends the process by that signal, as its default action would, so that whoever waits for it sees what became of

@@ -1,4 +1,4 @@
-//! The descriptors this process was started with: standard input, output and error.
+//! The descriptors this process was started with: standard input, output and error, and what a shell's redirections add.
 //!
 //! Whatever they are (terminal, pipe, file, socket), reads and writes never block a CPU, and the open file that is shared
 //! with the parent shell is left as it is: `O_NONBLOCK` is a flag of the shared open file, so a terminal or pipe is
@@ -9,7 +9,7 @@ use std::{
     fs::{File, OpenOptions},
     io,
     os::{
-        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+        fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
         unix::{ffi::OsStringExt, fs::OpenOptionsExt},
     },
     path::Path,
@@ -21,7 +21,7 @@ use super::{
     error::{check, retry},
 };
 use crate::{
-    console::{Termios, TermiosWhen, WindowSize},
+    console::{TerminalAction, Termios, TermiosWhen, WindowSize},
     reactor::{Readiness, Ready, Watch},
 };
 
@@ -47,6 +47,75 @@ pub struct HostStream {
     tty: bool,
     /// The same open file once more, where it is a file.
     file: Option<HostFile>,
+    /// The status flags of the open file that was inherited.
+    flags: i32,
+}
+
+/// A descriptor that this process was started with, for a guest to be started with.
+#[derive(Debug)]
+pub struct Inherited {
+    /// Its number.
+    pub number: RawFd,
+    /// What it names.
+    pub stream: HostStream,
+    /// The lowest number that names the same open file, as after a shell's `2>&1`, if there is a lower one.
+    pub same_as: Option<RawFd>,
+}
+
+/// Takes every descriptor that this process was started with and that an exec would keep, by ascending number. To be called
+/// once, before descriptors are given out that are not close-on-exec.
+///
+/// Afterwards they are the caller's alone, so that who waits for the end of a pipe sees it when the guest closes it:
+/// /dev/null takes the place of 0 and 1. Standard error is for messages of the kernel, too, and stays.
+pub fn inherited() -> Vec<Inherited> {
+    let mut taken: Vec<Inherited> = Vec::new();
+    for number in kept_by_exec() {
+        // SAFETY: the number is that of an open descriptor, which nobody closes before this is over.
+        let Ok(stream) = HostStream::new(unsafe { BorrowedFd::borrow_raw(number) }) else {
+            continue;
+        };
+        let same_as = taken.iter().filter(|other| other.same_as.is_none());
+        let same_as = same_as.map(|other| other.number).find(|&lower| same_file(lower, number));
+        taken.push(Inherited { number, stream, same_as });
+    }
+    for number in taken.iter().map(|inherited| inherited.number) {
+        match number {
+            0 | 1 => {
+                if let Ok(null) = File::options().read(true).write(true).open("/dev/null") {
+                    // SAFETY: touches no memory. If it fails the old one stays, which is harmless.
+                    unsafe { libc::dup2(null.as_raw_fd(), number) };
+                }
+            }
+            2 => {}
+            // SAFETY: open, not close-on-exec, so none that this process has made, and nobody else owns it.
+            _ => drop(unsafe { OwnedFd::from_raw_fd(number) }),
+        }
+    }
+    taken
+}
+
+/// The descriptors that are open and not close-on-exec; the standard ones if /proc does not tell.
+fn kept_by_exec() -> Vec<RawFd> {
+    let listed = std::fs::read_dir("/proc/self/fd").map(|entries| {
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        names.filter_map(|name| name.parse().ok()).collect()
+    });
+    let mut numbers: Vec<RawFd> = listed.unwrap_or_else(|_| vec![0, 1, 2]);
+    numbers.retain(|&number| {
+        // SAFETY: touches no memory; a number that is not open gives -1.
+        let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
+        flags >= 0 && flags & libc::FD_CLOEXEC == 0
+    });
+    numbers.sort_unstable();
+    numbers
+}
+
+/// Whether two descriptors name one open file. A host that does not tell (kcmp(2) may be forbidden) is taken to say no.
+fn same_file(one: RawFd, other: RawFd) -> bool {
+    const KCMP_FILE: libc::c_int = 0;
+    let pid = std::process::id();
+    // SAFETY: compares two numbers of this process; touches no memory.
+    unsafe { libc::syscall(libc::SYS_kcmp, pid, pid, KCMP_FILE, one, other) == 0 }
 }
 
 /// Standard input.
@@ -62,6 +131,13 @@ pub fn stdout() -> Result<HostStream> {
 /// Standard error.
 pub fn stderr() -> Result<HostStream> {
     HostStream::new(io::stderr().as_fd())
+}
+
+/// The controlling terminal of this process; `ENXIO` when it has none.
+pub fn terminal() -> Result<HostStream> {
+    let flags = libc::O_NOCTTY;
+    let file = OpenOptions::new().read(true).write(true).custom_flags(flags).open("/dev/tty")?;
+    HostStream::new(file.as_fd())
 }
 
 impl HostStream {
@@ -96,20 +172,22 @@ impl HostStream {
         let kind = HostStat::at(fd.as_raw_fd(), c"")?.kind();
         // SAFETY: touches no memory of ours.
         let tty = unsafe { libc::isatty(fd.as_raw_fd()) } == 1;
+        // SAFETY: touches no memory.
+        let flags = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) };
         let shared = |mode| -> Result<Self> {
             let file = match mode {
                 Mode::Plain => Some(HostFile::from(fd.try_clone_to_owned()?)),
                 _ => None,
             };
-            Ok(Self { fd: fd.try_clone_to_owned()?, kind, mode, tty, file })
+            Ok(Self { fd: fd.try_clone_to_owned()?, kind, mode, tty, file, flags })
         };
         match kind {
             FileKind::Socket => shared(Mode::Socket),
             FileKind::Fifo => {
-                Self::reopen(fd, kind, tty).map_or_else(|| shared(Mode::PollFirst), Ok)
+                Self::reopen(fd, kind, tty, flags).map_or_else(|| shared(Mode::PollFirst), Ok)
             }
             FileKind::CharDevice if tty => {
-                Self::reopen(fd, kind, tty).map_or_else(|| shared(Mode::PollFirst), Ok)
+                Self::reopen(fd, kind, tty, flags).map_or_else(|| shared(Mode::PollFirst), Ok)
             }
             FileKind::CharDevice | FileKind::Unknown => shared(Mode::PollFirst),
             _ => shared(Mode::Plain),
@@ -117,9 +195,7 @@ impl HostStream {
     }
 
     /// A new open file of the same terminal or pipe; none when the host refuses, as for another user's.
-    fn reopen(fd: BorrowedFd<'_>, kind: FileKind, tty: bool) -> Option<Self> {
-        // SAFETY: touches no memory.
-        let flags = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) };
+    fn reopen(fd: BorrowedFd<'_>, kind: FileKind, tty: bool, flags: i32) -> Option<Self> {
         let access = flags & libc::O_ACCMODE;
         let file = OpenOptions::new()
             .read(access != libc::O_WRONLY)
@@ -127,7 +203,7 @@ impl HostStream {
             .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
             .open(format!("/proc/self/fd/{}", fd.as_raw_fd()))
             .ok()?;
-        Some(Self { fd: file.into(), kind, mode: Mode::Reopened, tty, file: None })
+        Some(Self { fd: file.into(), kind, mode: Mode::Reopened, tty, file: None, flags })
     }
 
     /// What it is.
@@ -147,10 +223,13 @@ impl HostStream {
 
     /// Whether it can be read, and whether it can be written, as it was opened.
     pub fn access(&self) -> (bool, bool) {
-        // SAFETY: touches no memory.
-        let flags = unsafe { libc::fcntl(self.fd.as_raw_fd(), libc::F_GETFL) };
-        let access = flags & libc::O_ACCMODE;
+        let access = self.flags & libc::O_ACCMODE;
         (access != libc::O_WRONLY, access != libc::O_RDONLY)
+    }
+
+    /// The flags that it was opened with, or was given since, as open(2) has them.
+    pub fn flags(&self) -> i32 {
+        self.flags
     }
 
     /// The path of the file or terminal behind it, as the host's /proc tells.
@@ -261,10 +340,7 @@ impl HostStream {
 
     /// How many bytes could be read now (`FIONREAD`).
     pub fn available(&self) -> Result<usize> {
-        let mut count: libc::c_int = 0;
-        // SAFETY: FIONREAD writes one int.
-        check(unsafe { libc::ioctl(self.fd.as_raw_fd(), libc::FIONREAD, &raw mut count) } as isize)?;
-        Ok(usize::try_from(count).unwrap_or(0))
+        Ok(usize::try_from(self.number(libc::FIONREAD)?).unwrap_or(0))
     }
 
     /// The terminal's settings; `ENOTTY` when it is none.
@@ -288,10 +364,51 @@ impl HostStream {
         size.apply(self.fd.as_fd())
     }
 
-    /// tcflush(3): throws away what was not read (`TCIFLUSH`), not written (`TCOFLUSH`), or both (`TCIOFLUSH`).
-    pub fn flush(&self, queue: i32) -> Result<()> {
+    /// One of the actions on a terminal that take a number, as ioctl_tty(2) has them. `ENOTTY` when it is none. May wait for the
+    /// output to drain if that is the action.
+    pub fn terminal_action(&self, action: TerminalAction, argument: i32) -> Result<()> {
+        let fd = self.fd.as_raw_fd();
+        // SAFETY: these requests take a number and touch no memory.
+        check(unsafe { libc::ioctl(fd, action.request(), argument as libc::c_ulong) } as isize)?;
+        Ok(())
+    }
+
+    /// How many bytes were written and are not out yet (`TIOCOUTQ`); `ENOTTY` when it is no terminal.
+    pub fn unsent(&self) -> Result<i32> {
+        self.number(libc::TIOCOUTQ)
+    }
+
+    /// The line discipline (`TIOCGETD`); `ENOTTY` when it is no terminal.
+    pub fn line_discipline(&self) -> Result<i32> {
+        self.number(libc::TIOCGETD)
+    }
+
+    /// Whether this process is of the terminal's foreground group. `ENOTTY` when it is not the controlling terminal.
+    pub fn in_foreground(&self) -> Result<bool> {
+        let group = self.number(libc::TIOCGPGRP)?;
         // SAFETY: touches no memory.
-        check(unsafe { libc::tcflush(self.fd.as_raw_fd(), queue) } as isize).map(|_| ())
+        Ok(group == unsafe { libc::getpgrp() })
+    }
+
+    /// Makes this process's group the terminal's foreground group. As for any process in the background this stops it
+    /// (SIGTTOU). `ENOTTY` when it is not the controlling terminal.
+    pub fn take_foreground(&self) -> Result<()> {
+        // SAFETY: touches no memory.
+        check(unsafe { libc::tcsetpgrp(self.fd.as_raw_fd(), libc::getpgrp()) } as isize)?;
+        Ok(())
+    }
+
+    /// `ENOTTY` unless it is the controlling terminal of this process's session.
+    pub fn check_controlling(&self) -> Result<()> {
+        self.number(libc::TIOCGSID).map(|_| ())
+    }
+
+    /// What a request tells that writes one int.
+    fn number(&self, request: libc::Ioctl) -> Result<i32> {
+        let mut number: libc::c_int = 0;
+        // SAFETY: every caller's request writes one int.
+        check(unsafe { libc::ioctl(self.fd.as_raw_fd(), request, &raw mut number) } as isize)?;
+        Ok(number)
     }
 
     /// A handle for several holders.

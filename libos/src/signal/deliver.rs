@@ -51,7 +51,7 @@ fn default_action(thread: &Thread, signal: Signal) -> bool {
     let core = match signal.default_action() {
         DefaultAction::Ignore | DefaultAction::Continue => return false,
         DefaultAction::Stop => {
-            thread.process.stop();
+            thread.process.stop(signal);
             return false;
         }
         DefaultAction::Core => true,

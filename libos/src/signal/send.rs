@@ -108,15 +108,16 @@ impl Process {
         }
     }
 
-    /// Stops all threads until [`resume`](Self::resume).
-    pub(super) fn stop(&self) {
+    /// Stops all threads until [`resume`](Self::resume), because of `signal`.
+    pub(super) fn stop(&self, signal: Signal) {
         for thread in self.threads() {
             thread.notify(work::STOP);
         }
+        self.signals.note_stop(signal);
     }
 
     /// Lets a stopped process go on.
-    fn resume(&self) {
+    pub(crate) fn resume(&self) {
         for thread in self.threads() {
             if thread.work() & work::STOP != 0 {
                 thread.clear_work(work::STOP);

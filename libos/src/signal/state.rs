@@ -7,7 +7,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicI32, AtomicU64, Ordering},
 };
 
 use kernel_objects::WaitQueue;
@@ -176,6 +176,10 @@ pub struct ProcessSignals {
     pub arrivals: WaitQueue,
     /// Notified when a stopped process goes on.
     pub(crate) resumed: WaitQueue,
+    /// Notified when the process stops.
+    stops: WaitQueue,
+    /// The signal that stopped it last, until somebody was told; 0 is none.
+    stopped_by: AtomicI32,
 }
 
 impl Default for ProcessSignals {
@@ -198,6 +202,8 @@ impl ProcessSignals {
             shared: AtomicU64::new(0),
             arrivals: WaitQueue::new(),
             resumed: WaitQueue::new(),
+            stops: WaitQueue::new(),
+            stopped_by: AtomicI32::new(0),
         }
     }
 
@@ -221,6 +227,18 @@ impl ProcessSignals {
     pub fn reset_for_exec(&self) {
         let mut actions = self.actions.write();
         *actions = Arc::new(actions.for_exec());
+    }
+
+    /// Says that `signal` stopped the process.
+    pub(super) fn note_stop(&self, signal: Signal) {
+        self.stopped_by.store(signal.raw(), Ordering::SeqCst);
+        self.stops.notify_all();
+    }
+
+    /// Waits until a signal stops the process, and says which. Each stop is told once.
+    pub async fn next_stop(&self) -> Signal {
+        let taken = || Signal::from_raw(self.stopped_by.swap(0, Ordering::SeqCst));
+        self.stops.wait_until(taken).await
     }
 
     /// What is pending for the process as a whole.

@@ -7,7 +7,7 @@ use crate::{
     process::{Descriptor, Resource, Thread},
     syscall::{
         argument::{Fd, Flags, UserPtr},
-        lock,
+        lock, terminal,
     },
     vfs::{Capabilities, pipe::PipeEnd},
 };
@@ -38,7 +38,8 @@ pub(crate) fn close_range(thread: &Thread, first: u32, last: u32, flags: Flags) 
     if first > last || flags.0 & !known != 0 {
         return Err(Errno::EINVAL);
     }
-    if flags.0 & CLOSE_RANGE_UNSHARE != 0 {
+    // A thread alone shares its descriptors with nobody; among others it cannot change to a table of its own.
+    if flags.0 & CLOSE_RANGE_UNSHARE != 0 && thread.process.thread_count() > 1 {
         return Err(Errno::EOPNOTSUPP);
     }
     if flags.0 & CLOSE_RANGE_CLOEXEC != 0 {
@@ -177,6 +178,9 @@ pub(crate) fn ioctl(thread: &Thread, fd: Fd, request: Flags, argument: u64) -> S
             let flags = if on { flags | raw::O_NONBLOCK } else { flags & !raw::O_NONBLOCK };
             file.set_flags(flags).map(|()| 0)
         }
-        request => file.ioctl(request, argument, &*thread.memory),
+        request => match terminal::control(thread, &file, request, argument) {
+            Some(result) => result,
+            None => file.ioctl(request, argument, &*thread.memory),
+        },
     }
 }

@@ -29,6 +29,7 @@ pub mod socket;
 pub mod splice;
 pub mod stat;
 pub mod system;
+mod terminal;
 pub mod thread;
 pub mod time;
 pub mod timer;

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use hal::host::{HostStream, stdio};
+use hal::host::stdio;
 use hal::pmem::PAGE_SIZE;
 
 use super::buf::{IoDst, IoSrc};
@@ -40,10 +40,9 @@ pub fn open(rdev: DeviceNumber, flags: u32) -> SysResult<Arc<dyn File>> {
     })
 }
 
-/// The terminal that the kernel itself was started on, whichever of its streams it is; `ENXIO` if none is one.
+/// The controlling terminal of the kernel itself; `ENXIO` if it has none.
 fn terminal() -> SysResult<Arc<dyn File>> {
-    let streams = [stdio::stdin(), stdio::stdout(), stdio::stderr()];
-    let terminal = streams.into_iter().flatten().find(HostStream::is_tty).ok_or(Errno::ENXIO)?;
+    let terminal = stdio::terminal().map_err(|error| Errno::from_raw(error.errno()))?;
     HostStdio::open(terminal).special().cloned().ok_or(Errno::ENXIO)
 }
 

@@ -1,4 +1,4 @@
-//! The standard streams that the first program inherits: whatever the host gave this process as its own.
+//! The descriptors that the first program inherits: whatever the host gave this process as its own.
 //!
 //! The one idea: they stay the host's open files. A guest that reads a pipe, a terminal or a file on descriptor 0 reads the
 //! host's, as a program run without a kernel in between would, and a file keeps the position that it shares with
@@ -6,7 +6,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use hal::console::{Termios, TermiosWhen, WindowSize};
+use hal::console::{TerminalAction, Termios, TermiosWhen, WindowSize};
 use hal::host::{FileKind, HostError, HostStat, HostStream, Timestamp};
 use hal::reactor::{Ready, Watch};
 use kernel_objects::WaitQueue;
@@ -25,7 +25,7 @@ const SMALL: usize = 4096;
 /// Bytes of a `struct termios` as the kernel has it.
 const TERMIOS_SIZE: usize = 36;
 
-/// One of the host's standard streams.
+/// One of the host's streams.
 pub struct HostStdio {
     /// Shared with those that opened it again by /proc/self/fd or /dev/stdin.
     shared: Arc<Shared>,
@@ -43,11 +43,9 @@ struct Shared {
 impl HostStdio {
     /// The open file of a stream.
     pub fn open(stream: HostStream) -> Arc<OpenFile> {
-        let flags = match stream.access() {
-            (true, true) => raw::O_RDWR,
-            (false, _) => raw::O_WRONLY,
-            (true, false) => raw::O_RDONLY,
-        };
+        // What the guest reads of O_APPEND is what the host does with its file.
+        let kept = raw::O_ACCMODE | raw::O_APPEND | raw::O_NONBLOCK;
+        let flags = stream.flags().cast_unsigned() & kept;
         let seekable = stream.seekable();
         let position = if seekable { stream.seek(0, CURRENT).unwrap_or(0) } else { 0 };
         let queue = Arc::new(WaitQueue::new());
@@ -60,6 +58,11 @@ impl HostStdio {
             let _ = i64::try_from(position).map(|at| file.seek(at, Whence::Start));
         }
         file
+    }
+
+    /// The host's stream itself.
+    pub fn stream(&self) -> &HostStream {
+        &self.shared.stream
     }
 
     /// Moves the host's position to `offset` unless it is there.
@@ -150,6 +153,12 @@ impl File for HostStdio {
         self.shared.stream.seekable()
     }
 
+    fn seek(&self, position: u64) -> SysResult<u64> {
+        // At once, not at the next transfer: a shell reads ahead, goes back to the end of the line and leaves the rest to others.
+        self.go_to(&mut self.shared.position.lock(), position)?;
+        Ok(position)
+    }
+
     fn size(&self) -> SysResult<u64> {
         let mut position = self.shared.position.lock();
         let size = self.shared.stream.seek(0, END).map_err(errno)?;
@@ -210,10 +219,26 @@ impl File for HostStdio {
                 let count = i32::try_from(count).unwrap_or(i32::MAX);
                 memory.write(arg, &count.to_ne_bytes())?;
             }
-            ioctl::TCFLSH => {
-                let queue = i32::try_from(arg).map_err(|_| Errno::EINVAL)?;
-                self.shared.stream.flush(queue).map_err(errno)?;
+            ioctl::TIOCOUTQ => {
+                let count = self.shared.stream.unsent().map_err(errno)?;
+                memory.write(arg, &count.to_ne_bytes())?;
             }
+            ioctl::TIOCGETD => {
+                let discipline = self.shared.stream.line_discipline().map_err(errno)?;
+                memory.write(arg, &discipline.to_ne_bytes())?;
+            }
+            ioctl::TCFLSH | ioctl::TCXONC | ioctl::TCSBRK | ioctl::TCSBRKP => {
+                let action = match command {
+                    ioctl::TCFLSH => TerminalAction::Flush,
+                    ioctl::TCXONC => TerminalAction::Flow,
+                    ioctl::TCSBRK => TerminalAction::Break,
+                    _ => TerminalAction::TimedBreak,
+                };
+                // The host takes an int of it.
+                self.shared.stream.terminal_action(action, arg as u32 as i32).map_err(errno)?;
+            }
+            // A program that types for its user: what Linux says since it has dev.tty.legacy_tiocsti, and that is off.
+            ioctl::TIOCSTI if self.shared.stream.is_tty() => return Err(Errno::EIO),
             _ => return Err(Errno::ENOTTY),
         }
         Ok(0)
