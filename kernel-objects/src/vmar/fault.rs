@@ -239,6 +239,14 @@ impl Tree {
 }
 
 impl Mapper for Tree {
+    fn may_write(&self, vmo: &Vmo) -> bool {
+        let state = self.state.lock();
+        let mut mappings = state.all();
+        mappings.any(|(_, entry)| {
+            std::ptr::eq(&*entry.vmo, vmo) && entry.max_perms.contains(Prot::WRITE)
+        })
+    }
+
     fn invalidate(&self, vmo: &Vmo, range: Range<u64>) {
         let mut state = self.state.lock();
         let hits: Vec<(u64, Entry, Range<u64>)> = state

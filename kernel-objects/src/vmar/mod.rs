@@ -36,7 +36,7 @@ use crate::{
 const PAGE: u64 = PAGE_SIZE as u64;
 /// Longest anonymous mapping that is mapped whole at once.
 const EAGER: u64 = 1 << 30;
-/// Longest private writable mapping of a file that is copied at once.
+/// Longest private writable mapping of a file that is copied at once, if nobody writes the file.
 const EAGER_COPY: u64 = 1 << 20;
 
 bitflags! {
@@ -286,7 +286,9 @@ impl Vmar {
         if !args.max_perms.contains(args.perms) {
             return Err(Error::InvalidArgs);
         }
-        let writable_copy = args.vmo.copies_on_write() && args.perms.contains(Prot::WRITE);
+        let writable_copy = args.vmo.copies_on_write()
+            && args.perms.contains(Prot::WRITE)
+            && !args.vmo.may_change();
         if (writable_copy && len <= EAGER_COPY) || (args.populate && !args.vmo.is_anonymous()) {
             // Before the lock is taken, since it may read a file, if not a disk. What is missing
             // then comes at the fault, if it is ever touched.

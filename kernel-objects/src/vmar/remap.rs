@@ -70,6 +70,73 @@ impl Vmar {
         result
     }
 
+    /// Moves the pages of `len` bytes at `addr`, which must all be mapped, to `to` or where there is room, and leaves mappings
+    /// without them behind (MREMAP_DONTUNMAP): of fresh memory, or of the same VMO where others may have it too.
+    /// Returns where they are now.
+    ///
+    /// # Errors
+    /// As [`remap`](Self::remap); [`Error::NotSupported`] for a snapshot, whose pages have no other home. With
+    /// [`Error::NoMemory`] the pages may have moved and nothing be left behind.
+    pub fn remap_keeping(&self, addr: u64, len: u64, to: Option<u64>) -> Result<u64> {
+        let old = page_range(addr, len)?;
+        let len = old.end - old.start;
+        if old.start < self.range.start || old.end > self.range.end {
+            return Err(Error::NotFound);
+        }
+        let mut state = self.tree.state.lock();
+        state.check_alive(self.region)?;
+        if !state.covers(&old) {
+            return Err(Error::NotFound);
+        }
+        if state.overlapping(&old).any(|(_, entry)| entry.vmo.copies_on_write()) {
+            return Err(Error::NotSupported);
+        }
+        let mut left = Vec::new();
+        for (start, entry) in state.overlapping(&old) {
+            let range = start.max(old.start)..entry.end.min(old.end);
+            let mut entry = Entry {
+                vmo_offset: entry.offset(start, range.start),
+                accounted: false,
+                sparse: false,
+                ..entry.clone()
+            };
+            if entry.flags.contains(MappingFlags::DISCARD) {
+                let size = range.end - range.start;
+                entry.vmo = Vmo::create(self.tree.aspace.memory(), size, VmoOptions::default())?;
+                entry.vmo_offset = 0;
+            }
+            left.push((range, entry));
+        }
+        let mut removed = None;
+        let to = match to {
+            Some(to) => {
+                let target = page_range(to, len)?;
+                let inside = target.start >= self.range.start && target.end <= self.range.end;
+                if !inside || target.start < old.end && old.start < target.end {
+                    return Err(Error::InvalidArgs);
+                }
+                self.tree.aspace.claim(target.clone()).map_err(refusal)?;
+                removed = Some(self.tree.unmap_locked(&mut state, target)?);
+                to
+            }
+            None => self.room(&mut state, len)?,
+        };
+        let moved = self.tree.relocate(&mut state, &old, to);
+        let mut result = moved.map(|()| to);
+        for (range, entry) in left {
+            if result.is_ok()
+                && let Err(error) = self.tree.map_locked(&mut state, range, entry, false)
+            {
+                result = Err(error);
+            }
+        }
+        drop(state);
+        if let Some(part) = removed {
+            part.finish();
+        }
+        result
+    }
+
     fn remap_locked(
         &self,
         state: &mut State,
@@ -235,6 +302,22 @@ mod tests {
         assert!(vmar.read(a, &mut [0]).is_err());
         assert_eq!(byte(&vmar, a + 2 * PAGE), 3);
         assert_eq!(vmar.remap(a, 4 * PAGE, PAGE, Remap::MayMove), Err(Error::NotFound));
+    }
+
+    #[test]
+    fn pages_move_and_leave_fresh_memory_behind() {
+        let (memory, vmar) = root();
+        let addr = anonymous(&vmar, 4);
+        let new = vmar.remap_keeping(addr + PAGE, 2 * PAGE, None).unwrap();
+        let bytes: Vec<u8> = (0..4).map(|page| byte(&vmar, addr + page * PAGE)).collect();
+        assert_eq!(bytes, [1, 0, 0, 4]);
+        assert_eq!((byte(&vmar, new), byte(&vmar, new + PAGE)), (2, 3));
+        let inside = Some(addr + PAGE);
+        assert_eq!(vmar.remap_keeping(addr, 4 * PAGE, inside), Err(Error::InvalidArgs));
+        assert_eq!(vmar.remap_keeping(new, 2 * PAGE, Some(addr)), Ok(addr));
+        assert_eq!((byte(&vmar, addr), byte(&vmar, new)), (2, 0));
+        drop(vmar);
+        assert_eq!(memory.allocated(), 0);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::{
 use super::{Kind, PAGE, Vmo, VmoOptions};
 use crate::error::{Error, Result};
 
-/// Pages that are copied at once when one is written, if the parent has them.
+/// Bytes that are copied at once when one is written, if the parent has them and they cannot change there.
 const COPY_AROUND: u64 = 32 << 10;
 
 impl Vmo {
@@ -80,7 +80,9 @@ impl Vmo {
             let run = parent.resolve_run(base + at, false, must.end - at)?;
             at = at.saturating_add(run.len);
         }
-        let window = must.start / COPY_AROUND * COPY_AROUND..must.end.next_multiple_of(COPY_AROUND);
+        // More than that one only where nobody would notice: until it is copied, a page shows what is written to the parent.
+        let around = if parent.may_change() { PAGE } else { COPY_AROUND };
+        let window = must.start / around * around..must.end.next_multiple_of(around);
         let copied = {
             let _changing = self.changing.lock();
             let mut contents = self.contents.write();

@@ -62,6 +62,9 @@ pub(crate) trait Mapper: Send + Sync {
     /// The pages of `range` (offsets in `vmo`) are no longer what they were: cut the mappings of
     /// them, to fault again.
     fn invalidate(&self, vmo: &Vmo, range: Range<u64>);
+
+    /// Whether there is a mapping of `vmo` that is or may become writable.
+    fn may_write(&self, vmo: &Vmo) -> bool;
 }
 
 enum Kind {
@@ -283,6 +286,22 @@ impl Vmo {
     fn check(&self, offset: u64, len: u64) -> Result<Range<u64>> {
         let end = offset.checked_add(len).ok_or(Error::OutOfRange)?;
         if end > self.size() { Err(Error::OutOfRange) } else { Ok(offset..end) }
+    }
+
+    /// Whether its bytes may be changed by others than a snapshot of it.
+    pub(crate) fn may_change(&self) -> bool {
+        match &self.kind {
+            Kind::Anonymous => true,
+            Kind::Source(source) => source.may_change(),
+            Kind::Snapshot { parent, .. } | Kind::Slice { parent, .. } => parent.may_change(),
+        }
+    }
+
+    /// Whether somebody maps it, itself and not a snapshot, so that it is or may become writable (F_SEAL_WRITE).
+    #[must_use]
+    pub fn is_mapped_for_writing(&self) -> bool {
+        let mappers = self.links.lock().mappers.live();
+        mappers.iter().any(|mapper| mapper.may_write(self))
     }
 
     /// Whether a page can be shared with a parent, so that a mapping may not write all that it may

@@ -32,6 +32,11 @@ pub trait PageSource: Send + Sync {
         let _ = (offset, len, sink);
         Err(crate::Error::ShouldWait)
     }
+
+    /// Whether somebody may write to the VMO. If not, snapshots copy pages before they must, since nobody can tell.
+    fn may_change(&self) -> bool {
+        true
+    }
 }
 
 /// The pages that a [`PageSource`] is asked to fill: a contiguous piece of physical memory.

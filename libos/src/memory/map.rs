@@ -9,6 +9,7 @@ use hal::{
 use kernel_objects::{
     Error, MapArgs, MappingFlags, Placement as Place, Vmo, VmoOptions, vmar::Remap,
 };
+use linux_raw_sys::general as raw;
 
 use super::UserMemory;
 use crate::{
@@ -109,6 +110,13 @@ impl UserMemory {
                 let mut max = Prot::all();
                 if shared {
                     max.set(Prot::WRITE, file.writable());
+                    let seals = file.inode().and_then(|inode| inode.seals().ok()).unwrap_or(0);
+                    if seals & (raw::F_SEAL_WRITE | raw::F_SEAL_FUTURE_WRITE) != 0 {
+                        max.remove(Prot::WRITE);
+                        if prot.contains(Prot::WRITE) {
+                            return Err(Errno::EPERM);
+                        }
+                    }
                     (pages, offset, max)
                 } else {
                     flags |= MappingFlags::PATCHABLE;
@@ -169,6 +177,47 @@ impl UserMemory {
             Error::NotFound => Errno::EFAULT,
             error => errno(error),
         })
+    }
+
+    /// mremap(2) with `MREMAP_DONTUNMAP`; `EFAULT` when a page of `old` is not mapped, `EINVAL` for private mappings of files.
+    pub fn remap_keeping(&self, old: Range<u64>, to: Option<u64>) -> SysResult<u64> {
+        let moved = self.vmar.remap_keeping(old.start, length(&old), to);
+        moved.map_err(|error| match error {
+            Error::NotFound => Errno::EFAULT,
+            Error::NotSupported => Errno::EINVAL,
+            error => errno(error),
+        })
+    }
+
+    /// mremap(2) of no bytes: another mapping of what is shared at `addr`. `EFAULT` when nothing is, `EINVAL` when it is private.
+    /// `ENOMEM` when it may be nowhere else.
+    pub fn duplicate(
+        &self,
+        addr: u64,
+        len: u64,
+        may_move: bool,
+        to: Option<u64>,
+    ) -> SysResult<u64> {
+        let mapping = self.vmar.find(addr).ok_or(Errno::EFAULT)?;
+        if mapping.flags.contains(MappingFlags::PRIVATE) {
+            return Err(Errno::EINVAL);
+        }
+        if !may_move {
+            return Err(Errno::ENOMEM);
+        }
+        let args = MapArgs {
+            placement: to.map_or(Place::TopDown, Place::Replace),
+            len,
+            align: 0,
+            vmo: mapping.vmo,
+            vmo_offset: mapping.vmo_offset + (addr - mapping.range.start),
+            perms: mapping.perms,
+            max_perms: mapping.max_perms,
+            flags: mapping.flags,
+            populate: false,
+            tag: mapping.tag,
+        };
+        self.vmar.map(args).map_err(errno)
     }
 
     /// Throws the content of private memory away, as `MADV_DONTNEED` does; `ENOMEM` when a page of it is not mapped.

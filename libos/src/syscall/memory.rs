@@ -173,21 +173,30 @@ pub(crate) fn mremap(
     if flags & !known != 0 || !addr.0.is_multiple_of(PAGE) {
         return Err(Errno::EINVAL);
     }
-    if flags & raw::MREMAP_DONTUNMAP != 0 {
-        return Err(Errno::EINVAL);
-    }
+    let keeps = flags & raw::MREMAP_DONTUNMAP != 0;
     let may_move = flags & raw::MREMAP_MAYMOVE != 0;
     let fixed = flags & raw::MREMAP_FIXED != 0;
     let new_len = pages(new_len).filter(|&len| len > 0).ok_or(Errno::EINVAL)?;
     let old = range(addr.0, old_len).map_err(|_| Errno::EINVAL)?;
-    if fixed {
+    if fixed || keeps {
         let overlaps = new_addr.0 < old.end && old.start < new_addr.0.saturating_add(new_len);
         if !may_move || !new_addr.0.is_multiple_of(PAGE) || overlaps {
             return Err(Errno::EINVAL);
         }
     }
+    let to = fixed.then_some(new_addr.0);
+    if keeps {
+        if !may_move || old.end - old.start != new_len {
+            return Err(Errno::EINVAL);
+        }
+        check_space(thread, new_len)?;
+        return thread.memory.remap_keeping(old, to);
+    }
     check_space(thread, new_len.saturating_sub(old.end - old.start))?;
-    thread.memory.remap(old, new_len, may_move, fixed.then_some(new_addr.0))
+    if old.is_empty() {
+        return thread.memory.duplicate(old.start, new_len, may_move, to);
+    }
+    thread.memory.remap(old, new_len, may_move, to)
 }
 
 /// madvise(2): `DONTNEED`, `FREE` and `REMOVE` act, what is only a hint is checked and taken.

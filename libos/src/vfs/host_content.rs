@@ -90,6 +90,10 @@ impl PageSource for Source {
             Err(_) => Err(kernel_objects::Error::Io),
         }
     }
+
+    fn may_change(&self) -> bool {
+        !matches!(self.0.access, host::Access::Read)
+    }
 }
 
 /// The content of a regular host file.

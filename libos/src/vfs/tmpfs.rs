@@ -486,6 +486,10 @@ impl Inode for Node {
     fn add_seals(&self, seals: u32) -> SysResult<()> {
         self.content().map_err(|_| Errno::EINVAL)?;
         self.sealed(SEAL_SEAL)?;
+        let wants_no_writes = seals & linux_raw_sys::general::F_SEAL_WRITE != 0;
+        if wants_no_writes && self.content()?.vmo().is_mapped_for_writing() {
+            return Err(Errno::EBUSY);
+        }
         self.seals.fetch_or(seals, Ordering::Relaxed);
         Ok(())
     }
