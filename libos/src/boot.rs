@@ -230,11 +230,10 @@ fn inherited_files(fs: &FsContext, config: &Config, inherited: Vec<Inherited>) -
     files
 }
 
-/// The limits that this process has, of those that the kernel knows.
+/// The limits that this process has.
 fn host_limits() -> Limits {
-    let inherited = [raw::RLIMIT_STACK, raw::RLIMIT_NOFILE, raw::RLIMIT_CORE, raw::RLIMIT_FSIZE];
     let mut limits = Limits::default();
-    for number in inherited {
+    for number in raw::RLIMIT_CPU..=raw::RLIMIT_RTTIME {
         if let Ok((soft, hard)) = host::process::limit(number) {
             let _ = limits.set(number, crate::process::Limit { soft, hard }, true);
         }

@@ -39,6 +39,11 @@ impl Kernel {
         hal::time::boottime().saturating_sub(self.started)
     }
 
+    /// A bit for each virtual CPU that an affinity mask can name.
+    pub fn online_cpus(&self) -> u64 {
+        u64::MAX >> (64 - self.cpus.count().clamp(1, 64))
+    }
+
     /// Bytes of physical memory: all, and what is not in use.
     pub fn memory_size(&self) -> (u64, u64) {
         let total = self.memory.limit().unwrap_or_else(|| self.memory.size());

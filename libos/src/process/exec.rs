@@ -10,7 +10,10 @@ use std::{
 
 use hal::{aspace::Prot, context::UserContext};
 
-use super::{Current, FdTable, FsState, Ids, Limits, Process, Resource, Thread, ThreadParts, work};
+use super::{
+    Current, FdTable, FsState, Ids, Limits, Process, Resource, Thread, ThreadAttributes,
+    ThreadParts, work,
+};
 use crate::{
     errno::{Errno, SysResult},
     kernel::Kernel,
@@ -200,6 +203,7 @@ impl Kernel {
             signals: ThreadSignals::new(SigSet::EMPTY),
             cpu_time: Arc::default(),
             name: started.name,
+            attributes: ThreadAttributes::new(self.online_cpus()),
         };
         let thread = Thread::new(pid, parts, started.context.kicker());
         process.adopt(&thread);
@@ -226,6 +230,8 @@ impl Current {
         drop(old.files.remove_close_on_exec());
         process.signals.reset_for_exec();
         process.timers.clear_posix();
+        process.attributes.lock().dumpable = true;
+        process.ids.lock().keep_capabilities = false;
         crate::futex::exit_robust_list(&old);
         old.signals.reset_for_exec();
         let signals = old.signals.for_clone(false);
@@ -237,6 +243,7 @@ impl Current {
             signals,
             cpu_time: Arc::clone(&old.cpu_time),
             name: started.name,
+            attributes: old.attributes.lock().clone(),
         };
         let thread = Thread::new(process.pid, parts, started.context.kicker());
         thread.inherit_waker(&old);

@@ -17,12 +17,19 @@ pub struct Ids {
     pub groups: Three,
     /// The capabilities that may become effective.
     pub permitted: Capabilities,
+    /// They stay permitted when the last id of root goes, `PR_SET_KEEPCAPS`.
+    pub keep_capabilities: bool,
 }
 
 impl Ids {
     /// The ids of somebody with the user and group of `cred`.
     pub fn of(cred: &Credentials) -> Self {
-        Self { users: [cred.fsuid; 3], groups: [cred.fsgid; 3], permitted: cred.caps }
+        Self {
+            users: [cred.fsuid; 3],
+            groups: [cred.fsgid; 3],
+            permitted: cred.caps,
+            keep_capabilities: false,
+        }
     }
 
     /// Sets the user ids, and `cred` and the capabilities as follows from it.
@@ -32,7 +39,9 @@ impl Ids {
         self.users = users;
         cred.fsuid = users[1];
         if had_root && !users.contains(&0) {
-            self.permitted = Capabilities::empty();
+            if !self.keep_capabilities {
+                self.permitted = Capabilities::empty();
+            }
             cred.caps = Capabilities::empty();
         } else if effective_before == 0 && users[1] != 0 {
             cred.caps = Capabilities::empty();

@@ -32,6 +32,10 @@ pub enum Resource {
     AddressSpace = raw::RLIMIT_AS,
     /// Queued signals.
     PendingSignals = raw::RLIMIT_SIGPENDING,
+    /// 20 less the lowest nice value.
+    Nice = raw::RLIMIT_NICE,
+    /// The highest realtime priority.
+    RealtimePriority = raw::RLIMIT_RTPRIO,
     /// Seconds of CPU time.
     CpuTime = raw::RLIMIT_CPU,
 }

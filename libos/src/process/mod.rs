@@ -3,6 +3,7 @@
 //! The one idea: a Linux thread is one async task, the loop in `run`; a process is what its threads share. Nothing here blocks a
 //! virtual CPU: a thread that waits is a suspended future.
 
+mod attributes;
 mod exec;
 mod exit;
 mod fd_table;
@@ -16,7 +17,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, OnceLock, Weak,
-        atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -24,6 +25,7 @@ use kernel_objects::WaitQueue;
 use parking_lot::{Mutex, RwLock};
 
 pub use self::{
+    attributes::{ProcessAttributes, Scheduling, ThreadAttributes},
     exec::Command,
     exit::ExitStatus,
     fd_table::{Descriptor, FdTable, NR_OPEN},
@@ -63,8 +65,8 @@ pub struct Process {
     pub limits: RwLock<Limits>,
     /// When it started: nanoseconds of the boot clock.
     pub started: u64,
-    /// Nice value, -20 to 19.
-    pub nice: AtomicI32,
+    /// What it has said about itself.
+    pub attributes: Mutex<ProcessAttributes>,
     /// It may use membarrier(2)'s expedited command.
     pub membarrier: AtomicBool,
     /// Its memory, for those who look from outside; the threads have their own reference.
@@ -104,7 +106,7 @@ impl Process {
             timers: ProcessTimers::default(),
             limits: RwLock::new(limits),
             started: hal::time::boottime(),
-            nice: AtomicI32::new(0),
+            attributes: Mutex::default(),
             membarrier: AtomicBool::new(false),
             memory: Mutex::new(None),
             threads: Mutex::default(),

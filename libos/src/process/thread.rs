@@ -17,7 +17,7 @@ use futures::FutureExt;
 use hal::context::{Kicker, UserContext};
 use parking_lot::Mutex;
 
-use super::{FdTable, FsState, Process};
+use super::{FdTable, FsState, Process, ThreadAttributes};
 use crate::{
     errno::Errno, futex::Waiter, memory::UserMemory, signal::ThreadSignals,
     syscall::restart::Restart, timer::CpuTime,
@@ -68,6 +68,8 @@ pub struct Thread {
     pub(crate) restart: Mutex<Restart>,
     /// How long it has run.
     pub cpu_time: Arc<CpuTime>,
+    /// What it has said about itself.
+    pub attributes: Mutex<ThreadAttributes>,
     /// Its name, at most 15 bytes, prctl(2) `PR_SET_NAME`.
     name: Mutex<Vec<u8>>,
     exit_code: AtomicU8,
@@ -93,12 +95,14 @@ pub struct ThreadParts {
     pub cpu_time: Arc<CpuTime>,
     /// Its name.
     pub name: Vec<u8>,
+    /// What it has said about itself.
+    pub attributes: ThreadAttributes,
 }
 
 impl Thread {
     /// A thread numbered `tid` of `parts`; `kicker` is that of the context it will run with.
     pub fn new(tid: i32, parts: ThreadParts, kicker: Arc<Kicker>) -> Arc<Self> {
-        let ThreadParts { process, memory, files, fs, signals, cpu_time, name } = parts;
+        let ThreadParts { process, memory, files, fs, signals, cpu_time, name, attributes } = parts;
         let waker = Arc::new(OnceLock::new());
         Arc::new(Self {
             tid,
@@ -112,6 +116,7 @@ impl Thread {
             futex_waiter: Arc::new(Waiter::of_task(Arc::clone(&waker))),
             restart: Mutex::default(),
             cpu_time,
+            attributes: Mutex::new(attributes),
             name: Mutex::new(name),
             exit_code: AtomicU8::new(0),
             work: AtomicU32::new(0),

@@ -121,7 +121,9 @@ pub(crate) fn getgroups(thread: &Thread, size: i32, list: UserPtr<u32>) -> SysRe
     }
 }
 
-/// The version of capget(2) that Linux prefers since 2.6.26.
+/// The versions of capget(2): one half of 32 capabilities, or two; 2 and 3 are the same but for what libraries made of 2.
+const CAPABILITY_VERSION_1: u32 = 0x1998_0330;
+const CAPABILITY_VERSION_2: u32 = 0x2007_1026;
 const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
 
 /// The header of capget(2).
@@ -141,35 +143,40 @@ pub(crate) struct CapabilityData {
     inheritable: u32,
 }
 
-/// capget(2), version 3 only.
+/// capget(2). An unknown version is told the preferred one, which is no error without `data`.
 pub(crate) fn capget(
     thread: &Thread,
     header: UserPtr<CapabilityHeader>,
     data: UserPtr<CapabilityData>,
 ) -> SysResult<()> {
-    let asked = header.read(&thread.memory)?;
-    if asked.version != CAPABILITY_VERSION_3 {
-        header
-            .write(&thread.memory, &CapabilityHeader { version: CAPABILITY_VERSION_3, ..asked })?;
-        return if data.is_null() { Ok(()) } else { Err(Errno::EINVAL) };
-    }
-    if asked.pid < 0 {
-        return Err(Errno::EINVAL);
-    }
-    if asked.pid != 0 && thread.process.kernel.pids.thread(asked.pid).is_none() {
-        return Err(Errno::ESRCH);
-    }
+    let version_field = UserPtr::<u32>::new(header.addr());
+    let halves = match version_field.read(&thread.memory)? {
+        CAPABILITY_VERSION_1 => 1,
+        CAPABILITY_VERSION_2 | CAPABILITY_VERSION_3 => 2,
+        _ => {
+            version_field.write(&thread.memory, &CAPABILITY_VERSION_3)?;
+            return if data.is_null() { Ok(()) } else { Err(Errno::EINVAL) };
+        }
+    };
     if data.is_null() {
         return Ok(());
     }
-    let effective = thread.fs.read().cred.caps.bits();
-    let permitted = thread.process.ids.lock().permitted.bits();
+    let pid = header.read(&thread.memory)?.pid;
+    if pid < 0 {
+        return Err(Errno::EINVAL);
+    }
+    let target = match thread.process.kernel.pids.thread(if pid == 0 { thread.tid } else { pid }) {
+        Some(target) => target,
+        None => return Err(Errno::ESRCH),
+    };
+    let effective = target.fs.read().cred.caps.bits();
+    let permitted = target.process.ids.lock().permitted.bits();
     let half = |shift: u32| CapabilityData {
         effective: (effective >> shift) as u32,
         permitted: (permitted >> shift) as u32,
         inheritable: 0,
     };
-    data.write_slice(&thread.memory, &[half(0), half(32)])
+    data.write_slice(&thread.memory, &[half(0), half(32)][..halves])
 }
 
 /// "Leave it as it is" in the setres*id calls.
@@ -199,7 +206,12 @@ fn set_users(
     let privileged = fs.cred.has(Capabilities::SETUID);
     let new = pick(ids.users, privileged)?;
     let users = set_three(ids.users, new, privileged)?;
+    let before = (ids.users[1], fs.cred.fsuid);
     ids.set_users(users, Arc::make_mut(&mut fs.cred));
+    if before != (ids.users[1], fs.cred.fsuid) {
+        // What it knows of the user that it was is not the new one's to see.
+        thread.process.attributes.lock().dumpable = false;
+    }
     Ok(())
 }
 
@@ -212,7 +224,11 @@ fn set_groups(
     let privileged = fs.cred.has(Capabilities::SETGID);
     let new = pick(ids.groups, privileged)?;
     let groups = set_three(ids.groups, new, privileged)?;
+    let before = (ids.groups[1], fs.cred.fsgid);
     ids.set_groups(groups, Arc::make_mut(&mut fs.cred));
+    if before != (ids.groups[1], fs.cred.fsgid) {
+        thread.process.attributes.lock().dumpable = false;
+    }
     Ok(())
 }
 

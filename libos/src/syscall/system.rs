@@ -1,11 +1,13 @@
-//! The machine and the process as a whole: names, limits, random bytes, prctl(2).
+//! The machine and the process as a whole: names, limits, random bytes.
 
-use linux_raw_sys::{general as raw, prctl as options};
+use std::sync::Arc;
+
+use linux_raw_sys::general as raw;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::{
     errno::{Errno, SysResult},
-    process::{Limit, NR_OPEN, Thread},
+    process::{Limit, NR_OPEN, Process, Thread},
     syscall::{
         argument::{Flags, UserAddr, UserPtr, UserStr},
         pace,
@@ -25,9 +27,19 @@ pub const HOSTNAME: &str = "libos";
 #[repr(C)]
 pub(crate) struct UtsName([[u8; 65]; 6]);
 
+/// What personality(2) changes about names: the low byte of one for 32-bit programs, and the bit of those that know no 3.0.
+const PER_MASK: u32 = 0xff;
+const PER_LINUX32: u32 = 8;
+const UNAME26: u32 = 0x2_0000;
+/// The release for those: 6.1 is 60 and 1 on from 2.6.
+const OLD_RELEASE: &str = "2.6.61-libos";
+
 /// uname(2)
 pub(crate) fn uname(thread: &Thread, buffer: UserPtr<UtsName>) -> SysResult<()> {
-    let names = ["Linux", HOSTNAME, RELEASE, VERSION, "x86_64", "(none)"].map(|name| {
+    let persona = thread.attributes.lock().personality;
+    let machine = if persona & PER_MASK == PER_LINUX32 { "i686" } else { "x86_64" };
+    let release = if persona & UNAME26 != 0 { OLD_RELEASE } else { RELEASE };
+    let names = ["Linux", HOSTNAME, release, VERSION, machine, "(none)"].map(|name| {
         let mut field = [0; 65];
         field[..name.len()].copy_from_slice(name.as_bytes());
         field
@@ -126,13 +138,13 @@ pub(crate) struct RawLimit {
     hard: u64,
 }
 
-fn change_limit(thread: &Thread, resource: u32, new: RawLimit) -> SysResult<()> {
+fn change_limit(thread: &Thread, process: &Process, resource: u32, new: RawLimit) -> SysResult<()> {
     let privileged = thread.fs.read().cred.has(Capabilities::SYS_RESOURCE);
     let limit = Limit { soft: new.soft, hard: new.hard };
-    if resource == raw::RLIMIT_NOFILE && limit.hard > NR_OPEN {
+    if resource == raw::RLIMIT_NOFILE && limit.soft <= limit.hard && limit.hard > NR_OPEN {
         return Err(Errno::EPERM);
     }
-    thread.process.limits.write().set(resource, limit, privileged)
+    process.limits.write().set(resource, limit, privileged)
 }
 
 /// getrlimit(2)
@@ -144,10 +156,10 @@ pub(crate) fn getrlimit(thread: &Thread, resource: u32, into: UserPtr<RawLimit>)
 /// setrlimit(2)
 pub(crate) fn setrlimit(thread: &Thread, resource: u32, from: UserPtr<RawLimit>) -> SysResult<()> {
     let new = from.read(&thread.memory)?;
-    change_limit(thread, resource, new)
+    change_limit(thread, &thread.process, resource, new)
 }
 
-/// prlimit64(2), of the caller's own process.
+/// prlimit64(2): of another process if it is all the caller's, or the caller may change any.
 pub(crate) fn prlimit64(
     thread: &Thread,
     pid: i32,
@@ -155,67 +167,24 @@ pub(crate) fn prlimit64(
     new: UserPtr<RawLimit>,
     old: UserPtr<RawLimit>,
 ) -> SysResult<()> {
-    if pid != 0 && pid != thread.process.pid {
-        let kernel = &thread.process.kernel;
-        return Err(if kernel.pids.process(pid).is_some() { Errno::EPERM } else { Errno::ESRCH });
-    }
     let new = new.non_null().map(|pointer| pointer.read(&thread.memory)).transpose()?;
-    let before = thread.process.limits.read().by_number(resource)?;
+    let process = match pid {
+        0 => Arc::clone(&thread.process),
+        pid => Arc::clone(&thread.process.kernel.pids.thread(pid).ok_or(Errno::ESRCH)?.process),
+    };
+    if !Arc::ptr_eq(&process, &thread.process) {
+        let caller = thread.process.ids.lock().clone();
+        let target = process.ids.lock().clone();
+        let same = target.users == [caller.users[0]; 3] && target.groups == [caller.groups[0]; 3];
+        if !same && !thread.fs.read().cred.has(Capabilities::SYS_RESOURCE) {
+            return Err(Errno::EPERM);
+        }
+    }
+    let before = process.limits.read().by_number(resource)?;
     if let Some(new) = new {
-        change_limit(thread, resource, new)?;
+        change_limit(thread, &process, resource, new)?;
     }
     old.write_if_wanted(&thread.memory, &RawLimit { soft: before.soft, hard: before.hard })
-}
-
-/// Bytes of a thread's name with its NUL: `TASK_COMM_LEN`.
-const NAME_BYTES: usize = 16;
-
-/// prctl(2): names, and the questions that C libraries and runtimes ask.
-pub(crate) fn prctl(
-    thread: &Thread,
-    option: u32,
-    argument: u64,
-    _third: u64,
-    _fourth: u64,
-    _fifth: u64,
-) -> SysResult<i32> {
-    let memory = &thread.memory;
-    match option {
-        options::PR_SET_NAME => {
-            let mut name = [0; NAME_BYTES];
-            // The string may end before the mapping does; what can be read up to its NUL counts.
-            let text = memory.read_string_prefix(argument, NAME_BYTES - 1)?;
-            name[..text.len()].copy_from_slice(&text);
-            thread.set_name(&name);
-            Ok(0)
-        }
-        options::PR_GET_NAME => {
-            let mut name = [0; NAME_BYTES];
-            let text = thread.name();
-            name[..text.len()].copy_from_slice(&text);
-            memory.write_bytes(argument, &name).map(|()| 0)
-        }
-        options::PR_GET_DUMPABLE => Ok(1),
-        options::PR_GET_KEEPCAPS | options::PR_GET_NO_NEW_PRIVS | options::PR_GET_SECCOMP => Ok(0),
-        options::PR_CAPBSET_READ => {
-            let known = argument <= 40;
-            if known {
-                Ok(i32::from(thread.process.ids.lock().permitted.bits() >> argument & 1 != 0))
-            } else {
-                Err(Errno::EINVAL)
-            }
-        }
-        options::PR_GET_TIMERSLACK => Ok(50_000),
-        _ => Err(Errno::EINVAL),
-    }
-}
-
-/// personality(2): the default persona only.
-pub(crate) fn personality(_: &Thread, persona: u32) -> SysResult<u32> {
-    match persona {
-        0 | u32::MAX => Ok(0),
-        _ => Err(Errno::EINVAL),
-    }
 }
 
 /// sethostname(2) and setdomainname(2) are for the administrator of the machine, who is outside.

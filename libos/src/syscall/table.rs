@@ -152,7 +152,7 @@ system_calls! {
         22 pipe(ends: UserPtr<[i32; 2]>) now file::pipe, Full;
         23 select(count: i32, read: UserAddr, write: UserAddr, except: UserAddr, timeout: UserPtr<Timeval>) wait poll::select, Full;
         24 sched_yield() wait thread::sched_yield, Full;
-        25 mremap(addr: UserAddr, old_len: u64, new_len: u64, flags: Flags, new_addr: UserAddr) now memory::mremap, Partial("MREMAP_DONTUNMAP");
+        25 mremap(addr: UserAddr, old_len: u64, new_len: u64, flags: Flags, new_addr: UserAddr) now memory::mremap, Partial("MREMAP_DONTUNMAP of private mappings of files");
         26 msync(addr: UserAddr, len: u64, flags: Flags) now memory::msync, Full;
         27 mincore(addr: UserAddr, len: u64, vector: UserAddr) wait memory::mincore, Full;
         28 madvise(addr: UserAddr, len: u64, advice: u32) wait memory::madvise, Partial("MADV_REMOVE, MADV_WIPEONFORK, MADV_MERGEABLE, MADV_COLLAPSE");
@@ -237,7 +237,7 @@ system_calls! {
         122 setfsuid(uid: u32) now identity::setfsuid, Full;
         123 setfsgid(gid: u32) now identity::setfsgid, Full;
         124 getsid(pid: i32) now identity::getsid, Full;
-        125 capget(header: UserPtr<identity::CapabilityHeader>, data: UserPtr<identity::CapabilityData>) now identity::capget, Partial("version 3 only");
+        125 capget(header: UserPtr<identity::CapabilityHeader>, data: UserPtr<identity::CapabilityData>) now identity::capget, Full;
         127 rt_sigpending(set: UserAddr, size: usize) now signal::rt_sigpending, Full;
         128 rt_sigtimedwait(set: UserPtr<SigSet>, info: UserPtr<SigInfo>, timeout: UserPtr<Timespec>, size: usize) wait signal::rt_sigtimedwait, Full;
         129 rt_sigqueueinfo(pid: i32, signal: i32, info: UserPtr<SigInfo>) now signal::rt_sigqueueinfo, Full;
@@ -245,22 +245,23 @@ system_calls! {
         131 sigaltstack(new: UserPtr<StackT>, old: UserPtr<StackT>) context signal::sigaltstack, Full;
         132 utime(path: UserStr, times: UserPtr<[i64; 2]>) now attributes::utime, Full;
         133 mknod(path: UserStr, mode: Mode, device: u64) now fs::mknod, Full;
-        135 personality(persona: u32) now system::personality, Partial("the default persona only");
+        135 personality(persona: u32) now prctl::personality, Partial("kept; changes what uname tells and nothing else");
         137 statfs(path: UserStr, into: UserPtr<stat::RawStatFs>) now fs::statfs, Full;
         138 fstatfs(fd: Fd, into: UserPtr<stat::RawStatFs>) now fs::fstatfs, Full;
-        140 getpriority(which: u32, who: i32) now thread::getpriority, Full;
-        141 setpriority(which: u32, who: i32, nice: i32) now thread::setpriority, Partial("kept and shown, but all are scheduled alike");
-        143 sched_getparam(tid: i32, param: UserPtr<i32>) now thread::sched_getparam, Full;
-        144 sched_setscheduler(tid: i32, policy: u32, param: UserPtr<i32>) now thread::sched_setscheduler, Partial("no realtime policies");
-        145 sched_getscheduler(tid: i32) now thread::sched_getscheduler, Full;
-        146 sched_get_priority_max(policy: u32) now thread::sched_get_priority_max, Full;
-        147 sched_get_priority_min(policy: u32) now thread::sched_get_priority_min, Full;
-        148 sched_rr_get_interval(tid: i32, interval: UserPtr<stat::RawTimespec>) now thread::sched_rr_get_interval, Full;
+        140 getpriority(which: u32, who: i32) now scheduling::getpriority, Full;
+        141 setpriority(which: u32, who: i32, nice: i32) now scheduling::setpriority, Partial("kept and shown, but all are scheduled alike");
+        142 sched_setparam(tid: i32, param: UserPtr<i32>) now scheduling::sched_setparam, Partial("kept and told: all threads are scheduled alike");
+        143 sched_getparam(tid: i32, param: UserPtr<i32>) now scheduling::sched_getparam, Full;
+        144 sched_setscheduler(tid: i32, policy: u32, param: UserPtr<i32>) now scheduling::sched_setscheduler, Partial("kept and told: all threads are scheduled alike");
+        145 sched_getscheduler(tid: i32) now scheduling::sched_getscheduler, Full;
+        146 sched_get_priority_max(policy: u32) now scheduling::sched_get_priority_max, Full;
+        147 sched_get_priority_min(policy: u32) now scheduling::sched_get_priority_min, Full;
+        148 sched_rr_get_interval(tid: i32, interval: UserPtr<stat::RawTimespec>) now scheduling::sched_rr_get_interval, Full;
         149 mlock(addr: UserAddr, len: u64) wait memory::mlock, Partial("the limit on locked memory is compared with each call by itself");
         150 munlock(addr: UserAddr, len: u64) now memory::munlock, Full;
         151 mlockall(flags: Flags) now memory::mlockall, Partial("the limit on locked memory is compared with each call by itself");
         152 munlockall() now memory::munlockall, Full;
-        157 prctl(option: u32, argument: u64, _3: u64, _4: u64, _5: u64) now system::prctl, Partial("names and questions only");
+        157 prctl(option: u32, second: u64, third: u64, fourth: u64, fifth: u64) now prctl::prctl, Partial("no seccomp, memory layout, names of mappings, speculation control; securebits stay 0");
         158 arch_prctl(code: u32, value: u64) context thread::arch_prctl, Partial("the GS base belongs to the kernel");
         160 setrlimit(resource: u32, from: UserPtr<system::RawLimit>) now system::setrlimit, Full;
         161 chroot(path: UserStr) now fs::chroot, Full;
@@ -285,8 +286,8 @@ system_calls! {
         200 tkill(tid: i32, signal: i32) now signal::tkill, Full;
         201 time(time: UserPtr<i64>) now time::time, Full;
         202 futex(word: UserAddr, operation: u32, value: u32, timeout: u64, second_word: UserAddr, third_value: u32) wait futex::futex, Partial("locks with priority inheritance are handed over, but nobody inherits; no FUTEX_WAIT_REQUEUE_PI, FUTEX_CMP_REQUEUE_PI");
-        203 sched_setaffinity(tid: i32, size: usize, mask: UserAddr) now thread::sched_setaffinity, Partial("checked, then ignored");
-        204 sched_getaffinity(tid: i32, size: usize, mask: UserAddr) now thread::sched_getaffinity, Full;
+        203 sched_setaffinity(tid: i32, size: usize, mask: UserAddr) now scheduling::sched_setaffinity, Partial("kept and told: any virtual CPU may run the thread");
+        204 sched_getaffinity(tid: i32, size: usize, mask: UserAddr) now scheduling::sched_getaffinity, Full;
         213 epoll_create(size: i32) now event::epoll_create, Full;
         217 getdents64(fd: Fd, buffer: UserAddr, size: u32) now file::getdents64, Full;
         218 set_tid_address(word: UserAddr) now thread::set_tid_address, Full;
@@ -345,12 +346,14 @@ system_calls! {
         296 pwritev(fd: Fd, vector: UserPtr<io::IoVec>, count: usize, offset: i64) wait io::pwritev, Full;
         297 rt_tgsigqueueinfo(tgid: i32, tid: i32, signal: i32, info: UserPtr<SigInfo>) now signal::rt_tgsigqueueinfo, Full;
         299 recvmmsg(fd: Fd) now socket::not_a_socket, Partial("no socket to call it on");
-        302 prlimit64(pid: i32, resource: u32, new: UserPtr<system::RawLimit>, old: UserPtr<system::RawLimit>) now system::prlimit64, Partial("the caller's own process only");
+        302 prlimit64(pid: i32, resource: u32, new: UserPtr<system::RawLimit>, old: UserPtr<system::RawLimit>) now system::prlimit64, Full;
         306 syncfs(fd: Fd) wait file::syncfs, Full;
         307 sendmmsg(fd: Fd) now socket::not_a_socket, Partial("no socket to call it on");
-        309 getcpu(cpu: UserPtr<u32>, node: UserPtr<u32>) now thread::getcpu, Full;
+        309 getcpu(cpu: UserPtr<u32>, node: UserPtr<u32>) now scheduling::getcpu, Full;
         310 process_vm_readv(pid: i32, local: UserPtr<io::IoVec>, local_count: usize, remote: UserPtr<io::IoVec>, remote_count: usize, flags: u64) wait remote::process_vm_readv, Full;
         311 process_vm_writev(pid: i32, local: UserPtr<io::IoVec>, local_count: usize, remote: UserPtr<io::IoVec>, remote_count: usize, flags: u64) wait remote::process_vm_writev, Full;
+        314 sched_setattr(tid: i32, attr: UserAddr, flags: Flags) now scheduling::sched_setattr, Partial("kept and told; SCHED_DEADLINE is EBUSY; no utilization clamps");
+        315 sched_getattr(tid: i32, into: UserAddr, size: u32, flags: Flags) now scheduling::sched_getattr, Full;
         316 renameat2(from_dir: Fd, from: UserStr, to_dir: Fd, to: UserStr, flags: Flags) now fs::renameat2, Partial("RENAME_WHITEOUT");
         318 getrandom(buffer: UserAddr, count: usize, flags: Flags) wait system::getrandom, Full;
         319 memfd_create(name: UserStr, flags: Flags) now fs::memfd_create, Partial("MFD_HUGETLB");
@@ -362,7 +365,7 @@ system_calls! {
         329 pkey_mprotect(addr: UserAddr, len: u64, prot: u32, key: i32) now memory::pkey_mprotect, Partial("no keys");
         332 statx(dir: Fd, path: UserStr, flags: Flags, mask: u32, into: UserPtr<stat::Statx>) now fs::statx, Full;
         435 clone3(args: UserAddr, size: usize) context thread::clone3, Partial("threads only, no new processes");
-        436 close_range(first: u32, last: u32, flags: Flags) now descriptor::close_range, Partial("CLOSE_RANGE_UNSHARE");
+        436 close_range(first: u32, last: u32, flags: Flags) now descriptor::close_range, Partial("CLOSE_RANGE_UNSHARE with several threads");
         437 openat2(dir: Fd, path: UserStr, how: UserPtr<[u64; 3]>, size: usize) wait fs::openat2, Partial("RESOLVE_CACHED is always EAGAIN");
         439 faccessat2(dir: Fd, path: UserStr, mode: u32, flags: Flags) now fs::faccessat2, Full;
         441 epoll_pwait2(set: Fd, events: UserPtr<event::EpollEvent>, max: i32, timeout: UserPtr<Timespec>, mask: UserPtr<SigSet>, size: usize) wait event::epoll_pwait2, Full;
@@ -389,7 +392,6 @@ system_calls! {
         134 uselib
         136 ustat
         139 sysfs
-        142 sched_setparam
         153 vhangup
         154 modify_ldt
         155 pivot_root
@@ -460,8 +462,6 @@ system_calls! {
         308 setns
         312 kcmp
         313 finit_module
-        314 sched_setattr
-        315 sched_getattr
         317 seccomp
         320 kexec_file_load
         321 bpf

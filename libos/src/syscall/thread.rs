@@ -1,4 +1,4 @@
-//! Making, ending and scheduling threads.
+//! Making and ending threads.
 //!
 //! The one idea: a new thread is a copy of its maker's registers with another stack, in a task of its own.
 
@@ -9,12 +9,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::{
     errno::{Errno, SysResult},
-    process::{Current, ExitStatus, Process, Thread, ThreadParts, work},
-    syscall::{
-        argument::{Flags, UserAddr, UserPtr},
-        stat::RawTimespec,
-    },
-    vfs::Capabilities,
+    process::{Current, ExitStatus, Thread, ThreadParts, work},
+    syscall::argument::{Flags, UserAddr, UserPtr},
 };
 
 /// What every thread of a process shares with the others; Linux insists on these for `CLONE_THREAD`.
@@ -104,6 +100,7 @@ fn spawn(current: &mut Current, request: &Request) -> SysResult<i32> {
         signals: thread.signals.for_clone(false),
         cpu_time: Arc::default(),
         name: thread.name(),
+        attributes: thread.attributes.lock().inherited(),
     };
     let new = Thread::new(tid, parts, context.kicker());
     if has(flags, raw::CLONE_CHILD_CLEARTID) {
@@ -215,156 +212,6 @@ pub(crate) async fn arch_prctl(current: &mut Current, code: u32, value: u64) -> 
         }
         _ => Err(Errno::EINVAL),
     }
-}
-
-/// The thread `tid`, or the caller for 0; `ESRCH`.
-fn find(thread: &Thread, tid: i32) -> SysResult<()> {
-    match tid {
-        0 => Ok(()),
-        tid if tid == thread.tid => Ok(()),
-        tid if tid < 0 => Err(Errno::EINVAL),
-        tid => thread.process.kernel.pids.thread(tid).map(drop).ok_or(Errno::ESRCH),
-    }
-}
-
-/// Bytes of the affinity mask that the kernel knows: that of 64 CPUs.
-const AFFINITY_BYTES: usize = 8;
-
-/// A bit for each virtual CPU.
-fn online_mask(thread: &Thread) -> u64 {
-    let cpus = thread.process.kernel.cpus.count().clamp(1, 64);
-    u64::MAX >> (64 - cpus)
-}
-
-/// sched_getaffinity(2): every thread may run on every virtual CPU.
-pub(crate) fn sched_getaffinity(
-    thread: &Thread,
-    tid: i32,
-    size: usize,
-    mask: UserAddr,
-) -> SysResult {
-    find(thread, tid)?;
-    if size < AFFINITY_BYTES || !size.is_multiple_of(8) {
-        return Err(Errno::EINVAL);
-    }
-    thread.memory.write_bytes(mask.0, &online_mask(thread).to_le_bytes())?;
-    Ok(AFFINITY_BYTES)
-}
-
-/// getcpu(2)
-pub(crate) fn getcpu(thread: &Thread, cpu: UserPtr<u32>, node: UserPtr<u32>) -> SysResult<()> {
-    cpu.write_if_wanted(&thread.memory, &(hal::cpu::current_cpu().unwrap_or(0) as u32))?;
-    node.write_if_wanted(&thread.memory, &0)
-}
-
-/// sched_getscheduler(2): all threads are `SCHED_OTHER`.
-pub(crate) fn sched_getscheduler(thread: &Thread, tid: i32) -> SysResult<u32> {
-    find(thread, tid).map(|()| raw::SCHED_NORMAL)
-}
-
-/// sched_getparam(2)
-pub(crate) fn sched_getparam(thread: &Thread, tid: i32, param: UserPtr<i32>) -> SysResult<()> {
-    if param.is_null() {
-        return Err(Errno::EINVAL);
-    }
-    find(thread, tid)?;
-    param.write(&thread.memory, &0)
-}
-
-/// sched_setscheduler(2): `SCHED_OTHER`, `SCHED_BATCH` and `SCHED_IDLE` with priority 0, all scheduled alike; `EPERM` for realtime.
-pub(crate) fn sched_setscheduler(
-    thread: &Thread,
-    tid: i32,
-    policy: u32,
-    param: UserPtr<i32>,
-) -> SysResult<()> {
-    if param.is_null() {
-        return Err(Errno::EINVAL);
-    }
-    find(thread, tid)?;
-    let priority = param.read(&thread.memory)?;
-    match policy & !raw::SCHED_RESET_ON_FORK {
-        raw::SCHED_NORMAL | raw::SCHED_BATCH | raw::SCHED_IDLE if priority == 0 => Ok(()),
-        raw::SCHED_FIFO | raw::SCHED_RR if (1..=99).contains(&priority) => Err(Errno::EPERM),
-        _ => Err(Errno::EINVAL),
-    }
-}
-
-/// sched_get_priority_max(2) and sched_get_priority_min(2)
-fn priority_bound(policy: u32, realtime: i32) -> SysResult<i32> {
-    match policy {
-        raw::SCHED_FIFO | raw::SCHED_RR => Ok(realtime),
-        raw::SCHED_NORMAL | raw::SCHED_BATCH | raw::SCHED_IDLE | raw::SCHED_DEADLINE => Ok(0),
-        _ => Err(Errno::EINVAL),
-    }
-}
-
-/// sched_get_priority_max(2)
-pub(crate) fn sched_get_priority_max(_: &Thread, policy: u32) -> SysResult<i32> {
-    priority_bound(policy, 99)
-}
-
-/// sched_get_priority_min(2)
-pub(crate) fn sched_get_priority_min(_: &Thread, policy: u32) -> SysResult<i32> {
-    priority_bound(policy, 1)
-}
-
-/// sched_setaffinity(2): kept as a wish, for every virtual CPU runs every thread; `EINVAL` when it names no CPU that there is.
-pub(crate) fn sched_setaffinity(
-    thread: &Thread,
-    tid: i32,
-    size: usize,
-    mask: UserAddr,
-) -> SysResult<()> {
-    find(thread, tid)?;
-    let mut bytes = [0; AFFINITY_BYTES];
-    let known = size.min(AFFINITY_BYTES);
-    thread.memory.read_bytes(mask.0, &mut bytes[..known])?;
-    if u64::from_le_bytes(bytes) & online_mask(thread) == 0 { Err(Errno::EINVAL) } else { Ok(()) }
-}
-
-/// sched_rr_get_interval(2): the time slice of the preemption timer.
-pub(crate) fn sched_rr_get_interval(
-    thread: &Thread,
-    tid: i32,
-    interval: UserPtr<RawTimespec>,
-) -> SysResult<()> {
-    find(thread, tid)?;
-    interval.write(&thread.memory, &RawTimespec { sec: 0, nsec: 10_000_000 })
-}
-
-/// The nice value of a process, as getpriority(2) returns it: 20 less it.
-pub(crate) fn getpriority(thread: &Thread, which: u32, who: i32) -> SysResult<i32> {
-    let process = prioritized(thread, which, who)?;
-    Ok(20 - process.nice.load(Ordering::Relaxed))
-}
-
-/// setpriority(2): kept and shown; all processes are scheduled alike.
-pub(crate) fn setpriority(thread: &Thread, which: u32, who: i32, nice: i32) -> SysResult<()> {
-    let process = prioritized(thread, which, who)?;
-    let nice = nice.clamp(-20, 19);
-    let current = process.nice.load(Ordering::Relaxed);
-    if nice < current && !thread.fs.read().cred.has(Capabilities::SYS_NICE) {
-        return Err(Errno::EACCES);
-    }
-    process.nice.store(nice, Ordering::Relaxed);
-    Ok(())
-}
-
-/// The process that `which` and `who` of getpriority(2) mean; groups and users mean the caller's own process if they are its.
-fn prioritized(thread: &Thread, which: u32, who: i32) -> SysResult<Arc<Process>> {
-    let own = &thread.process;
-    let matches = match which {
-        raw::PRIO_PROCESS if who == 0 || who == own.pid => true,
-        raw::PRIO_PROCESS => {
-            let other = own.kernel.pids.thread(who).ok_or(Errno::ESRCH)?;
-            return Ok(Arc::clone(&other.process));
-        }
-        raw::PRIO_PGRP => who == 0 || who == *own.pgid.lock(),
-        raw::PRIO_USER => who == 0 || who as u32 == own.ids.lock().users[0],
-        _ => return Err(Errno::EINVAL),
-    };
-    if matches { Ok(Arc::clone(own)) } else { Err(Errno::ESRCH) }
 }
 
 /// Commands of membarrier(2) that are here: the query and the private expedited pair.

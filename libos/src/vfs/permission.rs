@@ -42,6 +42,8 @@ bitflags! {
         const SETGID = 1 << 6;
         /// Change user ids.
         const SETUID = 1 << 7;
+        /// Take capabilities away for good.
+        const SETPCAP = 1 << 8;
         /// Lock memory beyond the limit.
         const IPC_LOCK = 1 << 14;
         /// Change the root directory.

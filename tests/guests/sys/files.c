@@ -70,6 +70,10 @@ static void opening(void) {
     int hi = dup2(w, 510);
     CALL(syscall(SYS_close_range, 505, 600, 0));
     CALL(fcntl(hi, F_GETFD));
+    hi = dup2(w, 510);
+    CALL(syscall(SYS_close_range, 505, 600, 2)), CALL(fcntl(hi, F_GETFD)); /* CLOSE_RANGE_UNSHARE */
+    hi = dup2(w, 510);
+    CALL(syscall(SYS_close_range, 505, 600, 6)), CALL(fcntl(hi, F_GETFD)), CALL(close(hi));
     struct { uint64_t flags, mode, resolve; } how = {O_RDONLY, 0, 0};
     OK(syscall(SYS_openat2, AT_FDCWD, "f", &how, sizeof how));
     CALL(syscall(SYS_openat2, AT_FDCWD, "f", &how, 8));

@@ -284,17 +284,19 @@ fn stat(subject: &Subject) -> What {
         let (size, resident) = sizes(thread);
         let image = thread.memory.image();
         let (ignored, caught) = process.signals.actions().summary();
-        let nice = process.nice.load(std::sync::atomic::Ordering::Relaxed);
+        let scheduling = thread.attributes.lock().scheduling;
+        let nice = scheduling.nice;
         let mut out = format!("{id} (").into_bytes();
         out.extend_from_slice(&thread.name());
         let started = ticks(process.started.saturating_sub(process.kernel.started));
         let rest = format!(
-            ") R {} {} {} 0 -1 4194304 0 0 0 0 {} 0 0 0 {} {nice} {} 0 {started} {size} {} {} 1 1 {} 0 0 {} {} {} {} 0 0 0 17 0 0 0 0 0 0 0 0 0 {} {} {} {} 0\n",
+            ") R {} {} {} 0 -1 4194304 0 0 0 0 {} 0 0 0 {} {nice} {} 0 {started} {size} {} {} 1 1 {} 0 0 {} {} {} {} 0 0 0 17 0 {} {} 0 0 0 0 0 0 {} {} {} {} 0\n",
             process.ppid(),
             process.pgid.lock(),
             process.sid.lock(),
             ticks(cpu),
-            20 + nice,
+            // Linux's own scale: below 0 what is realtime.
+            if scheduling.is_realtime() { -1 - scheduling.priority as i32 } else { 20 + nice },
             process.thread_count(),
             resident / 4096,
             process.limit(crate::process::Resource::AddressSpace),
@@ -303,6 +305,8 @@ fn stat(subject: &Subject) -> What {
             mask(thread.signals.mask()),
             mask(ignored),
             mask(caught),
+            scheduling.priority,
+            scheduling.policy,
             image.arguments.start,
             image.arguments.end,
             image.environment.start,
@@ -334,16 +338,17 @@ fn status(thread: &Thread) -> SysResult<String> {
     for group in &cred.groups {
         let _ = write!(others, "{group} ");
     }
+    let attributes = thread.attributes.lock().clone();
+    let affinity = attributes.scheduling.affinity;
     let cpus = process.kernel.cpus.count();
-    let cpu_mask = 1u64.checked_shl(cpus as u32).map_or(u64::MAX, |bit| bit - 1);
     Ok(format!(
         "Name:\t{}\nUmask:\t{umask:04o}\nState:\tR (running)\nTgid:\t{}\nNgid:\t0\nPid:\t{}\nPPid:\t{}\nTracerPid:\t0\n\
          Uid:\t{}\nGid:\t{}\nFDSize:\t{}\nGroups:\t{others}\n\
          VmPeak:\t{size:>8} kB\nVmSize:\t{size:>8} kB\nVmLck:\t       0 kB\nVmHWM:\t{resident:>8} kB\nVmRSS:\t{resident:>8} kB\n\
          VmData:\t{size:>8} kB\nVmStk:\t{:>8} kB\nVmExe:\t       0 kB\nVmLib:\t       0 kB\nVmPTE:\t       0 kB\nVmSwap:\t       0 kB\n\
          Threads:\t{}\nSigQ:\t{}/{}\nSigPnd:\t{:016x}\nShdPnd:\t{:016x}\nSigBlk:\t{:016x}\nSigIgn:\t{:016x}\nSigCgt:\t{:016x}\n\
-         CapInh:\t{:016x}\nCapPrm:\t{:016x}\nCapEff:\t{:016x}\nCapBnd:\t{:016x}\nCapAmb:\t{:016x}\nNoNewPrivs:\t0\nSeccomp:\t0\n\
-         Cpus_allowed:\t{cpu_mask:x}\nCpus_allowed_list:\t0-{}\nMems_allowed:\t1\nMems_allowed_list:\t0\n\
+         CapInh:\t{:016x}\nCapPrm:\t{:016x}\nCapEff:\t{:016x}\nCapBnd:\t{:016x}\nCapAmb:\t{:016x}\nNoNewPrivs:\t{}\nSeccomp:\t0\n\
+         Cpus_allowed:\t{}\nCpus_allowed_list:\t{}\nMems_allowed:\t1\nMems_allowed_list:\t0\n\
          voluntary_ctxt_switches:\t0\nnonvoluntary_ctxt_switches:\t0\n",
         String::from_utf8_lossy(&thread.name()),
         process.pid,
@@ -364,10 +369,41 @@ fn status(thread: &Thread) -> SysResult<String> {
         0,
         permitted.bits(),
         cred.caps.bits(),
-        crate::vfs::Capabilities::FULL.bits(),
+        attributes.bounding.bits(),
         0,
-        cpus.saturating_sub(1),
+        u8::from(attributes.no_new_privs),
+        cpu_mask(affinity, cpus),
+        cpu_list(affinity),
     ))
+}
+
+/// A set of CPUs in hexadecimal, with a comma before the last 32 of more: as wide as the machine has CPUs.
+fn cpu_mask(set: u64, cpus: usize) -> String {
+    let digits = |bits: usize| bits.div_ceil(4).max(1);
+    match cpus {
+        0..=32 => format!("{set:0width$x}", width = digits(cpus)),
+        _ => {
+            let (high, low) = (set >> 32, set & 0xffff_ffff);
+            format!("{high:0width$x},{low:08x}", width = digits(cpus.min(64) - 32))
+        }
+    }
+}
+
+/// A set of CPUs as numbers and ranges.
+fn cpu_list(set: u64) -> String {
+    let mut list = String::new();
+    let mut at = 0;
+    while let Some(rest) = set.checked_shr(at).filter(|&rest| rest != 0) {
+        let first = at + rest.trailing_zeros();
+        let last = first + (set >> first).trailing_ones() - 1;
+        let comma = if list.is_empty() { "" } else { "," };
+        let _ = match first == last {
+            true => write!(list, "{comma}{first}"),
+            false => write!(list, "{comma}{first}-{last}"),
+        };
+        at = last + 1;
+    }
+    list
 }
 
 fn image_stack(thread: &Thread) -> u64 {

@@ -1,0 +1,140 @@
+//! What a thread or a process has said about itself, and what is told when somebody asks: prctl(2), personality(2), the scheduling calls.
+//!
+//! The one idea: a value with the rules of who inherits it. What acts on one reads it where it acts.
+
+use linux_raw_sys::general as raw;
+
+use crate::vfs::Capabilities;
+
+/// How a thread wants to be scheduled, sched(7). Kept and told; all threads are scheduled alike.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Scheduling {
+    /// `SCHED_*`.
+    pub policy: u32,
+    /// 1 to 99 for a realtime policy, else 0.
+    pub priority: u32,
+    /// -20 to 19.
+    pub nice: i32,
+    /// `SCHED_RESET_ON_FORK`: children start with the ordinary policy.
+    pub reset_on_fork: bool,
+    /// A bit for each virtual CPU that it may run on.
+    pub affinity: u64,
+}
+
+impl Scheduling {
+    /// Whether the policy is one with priorities.
+    pub fn is_realtime(&self) -> bool {
+        matches!(self.policy, raw::SCHED_FIFO | raw::SCHED_RR)
+    }
+
+    /// What a child starts with.
+    pub fn inherited(&self) -> Self {
+        if !self.reset_on_fork {
+            return *self;
+        }
+        let ordinary = Self { policy: raw::SCHED_NORMAL, priority: 0, ..*self };
+        let nice = if self.is_realtime() { 0 } else { self.nice.max(0) };
+        Self { nice, reset_on_fork: false, ..ordinary }
+    }
+}
+
+/// What a thread has said about itself.
+#[derive(Clone, Debug)]
+pub struct ThreadAttributes {
+    /// How it wants to be scheduled.
+    pub scheduling: Scheduling,
+    /// The signal to get when the parent dies, `PR_SET_PDEATHSIG`; 0 is none.
+    pub parent_death_signal: u32,
+    /// `PR_SET_NO_NEW_PRIVS`. No program gets more than its caller has, so there is nothing to refuse.
+    pub no_new_privs: bool,
+    /// Nanoseconds that a wake-up may be late, `PR_SET_TIMERSLACK`. Timers here are as exact as the host's.
+    pub timer_slack: u64,
+    /// What a `timer_slack` of 0 sets it to.
+    pub default_timer_slack: u64,
+    /// See personality(2).
+    pub personality: u32,
+    /// The capabilities that programs may get at all, `PR_CAPBSET_DROP`.
+    pub bounding: Capabilities,
+}
+
+/// Nanoseconds of Linux's default slack.
+const TIMER_SLACK: u64 = 50_000;
+
+impl ThreadAttributes {
+    /// Those of a first thread that may run on the CPUs of `affinity`.
+    pub fn new(affinity: u64) -> Self {
+        let scheduling = Scheduling {
+            policy: raw::SCHED_NORMAL,
+            priority: 0,
+            nice: 0,
+            reset_on_fork: false,
+            affinity,
+        };
+        Self {
+            scheduling,
+            parent_death_signal: 0,
+            no_new_privs: false,
+            timer_slack: TIMER_SLACK,
+            default_timer_slack: TIMER_SLACK,
+            personality: 0,
+            bounding: Capabilities::FULL,
+        }
+    }
+
+    /// What a thread or process that it makes starts with.
+    pub fn inherited(&self) -> Self {
+        Self {
+            scheduling: self.scheduling.inherited(),
+            parent_death_signal: 0,
+            default_timer_slack: self.timer_slack,
+            ..self.clone()
+        }
+    }
+}
+
+/// What a process has said about itself.
+#[derive(Clone, Debug)]
+pub struct ProcessAttributes {
+    /// Whether it may leave a core and be traced, `PR_SET_DUMPABLE`.
+    pub dumpable: bool,
+    /// Orphans below it become its children, `PR_SET_CHILD_SUBREAPER`.
+    pub subreaper: bool,
+    /// `PR_SET_THP_DISABLE`: no huge pages, of which there are none.
+    pub huge_pages_disabled: bool,
+}
+
+impl Default for ProcessAttributes {
+    fn default() -> Self {
+        Self { dumpable: true, subreaper: false, huge_pages_disabled: false }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_of_one_that_resets_is_ordinary() {
+        let mut parent = ThreadAttributes::new(3);
+        parent.scheduling = Scheduling {
+            policy: raw::SCHED_FIFO,
+            priority: 7,
+            nice: -3,
+            reset_on_fork: true,
+            affinity: 2,
+        };
+        (parent.timer_slack, parent.parent_death_signal) = (9, 15);
+        let child = parent.inherited();
+        let ordinary = Scheduling {
+            policy: raw::SCHED_NORMAL,
+            priority: 0,
+            nice: 0,
+            reset_on_fork: false,
+            affinity: 2,
+        };
+        assert_eq!(child.scheduling, ordinary);
+        assert_eq!((child.default_timer_slack, child.parent_death_signal), (9, 0));
+        parent.scheduling.reset_on_fork = false;
+        assert_eq!(parent.inherited().scheduling, parent.scheduling);
+    }
+}
