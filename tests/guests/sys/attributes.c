@@ -1,4 +1,3 @@
-// part: 4
 // What a process may say of itself and its children: prctl, personality, the largest file.
 #include "oracle.h"
 #include <sys/personality.h>
