@@ -14,7 +14,7 @@ use std::{
     future::poll_fn,
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
     task::Poll,
 };
@@ -29,6 +29,13 @@ use crate::{
     signals::{HandleId, Signals},
     wait_many::{Pending, wait_many_through},
 };
+
+static LIVE_HANDLES: AtomicU64 = AtomicU64::new(0);
+
+/// How many handles exist in this host process, in tables and on their way between them.
+pub fn live_handles() -> u64 {
+    LIVE_HANDLES.load(Ordering::Relaxed)
+}
 
 /// An object and what may be done with it. Counts as a handle of the object while it exists.
 pub struct Handle {
@@ -45,6 +52,7 @@ impl Handle {
 
     /// A handle with these rights.
     pub fn with_rights(object: Arc<dyn KernelObject>, rights: Rights) -> Handle {
+        LIVE_HANDLES.fetch_add(1, Ordering::Relaxed);
         object.base().add_handle();
         Handle { object, rights }
     }
@@ -105,6 +113,7 @@ impl Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
+        LIVE_HANDLES.fetch_sub(1, Ordering::Relaxed);
         if self.object.base().remove_handle() {
             self.object.on_zero_handles();
         }

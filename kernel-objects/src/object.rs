@@ -36,6 +36,13 @@ pub const MAX_NAME_LEN: usize = 32;
 
 static NEXT_KOID: AtomicU64 = AtomicU64::new(KOID_FIRST);
 
+static LIVE_OBJECTS: AtomicU64 = AtomicU64::new(0);
+
+/// How many objects exist in this host process, of all types: what leaks would show in.
+pub fn live_objects() -> u64 {
+    LIVE_OBJECTS.load(Ordering::Relaxed)
+}
+
 /// The type of an object: `zx_obj_type_t` (`zircon/types.h`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u32)]
@@ -119,15 +126,20 @@ struct Name {
 impl Name {
     /// The longest prefix of whole characters, without a zero, that fits.
     fn new(name: &str) -> Self {
-        let name = name.split('\0').next().unwrap_or_default();
-        let end = name.floor_char_boundary(MAX_NAME_LEN - 1);
+        Self::from_bytes(&name.as_bytes()[..name.floor_char_boundary(MAX_NAME_LEN - 1)])
+    }
+
+    /// The longest prefix without a zero that fits.
+    fn from_bytes(name: &[u8]) -> Self {
+        let end = name.iter().position(|&byte| byte == 0).unwrap_or(name.len());
+        let end = end.min(MAX_NAME_LEN - 1);
         let mut bytes = [0; MAX_NAME_LEN - 1];
-        bytes[..end].copy_from_slice(&name.as_bytes()[..end]);
+        bytes[..end].copy_from_slice(&name[..end]);
         Name { len: end as u8, bytes }
     }
 
-    fn get(&self) -> String {
-        String::from_utf8_lossy(&self.bytes[..self.len as usize]).into_owned()
+    fn get(&self) -> &[u8] {
+        &self.bytes[..self.len as usize]
     }
 }
 
@@ -139,6 +151,7 @@ impl KObjectBase {
 
     /// A new identity with a name and the signals that are set from the start.
     pub fn with(name: &str, signals: Signals) -> Self {
+        LIVE_OBJECTS.fetch_add(1, Ordering::Relaxed);
         KObjectBase {
             koid: NEXT_KOID.fetch_add(1, Ordering::Relaxed),
             handles: AtomicU32::new(0),
@@ -167,6 +180,12 @@ impl KObjectBase {
     }
 }
 
+impl Drop for KObjectBase {
+    fn drop(&mut self) {
+        LIVE_OBJECTS.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Default for KObjectBase {
     fn default() -> Self {
         Self::new()
@@ -177,7 +196,7 @@ impl fmt::Debug for KObjectBase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KObjectBase")
             .field("koid", &self.koid)
-            .field("name", &self.name.lock().get())
+            .field("name", &String::from_utf8_lossy(self.name.lock().get()))
             .field("signals", &self.signals)
             .finish_non_exhaustive()
     }
@@ -235,12 +254,22 @@ pub trait KernelObject: Any + Send + Sync {
 
     /// The object's name, empty if it has none.
     fn name(&self) -> String {
-        self.base().name.lock().get()
+        String::from_utf8_lossy(self.base().name.lock().get()).into_owned()
+    }
+
+    /// The object's name as it is, which need not be UTF-8.
+    fn name_bytes(&self) -> Vec<u8> {
+        self.base().name.lock().get().to_vec()
     }
 
     /// Names the object. What is beyond 31 bytes, or behind a zero, is cut off (`ZX_PROP_NAME`).
     fn set_name(&self, name: &str) {
         *self.base().name.lock() = Name::new(name);
+    }
+
+    /// As [`set_name`](Self::set_name), for a name that need not be UTF-8.
+    fn set_name_bytes(&self, name: &[u8]) {
+        *self.base().name.lock() = Name::from_bytes(name);
     }
 
     /// The signals that are set.
@@ -330,6 +359,8 @@ mod tests {
         assert_eq!(event.name(), "é".repeat(15));
         event.set_name("before\0after");
         assert_eq!(event.name(), "before");
+        event.set_name_bytes(b"\xff\xfe\0after");
+        assert_eq!(event.name_bytes(), b"\xff\xfe");
     }
 
     #[test]

@@ -8,21 +8,27 @@
 //! Locks are taken from a thread to its process to its job, or not at once; nothing is woken while one is
 //! held. Whatever walks a tree does so with a list of its own, not by recursion.
 
+mod interrupt;
 mod job;
 mod memory;
 mod policy;
 mod process;
+mod run;
+mod runtime;
 mod suspend_token;
 mod thread;
+mod waker;
 
+pub use interrupt::{Interrupted, Kick, work};
 pub use job::{Critical, Job, JobInfo, MAX_JOB_HEIGHT};
 pub use policy::{
     BasicPolicy, JobPolicy, PolicyAction, PolicyCondition, PolicyMode, PolicyOverride, SlackMode,
     TimerSlack,
 };
 pub use process::{Process, ProcessInfo};
+pub use run::Run;
 pub use suspend_token::SuspendToken;
-pub use thread::{BlockedReason, Kick, Run, Thread, ThreadInfo, ThreadState, ThreadStats};
+pub use thread::{BlockedReason, Cookie, Thread, ThreadInfo, ThreadState, ThreadStats};
 
 /// Why a task ended, when nobody gave it a code: `ZX_TASK_RETCODE_*`.
 pub mod retcode {

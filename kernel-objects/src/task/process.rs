@@ -11,16 +11,18 @@ use std::{
     collections::BTreeMap,
     fmt,
     future::Future,
-    sync::{Arc, Weak},
+    sync::{Arc, Weak, atomic::Ordering::SeqCst},
 };
 
 use parking_lot::Mutex;
 
 use super::{
+    interrupt::work,
     job::{Critical, Job},
     policy::{PolicyAction, PolicyCondition},
     retcode,
-    thread::{Run, Thread},
+    run::Run,
+    thread::Thread,
 };
 use crate::{
     error::{Error, Result},
@@ -74,8 +76,16 @@ pub(super) struct Inner {
     start_time: u64,
     /// Those that were started and have not ended, by koid.
     threads: BTreeMap<Koid, Weak<Thread>>,
+    /// For how long those ran that have ended, in cycles.
+    past_runtime: u64,
+    /// How many suspensions of the whole process there are; a thread that is started has one while there are.
+    suspensions: u32,
     critical: Option<(Weak<Job>, Critical)>,
+    clean_up: Option<CleanUp>,
 }
+
+/// What a personality does once the threads have ended; see [`Process::set_clean_up`].
+type CleanUp = Box<dyn FnOnce() + Send>;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -92,6 +102,10 @@ enum State {
 impl Inner {
     pub(super) fn has_ended(&self) -> bool {
         self.state == State::Dead
+    }
+
+    fn list(&self) -> Vec<Arc<Thread>> {
+        self.threads.values().filter_map(Weak::upgrade).collect()
     }
 }
 
@@ -112,7 +126,10 @@ impl Process {
                 return_code: 0,
                 start_time: 0,
                 threads: BTreeMap::new(),
+                past_runtime: 0,
+                suspensions: 0,
                 critical: None,
+                clean_up: None,
             }),
         });
         job.add_process(&process)?;
@@ -147,8 +164,8 @@ impl Process {
         thread.start_as(true, body)
     }
 
-    /// Takes a thread among those that run. `first`: it starts the process.
-    pub(super) fn add_thread(&self, thread: &Arc<Thread>, first: bool) -> Result {
+    /// Takes a thread among those that run; true if it is suspended with the others. `first`: it starts the process.
+    pub(super) fn add_thread(&self, thread: &Arc<Thread>, first: bool) -> Result<bool> {
         let mut inner = self.inner.lock();
         match inner.state {
             State::Initial if first => {
@@ -159,18 +176,19 @@ impl Process {
             _ => return Err(Error::BadState),
         }
         inner.threads.insert(thread.koid(), Arc::downgrade(thread));
-        Ok(())
+        Ok(inner.suspensions > 0)
     }
 
-    /// A thread that was started has ended.
-    pub(super) fn remove_thread(&self, koid: Koid) {
+    /// A thread that was started has ended; true if it was the last one, and the caller is to call [`finish`](Self::finish).
+    pub(super) fn remove_thread(&self, thread: &Thread) -> bool {
         let mut inner = self.inner.lock();
-        inner.threads.remove(&koid);
-        if inner.threads.is_empty() && inner.state != State::Dead {
+        inner.threads.remove(&thread.koid());
+        inner.past_runtime = inner.past_runtime.saturating_add(thread.runtime.cycles());
+        let last = inner.threads.is_empty() && inner.state != State::Dead;
+        if last {
             inner.state = State::Dead;
-            drop(inner);
-            self.finish();
         }
+        last
     }
 
     /// Ends the process with a code of its own (`zx_process_exit`). Its threads end when they next
@@ -190,7 +208,7 @@ impl Process {
             return;
         }
         inner.return_code = return_code;
-        let threads: Vec<_> = inner.threads.values().filter_map(Weak::upgrade).collect();
+        let threads = inner.list();
         inner.state = if inner.threads.is_empty() { State::Dead } else { State::Dying };
         let dead = inner.state == State::Dead;
         drop(inner);
@@ -202,14 +220,94 @@ impl Process {
         }
     }
 
+    /// What the process will have ended with if nobody ends it and its threads end one by one; 0 unless set.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadState`] if its end is decided.
+    pub fn set_return_code(&self, code: i64) -> Result {
+        let mut inner = self.inner.lock();
+        if matches!(inner.state, State::Dying | State::Dead) {
+            return Err(Error::BadState);
+        }
+        inner.return_code = code;
+        Ok(())
+    }
+
+    /// Has `clean_up` called when the last thread has ended and before the process says so: for what a personality
+    /// keeps of a process, as its handles are closed then.
+    pub fn set_clean_up(&self, clean_up: impl FnOnce() + Send + 'static) {
+        let old = self.inner.lock().clean_up.replace(Box::new(clean_up));
+        drop(old);
+    }
+
+    /// Kills all threads but `survivor`, which makes the call: Linux's execve. Returns those that have not ended yet; another
+    /// one may be started by one of them meanwhile, so ask again when they have.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadState`] if `survivor` has been killed itself: of two that do this at once one wins.
+    pub fn kill_others(&self, survivor: &Thread) -> Result<Vec<Arc<Thread>>> {
+        let inner = self.inner.lock();
+        if survivor.is_dying() {
+            return Err(Error::BadState);
+        }
+        let others = inner.threads.iter().filter(|&(&koid, _)| koid != survivor.koid());
+        let others: Vec<_> = others.filter_map(|(_, thread)| thread.upgrade()).collect();
+        let newly: Vec<_> = others
+            .iter()
+            .filter(|thread| thread.work.fetch_or(work::KILL, SeqCst) & work::KILL == 0)
+            .collect();
+        drop(inner);
+        newly.into_iter().for_each(|thread| thread.prod());
+        Ok(others)
+    }
+
+    /// Suspends all its threads, and those that will be started, once more.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadState`] if it does not run.
+    pub(super) fn suspend(&self) -> Result {
+        let mut inner = self.inner.lock();
+        if inner.state != State::Running {
+            return Err(Error::BadState);
+        }
+        inner.suspensions = inner.suspensions.checked_add(1).ok_or(Error::NoResources)?;
+        if inner.suspensions == 1 {
+            let threads = inner.list();
+            drop(inner);
+            // One that ends meanwhile needs no suspension.
+            for thread in threads {
+                let _ = thread.suspend();
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes one suspension of all its threads back.
+    pub(super) fn resume(&self) {
+        let mut inner = self.inner.lock();
+        inner.suspensions = inner.suspensions.saturating_sub(1);
+        if inner.suspensions == 0 {
+            let threads = inner.list();
+            drop(inner);
+            threads.iter().for_each(|thread| thread.resume());
+        }
+    }
+
     /// Lets go of everything: called once, by whoever made it dead.
-    fn finish(&self) {
+    pub(super) fn finish(&self) {
         self.handles.clear();
-        let (vmar, critical, return_code) = {
+        let (vmar, critical, clean_up, return_code) = {
             let mut inner = self.inner.lock();
-            (inner.vmar.take(), inner.critical.take(), inner.return_code)
+            let inner = &mut *inner;
+            (inner.vmar.take(), inner.critical.take(), inner.clean_up.take(), inner.return_code)
         };
         drop(vmar);
+        if let Some(clean_up) = clean_up {
+            clean_up();
+        }
         self.base.signal_state().set(Signals::TASK_TERMINATED);
         self.job.remove_process(self.koid());
         if let Some((job, when)) = critical
@@ -248,7 +346,20 @@ impl Process {
     /// The threads that were started and have not ended, in the order of their creation
     /// (`ZX_INFO_PROCESS_THREADS`).
     pub fn threads(&self) -> Vec<Arc<Thread>> {
-        self.inner.lock().threads.values().filter_map(Weak::upgrade).collect()
+        self.inner.lock().list()
+    }
+
+    /// How many threads were started and have not ended.
+    pub fn thread_count(&self) -> usize {
+        self.inner.lock().threads.len()
+    }
+
+    /// For how long its threads have run, in ns, those that have ended too (`ZX_INFO_TASK_RUNTIME`).
+    pub fn runtime(&self) -> u64 {
+        let inner = self.inner.lock();
+        let running = inner.threads.values().filter_map(Weak::upgrade);
+        let running: u64 = running.map(|thread| thread.runtime.cycles()).sum();
+        hal::time::cycles_to_nanos(inner.past_runtime.saturating_add(running))
     }
 
     /// The thread with this koid (`zx_object_get_child`).
@@ -436,5 +547,63 @@ mod tests {
         assert!(process.wait_one(Signals::TASK_TERMINATED).now_or_never().is_none());
         process.exit(3);
         assert!(process.wait_one(Signals::TASK_TERMINATED).now_or_never().is_some());
+    }
+
+    #[test]
+    fn the_threads_may_say_what_it_ends_with_if_nobody_ends_it() {
+        let process = process();
+        let run = process.start(&thread(&process), async {});
+        assert_eq!(process.set_return_code(7), Ok(()));
+        block_on(run.unwrap_or_else(|error| panic!("{error}")));
+        assert_eq!(process.info().return_code, 7);
+        assert_eq!(process.set_return_code(8), Err(Error::BadState));
+    }
+
+    #[test]
+    fn the_clean_up_comes_after_the_last_thread_and_before_the_news() {
+        let process = process();
+        let weak = Arc::downgrade(&process);
+        let seen = Arc::new(Mutex::new(None));
+        let see = seen.clone();
+        process.set_clean_up(move || {
+            let process = weak.upgrade();
+            *see.lock() = process.map(|process| (process.thread_count(), process.signals()));
+        });
+        let run = process.start(&thread(&process), async {});
+        assert!(seen.lock().is_none());
+        block_on(run.unwrap_or_else(|error| panic!("{error}")));
+        assert_eq!(*seen.lock(), Some((0, Signals::empty())));
+        assert_eq!(process.signals(), Signals::TASK_TERMINATED);
+    }
+
+    #[test]
+    fn of_two_threads_that_kill_the_others_one_wins() {
+        let process = process();
+        let (a, b) = (thread(&process), thread(&process));
+        let run_a = process.start(&a, pending());
+        let run_b = b.start(pending());
+        let koids = |killed: Vec<Arc<Thread>>| killed.iter().map(|t| t.koid()).collect::<Vec<_>>();
+        assert_eq!(process.kill_others(&a).map(koids), Ok(vec![b.koid()]));
+        assert_eq!(process.kill_others(&b).err(), Some(Error::BadState));
+        assert_eq!(process.kill_others(&a).map(koids), Ok(vec![b.koid()]), "it has not ended");
+        block_on(run_b.unwrap_or_else(|error| panic!("{error}")));
+        assert_eq!(process.kill_others(&a).map(koids), Ok(vec![]));
+        assert!(!process.is_ending());
+        drop(run_a);
+    }
+
+    #[test]
+    fn its_running_time_is_that_of_all_its_threads() {
+        let process = process();
+        let spin = |for_nanos| async move {
+            let end = hal::time::monotonic() + for_nanos;
+            while hal::time::monotonic() < end {}
+        };
+        let first = process.start(&thread(&process), pending());
+        let second = thread(&process).start(spin(2_000_000));
+        block_on(second.unwrap_or_else(|error| panic!("{error}")));
+        assert!(process.runtime() >= 1_900_000);
+        drop(first);
+        assert!(process.runtime() >= 1_900_000);
     }
 }

@@ -1,7 +1,7 @@
 //! Suspend tokens: as long as one exists, its task does not run.
 //!
-//! A token is made for a thread, or for a process and so for each of its threads. Several may exist
-//! for one task, which runs again when the last has gone. A thread notices its suspension where it
+//! A token is made for a thread, or for a process and so for each of its threads, those too that are started while it exists.
+//! Several may exist for one task, which runs again when the last has gone. A thread notices its suspension where it
 //! waits; wait for `THREAD_SUSPENDED` to know that it has.
 //!
 //! Closing the last handle to a token, or dropping the last reference, resumes the task. That makes a
@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 use super::{process::Process, thread::Thread};
 use crate::{
-    error::{Error, Result},
+    error::Result,
     object::{KObjectBase, KernelObject, ObjectType},
 };
 
@@ -30,8 +30,14 @@ use crate::{
 #[derive(Debug)]
 pub struct SuspendToken {
     base: KObjectBase,
-    /// Those it keeps from running.
-    threads: Mutex<Vec<Arc<Thread>>>,
+    /// What it keeps from running; `None` once released.
+    task: Mutex<Option<Task>>,
+}
+
+#[derive(Debug)]
+enum Task {
+    Thread(Arc<Thread>),
+    Process(Arc<Process>),
 }
 
 impl SuspendToken {
@@ -42,32 +48,30 @@ impl SuspendToken {
     /// [`Error::BadState`] if it has been killed or has ended.
     pub fn create(thread: &Arc<Thread>) -> Result<Arc<SuspendToken>> {
         thread.suspend()?;
-        Ok(Self::holding(vec![thread.clone()]))
+        Ok(Self::holding(Task::Thread(thread.clone())))
     }
 
-    /// Suspends each thread that a process has now.
+    /// Suspends a process: each thread that it has or will have.
     ///
     /// # Errors
     ///
     /// [`Error::BadState`] if it does not run.
-    pub fn create_for_process(process: &Process) -> Result<Arc<SuspendToken>> {
-        let info = process.info();
-        if !info.started || process.is_ending() {
-            return Err(Error::BadState);
-        }
-        let mut threads = process.threads();
-        // One that ends meanwhile needs no suspension.
-        threads.retain(|thread| thread.suspend().is_ok());
-        Ok(Self::holding(threads))
+    pub fn create_for_process(process: &Arc<Process>) -> Result<Arc<SuspendToken>> {
+        process.suspend()?;
+        Ok(Self::holding(Task::Process(process.clone())))
     }
 
-    fn holding(threads: Vec<Arc<Thread>>) -> Arc<SuspendToken> {
-        Arc::new(SuspendToken { base: KObjectBase::new(), threads: Mutex::new(threads) })
+    fn holding(task: Task) -> Arc<SuspendToken> {
+        Arc::new(SuspendToken { base: KObjectBase::new(), task: Mutex::new(Some(task)) })
     }
 
     fn release(&self) {
-        let threads = std::mem::take(&mut *self.threads.lock());
-        threads.iter().for_each(|thread| thread.resume());
+        let task = self.task.lock().take();
+        match task {
+            Some(Task::Thread(thread)) => thread.resume(),
+            Some(Task::Process(process)) => process.resume(),
+            None => {}
+        }
     }
 }
 
@@ -101,7 +105,7 @@ mod tests {
     use futures::{FutureExt, task::noop_waker_ref};
 
     use super::*;
-    use crate::{handle::Handle, signals::Signals, task::Job};
+    use crate::{error::Error, handle::Handle, signals::Signals, task::Job};
 
     fn poll(run: &mut (impl Future<Output = ()> + Unpin)) -> Poll<()> {
         run.poll_unpin(&mut Context::from_waker(noop_waker_ref()))
@@ -147,8 +151,12 @@ mod tests {
         assert!(runs.iter_mut().all(|run| poll(run).is_pending()));
         let all = |signal| process.threads().iter().all(|t| t.signals() == signal);
         assert!(all(Signals::THREAD_SUSPENDED));
+        let late = Thread::create(&process, "").and_then(|t| t.start(pending()));
+        let mut late = late.unwrap_or_else(|e| panic!("{e}"));
+        assert!(poll(&mut late).is_pending());
+        assert!(all(Signals::THREAD_SUSPENDED), "one that is started meanwhile too");
         drop(token);
-        assert!(runs.iter_mut().all(|run| poll(run).is_pending()));
+        assert!(runs.iter_mut().chain([&mut late]).all(|run| poll(run).is_pending()));
         assert!(all(Signals::THREAD_RUNNING));
         process.kill();
         assert_eq!(SuspendToken::create_for_process(&process).err(), Some(Error::BadState));

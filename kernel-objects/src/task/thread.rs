@@ -1,39 +1,34 @@
 //! Threads: what runs.
 //!
 //! A thread's work is a future, its *body*; [`Thread::start`] wraps it in a [`Run`] that whoever
-//! starts the thread gives to an executor. Between two polls of the body the run looks whether the
-//! thread has been killed, and drops the body then, or suspended, and leaves it alone until it is
-//! resumed. So both take effect where the body waits; a body that is in user mode instead is brought
-//! back by the thread's [`Kick`], and one that computes calls [`Thread::checkpoint`].
-//!
-//! The body's destructors are the thread's clean-up: they run when it ends in any way, even when the
-//! run itself is dropped by an executor that shuts down.
+//! starts the thread gives to an executor. A thread that is killed loses its body where that waits; one that is suspended is
+//! left alone until it is resumed. A body that is in user mode instead is brought back by the thread's
+//! [`Kick`], and looks at its [`work`](Thread::work).
 
 use std::{
+    any::Any,
     fmt,
     future::Future,
-    pin::Pin,
     sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        Arc, Weak,
+        atomic::{AtomicU32, Ordering},
     },
-    task::{Context, Poll, Waker},
 };
 
 use parking_lot::Mutex;
 
-use super::process::Process;
+use super::{
+    interrupt::{Kick, work},
+    process::Process,
+    run::Run,
+    runtime::Runtime,
+    waker::TaskWaker,
+};
 use crate::{
     error::{Error, Result},
     object::{KObjectBase, KernelObject, Koid, ObjectType},
     signals::{Calls, Signals},
 };
-
-/// Brings a thread out of user mode soon, from any other thread.
-pub trait Kick: Send + Sync {
-    /// Has the thread trap, now or when it next enters user mode.
-    fn kick(&self);
-}
 
 /// What a thread is doing: `zx_thread_state_t`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +69,24 @@ pub enum BlockedReason {
     Interrupt = 0x0803,
     /// A page that a pager supplies.
     Pager = 0x0903,
+}
+
+impl BlockedReason {
+    const ALL: [Self; 9] = [
+        Self::Exception,
+        Self::Sleeping,
+        Self::Futex,
+        Self::Port,
+        Self::Channel,
+        Self::WaitOne,
+        Self::WaitMany,
+        Self::Interrupt,
+        Self::Pager,
+    ];
+
+    fn from_raw(raw: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|&reason| reason as u32 == raw)
+    }
 }
 
 impl ThreadState {
@@ -124,14 +137,19 @@ pub struct ThreadStats {
 pub struct Thread {
     base: KObjectBase,
     process: Arc<Process>,
-    /// Set once, with the lock held: a cheap look for the thread itself.
-    dying: AtomicBool,
-    /// Written by the thread's run only.
-    runtime: AtomicU64,
-    /// The CPU's number plus 1; 0 for none.
-    last_cpu: AtomicU64,
+    /// The bits of [`work`].
+    pub(super) work: AtomicU32,
+    /// A [`BlockedReason`], or 0. Written by the thread's body only.
+    blocked: AtomicU32,
+    /// The CPU's number plus 1; 0 for none. Written by the thread's run only.
+    last_cpu: AtomicU32,
+    pub(super) runtime: Runtime,
+    pub(super) waker: TaskWaker,
     inner: Mutex<Inner>,
 }
+
+/// What a personality knows its threads by; see [`Thread::set_cookie`].
+pub type Cookie = Weak<dyn Any + Send + Sync>;
 
 struct Inner {
     life: Life,
@@ -139,10 +157,8 @@ struct Inner {
     suspensions: u32,
     /// Whether the run has noticed a suspension and leaves the body alone.
     parked: bool,
-    blocked: Option<BlockedReason>,
-    /// Of the task that runs it.
-    waker: Option<Waker>,
     kick: Option<Arc<dyn Kick>>,
+    cookie: Option<Cookie>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -179,16 +195,17 @@ impl Thread {
         Ok(Arc::new(Thread {
             base: KObjectBase::with(name, Signals::empty()),
             process: process.clone(),
-            dying: AtomicBool::new(false),
-            runtime: AtomicU64::new(0),
-            last_cpu: AtomicU64::new(0),
+            work: AtomicU32::new(0),
+            blocked: AtomicU32::new(0),
+            last_cpu: AtomicU32::new(0),
+            runtime: Runtime::default(),
+            waker: TaskWaker::default(),
             inner: Mutex::new(Inner {
                 life: Life::New,
                 suspensions: 0,
                 parked: false,
-                blocked: None,
-                waker: None,
                 kick: None,
+                cookie: None,
             }),
         }))
     }
@@ -217,18 +234,20 @@ impl Thread {
         if inner.life != Life::New {
             return Err(Error::BadState);
         }
-        self.process.add_thread(self, first)?;
+        if self.process.add_thread(self, first)? {
+            self.add_suspension(&mut inner);
+        }
         inner.life = Life::Started;
         let calls = inner.settle(&self.base);
         drop(inner);
         calls.run();
-        Ok(Run { thread: self.clone(), body: Some(Box::pin(body)) })
+        Ok(Run::new(self.clone(), body))
     }
 
-    /// Ends it (`zx_task_kill`, `zx_thread_exit`): the body is dropped where it waits.
+    /// Ends it (`zx_task_kill`): the body is dropped where it waits.
     pub fn kill(&self) {
         let mut inner = self.inner.lock();
-        self.dying.store(true, Ordering::Release);
+        let before = self.work.fetch_or(work::KILL, Ordering::SeqCst);
         if inner.life == Life::New {
             inner.life = Life::Dead;
             let calls = inner.settle(&self.base);
@@ -236,25 +255,15 @@ impl Thread {
             calls.run();
             return;
         }
-        self.prod(inner);
-    }
-
-    /// Has the run look at the thread's state.
-    fn prod(&self, mut inner: parking_lot::MutexGuard<'_, Inner>) {
-        let (waker, kick) = (inner.waker.take(), inner.kick.clone());
         drop(inner);
-        if let Some(kick) = kick {
-            kick.kick();
-        }
-        if let Some(waker) = waker {
-            waker.wake();
+        if before & work::KILL == 0 {
+            self.prod();
         }
     }
 
-    /// Whether it has been killed. A body that goes round a loop looks here before it enters user
-    /// mode again.
-    pub fn is_dying(&self) -> bool {
-        self.dying.load(Ordering::Acquire)
+    /// Ends it, for its own body (`zx_thread_exit`): it takes effect where that waits next, if it does not return before.
+    pub fn exit(&self) {
+        self.work.fetch_or(work::KILL, Ordering::SeqCst);
     }
 
     /// Suspends it once more; see [`SuspendToken`](super::SuspendToken).
@@ -267,11 +276,20 @@ impl Thread {
         if inner.life == Life::Dead || self.is_dying() {
             return Err(Error::BadState);
         }
-        inner.suspensions = inner.suspensions.checked_add(1).ok_or(Error::NoResources)?;
-        if inner.suspensions == 1 {
-            self.prod(inner);
+        let first = self.add_suspension(&mut inner);
+        drop(inner);
+        if first {
+            self.prod();
         }
         Ok(())
+    }
+
+    /// True if it is the only one.
+    fn add_suspension(&self, inner: &mut Inner) -> bool {
+        // Each is an object in memory: there are never so many.
+        inner.suspensions = inner.suspensions.saturating_add(1);
+        self.work.fetch_or(work::SUSPEND, Ordering::SeqCst);
+        inner.suspensions == 1
     }
 
     /// Takes one suspension back.
@@ -279,24 +297,10 @@ impl Thread {
         let mut inner = self.inner.lock();
         inner.suspensions = inner.suspensions.saturating_sub(1);
         if inner.suspensions == 0 {
-            self.prod(inner);
+            self.work.fetch_and(!work::SUSPEND, Ordering::SeqCst);
+            drop(inner);
+            self.wake();
         }
-    }
-
-    /// A point at which a body that does not wait can be suspended or killed.
-    pub async fn checkpoint(&self) {
-        let mut looked = false;
-        std::future::poll_fn(|cx| {
-            let stop = !looked && (self.is_dying() || self.inner.lock().suspensions > 0);
-            looked = true;
-            if stop {
-                // The run looks next, and polls again when the thread may go on.
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            Poll::Ready(())
-        })
-        .await
     }
 
     /// How to bring it out of user mode; `None` when it never goes there.
@@ -304,17 +308,32 @@ impl Thread {
         self.inner.lock().kick = kick;
     }
 
+    pub(super) fn kick(&self) -> Option<Arc<dyn Kick>> {
+        self.inner.lock().kick.clone()
+    }
+
+    /// What the personality that the thread belongs to knows it by: a reference to what it keeps of the thread itself.
+    pub fn cookie(&self) -> Option<Arc<dyn Any + Send + Sync>> {
+        self.inner.lock().cookie.as_ref().and_then(Weak::upgrade)
+    }
+
+    /// Attaches `cookie`, in place of the one before.
+    pub fn set_cookie(&self, cookie: Cookie) {
+        let old = self.inner.lock().cookie.replace(cookie);
+        drop(old);
+    }
+
     /// Records what it waits for while `operation` runs, for those who ask.
     pub async fn blocked<T>(&self, on: BlockedReason, operation: impl Future<Output = T>) -> T {
-        struct Unblock<'a>(&'a Thread, Option<BlockedReason>);
-        impl Drop for Unblock<'_> {
-            fn drop(&mut self) {
-                self.0.inner.lock().blocked = self.1;
-            }
-        }
-        let before = self.inner.lock().blocked.replace(on);
-        let _unblock = Unblock(self, before);
+        let _blocked = self.block(on);
         operation.await
+    }
+
+    /// It waits for that until the result is dropped.
+    pub(super) fn block(&self, on: BlockedReason) -> Blocked<'_> {
+        let before = self.blocked.load(Ordering::Relaxed);
+        self.blocked.store(on as u32, Ordering::Relaxed);
+        Blocked { thread: self, before }
     }
 
     /// What it is now.
@@ -325,7 +344,8 @@ impl Thread {
             _ if self.is_dying() => ThreadState::Dying,
             Life::New => ThreadState::New,
             Life::Started if inner.parked => ThreadState::Suspended,
-            Life::Started => inner.blocked.map_or(ThreadState::Running, ThreadState::Blocked),
+            Life::Started => BlockedReason::from_raw(self.blocked.load(Ordering::Relaxed))
+                .map_or(ThreadState::Running, ThreadState::Blocked),
         };
         ThreadInfo { state }
     }
@@ -333,49 +353,61 @@ impl Thread {
     /// What it has used.
     pub fn stats(&self) -> ThreadStats {
         ThreadStats {
-            total_runtime: self.runtime.load(Ordering::Relaxed),
+            total_runtime: hal::time::cycles_to_nanos(self.runtime.cycles()),
             last_scheduled_cpu: (self.last_cpu.load(Ordering::Relaxed) as usize).checked_sub(1),
         }
     }
 
-    /// Whether the run may poll the body; if not, whether it is to end.
-    fn admit(&self, waker: &Waker) -> Admission {
-        let mut inner = self.inner.lock();
-        if self.is_dying() {
-            return Admission::End;
+    /// The run is about to poll the body.
+    pub(super) fn scheduled(&self) {
+        let cpu = hal::cpu::current_cpu().map_or(0, |cpu| cpu as u32 + 1);
+        if self.last_cpu.load(Ordering::Relaxed) != cpu {
+            self.last_cpu.store(cpu, Ordering::Relaxed);
         }
-        if !inner.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
-            inner.waker = Some(waker.clone());
-        }
-        let park = inner.suspensions > 0;
-        if park == inner.parked {
-            return if park { Admission::Wait } else { Admission::Go };
-        }
-        inner.parked = park;
-        let calls = inner.settle(&self.base);
-        drop(inner);
-        calls.run();
-        if park { Admission::Wait } else { Admission::Go }
     }
 
-    fn finish(&self) {
+    /// The run leaves the body alone from now on, or no more; true if it is to. It asks again when it is woken.
+    pub(super) fn settle_suspension(&self) -> bool {
         let mut inner = self.inner.lock();
-        self.dying.store(true, Ordering::Release);
+        let park = inner.suspensions > 0;
+        if inner.parked != park {
+            inner.parked = park;
+            let calls = inner.settle(&self.base);
+            drop(inner);
+            calls.run();
+        }
+        park
+    }
+
+    /// The run has ended, and its body with it.
+    pub(super) fn finish(&self) {
+        let last = self.process.remove_thread(self);
+        let mut inner = self.inner.lock();
+        self.work.fetch_or(work::KILL, Ordering::SeqCst);
         inner.life = Life::Dead;
-        let (waker, kick) = (inner.waker.take(), inner.kick.take());
+        let (kick, cookie) = (inner.kick.take(), inner.cookie.take());
         let calls = inner.settle(&self.base);
         drop(inner);
-        drop((waker, kick));
+        drop((kick, cookie));
         // First the thread, then what it was the last of.
         calls.run();
-        self.process.remove_thread(self.koid());
+        if last {
+            self.process.finish();
+        }
     }
 }
 
-enum Admission {
-    Go,
-    Wait,
-    End,
+/// As long as it exists its thread is seen to wait.
+pub(super) struct Blocked<'a> {
+    thread: &'a Thread,
+    /// What it was seen to wait for before.
+    before: u32,
+}
+
+impl Drop for Blocked<'_> {
+    fn drop(&mut self) {
+        self.thread.blocked.store(self.before, Ordering::Relaxed);
+    }
 }
 
 impl KernelObject for Thread {
@@ -401,96 +433,17 @@ impl fmt::Debug for Thread {
     }
 }
 
-/// A started thread: done when the thread has ended. Dropped before that, it ends it.
-#[must_use = "the thread runs only when this is polled"]
-pub struct Run<F: Future<Output = ()>> {
-    thread: Arc<Thread>,
-    /// `None` once the thread has ended.
-    body: Option<Pin<Box<F>>>,
-}
-
-impl<F: Future<Output = ()>> Run<F> {
-    /// The thread.
-    pub fn thread(&self) -> &Arc<Thread> {
-        &self.thread
-    }
-
-    fn end(&mut self) {
-        if let Some(body) = self.body.take() {
-            drop(body); // its destructors may still use the process
-            self.thread.finish();
-        }
-    }
-}
-
-impl<F: Future<Output = ()>> Future for Run<F> {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = &mut *self;
-        match this.thread.admit(cx.waker()) {
-            Admission::Go => {}
-            Admission::Wait => return Poll::Pending,
-            Admission::End => {
-                this.end();
-                return Poll::Ready(());
-            }
-        }
-        let Some(body) = &mut this.body else { return Poll::Ready(()) };
-        let start = hal::time::monotonic();
-        let poll = body.as_mut().poll(cx);
-        let thread = &this.thread;
-        let runtime = thread.runtime.load(Ordering::Relaxed);
-        let used = hal::time::monotonic().saturating_sub(start);
-        thread.runtime.store(runtime.saturating_add(used), Ordering::Relaxed);
-        let cpu = hal::cpu::current_cpu().map_or(0, |cpu| cpu as u64 + 1);
-        thread.last_cpu.store(cpu, Ordering::Relaxed);
-        if poll.is_ready() {
-            this.end();
-        }
-        poll
-    }
-}
-
-impl<F: Future<Output = ()>> Drop for Run<F> {
-    fn drop(&mut self) {
-        self.end();
-    }
-}
-
-impl<F: Future<Output = ()>> fmt::Debug for Run<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Run").field(&self.thread).finish()
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::{
-        future::pending,
-        sync::atomic::{AtomicUsize, Ordering::SeqCst},
+    use std::future::pending;
+
+    use futures::executor::block_on;
+
+    use super::{
+        super::run::tests::{poll, started},
+        *,
     };
-
-    use futures::{FutureExt, executor::block_on, task::noop_waker_ref};
-
-    use super::*;
-    use crate::{
-        event::Event,
-        task::{Job, SuspendToken},
-    };
-
-    fn started<F: Future<Output = ()>>(body: impl FnOnce(Arc<Thread>) -> F) -> Run<F> {
-        let made = Process::create(&Job::root(), "test").and_then(|process| {
-            let thread = Thread::create(&process, "main")?;
-            let body = body(thread.clone());
-            process.start(&thread, body)
-        });
-        made.unwrap_or_else(|error| panic!("{error}"))
-    }
-
-    fn poll<F: Future<Output = ()>>(run: &mut Run<F>) -> Poll<()> {
-        run.poll_unpin(&mut Context::from_waker(noop_waker_ref()))
-    }
+    use crate::{event::Event, task::Job};
 
     #[test]
     fn it_goes_from_new_over_running_to_dead() {
@@ -517,25 +470,6 @@ mod tests {
     }
 
     #[test]
-    fn killed_it_drops_its_body_where_it_waits() {
-        let event = Event::create();
-        let waited = event.clone();
-        let mut run = started(|_| async move {
-            let _ = waited.wait_one(Signals::SIGNALED).await;
-            unreachable!("nobody signals")
-        });
-        assert!(poll(&mut run).is_pending());
-        assert_eq!(event.base().signal_state().watchers(), 1);
-        let thread = run.thread().clone();
-        thread.kill();
-        assert_eq!(thread.info().state, ThreadState::Dying);
-        assert!(poll(&mut run).is_ready());
-        assert_eq!(event.base().signal_state().watchers(), 0);
-        assert_eq!(thread.info().state, ThreadState::Dead);
-        thread.kill();
-    }
-
-    #[test]
     fn one_that_never_started_dies_at_once_when_killed() {
         let process = Process::create(&Job::root(), "");
         let process = process.unwrap_or_else(|error| panic!("{error}"));
@@ -543,89 +477,6 @@ mod tests {
         thread.kill();
         assert_eq!(thread.signals(), Signals::TASK_TERMINATED);
         assert_eq!(process.start(&thread, async {}).err(), Some(Error::BadState));
-    }
-
-    #[test]
-    fn a_run_that_is_dropped_ends_the_thread_and_the_process() {
-        let run = started(|_| pending());
-        let thread = run.thread().clone();
-        drop(run);
-        assert_eq!(thread.info().state, ThreadState::Dead);
-        assert!(thread.process().info().exited);
-    }
-
-    #[test]
-    fn a_kill_wakes_the_task_and_kicks_the_guest() {
-        struct Kicks(AtomicUsize);
-        impl Kick for Kicks {
-            fn kick(&self) {
-                self.0.fetch_add(1, SeqCst);
-            }
-        }
-        let kicks = Arc::new(Kicks(AtomicUsize::new(0)));
-        let run = started(|_| pending());
-        let thread = run.thread().clone();
-        thread.set_kick(Some(kicks.clone()));
-        let task = std::thread::spawn(move || block_on(run));
-        thread.kill();
-        assert!(task.join().is_ok());
-        assert_eq!(kicks.0.load(SeqCst), 1);
-        assert_eq!(Arc::strong_count(&kicks), 1, "a dead thread keeps no kick");
-    }
-
-    #[test]
-    fn suspended_its_body_is_left_alone_until_the_last_token_goes() {
-        let polls = Arc::new(AtomicUsize::new(0));
-        let counted = polls.clone();
-        let mut run = started(|_| {
-            std::future::poll_fn(move |_| {
-                counted.fetch_add(1, SeqCst);
-                Poll::<()>::Pending
-            })
-        });
-        assert!(poll(&mut run).is_pending());
-        let thread = run.thread().clone();
-        let suspend = || SuspendToken::create(&thread).unwrap_or_else(|error| panic!("{error}"));
-        let (a, b) = (suspend(), suspend());
-        assert_eq!(thread.info().state, ThreadState::Running, "it has not noticed yet");
-        assert!(poll(&mut run).is_pending());
-        assert_eq!(thread.signals(), Signals::THREAD_SUSPENDED);
-        assert_eq!(thread.info().state, ThreadState::Suspended);
-        drop(a);
-        assert!(poll(&mut run).is_pending());
-        assert_eq!(polls.load(SeqCst), 1);
-        drop(b);
-        assert!(poll(&mut run).is_pending());
-        assert_eq!(polls.load(SeqCst), 2);
-        assert_eq!(thread.signals(), Signals::THREAD_RUNNING);
-    }
-
-    #[test]
-    fn a_suspended_thread_can_be_killed() {
-        let mut run = started(|_| pending());
-        let thread = run.thread().clone();
-        let _token = SuspendToken::create(&thread);
-        assert!(poll(&mut run).is_pending());
-        thread.kill();
-        assert!(poll(&mut run).is_ready());
-        assert_eq!(SuspendToken::create(&thread).err(), Some(Error::BadState));
-    }
-
-    #[test]
-    fn a_body_that_computes_stops_at_its_checkpoint() {
-        let rounds = Arc::new(AtomicUsize::new(0));
-        let counted = rounds.clone();
-        let mut run = started(|thread| async move {
-            loop {
-                if counted.fetch_add(1, SeqCst) == 10 {
-                    thread.kill();
-                }
-                thread.checkpoint().await;
-            }
-        });
-        assert!(poll(&mut run).is_pending());
-        assert!(poll(&mut run).is_ready());
-        assert_eq!(rounds.load(SeqCst), 11);
     }
 
     #[test]
@@ -659,24 +510,15 @@ mod tests {
     }
 
     #[test]
-    fn threads_killed_while_they_start_and_end_are_all_reaped() {
-        for _ in 0..200 {
-            let run = started(|_| pending());
-            let thread = run.thread().clone();
-            let process = thread.process().clone();
-            let more: Vec<_> = (0..3)
-                .filter_map(|_| Thread::create(&process, "").and_then(|t| t.start(pending())).ok())
-                .collect();
-            std::thread::scope(|scope| {
-                scope.spawn(|| process.exit(1));
-                scope.spawn(|| thread.kill());
-                for run in more {
-                    scope.spawn(|| block_on(run));
-                }
-                scope.spawn(|| block_on(run));
-            });
-            assert!(process.info().exited);
-            assert!(process.threads().is_empty());
-        }
+    fn a_personality_knows_it_by_its_cookie() {
+        let run = started(|_| pending());
+        let thread = run.thread().clone();
+        assert!(thread.cookie().is_none());
+        let mine = Arc::new(7_u32);
+        let weak: Weak<u32> = Arc::downgrade(&mine);
+        thread.set_cookie(weak);
+        assert_eq!(thread.cookie().and_then(|cookie| cookie.downcast().ok()), Some(mine.clone()));
+        drop(mine);
+        assert!(thread.cookie().is_none(), "it keeps nothing alive");
     }
 }
