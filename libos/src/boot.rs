@@ -14,6 +14,7 @@ use hal::host::stdio::Inherited;
 use hal::host::{self, FileKind, HostNode, HostStream};
 use hal::irq::HostSignals;
 use hal::pmem::PhysicalMemory;
+use kernel_objects::Job;
 use linux_raw_sys::general as raw;
 
 use crate::config::{Config, Strace};
@@ -30,7 +31,8 @@ use crate::vfs::{
     Capabilities, Credentials, FsContext, LookupFlags, Mount, OpenFile, Path, namespace, ops,
 };
 
-/// Makes a kernel, runs the first program in it and says how that ended. What the program leaves running is not waited for.
+/// Makes a kernel, runs the first program in it and says how that ended. What the program leaves running ends with it, as the
+/// processes of a pid namespace do.
 pub fn run(config: &Config) -> Result<ExitStatus, BootError> {
     // Before the kernel opens anything of its own.
     let inherited = host::stdio::inherited();
@@ -49,6 +51,7 @@ pub fn run(config: &Config) -> Result<ExitStatus, BootError> {
             kernel.cpus.block_on(until_ended(&process))
         }
     };
+    kernel.shut_down();
     for mount in kernel.root.tree() {
         // Whoever wanted to know of an error has asked for it with fsync(2).
         let _ = mount.superblock().fs().sync();
@@ -81,13 +84,13 @@ fn launch_with(
 /// Waits for the end of `process`. When a signal stops it, this process stops too, for whoever started us has to see that.
 async fn until_ended(process: &Process) -> ExitStatus {
     loop {
-        let (ended, stopped) = (pin!(process.wait_ended()), pin!(process.signals.next_stop()));
+        let (ended, stopped) = (pin!(process.wait_ended()), pin!(process.stop.next()));
         match select(ended, stopped).await {
             Either::Left((status, _)) => return status,
             Either::Right((signal, _)) => {
                 host::process::stop_by(signal.raw());
                 // A shell sends SIGCONT, which does this; but the host may have had a reason not to stop us.
-                process.resume();
+                process.stop.resume();
             }
         }
     }
@@ -131,6 +134,7 @@ pub fn start(config: &Config) -> Result<Arc<Kernel>, BootError> {
     let kernel = Arc::new(Kernel {
         memory,
         cpus: Arc::new(cpus),
+        job: Job::root(),
         root,
         futexes: Default::default(),
         locks: LockTable::new(),

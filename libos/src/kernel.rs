@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use hal::{cpu::Cpus, pmem::PhysicalMemory};
+use kernel_objects::{Job, KernelObject, Signals};
 
 use crate::{
     futex::FutexTable,
@@ -19,6 +20,8 @@ pub struct Kernel {
     pub memory: Arc<PhysicalMemory>,
     /// The virtual CPUs.
     pub cpus: Arc<Cpus>,
+    /// The root job, which all processes are in.
+    pub job: Arc<Job>,
     /// The root of the file tree.
     pub root: Arc<Mount>,
     /// Who waits on which futex.
@@ -42,6 +45,13 @@ impl Kernel {
     /// A bit for each virtual CPU that an affinity mask can name.
     pub fn online_cpus(&self) -> u64 {
         u64::MAX >> (64 - self.cpus.count().clamp(1, 64))
+    }
+
+    /// Ends all processes and waits until they have; no more can be started. To be called from outside of the virtual CPUs.
+    pub fn shut_down(&self) {
+        self.job.kill();
+        // It fails for handles only.
+        let _ = self.cpus.block_on(self.job.wait_one(Signals::TASK_TERMINATED));
     }
 
     /// Bytes of physical memory: all, and what is not in use.

@@ -49,6 +49,7 @@ impl Thread {
 
     /// Whether it has been told to end. A body that goes round a loop looks here before it enters user
     /// mode again.
+    #[inline]
     pub fn is_dying(&self) -> bool {
         self.work() & work::KILL != 0
     }
@@ -82,6 +83,7 @@ impl Thread {
 
     /// Wakes the task that runs it, as the wakers that its body is polled with do: for those who keep the thread and
     /// would else keep a waker of it.
+    #[inline]
     pub fn wake(&self) {
         self.waker.wake();
     }

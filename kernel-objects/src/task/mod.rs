@@ -28,7 +28,7 @@ pub use policy::{
 pub use process::{Process, ProcessInfo};
 pub use run::Run;
 pub use suspend_token::SuspendToken;
-pub use thread::{BlockedReason, Cookie, Thread, ThreadInfo, ThreadState, ThreadStats};
+pub use thread::{Blocked, BlockedReason, Cookie, Thread, ThreadInfo, ThreadState, ThreadStats};
 
 /// Why a task ended, when nobody gave it a code: `ZX_TASK_RETCODE_*`.
 pub mod retcode {

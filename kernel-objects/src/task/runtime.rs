@@ -16,11 +16,13 @@ pub(super) struct Runtime {
 
 impl Runtime {
     /// Lets it run.
+    #[inline]
     pub(super) fn start(&self) {
         self.since.store(hal::time::cycles().max(1), Ordering::Relaxed);
     }
 
     /// Stops it.
+    #[inline]
     pub(super) fn stop(&self) {
         let since = self.since.load(Ordering::Relaxed);
         if since != 0 {

@@ -329,8 +329,9 @@ impl Thread {
         operation.await
     }
 
-    /// It waits for that until the result is dropped.
-    pub(super) fn block(&self, on: BlockedReason) -> Blocked<'_> {
+    /// Records what it waits for until the result is dropped.
+    #[inline]
+    pub fn block(&self, on: BlockedReason) -> Blocked<'_> {
         let before = self.blocked.load(Ordering::Relaxed);
         self.blocked.store(on as u32, Ordering::Relaxed);
         Blocked { thread: self, before }
@@ -359,6 +360,7 @@ impl Thread {
     }
 
     /// The run is about to poll the body.
+    #[inline]
     pub(super) fn scheduled(&self) {
         let cpu = hal::cpu::current_cpu().map_or(0, |cpu| cpu as u32 + 1);
         if self.last_cpu.load(Ordering::Relaxed) != cpu {
@@ -397,14 +399,17 @@ impl Thread {
     }
 }
 
-/// As long as it exists its thread is seen to wait.
-pub(super) struct Blocked<'a> {
+/// As long as it exists its thread is seen to wait; see [`Thread::block`].
+#[must_use = "dropped, it ends what it records"]
+#[derive(Debug)]
+pub struct Blocked<'a> {
     thread: &'a Thread,
     /// What it was seen to wait for before.
     before: u32,
 }
 
 impl Drop for Blocked<'_> {
+    #[inline]
     fn drop(&mut self) {
         self.thread.blocked.store(self.before, Ordering::Relaxed);
     }

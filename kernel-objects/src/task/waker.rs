@@ -23,6 +23,7 @@ pub(super) struct TaskWaker {
 
 impl TaskWaker {
     /// From now on `waker` is woken. The caller looks afterwards at what it could have been woken for.
+    #[inline]
     pub(super) fn register(&self, waker: &Waker) {
         let first = self.first.get_or_init(|| waker.clone());
         if !first.will_wake(waker) || self.moved.load(Ordering::Relaxed) {
@@ -40,6 +41,7 @@ impl TaskWaker {
     }
 
     /// Wakes the task, if there is one yet.
+    #[inline]
     pub(super) fn wake(&self) {
         if self.moved.load(Ordering::SeqCst) {
             // Cloned, for nothing is woken with a lock held.

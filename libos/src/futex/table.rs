@@ -10,14 +10,15 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{
-        Arc, OnceLock,
+        Arc,
         atomic::{AtomicU32, AtomicUsize, Ordering, fence},
     },
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
 };
 
 use futures::task::AtomicWaker;
 use hal::sync::Presence;
+use kernel_objects::Thread;
 use parking_lot::{Mutex, MutexGuard};
 use smallvec::SmallVec;
 
@@ -42,26 +43,22 @@ pub struct Waiter {
     state: AtomicU32,
     /// In which bucket it is; changed with the locks of both the old and the new one held.
     bucket: AtomicUsize,
-    /// Where the waits of this waiter register; unused if it belongs to a task.
+    /// Where the waits of this waiter register; unused if it belongs to a thread.
     waker: AtomicWaker,
-    /// The waker of the one task that it belongs to, which is set before the first wait.
-    task: Option<Arc<OnceLock<Waker>>>,
+    /// The one thread that it belongs to.
+    thread: Option<Arc<Thread>>,
 }
 
 impl Waiter {
-    /// That of a task which polls all waits of this waiter, and whose waker stays the same.
-    pub fn of_task(waker: Arc<OnceLock<Waker>>) -> Self {
-        Self { task: Some(waker), ..Self::default() }
+    /// That of a thread, whose body does all waits of this waiter.
+    pub fn of_thread(thread: Arc<Thread>) -> Self {
+        Self { thread: Some(thread), ..Self::default() }
     }
 
     fn wake(&self) {
-        match &self.task {
+        match &self.thread {
             None => self.waker.wake(),
-            Some(task) => {
-                if let Some(waker) = task.get() {
-                    waker.wake_by_ref();
-                }
-            }
+            Some(thread) => thread.wake(),
         }
     }
 }
@@ -383,7 +380,7 @@ impl Future for Queued<'_> {
         if self.is_woken() {
             return Poll::Ready(());
         }
-        if self.waiter.task.is_some() {
+        if self.waiter.thread.is_some() {
             return Poll::Pending;
         }
         self.waiter.waker.register(context.waker());

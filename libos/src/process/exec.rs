@@ -2,17 +2,22 @@
 //!
 //! The one idea: a program is loaded into new memory beside the old, so that a failure changes nothing; only then does the thread
 //! take over what was loaded.
+//!
+//! The objects stay: execve(2) gives the process another root VMAR and the calling thread another [`Thread`] around its object.
+//! What Linux keeps over it is then kept by itself: who waits for the process's end or holds a handle or a pidfd to it, its job, its running
+//! time. An object for each program would have an end of its own, which nobody may see.
 
 use std::{
     ops::Range,
-    sync::{Arc, Weak, atomic::Ordering},
+    sync::{Arc, Weak},
 };
 
 use hal::{aspace::Prot, context::UserContext};
+use kernel_objects::{KernelObject, Signals};
 
 use super::{
     Current, FdTable, FsState, Ids, Limits, Process, Resource, Thread, ThreadAttributes,
-    ThreadParts, work,
+    ThreadParts,
 };
 use crate::{
     errno::{Errno, SysResult},
@@ -195,21 +200,27 @@ impl Kernel {
         let pid = self.pids.allocate().map_err(LoadError::System)?;
         let process =
             Process::new(Arc::clone(self), pid, Weak::new(), ProcessSignals::new(), ids, limits);
-        let parts = ThreadParts {
-            process: Arc::clone(&process),
-            memory: started.memory,
-            files,
-            fs: Arc::new(FsState::new(FsContext { pid: process.pid, ..fs })),
-            signals: ThreadSignals::new(SigSet::EMPTY),
-            cpu_time: Arc::default(),
-            name: started.name,
-            attributes: ThreadAttributes::new(self.online_cpus()),
-        };
-        let thread = Thread::new(pid, parts, started.context.kicker());
-        process.adopt(&thread);
+        let thread = process.and_then(|process| {
+            let parts = ThreadParts {
+                process,
+                memory: started.memory,
+                files,
+                fs: Arc::new(FsState::new(FsContext { pid, ..fs })),
+                signals: ThreadSignals::new(SigSet::EMPTY),
+                attributes: ThreadAttributes::new(self.online_cpus()),
+            };
+            Thread::create(pid, parts, &started.name, started.context.kicker())
+        });
+        let thread = thread.inspect_err(|_| self.pids.release(pid)).map_err(LoadError::System)?;
+        let process = Arc::clone(&thread.process);
+        process.enter_memory(&thread.memory);
+        process.object.set_name_bytes(&started.name);
         self.pids.register_thread(&thread);
         self.pids.register_process(&process);
-        self.cpus.spawn(Current::new(thread, started.context).run()).detach();
+        let run = Current::start(thread, started.context)
+            .inspect_err(|_| self.pids.release_process(pid))
+            .map_err(LoadError::System)?;
+        self.cpus.spawn(run).detach();
         Ok(process)
     }
 }
@@ -226,66 +237,60 @@ impl Current {
             load(&process.kernel, &fs, &ids, stack_limit, command).map_err(|error| error.errno())?
         };
         // From here on there is no way back: the other threads end, and the caller becomes the first.
-        process.leave_alone(&old).await?;
+        old.become_sole().await?;
         drop(old.files.remove_close_on_exec());
         process.signals.reset_for_exec();
         process.timers.clear_posix();
         process.attributes.lock().dumpable = true;
         process.ids.lock().keep_capabilities = false;
         crate::futex::exit_robust_list(&old);
-        old.signals.reset_for_exec();
-        let signals = old.signals.for_clone(false);
         let parts = ThreadParts {
             process: Arc::clone(process),
             memory: started.memory,
             files: Arc::clone(&old.files),
             fs: Arc::clone(&old.fs),
-            signals,
-            cpu_time: Arc::clone(&old.cpu_time),
-            name: started.name,
+            signals: old.signals.for_exec(),
             attributes: old.attributes.lock().clone(),
         };
-        let thread = Thread::new(process.pid, parts, started.context.kicker());
-        thread.inherit_waker(&old);
+        let kicker = started.context.kicker();
+        let thread = Thread::around(Arc::clone(&old.object), process.pid, parts, kicker);
         thread.favour();
-        process.replace_threads(&thread);
+        old.files.detach();
+        process.enter_memory(&thread.memory);
+        process.object.set_name_bytes(&started.name);
+        thread.set_name(&started.name);
+        if old.tid != thread.tid {
+            process.kernel.pids.release(old.tid);
+        }
         process.kernel.pids.register_thread(&thread);
-        old.clear_child_tid.store(0, Ordering::Relaxed);
         self.context = started.context;
         self.thread = thread;
         Ok(())
     }
 }
 
-impl Process {
-    /// Ends all threads but `survivor` and waits until they have left; `EINTR` when the process is exiting or another thread does the same.
-    async fn leave_alone(&self, survivor: &Arc<Thread>) -> SysResult<()> {
+impl Thread {
+    /// Ends all other threads of the process and waits until they have left. `EINTR` when another thread does the same, or the
+    /// process is ending.
+    async fn become_sole(&self) -> SysResult<()> {
         loop {
-            let mut left = self.ended.wait();
-            left.arm();
-            let others: Vec<_> = self
-                .threads()
-                .into_iter()
-                .filter(|thread| !Arc::ptr_eq(thread, survivor))
-                .collect();
-            if others.is_empty() && self.thread_count() == 1 {
+            let process = &self.process.object;
+            let others = process.kill_others(&self.object).map_err(|_| Errno::EINTR)?;
+            if others.is_empty() {
                 return Ok(());
             }
-            for thread in others {
-                thread.notify(work::EXIT);
+            for other in others {
+                // It fails for handles only.
+                let _ = other.wait_one(Signals::TASK_TERMINATED).await;
             }
-            survivor.interruptible(left).await.map_err(|_| Errno::EINTR)?;
         }
     }
+}
 
-    /// Makes `thread` the only one.
-    fn replace_threads(&self, thread: &Arc<Thread>) {
-        let mut threads = self.threads.lock();
-        for tid in threads.keys().filter(|&&tid| tid != thread.tid) {
-            self.kernel.pids.release(*tid);
-        }
-        threads.clear();
-        threads.insert(thread.tid, Arc::downgrade(thread));
-        *self.memory.lock() = Some(Arc::clone(&thread.memory));
+impl Process {
+    /// Makes `memory` what the process is seen to have.
+    fn enter_memory(&self, memory: &UserMemory) {
+        // A process that has ended needs none.
+        let _ = self.object.set_root_vmar(Arc::clone(memory.vmar()));
     }
 }

@@ -1,12 +1,19 @@
 //! The end of threads and processes.
 //!
-//! The one idea: a process has ended when its last thread has left its loop; until then exit_group(2) and deadly signals only
-//! leave a note and ask every thread to leave.
+//! The one idea: what ends is the object, and its return code is the status word of wait(2). exit_group(2) and deadly signals end
+//! the process object, which kills its threads; each of them settles what it owes others when its body is dropped, and the last one
+//! has the process settle the rest. Only then does the object say `TASK_TERMINATED`, which is what a parent waits for.
 
 use std::sync::{Arc, atomic::Ordering};
 
-use super::{Process, Thread, work};
-use crate::{signal::SigSet, syscall::argument::UserPtr, vfs::lock::LockOwner};
+use kernel_objects::{KernelObject, Signals};
+
+use super::{Process, Thread};
+use crate::{
+    signal::{SigSet, Signal},
+    syscall::argument::UserPtr,
+    vfs::lock::LockOwner,
+};
 
 /// How a process ended, wait(2).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -23,11 +30,26 @@ pub enum ExitStatus {
 }
 
 impl ExitStatus {
+    /// By SIGKILL.
+    pub const KILLED: Self = Self::Signaled { signal: Signal::SIGKILL.raw() as u8, core: false };
+
     /// The status word that wait4(2) stores.
     pub fn wait_status(self) -> i32 {
         match self {
             Self::Exited(code) => i32::from(code) << 8,
             Self::Signaled { signal, core } => i32::from(signal) | if core { 0x80 } else { 0 },
+        }
+    }
+
+    /// How a process ended whose object has this return code: a status word, or a negative number if nobody gave it one, which is the
+    /// end that SIGKILL makes.
+    pub fn from_return_code(code: i64) -> Self {
+        match u16::try_from(code) {
+            Err(_) => Self::KILLED,
+            Ok(word) => match (word as u8 & 0x7f, word as u8 & 0x80, (word >> 8) as u8) {
+                (0, _, code) => Self::Exited(code),
+                (signal, core, _) => Self::Signaled { signal, core: core != 0 },
+            },
         }
     }
 
@@ -43,64 +65,84 @@ impl ExitStatus {
 impl Process {
     /// How it ends, once that is decided; threads may still be on their way out.
     pub fn exit_status(&self) -> Option<ExitStatus> {
-        self.exit.get().copied()
+        self.object.is_ending().then(|| self.status())
     }
 
-    /// Decides how the process ends, unless that is decided, and asks all its threads to leave.
+    fn status(&self) -> ExitStatus {
+        ExitStatus::from_return_code(self.object.info().return_code)
+    }
+
+    /// Decides how the process ends, unless that is decided, and has all its threads end.
     pub fn begin_exit(&self, status: ExitStatus) {
-        // Under the lock, so that no thread is adopted in between and misses the request.
-        let threads = self.threads.lock();
-        if self.exit.set(status).is_ok() {
-            for thread in threads.values().filter_map(std::sync::Weak::upgrade) {
-                thread.notify(work::EXIT);
-            }
-            self.signals.resumed.notify_all();
-        }
+        self.object.exit(status.wait_status().into());
     }
 
     /// Waits until its last thread has left, and says how it ended.
     pub async fn wait_ended(&self) -> ExitStatus {
-        self.ended
-            .wait_until(|| match (self.exit_status(), self.thread_count()) {
-                (Some(status), 0) => Some(status),
-                _ => None,
-            })
-            .await
+        // It fails for handles only.
+        let _ = self.object.wait_one(Signals::TASK_TERMINATED).await;
+        self.status()
+    }
+
+    /// Lets go of what is the process's and not its threads': they have all left.
+    pub(super) fn clean_up(&self) {
+        self.timers.clear();
+        self.kernel.locks.release_everywhere(LockOwner::Process(self.pid));
+        if self.parent.upgrade().is_none() {
+            // Nobody will wait for it.
+            self.kernel.pids.release_process(self.pid);
+        }
     }
 }
 
 impl Thread {
+    /// Ends the calling thread, exit(2).
+    pub fn exit(&self, code: u8) {
+        if self.tid == self.process.pid {
+            // If the process as a whole is not ended, the first thread's status is the process's.
+            let status = ExitStatus::Exited(code).wait_status();
+            let _ = self.process.object.set_return_code(status.into());
+        }
+        self.object.exit();
+    }
+
+    /// Ends the process of the calling thread, exit_group(2).
+    pub fn exit_group(&self, status: ExitStatus) {
+        // It needs no kick to notice.
+        self.object.exit();
+        self.process.begin_exit(status);
+    }
+
     /// Leaves the process: what the thread owes others is settled here, whatever way it ended.
-    pub(super) fn leave(self: &Arc<Self>, code: u8) {
+    pub(super) fn leave(self: &Arc<Self>) {
+        // Whoever looks for a thread from now on takes another one.
+        self.object.exit();
         crate::futex::exit_robust_list(self);
         let word = UserPtr::<u32>::new(self.clear_child_tid.load(Ordering::Relaxed));
         if !word.is_null() && word.write(&self.memory, &0).is_ok() {
             crate::futex::wake_one(self, word.addr());
         }
-        let process = &self.process;
-        let last = {
-            let mut threads = process.threads.lock();
-            threads.remove(&self.tid);
-            process.past_cpu_time.fetch_add(self.cpu_time.now(), Ordering::Relaxed);
-            if threads.is_empty() {
-                // The last thread's exit(2) is the process's, unless something else decided before.
-                let _ = process.exit.set(ExitStatus::Exited(code));
-            }
-            threads.is_empty()
-        };
-        process.kernel.pids.release(self.tid);
+        self.process.kernel.pids.release(self.tid);
         // What was sent to the process and would have been this thread's is another one's now.
-        process.retarget_signals(SigSet::FULL);
-        if last {
-            process.timers.clear();
-            drop(self.files.clear());
-            process.kernel.locks.release_everywhere(LockOwner::Process(process.pid));
-            *process.memory.lock() = None;
-            if process.parent.upgrade().is_none() {
-                // Nobody will wait for it.
-                process.kernel.pids.release_process(process.pid);
-            }
+        self.process.retarget_signals(SigSet::FULL);
+        self.files.detach();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kernel_objects::task::retcode;
+
+    use super::*;
+
+    #[test]
+    fn a_return_code_is_the_status_word_and_back() {
+        let core = ExitStatus::Signaled { signal: 11, core: true };
+        for status in [ExitStatus::Exited(0), ExitStatus::Exited(255), core, ExitStatus::KILLED] {
+            assert_eq!(ExitStatus::from_return_code(status.wait_status().into()), status);
         }
-        process.ended.notify_all();
+        for code in [retcode::SYSCALL_KILL, retcode::OOM_KILL, i64::MIN, 1 << 32] {
+            assert_eq!(ExitStatus::from_return_code(code), ExitStatus::KILLED);
+        }
     }
 }

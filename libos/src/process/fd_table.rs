@@ -1,9 +1,12 @@
 //! File descriptors: small integers that name open files.
 //!
 //! The one idea: the lowest free number is always the next one (POSIX), and a hint to it makes finding it cheap. The table is
-//! shared by the threads of a process (`CLONE_FILES`) and copied by fork.
+//! shared by the threads of a process (`CLONE_FILES`) and copied by fork; the last thread that uses it closes what is open.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use hal::sync::BiasedRwLock;
 
@@ -70,6 +73,8 @@ impl Slots {
 #[derive(Default)]
 pub struct FdTable {
     slots: BiasedRwLock<Slots>,
+    /// How many threads use it.
+    users: AtomicUsize,
 }
 
 impl FdTable {
@@ -199,13 +204,23 @@ impl FdTable {
 
     /// A table with the same descriptors, as fork makes one.
     pub fn duplicate(&self) -> Arc<Self> {
-        Arc::new(Self { slots: BiasedRwLock::new(self.slots.with(Slots::clone)) })
+        Arc::new(Self {
+            slots: BiasedRwLock::new(self.slots.with(Slots::clone)),
+            ..Self::default()
+        })
     }
 
-    /// Frees all and returns what they named.
-    pub fn clear(&self) -> Vec<Descriptor> {
-        let slots = std::mem::take(&mut *self.slots.write());
-        slots.slots.into_iter().flatten().collect()
+    /// One more thread uses it.
+    pub(super) fn attach(&self) {
+        self.users.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A thread uses it no more. The last one frees all descriptors, whoever else may still look at the table.
+    pub(super) fn detach(&self) {
+        if self.users.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let slots = std::mem::take(&mut *self.slots.write());
+            drop(slots);
+        }
     }
 
     /// How many numbers the table has room for, which is as far as select(2) looks. Grows as Linux's does

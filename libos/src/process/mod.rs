@@ -1,7 +1,15 @@
 //! Processes and threads.
 //!
-//! The one idea: a Linux thread is one async task, the loop in `run`; a process is what its threads share. Nothing here blocks a
-//! virtual CPU: a thread that waits is a suspended future.
+//! The one idea: a Linux process *has* a process of [`kernel_objects`], and each of its threads a thread of that. The objects are the
+//! life of it: the list of threads, starting, stopping, ending and how it ended, who waits for that, the root VMAR, the running time.
+//! Around them is what only Linux has: numbers, signals, ids, limits, timers, descriptors. From an object to what Linux keeps of
+//! it leads the thread's cookie; so no list is kept twice.
+//!
+//! A thread's body is the loop in `run`. Nothing here blocks a virtual CPU: a thread that waits is a suspended future. One that is
+//! killed loses its body where that waits, and settles what it owes others when the body is dropped (`exit`).
+//!
+//! All processes are in the root job of their kernel. A job can not be left, so it is no session or process group, which
+//! setsid(2) and setpgid(2) leave; it is what pid namespaces will be.
 
 mod attributes;
 mod exec;
@@ -13,15 +21,8 @@ pub(crate) mod pids;
 mod run;
 mod thread;
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc, OnceLock, Weak,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-};
+use std::sync::{Arc, Weak, atomic::AtomicBool};
 
-use kernel_objects::WaitQueue;
 use parking_lot::{Mutex, RwLock};
 
 pub use self::{
@@ -33,10 +34,14 @@ pub use self::{
     limits::{INFINITY, Limit, Limits, Resource},
     pids::PidTable,
     run::CutShort,
-    thread::{Current, Interrupted, Thread, ThreadParts, work},
+    thread::{Current, Thread, ThreadParts},
 };
 use crate::{
-    kernel::Kernel, memory::UserMemory, signal::ProcessSignals, timer::ProcessTimers,
+    errno::{Errno, SysResult},
+    kernel::Kernel,
+    memory::UserMemory,
+    signal::{ProcessSignals, Stop},
+    timer::ProcessTimers,
     vfs::FsContext,
 };
 
@@ -47,6 +52,8 @@ pub type FsState = RwLock<FsContext>;
 pub struct Process {
     /// Its number, that of its first thread.
     pub pid: i32,
+    /// Its life: its threads, its root VMAR, how it ended.
+    pub object: Arc<kernel_objects::Process>,
     /// The kernel it runs in.
     pub kernel: Arc<Kernel>,
     /// Its parent; none for the first process.
@@ -69,20 +76,12 @@ pub struct Process {
     pub attributes: Mutex<ProcessAttributes>,
     /// It may use membarrier(2)'s expedited command.
     pub membarrier: AtomicBool,
-    /// Its memory, for those who look from outside; the threads have their own reference.
-    memory: Mutex<Option<Arc<UserMemory>>>,
-    /// Its threads by number; weak, for each belongs to its own loop.
-    threads: Mutex<BTreeMap<i32, Weak<Thread>>>,
-    /// CPU time of the threads that have ended, ns. Changed with the lock of `threads`.
-    past_cpu_time: AtomicU64,
-    /// Set once, by whichever comes first: exit_group(2), the last thread's exit, a deadly signal.
-    exit: OnceLock<ExitStatus>,
-    /// Wakes those who wait for the end.
-    ended: WaitQueue,
+    /// Whether it is stopped (SIGSTOP).
+    pub stop: Stop,
 }
 
 impl Process {
-    /// A process without threads.
+    /// A process without threads. `EAGAIN` when the kernel takes no more.
     pub fn new(
         kernel: Arc<Kernel>,
         pid: i32,
@@ -90,13 +89,15 @@ impl Process {
         signals: ProcessSignals,
         ids: Ids,
         limits: Limits,
-    ) -> Arc<Self> {
+    ) -> SysResult<Arc<Self>> {
+        let object = kernel_objects::Process::create(&kernel.job, "").map_err(|_| Errno::EAGAIN)?;
         let (pgid, sid) = match parent.upgrade() {
             Some(parent) => (*parent.pgid.lock(), *parent.sid.lock()),
             None => (pid, pid),
         };
-        Arc::new(Self {
+        let process = Arc::new(Self {
             pid,
+            object,
             kernel,
             parent,
             pgid: Mutex::new(pgid),
@@ -108,12 +109,15 @@ impl Process {
             started: hal::time::boottime(),
             attributes: Mutex::default(),
             membarrier: AtomicBool::new(false),
-            memory: Mutex::new(None),
-            threads: Mutex::default(),
-            past_cpu_time: AtomicU64::new(0),
-            exit: OnceLock::new(),
-            ended: WaitQueue::new(),
-        })
+            stop: Stop::default(),
+        });
+        let weak = Arc::downgrade(&process);
+        process.object.set_clean_up(move || {
+            if let Some(process) = weak.upgrade() {
+                process.clean_up();
+            }
+        });
+        Ok(process)
     }
 
     /// The number of its parent; 0 when it has none.
@@ -123,45 +127,22 @@ impl Process {
 
     /// Its memory, unless it has ended.
     pub fn memory(&self) -> Option<Arc<UserMemory>> {
-        self.memory.lock().clone()
+        self.threads().first().map(|thread| Arc::clone(&thread.memory))
     }
 
-    /// Its threads that have not ended, by ascending number.
+    /// Its threads that have not ended, in the order of their creation.
     pub fn threads(&self) -> Vec<Arc<Thread>> {
-        self.threads.lock().values().filter_map(Weak::upgrade).collect()
+        self.object.threads().iter().filter_map(|object| Thread::of(object)).collect()
     }
 
     /// The thread `tid`, if it is one of this process.
     pub fn thread(&self, tid: i32) -> Option<Arc<Thread>> {
-        self.threads.lock().get(&tid).and_then(Weak::upgrade)
-    }
-
-    /// The CPU time of all its threads, ended ones too, ns.
-    pub fn cpu_time(&self) -> u64 {
-        let threads = self.threads.lock();
-        let running =
-            threads.values().filter_map(Weak::upgrade).map(|thread| thread.cpu_time.now());
-        running.sum::<u64>() + self.past_cpu_time.load(Ordering::Relaxed)
-    }
-
-    /// How many threads have not ended.
-    pub fn thread_count(&self) -> usize {
-        self.threads.lock().len()
+        let thread = self.kernel.pids.thread(tid)?;
+        std::ptr::eq(&*thread.process, self).then_some(thread)
     }
 
     /// The soft limit of `resource`.
     pub fn limit(&self, resource: Resource) -> u64 {
         self.limits.read().get(resource).soft
-    }
-
-    /// Makes `thread` one of its threads; false when the process is exiting and takes no more.
-    pub(crate) fn adopt(&self, thread: &Arc<Thread>) -> bool {
-        let mut threads = self.threads.lock();
-        if self.exit.get().is_some() {
-            return false;
-        }
-        *self.memory.lock() = Some(Arc::clone(&thread.memory));
-        threads.insert(thread.tid, Arc::downgrade(thread));
-        true
     }
 }

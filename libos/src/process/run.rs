@@ -7,12 +7,12 @@ use std::{
     future::{Future, poll_fn},
     pin::pin,
     sync::Arc,
-    task::Poll,
 };
 
 use hal::{aspace::Fault, context::Trap, sync::Actor};
+use kernel_objects::task::work;
 
-use super::{Current, work};
+use super::Current;
 use crate::{
     errno::Errno,
     memory::FaultCause,
@@ -30,28 +30,18 @@ pub struct CutShort {
 }
 
 impl Current {
-    /// Runs the thread until it ends, and its CPU clock while it runs.
+    /// Runs the thread until it ends: the body of its object.
     pub async fn run(self) {
-        let cpu_time = Arc::clone(&self.thread.cpu_time);
         let mut actor = Actor::new();
         let mut running = pin!(self.run_loop());
-        poll_fn(|context| {
-            cpu_time.start();
-            let polled = actor.run(|| running.as_mut().poll(context));
-            cpu_time.stop();
-            polled
-        })
-        .await;
+        poll_fn(|context| actor.run(|| running.as_mut().poll(context))).await;
     }
 
     async fn run_loop(mut self) {
-        poll_fn(|context| {
-            self.thread.set_waker(context.waker());
-            Poll::Ready(())
-        })
-        .await;
         self.thread.favour();
-        let code = loop {
+        // It stays the same for life; execve(2) makes a new thread around it.
+        let object = Arc::clone(&self.thread.object);
+        loop {
             let trap = self.context.run(self.thread.memory.address_space());
             let mut cut_short = None;
             match trap {
@@ -64,20 +54,15 @@ impl Current {
                 Trap::Exception(exception) => signal::force_exception(&mut self, &exception),
                 Trap::Timer | Trap::Interrupted => {}
             }
-            if (self.thread.work() != 0 || cut_short.is_some())
-                && let Some(code) = self.handle_work(cut_short).await
-            {
-                break code;
+            if (object.work() != 0 || cut_short.is_some()) && self.handle_work(cut_short).await {
+                return;
             }
             // Again after each turn: what comes while the thread waits for its own must not wait for the next tick.
             while hal::cpu::need_resched() {
                 self.context.suspend();
                 hal::cpu::yield_now().await;
             }
-        };
-        // The registers are of no use to anybody; the context must be off this CPU before it is freed.
-        self.context.suspend();
-        self.thread.leave(code);
+        }
     }
 
     /// Resolves a fault of the guest, off the CPU if a disk must be read for it.
@@ -87,8 +72,7 @@ impl Current {
         }
         self.context.suspend();
         let memory = Arc::clone(&self.thread.memory);
-        // If the thread must end meanwhile, nobody wants to know.
-        self.thread.off_cpu(move || memory.fault(&fault)).await.unwrap_or(Ok(()))
+        self.thread.off_cpu(move || memory.fault(&fault)).await
     }
 
     /// Carries out the call that the registers hold and stores its result, unless a signal cut it short.
@@ -109,12 +93,14 @@ impl Current {
 
     async fn traced_call(&mut self, number: u64) -> Option<CutShort> {
         let arguments = self.arguments();
-        strace::enter(&self.thread, number, &arguments);
+        let call = strace::enter(&self.thread, number, &arguments);
         let result = match table::dispatch_now(&self.thread, number, &arguments) {
             Some(result) => result,
             None => self.waiting_call(number, &arguments).await,
         };
-        strace::leave(&self.thread, number, &arguments, &result);
+        if let Some(call) = call {
+            call.leave(&result);
+        }
         self.store_result(number, result)
     }
 
@@ -149,18 +135,18 @@ impl Current {
         None
     }
 
-    /// Does what [`Thread::work`](super::Thread::work) asks for. The exit code when the thread must end.
-    async fn handle_work(&mut self, mut cut_short: Option<CutShort>) -> Option<u8> {
+    /// Does what the thread's [`work`] asks for. True when the thread must end.
+    async fn handle_work(&mut self, mut cut_short: Option<CutShort>) -> bool {
         loop {
-            let bits = self.thread.work();
-            if bits & work::EXIT != 0 {
-                return Some(self.thread.exit_code());
+            let bits = self.thread.object.work();
+            if bits & work::KILL != 0 {
+                return true;
             }
-            if bits & work::STOP != 0 {
+            if bits & work::SUSPEND != 0 {
                 self.context.suspend();
-                self.thread.while_stopped().await;
+                self.thread.object.checkpoint().await;
             } else if bits & work::SIGNAL != 0 {
-                self.thread.clear_work(work::SIGNAL);
+                self.thread.object.take_interrupt();
                 signal::deliver(self, &mut cut_short);
             } else {
                 break;
@@ -171,6 +157,6 @@ impl Current {
             let resumes = error == Errno::ERESTART_RESTARTBLOCK;
             self.context.restart_syscall(if resumes { RESTART_SYSCALL } else { number });
         }
-        None
+        false
     }
 }

@@ -4,38 +4,25 @@
 //! touches (its registers). A system-call handler gets the former, unless it is about the registers themselves.
 
 use std::{
-    future::{Future, poll_fn},
-    pin::pin,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering},
-    },
-    task::{Poll, Waker},
+    future::Future,
+    sync::{Arc, Weak, atomic::AtomicU64},
 };
 
-use futures::FutureExt;
 use hal::context::{Kicker, UserContext};
+use kernel_objects::{
+    KernelObject,
+    task::{BlockedReason, Interrupted, Run},
+};
 use parking_lot::Mutex;
 
 use super::{FdTable, FsState, Process, ThreadAttributes};
 use crate::{
-    errno::Errno, futex::Waiter, memory::UserMemory, signal::ThreadSignals,
-    syscall::restart::Restart, timer::CpuTime,
+    errno::{Errno, SysResult},
+    futex::Waiter,
+    memory::UserMemory,
+    signal::ThreadSignals,
+    syscall::restart::Restart,
 };
-
-/// Why a thread should look up from what it does; a set of bits in [`Thread::work`].
-pub mod work {
-    /// A signal may be deliverable.
-    pub const SIGNAL: u32 = 1;
-    /// The thread must end: its process exits or executes another program.
-    pub const EXIT: u32 = 2;
-    /// The process is stopped; wait for it to go on.
-    pub const STOP: u32 = 4;
-}
-
-/// A wait ended because [`Thread::notify`] was called.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Interrupted;
 
 impl From<Interrupted> for Errno {
     /// The usual meaning: restart the call if the handler says so.
@@ -48,6 +35,8 @@ impl From<Interrupted> for Errno {
 pub struct Thread {
     /// Its number; that of the first thread is the process's.
     pub tid: i32,
+    /// Its life: whether it runs, waits, is stopped or ends, its name, its running time. The new program of execve(2) has the same.
+    pub object: Arc<kernel_objects::Thread>,
     /// The process it belongs to.
     pub process: Arc<Process>,
     /// The memory it runs in.
@@ -66,17 +55,8 @@ pub struct Thread {
     pub(crate) futex_waiter: Arc<Waiter>,
     /// What restart_syscall(2) goes on with.
     pub(crate) restart: Mutex<Restart>,
-    /// How long it has run.
-    pub cpu_time: Arc<CpuTime>,
     /// What it has said about itself.
     pub attributes: Mutex<ThreadAttributes>,
-    /// Its name, at most 15 bytes, prctl(2) `PR_SET_NAME`.
-    name: Mutex<Vec<u8>>,
-    exit_code: AtomicU8,
-    work: AtomicU32,
-    /// The waker of the thread's task, from its first turn on. It stays the same for life, so nobody ever takes it out.
-    waker: Arc<OnceLock<Waker>>,
-    kicker: Arc<Kicker>,
 }
 
 /// What a new thread is made of.
@@ -91,20 +71,34 @@ pub struct ThreadParts {
     pub fs: Arc<FsState>,
     /// Its signal mask and the rest of its signal state.
     pub signals: ThreadSignals,
-    /// How long it has run; that of the thread it replaces in execve(2).
-    pub cpu_time: Arc<CpuTime>,
-    /// Its name.
-    pub name: Vec<u8>,
     /// What it has said about itself.
     pub attributes: ThreadAttributes,
 }
 
 impl Thread {
-    /// A thread numbered `tid` of `parts`; `kicker` is that of the context it will run with.
-    pub fn new(tid: i32, parts: ThreadParts, kicker: Arc<Kicker>) -> Arc<Self> {
-        let ThreadParts { process, memory, files, fs, signals, cpu_time, name, attributes } = parts;
-        let waker = Arc::new(OnceLock::new());
-        Arc::new(Self {
+    /// A thread numbered `tid` of `parts`; `kicker` is that of the context it will run with. `EAGAIN` when the process is ending.
+    pub fn create(
+        tid: i32,
+        parts: ThreadParts,
+        name: &[u8],
+        kicker: Arc<Kicker>,
+    ) -> SysResult<Arc<Self>> {
+        let object = kernel_objects::Thread::create(&parts.process.object, "");
+        let thread = Self::around(object.map_err(|_| Errno::EAGAIN)?, tid, parts, kicker);
+        thread.set_name(name);
+        Ok(thread)
+    }
+
+    /// A thread numbered `tid` of `parts` around `object`, whose cookie it becomes; `kicker` is that of the context it will run with.
+    pub(super) fn around(
+        object: Arc<kernel_objects::Thread>,
+        tid: i32,
+        parts: ThreadParts,
+        kicker: Arc<Kicker>,
+    ) -> Arc<Self> {
+        let ThreadParts { process, memory, files, fs, signals, attributes } = parts;
+        files.attach();
+        let thread = Arc::new(Self {
             tid,
             process,
             memory,
@@ -113,68 +107,35 @@ impl Thread {
             signals,
             clear_child_tid: AtomicU64::new(0),
             robust_list: AtomicU64::new(0),
-            futex_waiter: Arc::new(Waiter::of_task(Arc::clone(&waker))),
+            futex_waiter: Arc::new(Waiter::of_thread(Arc::clone(&object))),
             restart: Mutex::default(),
-            cpu_time,
             attributes: Mutex::new(attributes),
-            name: Mutex::new(name),
-            exit_code: AtomicU8::new(0),
-            work: AtomicU32::new(0),
-            waker,
-            kicker,
-        })
+            object,
+        });
+        let weak: Weak<Self> = Arc::downgrade(&thread);
+        thread.object.set_cookie(weak);
+        thread.object.set_kick(Some(kicker));
+        thread
+    }
+
+    /// The Linux thread that has `object`, unless it has ended.
+    pub fn of(object: &kernel_objects::Thread) -> Option<Arc<Self>> {
+        object.cookie()?.downcast().ok()
     }
 
     /// Its name, without NUL.
     pub fn name(&self) -> Vec<u8> {
-        self.name.lock().clone()
+        self.object.name_bytes()
     }
 
     /// Names it; what follows a NUL or the fifteenth byte is left out.
     pub fn set_name(&self, name: &[u8]) {
-        let end = name.iter().position(|&byte| byte == 0).unwrap_or(name.len()).min(15);
-        *self.name.lock() = name[..end].to_vec();
+        self.object.set_name_bytes(&name[..name.len().min(15)]);
     }
 
-    /// The status it ends with unless its process's end decides otherwise.
-    pub fn exit_code(&self) -> u8 {
-        self.exit_code.load(Ordering::Relaxed)
-    }
-
-    /// Sets the status that exit(2) gave.
-    pub fn set_exit_code(&self, code: u8) {
-        self.exit_code.store(code, Ordering::Relaxed);
-    }
-
-    /// The [`work`] bits that are set.
-    pub fn work(&self) -> u32 {
-        self.work.load(Ordering::Acquire)
-    }
-
-    /// Clears `bits`; the caller then looks at what they stood for.
-    pub fn clear_work(&self, bits: u32) {
-        self.work.fetch_and(!bits, Ordering::AcqRel);
-    }
-
-    /// Sets `bits` and makes the thread see them soon: an interruptible wait ends, a guest in user mode traps.
-    pub fn notify(&self, bits: u32) {
-        if self.work.fetch_or(bits, Ordering::AcqRel) & bits != bits {
-            if let Some(waker) = self.waker.get() {
-                waker.wake_by_ref();
-            }
-            self.kicker.kick();
-        }
-    }
-
-    /// Sets `bits` for the thread's own loop, which looks at them when the call or trap that it carries out is done; a kick
-    /// would cost a barrier on all CPUs.
-    pub fn note(&self, bits: u32) {
-        self.work.fetch_or(bits, Ordering::AcqRel);
-    }
-
-    /// Says which task the thread is, before it does anything that others may want to interrupt.
-    pub(super) fn set_waker(&self, waker: &Waker) {
-        let _ = self.waker.set(waker.clone());
+    /// How long it has run, ns.
+    pub fn cpu_time(&self) -> u64 {
+        self.object.stats().total_runtime
     }
 
     /// Makes its memory and its descriptors cheaper to use, unless another thread has been before. Called by the thread's own loop.
@@ -183,44 +144,20 @@ impl Thread {
         self.files.favour();
     }
 
-    /// Goes on as the same task as `old`.
-    pub(super) fn inherit_waker(&self, old: &Self) {
-        if let Some(waker) = old.waker.get() {
-            self.set_waker(waker);
-        }
-    }
-
-    /// Waits for `future` unless there is work; what is ready wins.
+    /// Waits for `future`, something becoming ready, unless there is work; what is ready wins.
     ///
     /// Only the thread's own loop may call this, for it is the loop's task that is woken.
-    pub async fn interruptible<F: Future>(&self, future: F) -> Result<F::Output, Interrupted> {
-        let mut future = pin!(future);
-        poll_fn(|context| {
-            if let Poll::Ready(output) = future.as_mut().poll(context) {
-                return Poll::Ready(Ok(output));
-            }
-            if self.work() != 0 { Poll::Ready(Err(Interrupted)) } else { Poll::Pending }
-        })
-        .await
-    }
-}
-
-impl Thread {
-    /// Runs `job`, which may block, off the CPUs and waits for it; signals do not cut that short, as none does a wait for a disk
-    /// on Linux, but the thread's end does. The job goes on then.
-    pub async fn off_cpu<T: Send + 'static>(
+    pub fn interruptible<F: Future>(
         &self,
-        job: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, Interrupted> {
-        let mut job = hal::cpu::spawn_blocking(job);
-        poll_fn(|context| {
-            if let Poll::Ready(output) = job.poll_unpin(context) {
-                return Poll::Ready(Ok(output));
-            }
-            let ends = self.work() & work::EXIT != 0;
-            if ends { Poll::Ready(Err(Interrupted)) } else { Poll::Pending }
-        })
-        .await
+        future: F,
+    ) -> impl Future<Output = Result<F::Output, Interrupted>> {
+        self.object.interruptible(BlockedReason::WaitOne, future)
+    }
+
+    /// Runs `job`, which may block, off the CPUs and waits for it; signals do not cut that short, as none does a wait for a disk
+    /// on Linux. The thread's end does, and the job goes on then.
+    pub async fn off_cpu<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
+        self.object.blocked(BlockedReason::Pager, hal::cpu::spawn_blocking(job)).await
     }
 }
 
@@ -234,13 +171,31 @@ pub struct Current {
 }
 
 impl Current {
-    /// The thread that starts with `context`.
-    pub fn new(thread: Arc<Thread>, context: UserContext) -> Self {
-        Self { traced: thread.process.kernel.strace.is_some(), thread, context }
+    /// Starts `thread` with `context`: what the result does, once a CPU runs it. The process starts with its first thread. `EAGAIN`
+    /// when the process is ending.
+    pub fn start(
+        thread: Arc<Thread>,
+        context: UserContext,
+    ) -> SysResult<Run<impl Future<Output = ()>>> {
+        let (object, process) = (Arc::clone(&thread.object), Arc::clone(&thread.process.object));
+        let is_first = thread.tid == thread.process.pid;
+        // Should the object not start, this is dropped and the thread leaves.
+        let traced = thread.process.kernel.strace.is_some();
+        let body = Self { thread, traced, context }.run();
+        let run = if is_first { process.start(&object, body) } else { object.start(body) };
+        run.map_err(|_| Errno::EAGAIN)
     }
 
     /// The thread.
     pub fn thread(&self) -> &Arc<Thread> {
         &self.thread
+    }
+}
+
+impl Drop for Current {
+    fn drop(&mut self) {
+        // The registers are of no use to anybody; the context must be off this CPU before it is freed.
+        self.context.suspend();
+        self.thread.leave();
     }
 }

@@ -7,6 +7,7 @@ use hal::{
     aspace::Fault,
     context::{Exception, UserContext},
 };
+use kernel_objects::task::retcode;
 
 use super::{
     action::{SIG_DFL, SIG_IGN, SigAction, flags},
@@ -17,7 +18,7 @@ use super::{
 use crate::{
     errno::{Errno, SysResult},
     memory::FaultCause,
-    process::{Current, CutShort, ExitStatus, Thread, work},
+    process::{Current, CutShort, ExitStatus, Thread},
 };
 
 /// Acts on all signals that the thread does not block.
@@ -25,13 +26,15 @@ use crate::{
 /// `cut_short` is the system call that was interrupted; it is taken when a handler decides what becomes of it.
 pub(crate) fn deliver(current: &mut Current, cut_short: &mut Option<CutShort>) {
     loop {
-        while let Some((signal, info)) = current.thread().take_deliverable() {
+        loop {
             let process = &current.thread().process;
+            let continued = process.stop.continued();
+            let Some((signal, info)) = current.thread().take_deliverable() else { break };
             let action = process.signals.with(|actions| actions.take_for_delivery(signal));
             match action.handler {
                 SIG_IGN => {}
                 SIG_DFL => {
-                    if default_action(current.thread(), signal) {
+                    if default_action(current.thread(), signal, continued) {
                         return;
                     }
                 }
@@ -46,19 +49,19 @@ pub(crate) fn deliver(current: &mut Current, cut_short: &mut Option<CutShort>) {
     }
 }
 
-/// Does what happens to a signal without a handler. True when the process ends.
-fn default_action(thread: &Thread, signal: Signal) -> bool {
+/// Does what happens to a signal without a handler, which was taken when the process had been `continued` so often. True when the
+/// process ends.
+fn default_action(thread: &Thread, signal: Signal, continued: u64) -> bool {
     let core = match signal.default_action() {
         DefaultAction::Ignore | DefaultAction::Continue => return false,
         DefaultAction::Stop => {
-            thread.process.stop(signal);
+            thread.process.stop.stop(&thread.process.object, signal, continued);
             return false;
         }
         DefaultAction::Core => true,
         DefaultAction::Terminate => false,
     };
-    thread.process.begin_exit(ExitStatus::Signaled { signal: signal.raw() as u8, core });
-    thread.notify(work::EXIT);
+    thread.exit_group(ExitStatus::Signaled { signal: signal.raw() as u8, core });
     true
 }
 
@@ -134,8 +137,7 @@ pub(crate) fn force_fault(current: &mut Current, fault: &Fault, cause: FaultCaus
         FaultCause::Protection => (Signal::SIGSEGV, code::SEGV_ACCERR),
         FaultCause::BeyondEnd => (Signal::SIGBUS, code::BUS_ADRERR),
         FaultCause::OutOfMemory => {
-            let status = ExitStatus::Signaled { signal: Signal::SIGKILL.raw() as u8, core: false };
-            current.thread().process.begin_exit(status);
+            current.thread().process.object.exit(retcode::OOM_KILL);
             return;
         }
     };

@@ -12,6 +12,7 @@ pub mod number;
 pub mod pending;
 mod send;
 pub mod state;
+pub mod stop;
 
 pub use self::{
     action::{SigAction, SignalActions},
@@ -20,6 +21,7 @@ pub use self::{
     number::{DefaultAction, SigSet, Signal},
     pending::PendingSignals,
     state::{ProcessSignals, ThreadSignals},
+    stop::Stop,
 };
 pub(crate) use self::{
     deliver::{deliver, force_exception, force_fault, sigreturn},

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     errno::SysResult,
-    process::{ExitStatus, Process, Resource, Thread, work},
+    process::{ExitStatus, Process, Resource, Thread},
 };
 
 /// What `target` of [`Process::send`] is.
@@ -45,16 +45,16 @@ impl Process {
         signal: Signal,
         info: SigInfo,
     ) -> SysResult<()> {
-        if self.exit_status().is_some() {
+        if self.object.is_ending() {
             return Ok(());
         }
         if signal == Signal::SIGKILL {
-            self.begin_exit(ExitStatus::Signaled { signal: signal.raw() as u8, core: false });
+            self.begin_exit(ExitStatus::KILLED);
             return Ok(());
         }
         if signal == Signal::SIGCONT {
             self.discard_everywhere(SigSet::STOP);
-            self.resume();
+            self.stop.resume();
         } else if SigSet::STOP.contains(signal) {
             self.discard_everywhere(SigSet::of(&[Signal::SIGCONT]));
         }
@@ -88,7 +88,9 @@ impl Process {
 
     /// Asks one thread that does not block `signal` to look; the first one is preferred, as in Linux.
     fn notify_one_for(&self, signal: Signal, sender: Option<&Thread>) {
-        if let Some(thread) = self.threads().iter().find(|thread| thread.signals.is_open(signal)) {
+        let takes =
+            |thread: &&Arc<Thread>| !thread.object.is_dying() && thread.signals.is_open(signal);
+        if let Some(thread) = self.threads().iter().find(takes) {
             tell(thread, sender);
         }
     }
@@ -107,31 +109,13 @@ impl Process {
             thread.signals.discard(set);
         }
     }
-
-    /// Stops all threads until [`resume`](Self::resume), because of `signal`.
-    pub(super) fn stop(&self, signal: Signal) {
-        for thread in self.threads() {
-            thread.notify(work::STOP);
-        }
-        self.signals.note_stop(signal);
-    }
-
-    /// Lets a stopped process go on.
-    pub(crate) fn resume(&self) {
-        for thread in self.threads() {
-            if thread.work() & work::STOP != 0 {
-                thread.clear_work(work::STOP);
-                self.signals.resumed.notify_all();
-            }
-        }
-    }
 }
 
 /// Has `thread` look at its signals; `sender` is the thread whose loop this runs in, if any.
 fn tell(thread: &Thread, sender: Option<&Thread>) {
     match sender {
-        Some(sender) if std::ptr::eq(sender, thread) => thread.note(work::SIGNAL),
-        _ => thread.notify(work::SIGNAL),
+        Some(sender) if std::ptr::eq(sender, thread) => thread.object.interrupt_self(),
+        _ => thread.object.interrupt(),
     }
 }
 
@@ -160,7 +144,7 @@ impl Thread {
             }
         });
         self.signals.push_forced(signal, info);
-        self.note(work::SIGNAL);
+        self.object.interrupt_self();
     }
 
     /// Takes the next deliverable signal.
@@ -206,7 +190,7 @@ impl Thread {
             self.process.retarget_signals(blocked);
         }
         if self.signals.has_deliverable(shared) {
-            self.note(work::SIGNAL);
+            self.object.interrupt_self();
         }
     }
 
@@ -214,20 +198,8 @@ impl Thread {
     pub(crate) fn wait_for_signals(&self, set: SigSet) {
         self.signals.set_waiting(set);
         if self.signals.has_deliverable(self.process.signals.pending()) {
-            self.note(work::SIGNAL);
+            self.object.interrupt_self();
         }
-    }
-
-    /// Returns when the process is not stopped, or the thread must end.
-    pub(crate) async fn while_stopped(self: &Arc<Self>) {
-        let signals = &self.process.signals;
-        signals
-            .resumed
-            .wait_until(|| {
-                let bits = self.work();
-                (bits & work::STOP == 0 || bits & work::EXIT != 0).then_some(())
-            })
-            .await;
     }
 }
 

@@ -1,13 +1,13 @@
 //! The signal state of a thread and of a process, without the threads and processes themselves.
 //!
 //! The one idea: whether a thread has something to deliver is asked at every system call, so the answer is a bit elsewhere
-//! (`work::SIGNAL`), and all that is here needs only be right about when that bit must be set. A sender makes the signal pending
+//! (`work::SIGNAL` of its object), and all that is here needs only be right about when that bit must be set. A sender makes the signal pending
 //! first and looks at the mask of the thread after, under the thread's lock; a thread that changes its mask does so under that
 //! lock and looks at what is pending after. So one of them sees the other.
 
 use std::sync::{
     Arc,
-    atomic::{AtomicI32, AtomicU64, Ordering},
+    atomic::{AtomicU64, Ordering},
 };
 
 use kernel_objects::WaitQueue;
@@ -73,9 +73,12 @@ impl ThreadSignals {
         child
     }
 
-    /// Puts back what execve(2) does not keep: the alternate stack.
-    pub fn reset_for_exec(&self) {
-        self.state.lock().altstack = AltStack::NONE;
+    /// What a thread keeps over execve(2): the mask and what is pending, which is taken; not the alternate stack.
+    pub fn for_exec(&self) -> Self {
+        let mut state = self.state.lock();
+        let kept = Self::new(state.mask);
+        kept.state.lock().pending = std::mem::take(&mut state.pending);
+        kept
     }
 
     /// What is blocked.
@@ -174,12 +177,6 @@ pub struct ProcessSignals {
     shared: AtomicU64,
     /// Notified when a signal becomes pending for the process or one of its threads (signalfd).
     pub arrivals: WaitQueue,
-    /// Notified when a stopped process goes on.
-    pub(crate) resumed: WaitQueue,
-    /// Notified when the process stops.
-    stops: WaitQueue,
-    /// The signal that stopped it last, until somebody was told; 0 is none.
-    stopped_by: AtomicI32,
 }
 
 impl Default for ProcessSignals {
@@ -201,9 +198,6 @@ impl ProcessSignals {
             pending: Mutex::default(),
             shared: AtomicU64::new(0),
             arrivals: WaitQueue::new(),
-            resumed: WaitQueue::new(),
-            stops: WaitQueue::new(),
-            stopped_by: AtomicI32::new(0),
         }
     }
 
@@ -227,18 +221,6 @@ impl ProcessSignals {
     pub fn reset_for_exec(&self) {
         let mut actions = self.actions.write();
         *actions = Arc::new(actions.for_exec());
-    }
-
-    /// Says that `signal` stopped the process.
-    pub(super) fn note_stop(&self, signal: Signal) {
-        self.stopped_by.store(signal.raw(), Ordering::SeqCst);
-        self.stops.notify_all();
-    }
-
-    /// Waits until a signal stops the process, and says which. Each stop is told once.
-    pub async fn next_stop(&self) -> Signal {
-        let taken = || Signal::from_raw(self.stopped_by.swap(0, Ordering::SeqCst));
-        self.stops.wait_until(taken).await
     }
 
     /// What is pending for the process as a whole.

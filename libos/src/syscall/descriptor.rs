@@ -39,7 +39,7 @@ pub(crate) fn close_range(thread: &Thread, first: u32, last: u32, flags: Flags) 
         return Err(Errno::EINVAL);
     }
     // A thread alone shares its descriptors with nobody; among others it cannot change to a table of its own.
-    if flags.0 & CLOSE_RANGE_UNSHARE != 0 && thread.process.thread_count() > 1 {
+    if flags.0 & CLOSE_RANGE_UNSHARE != 0 && thread.process.object.thread_count() > 1 {
         return Err(Errno::EOPNOTSUPP);
     }
     if flags.0 & CLOSE_RANGE_CLOEXEC != 0 {

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use kernel_objects::WaitQueue;
+use kernel_objects::{WaitQueue, task::BlockedReason};
 use linux_raw_sys::general as raw;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -220,7 +220,8 @@ async fn wait(
         if found > 0 {
             return Ok(found);
         }
-        match thread.interruptible(hal::time::timeout_at(deadline, ready)).await {
+        let wait = hal::time::timeout_at(deadline, ready);
+        match thread.object.interruptible(BlockedReason::Port, wait).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) => return collect(),
             Err(_) => return Err(Errno::EINTR),

@@ -132,7 +132,7 @@ pub(crate) fn fallocate(
 /// Has a file stored, off the CPUs if it is the host that stores it.
 pub(crate) async fn store(thread: &Thread, file: Arc<OpenFile>, data_only: bool) -> SysResult<()> {
     if file.is_on_host() {
-        thread.off_cpu(move || file.sync(data_only)).await?
+        thread.off_cpu(move || file.sync(data_only)).await
     } else {
         file.sync(data_only)
     }
@@ -236,12 +236,13 @@ pub(crate) async fn sync(thread: &Thread) -> SysResult<()> {
             let _ = mount.superblock().fs().sync();
         }
     };
-    Ok(thread.off_cpu(stores).await?)
+    thread.off_cpu(stores).await;
+    Ok(())
 }
 
 /// syncfs(2)
 pub(crate) async fn syncfs(thread: &Thread, fd: Fd) -> SysResult<()> {
     let file = thread.files.get(fd)?;
     let Some(mount) = file.path().map(|path| path.mount().clone()) else { return Ok(()) };
-    thread.off_cpu(move || mount.superblock().fs().sync()).await?
+    thread.off_cpu(move || mount.superblock().fs().sync()).await
 }

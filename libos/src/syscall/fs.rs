@@ -104,7 +104,7 @@ async fn open_at(
                 let mut lookup = lookup;
                 lookup.set(LookupFlags::FOLLOW, flags & raw::O_NOFOLLOW == 0);
                 let inode = at.resolve(thread, lookup)?.inode().clone();
-                thread.off_cpu(move || inode.take_over()).await??;
+                thread.off_cpu(move || inode.take_over()).await?;
             }
             opened => break opened?,
         }

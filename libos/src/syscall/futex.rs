@@ -9,6 +9,7 @@ use std::{
     task::Poll,
 };
 
+use kernel_objects::task::BlockedReason;
 use linux_raw_sys::general as raw;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -134,7 +135,10 @@ async fn lock_pi(thread: &Thread, word: UserAddr, key: FutexKey, deadline: u64) 
         let pi::Attempt::Queued(mut queued) = try_lock_pi(thread, word, key, true)? else {
             return Ok(());
         };
-        let waited = thread.interruptible(hal::time::timeout_at(deadline, &mut queued)).await;
+        let waited = thread
+            .object
+            .interruptible(BlockedReason::Futex, hal::time::timeout_at(deadline, &mut queued))
+            .await;
         if queued.leave() {
             let value = thread.memory.with_faults(|space| space.load_u32(word.0))?;
             if value & FUTEX_TID_MASK == thread.tid as u32 {
@@ -185,8 +189,13 @@ pub(super) async fn wait(thread: &Thread, request: Wait) -> SysResult {
     let mut queued =
         table.enqueue(key, bitset, &thread.futex_waiter, || expect(thread, word.0, value))?;
     let waited = match deadline {
-        None => thread.interruptible(&mut queued).await.map(Ok),
-        Some(deadline) => thread.interruptible(hal::time::timeout_at(deadline, &mut queued)).await,
+        None => thread.object.interruptible(BlockedReason::Futex, &mut queued).await.map(Ok),
+        Some(deadline) => {
+            thread
+                .object
+                .interruptible(BlockedReason::Futex, hal::time::timeout_at(deadline, &mut queued))
+                .await
+        }
     };
     if queued.leave() {
         return Ok(0);
@@ -265,7 +274,10 @@ pub(crate) async fn futex_waitv(
         Poll::Pending
     });
     let deadline = deadline.unwrap_or(u64::MAX);
-    let waited = thread.interruptible(hal::time::timeout_at(deadline, any)).await;
+    let waited = thread
+        .object
+        .interruptible(BlockedReason::Futex, hal::time::timeout_at(deadline, any))
+        .await;
     match first_woken(&queued) {
         Some(index) => Ok(index),
         None if waited.is_ok() => Err(Errno::ETIMEDOUT),

@@ -6,13 +6,14 @@
 use std::{future::poll_fn, sync::Arc, task::Poll};
 
 use futures::FutureExt;
+use kernel_objects::task::{BlockedReason, Interrupted};
 use linux_raw_sys::general as raw;
 use smallvec::SmallVec;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::{
     errno::{Errno, SysResult},
-    process::{Interrupted, Resource, Thread, work},
+    process::{Resource, Thread},
     syscall::{
         argument::{Fd, Flags, UserAddr, UserPtr},
         file::store,
@@ -87,6 +88,7 @@ pub(crate) async fn until_ready(
     let queue = file.wait_queue().ok_or(Errno::EAGAIN)?;
     let wait = || queue.wait_for((events | PollEvents::ERR | PollEvents::HUP).bits());
     let mut ready = wait();
+    let _blocked = thread.object.block(BlockedReason::WaitOne);
     poll_fn(|context| {
         loop {
             // Registered before the try: what becomes ready in between is not missed.
@@ -94,7 +96,7 @@ pub(crate) async fn until_ready(
             match attempt() {
                 // It was ready, but somebody else was faster.
                 Err(Errno::EAGAIN) if !registered => ready = wait(),
-                Err(Errno::EAGAIN) if thread.work() != 0 => {
+                Err(Errno::EAGAIN) if thread.object.work() != 0 => {
                     return Poll::Ready(Err(Interrupted.into()));
                 }
                 Err(Errno::EAGAIN) => return Poll::Pending,
@@ -137,7 +139,8 @@ pub(crate) async fn read_to(
             Err(error) => Err(error),
         };
         if !into.is_cold() {
-            if may_be_more && pace::give_way(thread).await & work::EXIT == 0 {
+            if may_be_more {
+                pace::give_way(thread).await;
                 done = read.unwrap_or(0);
                 continue;
             }
@@ -159,7 +162,7 @@ pub(crate) async fn read_to(
 #[cold]
 async fn fetch(thread: &Thread, file: &Arc<OpenFile>, offset: u64, len: usize) -> SysResult {
     let file = Arc::clone(file);
-    thread.off_cpu(move || file.fetch(offset, len as u64)).await??;
+    thread.off_cpu(move || file.fetch(offset, len as u64)).await?;
     Ok(len)
 }
 
@@ -351,9 +354,7 @@ async fn write_all(
                 if count == 0 || from.remaining() == 0 || !goes_on {
                     return Ok(done);
                 }
-                if pace::give_way(thread).await & work::EXIT != 0 {
-                    return Ok(done);
-                }
+                pace::give_way(thread).await;
             }
             // What was written before counts more than why it ended.
             Err(error) => return if done > 0 { Ok(done) } else { Err(error) },

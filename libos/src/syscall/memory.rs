@@ -10,7 +10,7 @@ use linux_raw_sys::general as raw;
 use crate::{
     errno::{Errno, SysResult},
     memory::{Backing, MapRequest, Placement},
-    process::{INFINITY, Resource, Thread, work},
+    process::{INFINITY, Resource, Thread},
     syscall::{
         argument::{Fd, Flags, UserAddr},
         pace,
@@ -245,7 +245,7 @@ async fn populate(thread: &Thread, range: std::ops::Range<u64>, write: bool) -> 
         return thread.memory.populate(range, write);
     }
     let memory = Arc::clone(&thread.memory);
-    thread.off_cpu(move || memory.populate(range, write)).await?
+    thread.off_cpu(move || memory.populate(range, write)).await
 }
 
 /// msync(2)
@@ -279,9 +279,7 @@ pub(crate) async fn mincore(
         thread.memory.write_bytes(into.0, &residency)?;
         into = into.offset(residency.len() as u64)?;
         at = end;
-        if pace::give_way(thread).await & work::EXIT != 0 {
-            break;
-        }
+        pace::give_way(thread).await;
     }
     Ok(())
 }

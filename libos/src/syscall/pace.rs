@@ -8,10 +8,10 @@ use crate::process::Thread;
 /// The most bytes that a call moves at a time: well below a millisecond's worth.
 pub(super) const PIECE: usize = 1 << 20;
 
-/// Between two pieces: lets others run, and timers expire. What the thread is asked to do meanwhile ([`Thread::work`]), for which the
-/// caller may want to end early.
-pub(super) async fn give_way(thread: &Thread) -> u32 {
+/// Between two pieces: lets others run, and timers expire. A thread that is killed goes no further; true when there is something
+/// else for it to do meanwhile, a signal, for which the caller may want to end early.
+pub(super) async fn give_way(thread: &Thread) -> bool {
     // Whether somebody waits is not asked: the way through the run queue is short beside a piece.
     hal::cpu::yield_now().await;
-    thread.work()
+    thread.object.work() != 0
 }

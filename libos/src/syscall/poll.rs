@@ -10,14 +10,18 @@ use std::{
     task::Poll,
 };
 
-use kernel_objects::{WaitQueue, wait_queue::Wait};
+use kernel_objects::{
+    WaitQueue,
+    task::{BlockedReason, Interrupted},
+    wait_queue::Wait,
+};
 use linux_raw_sys::general as raw;
 use smallvec::SmallVec;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::{
     errno::{Errno, SysResult},
-    process::{Interrupted, Resource, Thread},
+    process::{Resource, Thread},
     signal::SigSet,
     syscall::{
         argument::{Fd, UserAddr, UserPtr},
@@ -70,7 +74,10 @@ async fn any_ready(thread: &Thread, files: &[Watched], deadline: u64) -> Result<
             let polled = waits.iter_mut().any(|wait| Pin::new(wait).poll(context).is_ready());
             if polled { Poll::Ready(()) } else { Poll::Pending }
         });
-        let waited = thread.interruptible(hal::time::timeout_at(deadline, any)).await;
+        let waited = thread
+            .object
+            .interruptible(BlockedReason::WaitMany, hal::time::timeout_at(deadline, any))
+            .await;
         if ready() {
             break;
         }
@@ -298,7 +305,7 @@ async fn select_fds(
         if found == 0 {
             // Ready in a way that select does not tell, such as a hang-up of what is only written to.
             hal::cpu::yield_now().await;
-            if thread.work() != 0 {
+            if thread.object.work() != 0 {
                 return Ok(Err(Interrupted));
             }
         }

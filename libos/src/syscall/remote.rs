@@ -44,7 +44,7 @@ async fn copy(
     let mut chunk = vec![0; CHUNK];
     let mut done = 0;
     while from.remaining() > 0 && to.remaining() > 0 {
-        if done > 0 && pace::give_way(thread).await != 0 {
+        if done > 0 && pace::give_way(thread).await {
             break;
         }
         let wanted = CHUNK.min(from.remaining()).min(to.remaining());

@@ -4,6 +4,8 @@
 
 use std::{future::pending, sync::Arc};
 
+use kernel_objects::task::BlockedReason;
+
 use crate::{
     errno::{Errno, SysResult},
     process::{Current, Process, Thread},
@@ -158,7 +160,10 @@ pub(crate) async fn rt_sigtimedwait(
             let _letting_through = LettingThrough::new(thread, set);
             let deadline =
                 timeout.map_or(u64::MAX, |nanos| hal::time::monotonic().saturating_add(nanos));
-            let waited = thread.interruptible(hal::time::sleep_until(deadline)).await;
+            let waited = thread
+                .object
+                .interruptible(BlockedReason::Sleeping, hal::time::sleep_until(deadline))
+                .await;
             match thread.take_signal(set) {
                 Some(taken) => taken,
                 None if waited.is_ok() => return Err(Errno::EAGAIN),

@@ -44,7 +44,7 @@ async fn copy(
     let mut chunk = vec![0; COPY_CHUNK.min(count)];
     let mut done = 0;
     while done < count {
-        if done > 0 && pace::give_way(thread).await != 0 {
+        if done > 0 && pace::give_way(thread).await {
             break;
         }
         let wanted = chunk.len().min(count - done);

@@ -3,7 +3,10 @@
 //! The one idea: the table knows how to show every argument, so tracing adds nothing to the handlers. A line is written in one piece
 //! when the call ends; a call that ends its thread is written when it begins.
 
-use std::fmt::Write;
+use std::{
+    fmt::{self, Write},
+    sync::Arc,
+};
 
 use parking_lot::Mutex;
 
@@ -45,32 +48,56 @@ fn call(thread: &Thread, number: u64, arguments: &Arguments) -> String {
     line
 }
 
-/// Writes the line of a call that will not come back.
-pub(crate) fn enter(thread: &Thread, number: u64, arguments: &Arguments) {
-    if let (Some(log), true) = (&thread.process.kernel.strace, WITHOUT_RETURN.contains(&number)) {
+/// A call that has begun. Its line says that it is unfinished if its thread is killed while it waits.
+pub(crate) struct Call {
+    thread: Arc<Thread>,
+    number: u64,
+    arguments: Arguments,
+    ended: bool,
+}
+
+/// A call begins, if there is a log. The line of one that will not come back is written now.
+#[inline]
+pub(crate) fn enter(thread: &Arc<Thread>, number: u64, arguments: &Arguments) -> Option<Call> {
+    let log = thread.process.kernel.strace.as_ref()?;
+    begin(log, thread, number, arguments)
+}
+
+#[cold]
+fn begin(log: &Log, thread: &Arc<Thread>, number: u64, arguments: &Arguments) -> Option<Call> {
+    if WITHOUT_RETURN.contains(&number) {
         log.write(&(call(thread, number, arguments) + " = ?\n"));
+        return None;
+    }
+    Some(Call { thread: Arc::clone(thread), number, arguments: *arguments, ended: false })
+}
+
+impl Call {
+    /// It has ended with `result`.
+    pub(crate) fn leave(mut self, result: &Result<u64, Errno>) {
+        self.ended = true;
+        match result {
+            Ok(value) if (*value as i64) < 0 || *value < 1 << 16 => {
+                self.write(format_args!("{}", *value as i64));
+            }
+            Ok(value) => self.write(format_args!("{value:#x}")),
+            Err(error) if error.is_restart() => self.write(format_args!("? {error}")),
+            Err(error) => self.write(format_args!("-1 {error}")),
+        }
+    }
+
+    fn write(&self, result: fmt::Arguments<'_>) {
+        if let Some(log) = &self.thread.process.kernel.strace {
+            let call = call(&self.thread, self.number, &self.arguments);
+            log.write(&format!("{call} = {result}\n"));
+        }
     }
 }
 
-/// Writes the line of a call that has ended.
-pub(crate) fn leave(
-    thread: &Thread,
-    number: u64,
-    arguments: &Arguments,
-    result: &Result<u64, Errno>,
-) {
-    let Some(log) = &thread.process.kernel.strace else { return };
-    if WITHOUT_RETURN.contains(&number) {
-        return;
-    }
-    let mut line = call(thread, number, arguments);
-    let _ = match result {
-        Ok(value) if (*value as i64) < 0 || *value < 1 << 16 => {
-            writeln!(line, " = {}", *value as i64)
+impl Drop for Call {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.write(format_args!("? <unfinished ...>"));
         }
-        Ok(value) => writeln!(line, " = {value:#x}"),
-        Err(error) if error.is_restart() => writeln!(line, " = ? {error}"),
-        Err(error) => writeln!(line, " = -1 {error}"),
-    };
-    log.write(&line);
+    }
 }

@@ -111,7 +111,7 @@ pub(crate) async fn getrandom(
     let mut done = 0;
     let mut chunk = [0; RANDOM_CHUNK];
     while done < count {
-        if done > 0 && done.is_multiple_of(RANDOM_PIECE) && pace::give_way(thread).await != 0 {
+        if done > 0 && done.is_multiple_of(RANDOM_PIECE) && pace::give_way(thread).await {
             break;
         }
         let part = &mut chunk[..RANDOM_CHUNK.min(count - done)];

@@ -9,7 +9,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::{
     errno::{Errno, SysResult},
-    process::{Current, ExitStatus, Thread, ThreadParts, work},
+    process::{Current, ExitStatus, Thread, ThreadParts},
     syscall::argument::{Flags, UserAddr, UserPtr},
 };
 
@@ -98,20 +98,15 @@ fn spawn(current: &mut Current, request: &Request) -> SysResult<i32> {
             Arc::new(parking_lot::RwLock::new(thread.fs.read().clone()))
         },
         signals: thread.signals.for_clone(false),
-        cpu_time: Arc::default(),
-        name: thread.name(),
         attributes: thread.attributes.lock().inherited(),
     };
-    let new = Thread::new(tid, parts, context.kicker());
+    let new = Thread::create(tid, parts, &thread.name(), context.kicker())
+        .inspect_err(|_| kernel.pids.release(tid))?;
     if has(flags, raw::CLONE_CHILD_CLEARTID) {
         new.clear_child_tid.store(request.child_tid.addr(), Ordering::Relaxed);
     }
-    if !thread.process.adopt(&new) {
-        kernel.pids.release(tid);
-        return Err(Errno::EAGAIN);
-    }
     kernel.pids.register_thread(&new);
-    kernel.cpus.handle().spawn_spread(Current::new(new, context).run()).detach();
+    kernel.cpus.handle().spawn_spread(Current::start(new, context)?).detach();
     Ok(tid)
 }
 
@@ -169,16 +164,13 @@ pub(crate) async fn clone3(current: &mut Current, args: UserAddr, size: usize) -
 
 /// exit(2): ends the calling thread.
 pub(crate) fn exit(thread: &Thread, code: i32) -> SysResult<()> {
-    thread.set_exit_code(code as u8);
-    thread.notify(work::EXIT);
+    thread.exit(code as u8);
     Ok(())
 }
 
 /// exit_group(2): ends the process.
 pub(crate) fn exit_group(thread: &Thread, code: i32) -> SysResult<()> {
-    thread.process.begin_exit(ExitStatus::Exited(code as u8));
-    // Also when the process was exiting already.
-    thread.notify(work::EXIT);
+    thread.exit_group(ExitStatus::Exited(code as u8));
     Ok(())
 }
 

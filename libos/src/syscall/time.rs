@@ -3,6 +3,7 @@
 //! The one idea: every clock is a [`ClockId`]; reading one is a call of the host's vDSO.
 
 use hal::time::Clock;
+use kernel_objects::task::BlockedReason;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::{
@@ -83,7 +84,7 @@ const TICKS: u64 = 100;
 /// times(2). All CPU time counts as time in user mode.
 pub(crate) fn times(thread: &Thread, times: UserPtr<[u64; 4]>) -> SysResult<u64> {
     let ticks = |nanos: u64| nanos / (NANOS / TICKS);
-    let user = ticks(thread.process.cpu_time());
+    let user = ticks(thread.process.object.runtime());
     times.write_if_wanted(&thread.memory, &[user, 0, 0, 0])?;
     Ok(ticks(hal::time::boottime()))
 }
@@ -106,8 +107,8 @@ const RUSAGE_THREAD: i32 = 1;
 /// getrusage(2). All CPU time counts as time in user mode; the resident size is the present one.
 pub(crate) fn getrusage(thread: &Thread, who: i32, usage: UserPtr<Rusage>) -> SysResult<()> {
     let nanos = match who {
-        RUSAGE_SELF => thread.process.cpu_time(),
-        RUSAGE_THREAD => thread.cpu_time.now(),
+        RUSAGE_SELF => thread.process.object.runtime(),
+        RUSAGE_THREAD => thread.cpu_time(),
         RUSAGE_CHILDREN => 0,
         _ => return Err(Errno::EINVAL),
     };
@@ -176,7 +177,8 @@ pub(super) async fn sleep(
     until: u64,
     remaining: Option<UserPtr<Timespec>>,
 ) -> SysResult<()> {
-    if thread.interruptible(clock.sleep_until(until)).await.is_ok() {
+    if thread.object.interruptible(BlockedReason::Sleeping, clock.sleep_until(until)).await.is_ok()
+    {
         return Ok(());
     }
     let Some(remaining) = remaining else { return Err(Errno::ERESTARTNOHAND) };

@@ -66,8 +66,8 @@ impl ClockId {
             Self::Realtime => hal::time::realtime(),
             Self::Monotonic => hal::time::monotonic(),
             Self::Boottime => hal::time::boottime(),
-            Self::ProcessCpu(process) => process.cpu_time(),
-            Self::ThreadCpu(thread) => thread.cpu_time.now(),
+            Self::ProcessCpu(process) => process.object.runtime(),
+            Self::ThreadCpu(thread) => thread.cpu_time(),
         }
     }
 
@@ -115,7 +115,7 @@ impl ClockId {
             }
             // Several threads may spend it at a time.
             let pace = match self {
-                Self::ProcessCpu(process) => process.thread_count().max(1) as u64,
+                Self::ProcessCpu(process) => process.object.thread_count().max(1) as u64,
                 _ => 1,
             };
             let least = ((time - now) / pace).max(LOOK);

@@ -5,7 +5,6 @@
 pub mod abi;
 pub mod alarm;
 pub mod clock;
-pub mod cpu_time;
 pub mod posix;
 pub mod process;
 
@@ -13,6 +12,5 @@ pub use self::{
     abi::{Itimerspec, Itimerval, NANOS, Timespec, Timeval},
     alarm::Alarm,
     clock::ClockId,
-    cpu_time::CpuTime,
     process::ProcessTimers,
 };

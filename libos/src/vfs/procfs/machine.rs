@@ -144,7 +144,7 @@ pub(super) fn ticks(ns: u64) -> u64 {
 fn stat(kernel: &crate::kernel::Kernel) -> SysResult<String> {
     let cpus = kernel.cpus.count() as u64;
     let processes = kernel.pids.processes();
-    let busy = ticks(processes.iter().map(|process| process.cpu_time()).sum());
+    let busy = ticks(processes.iter().map(|process| process.object.runtime()).sum());
     let all = ticks(kernel.uptime()).saturating_mul(cpus);
     let idle = all.saturating_sub(busy);
     let mut out = format!("cpu  {busy} 0 0 {idle} 0 0 0 0 0 0\n");
@@ -162,7 +162,7 @@ fn stat(kernel: &crate::kernel::Kernel) -> SysResult<String> {
 
 fn uptime(kernel: &crate::kernel::Kernel) -> SysResult<String> {
     let up = kernel.uptime();
-    let busy: u64 = kernel.pids.processes().iter().map(|process| process.cpu_time()).sum();
+    let busy: u64 = kernel.pids.processes().iter().map(|process| process.object.runtime()).sum();
     let idle = up.saturating_mul(kernel.cpus.count() as u64).saturating_sub(busy);
     let show = |ns: u64| format!("{}.{:02}", ns / 1_000_000_000, ns / 10_000_000 % 100);
     Ok(format!("{} {}\n", show(up), show(idle)))

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::sync::{Arc, Weak};
 
 use hal::aspace::Prot;
+use kernel_objects::task::{BlockedReason, ThreadState};
 use kernel_objects::vmar::{Mapping, MappingFlags};
 
 use super::machine::ticks;
@@ -278,8 +279,8 @@ fn stat(subject: &Subject) -> What {
     bytes(subject, move |thread| {
         let process = &thread.process;
         let (id, cpu) = match whole {
-            true => (process.pid, process.cpu_time()),
-            false => (thread.tid, thread.cpu_time.now()),
+            true => (process.pid, process.object.runtime()),
+            false => (thread.tid, thread.cpu_time()),
         };
         let (size, resident) = sizes(thread);
         let image = thread.memory.image();
@@ -290,14 +291,15 @@ fn stat(subject: &Subject) -> What {
         out.extend_from_slice(&thread.name());
         let started = ticks(process.started.saturating_sub(process.kernel.started));
         let rest = format!(
-            ") R {} {} {} 0 -1 4194304 0 0 0 0 {} 0 0 0 {} {nice} {} 0 {started} {size} {} {} 1 1 {} 0 0 {} {} {} {} 0 0 0 17 0 {} {} 0 0 0 0 0 0 {} {} {} {} 0\n",
+            ") {} {} {} {} 0 -1 4194304 0 0 0 0 {} 0 0 0 {} {nice} {} 0 {started} {size} {} {} 1 1 {} 0 0 {} {} {} {} 0 0 0 17 {} {} {} 0 0 0 0 0 0 {} {} {} {} 0\n",
+            state(thread).0,
             process.ppid(),
             process.pgid.lock(),
             process.sid.lock(),
             ticks(cpu),
             // Linux's own scale: below 0 what is realtime.
             if scheduling.is_realtime() { -1 - scheduling.priority as i32 } else { 20 + nice },
-            process.thread_count(),
+            process.object.thread_count(),
             resident / 4096,
             process.limit(crate::process::Resource::AddressSpace),
             image.stack.end,
@@ -305,6 +307,7 @@ fn stat(subject: &Subject) -> What {
             mask(thread.signals.mask()),
             mask(ignored),
             mask(caught),
+            thread.object.stats().last_scheduled_cpu.unwrap_or(0),
             scheduling.priority,
             scheduling.policy,
             image.arguments.start,
@@ -315,6 +318,17 @@ fn stat(subject: &Subject) -> What {
         out.extend_from_slice(rest.as_bytes());
         Ok(out)
     })
+}
+
+/// What the thread is doing: the letter and the word of proc_pid_stat(5).
+fn state(thread: &Thread) -> (char, &'static str) {
+    match thread.object.info().state {
+        ThreadState::New | ThreadState::Running => ('R', "running"),
+        ThreadState::Blocked(BlockedReason::Pager) => ('D', "disk sleep"),
+        ThreadState::Blocked(_) => ('S', "sleeping"),
+        ThreadState::Suspended => ('T', "stopped"),
+        ThreadState::Dying | ThreadState::Dead => ('X', "dead"),
+    }
 }
 
 fn status(thread: &Thread) -> SysResult<String> {
@@ -342,7 +356,7 @@ fn status(thread: &Thread) -> SysResult<String> {
     let affinity = attributes.scheduling.affinity;
     let cpus = process.kernel.cpus.count();
     Ok(format!(
-        "Name:\t{}\nUmask:\t{umask:04o}\nState:\tR (running)\nTgid:\t{}\nNgid:\t0\nPid:\t{}\nPPid:\t{}\nTracerPid:\t0\n\
+        "Name:\t{}\nUmask:\t{umask:04o}\nState:\t{} ({})\nTgid:\t{}\nNgid:\t0\nPid:\t{}\nPPid:\t{}\nTracerPid:\t0\n\
          Uid:\t{}\nGid:\t{}\nFDSize:\t{}\nGroups:\t{others}\n\
          VmPeak:\t{size:>8} kB\nVmSize:\t{size:>8} kB\nVmLck:\t       0 kB\nVmHWM:\t{resident:>8} kB\nVmRSS:\t{resident:>8} kB\n\
          VmData:\t{size:>8} kB\nVmStk:\t{:>8} kB\nVmExe:\t       0 kB\nVmLib:\t       0 kB\nVmPTE:\t       0 kB\nVmSwap:\t       0 kB\n\
@@ -351,6 +365,8 @@ fn status(thread: &Thread) -> SysResult<String> {
          Cpus_allowed:\t{}\nCpus_allowed_list:\t{}\nMems_allowed:\t1\nMems_allowed_list:\t0\n\
          voluntary_ctxt_switches:\t0\nnonvoluntary_ctxt_switches:\t0\n",
         String::from_utf8_lossy(&thread.name()),
+        state(thread).0,
+        state(thread).1,
         process.pid,
         thread.tid,
         process.ppid(),
@@ -358,7 +374,7 @@ fn status(thread: &Thread) -> SysResult<String> {
         join(&groups, cred.fsgid),
         thread.files.numbers().len().next_multiple_of(64).max(64),
         (image_stack(thread)) / 1024,
-        process.thread_count(),
+        process.object.thread_count(),
         process.signals.queued(),
         process.limit(crate::process::Resource::PendingSignals),
         mask(thread.signals.pending()),
