@@ -8,7 +8,7 @@
 use std::{
     future::{Future, poll_fn},
     pin::pin,
-    sync::atomic::Ordering,
+    sync::{Arc, atomic::Ordering},
     task::Poll,
 };
 
@@ -57,7 +57,7 @@ impl Thread {
     /// Sets [`work::SIGNAL`] and has the thread look at it soon: an interruptible wait ends, user mode is left.
     pub fn interrupt(&self) {
         if self.work.fetch_or(work::SIGNAL, Ordering::SeqCst) & work::SIGNAL == 0 {
-            self.prod();
+            self.prod(self.kick());
         }
     }
 
@@ -72,10 +72,9 @@ impl Thread {
         self.work.fetch_and(!work::SIGNAL, Ordering::SeqCst);
     }
 
-    /// Has the run and the body look at what there is to do.
-    pub(super) fn prod(&self) {
+    /// Has the run and the body look at what there is to do; `kick` is the thread's.
+    pub(super) fn prod(&self, kick: Option<Arc<dyn Kick>>) {
         self.wake();
-        let kick = self.kick();
         if let Some(kick) = kick {
             kick.kick();
         }
@@ -136,10 +135,7 @@ impl Thread {
 mod tests {
     use std::{
         future::pending,
-        sync::{
-            Arc,
-            atomic::{AtomicUsize, Ordering::SeqCst},
-        },
+        sync::atomic::{AtomicUsize, Ordering::SeqCst},
     };
 
     use futures::executor::block_on;

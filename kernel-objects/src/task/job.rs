@@ -231,7 +231,12 @@ impl Job {
     /// The processes in this job that are alive, in the order of their creation
     /// (`ZX_INFO_JOB_PROCESSES`).
     pub fn processes(&self) -> Vec<Arc<Process>> {
-        self.inner.lock().processes.values().filter_map(Weak::upgrade).collect()
+        let inner = self.inner.lock();
+        let mut processes: Vec<_> = inner.processes.values().filter_map(Weak::upgrade).collect();
+        drop(inner);
+        // One says that it has ended before it leaves the job.
+        processes.retain(|process| !process.info().exited);
+        processes
     }
 
     /// The child, job or process, with this koid (`zx_object_get_child`).

@@ -259,7 +259,7 @@ impl Process {
             .filter(|thread| thread.work.fetch_or(work::KILL, SeqCst) & work::KILL == 0)
             .collect();
         drop(inner);
-        newly.into_iter().for_each(|thread| thread.prod());
+        newly.into_iter().for_each(|thread| thread.prod(thread.kick()));
         Ok(others)
     }
 

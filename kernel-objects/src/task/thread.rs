@@ -255,9 +255,11 @@ impl Thread {
             calls.run();
             return;
         }
+        // Taken with the lock held, for the run may end the thread at once.
+        let kick = inner.kick.clone();
         drop(inner);
         if before & work::KILL == 0 {
-            self.prod();
+            self.prod(kick);
         }
     }
 
@@ -277,9 +279,10 @@ impl Thread {
             return Err(Error::BadState);
         }
         let first = self.add_suspension(&mut inner);
+        let kick = inner.kick.clone();
         drop(inner);
         if first {
-            self.prod();
+            self.prod(kick);
         }
         Ok(())
     }
