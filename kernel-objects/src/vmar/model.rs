@@ -116,9 +116,7 @@ impl Pair {
                 let copy = self.file.create_snapshot(page * PAGE, len * PAGE, false).unwrap();
                 self.map(at, len, copy, 0, perms, MappingFlags::PRIVATE);
                 for i in 0..len {
-                    // Small writable ones are copied at once.
-                    let eager = (perms == 2).then(|| self.bytes[(page + i) as usize]);
-                    self.model.insert(at + i, (Content::Private(page + i, eager), prot(perms)));
+                    self.model.insert(at + i, (Content::Private(page + i, None), prot(perms)));
                 }
             }
             Op::Shared { at, len, perms, page } => {
