@@ -45,7 +45,7 @@ impl SuspendToken {
     ///
     /// # Errors
     ///
-    /// [`Error::BadState`] if it has been killed or has ended.
+    /// [`Error::BadState`](crate::Error::BadState) if it has been killed or has ended.
     pub fn create(thread: &Arc<Thread>) -> Result<Arc<SuspendToken>> {
         thread.suspend()?;
         Ok(Self::holding(Task::Thread(thread.clone())))
@@ -55,7 +55,7 @@ impl SuspendToken {
     ///
     /// # Errors
     ///
-    /// [`Error::BadState`] if it does not run.
+    /// [`Error::BadState`](crate::Error::BadState) if it does not run.
     pub fn create_for_process(process: &Arc<Process>) -> Result<Arc<SuspendToken>> {
         process.suspend()?;
         Ok(Self::holding(Task::Process(process.clone())))
