@@ -163,6 +163,7 @@ static void priorities(void) {
 }
 
 int main(void) {
+    setpriority(PRIO_PROCESS, 0, 0); /* whatever was inherited */
     policies(), attributes(), inheritance(), affinity(), priorities();
     return 0;
 }
