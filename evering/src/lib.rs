@@ -74,16 +74,11 @@ extern crate std;
 
 #[cfg(feature = "std")]
 pub mod driver;
-mod entry;
-mod error;
-mod layout;
-mod memory;
-mod slot;
-mod spsc;
+pub mod queue;
 mod sync;
 
-pub use entry::Entry;
-pub use error::{AttachError, LayoutError, RecvError, SendError};
-pub use layout::{Layout, MAX_CAPACITY, VERSION};
-pub use memory::{Allocation, HeapRing, Ring};
-pub use spsc::{Batch, Drain, Receiver, Sender, channel};
+pub use queue::{
+    Allocation, AttachError, Entry, HeapRing, Layout, LayoutError, MAX_CAPACITY, Many, One, Producers,
+    RecvError, Ring, SendError, VERSION, mpsc,
+    spsc::{self, Batch, Drain, Receiver, Sender, channel},
+};

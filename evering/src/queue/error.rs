@@ -113,6 +113,8 @@ pub enum AttachError {
     Version(u32),
     /// Its entries have another size or alignment.
     Entry,
+    /// It is for one sender where many were expected, or the other way round.
+    Producers,
     /// Its indices are impossible.
     Corrupt,
     /// The end that was asked for was there, and has gone for good.
@@ -132,6 +134,7 @@ impl fmt::Display for AttachError {
             AttachError::Magic => f.write_str("there is no ring in this memory"),
             AttachError::Version(version) => write!(f, "the ring has version {version}"),
             AttachError::Entry => f.write_str("the ring's entries are of another type"),
+            AttachError::Producers => f.write_str("the ring is for another number of senders"),
             AttachError::Corrupt => f.write_str("the ring's indices are impossible"),
             AttachError::Closed => f.write_str("that end of the ring has gone"),
         }

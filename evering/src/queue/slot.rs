@@ -13,7 +13,7 @@ mod imp {
         sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed},
     };
 
-    use crate::entry::Entry;
+    use super::super::entry::Entry;
 
     #[repr(transparent)]
     pub(crate) struct Slot<T>(UnsafeCell<MaybeUninit<T>>);
@@ -99,7 +99,7 @@ mod imp {
 mod imp {
     use loom::cell::UnsafeCell;
 
-    use crate::entry::Entry;
+    use super::super::entry::Entry;
 
     pub(crate) struct Slot<T>(UnsafeCell<T>);
 
@@ -124,3 +124,22 @@ mod imp {
 }
 
 pub(crate) use imp::Slot;
+
+use super::producers::Producers;
+#[cfg(loom)]
+use super::{entry::Entry, stamp::Stamp};
+
+/// A slot with what stands beside it.
+#[repr(C)]
+pub(crate) struct Place<T, P: Producers> {
+    pub(crate) stamp: P::Stamp,
+    pub(crate) slot: Slot<T>,
+}
+
+#[cfg(loom)]
+impl<T: Entry, P: Producers> Place<T, P> {
+    pub(crate) fn zeroed() -> Self {
+        Place { stamp: P::Stamp::zeroed(), slot: Slot::zeroed() }
+    }
+}
+

@@ -6,14 +6,15 @@ use core::{
     mem::{align_of, size_of},
 };
 
-use crate::{
+use super::{
     error::{AttachError, LayoutError},
-    slot::Slot,
-    sync::{AtomicU32, Ordering},
+    producers::{One, Producers},
+    slot::Place,
 };
+use crate::sync::{AtomicU32, Ordering};
 
 /// The layout's version: rings of another are refused.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// The largest capacity of a ring, in entries: indices are 32 bits, and full and empty must differ.
 pub const MAX_CAPACITY: usize = 1 << 31;
@@ -46,7 +47,10 @@ pub(crate) struct Fixed {
     entry_size: AtomicU32,
     entry_align: AtomicU32,
     capacity: AtomicU32,
+    producers: AtomicU32,
     pub(crate) flags: AtomicU32,
+    /// How many senders there are, where there may be many.
+    pub(crate) senders: AtomicU32,
 }
 
 /// An index, with nothing else in its cache lines.
@@ -58,7 +62,7 @@ const _: () = assert!(size_of::<Lines>() == 3 * LINE);
 
 impl Lines {
     /// Those of a new ring.
-    pub(crate) fn new<T>(layout: Layout<T>) -> Self {
+    pub(crate) fn new<T, P: Producers>(layout: Layout<T, P>) -> Self {
         Lines {
             fixed: Fixed {
                 magic: AtomicU32::new(MAGIC),
@@ -66,7 +70,9 @@ impl Lines {
                 entry_size: AtomicU32::new(size_of::<T>() as u32),
                 entry_align: AtomicU32::new(align_of::<T>() as u32),
                 capacity: AtomicU32::new(layout.capacity),
+                producers: AtomicU32::new(P::KIND),
                 flags: AtomicU32::new(0),
+                senders: AtomicU32::new(0),
             },
             tail: Line(AtomicU32::new(0)),
             head: Line(AtomicU32::new(0)),
@@ -74,7 +80,10 @@ impl Lines {
     }
 
     /// Checks that a ring of `T`s begins here which has room in `len` bytes. Each field is read once.
-    pub(crate) fn check<T>(&self, len: usize) -> Result<Layout<T>, AttachError> {
+    pub(crate) fn check<T, P: Producers>(
+        &self,
+        len: usize,
+    ) -> Result<Layout<T, P>, AttachError> {
         let read = |field: &AtomicU32| field.load(Ordering::Acquire);
         if read(&self.fixed.magic) != MAGIC {
             return Err(AttachError::Magic);
@@ -87,6 +96,9 @@ impl Lines {
             || read(&self.fixed.entry_align) as usize != align_of::<T>()
         {
             return Err(AttachError::Entry);
+        }
+        if read(&self.fixed.producers) != P::KIND {
+            return Err(AttachError::Producers);
         }
         let layout = Layout::new(read(&self.fixed.capacity) as usize)?;
         if layout.size() > len {
@@ -104,22 +116,22 @@ impl Lines {
 /// assert_eq!(layout.align(), 128);
 /// ```
 #[derive(Debug)]
-pub struct Layout<T> {
+pub struct Layout<T, P = One> {
     capacity: u32,
     size: usize,
-    _entry: PhantomData<fn() -> T>,
+    _entry: PhantomData<fn() -> (T, P)>,
 }
 
 // Not derived: that would ask the same of `T`.
-impl<T> Clone for Layout<T> {
+impl<T, P> Clone for Layout<T, P> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<T> Copy for Layout<T> {}
+impl<T, P> Copy for Layout<T, P> {}
 
-impl<T> Layout<T> {
+impl<T, P: Producers> Layout<T, P> {
     /// Where the slots begin, in bytes.
     pub(crate) const SLOTS: usize = size_of::<Lines>();
 
@@ -135,7 +147,7 @@ impl<T> Layout<T> {
         if !capacity.is_power_of_two() || capacity > MAX_CAPACITY {
             return Err(LayoutError::Capacity);
         }
-        let slots = capacity.checked_mul(size_of::<Slot<T>>());
+        let slots = capacity.checked_mul(size_of::<Place<T, P>>());
         let size = slots.and_then(|slots| slots.checked_add(Self::SLOTS));
         let size = size.filter(|&size| isize::try_from(size).is_ok_and(|s| s <= isize::MAX - 128));
         match size {

@@ -10,14 +10,16 @@ use alloc::{
 };
 use core::{fmt, ptr::NonNull};
 
-use crate::{
+use super::{
     entry::Entry,
     error::{AttachError, LayoutError},
     layout::{Layout, Lines},
-    slot::Slot,
-    spsc::{Receiver, Sender},
-    sync::Ordering,
+    mpsc,
+    producers::{Many, One, Producers},
+    slot::Place,
+    spsc,
 };
+use crate::sync::Ordering;
 
 /// A ring of `T`s in memory that `keeper` keeps.
 ///
@@ -43,20 +45,20 @@ use crate::{
 /// sender.send(7).unwrap();
 /// assert_eq!(receiver.recv(), Ok(7));
 /// ```
-pub struct Ring<T: Entry, K> {
+pub struct Ring<T: Entry, K, P: Producers = One> {
     lines: NonNull<Lines>,
-    slots: NonNull<Slot<T>>,
-    layout: Layout<T>,
+    slots: NonNull<Place<T, P>>,
+    layout: Layout<T, P>,
     keeper: K,
 }
 
 // SAFETY: what the pointers lead to is shared by atomic operations only, and the keeper, which goes
 // where the ring goes, keeps it.
-unsafe impl<T: Entry, K: Send> Send for Ring<T, K> {}
+unsafe impl<T: Entry, K: Send, P: Producers> Send for Ring<T, K, P> {}
 // SAFETY: a shared ring gives out references to atomics, copies, and shared references to its keeper.
-unsafe impl<T: Entry, K: Sync> Sync for Ring<T, K> {}
+unsafe impl<T: Entry, K: Sync, P: Producers> Sync for Ring<T, K, P> {}
 
-impl<T: Entry, K: Clone> Clone for Ring<T, K> {
+impl<T: Entry, K: Clone, P: Producers> Clone for Ring<T, K, P> {
     fn clone(&self) -> Self {
         Ring {
             lines: self.lines,
@@ -68,26 +70,26 @@ impl<T: Entry, K: Clone> Clone for Ring<T, K> {
 }
 
 /// A ring on the heap, which goes away with the last of those who share it.
-pub type HeapRing<T> = Ring<T, Arc<Allocation<T>>>;
+pub type HeapRing<T, P = One> = Ring<T, Arc<Allocation<T, P>>, P>;
 
 /// The memory of a [`HeapRing`].
-pub struct Allocation<T: Entry> {
+pub struct Allocation<T: Entry, P: Producers = One> {
     at: NonNull<u8>,
-    layout: Layout<T>,
+    layout: Layout<T, P>,
 }
 
 // SAFETY: it only frees the memory, which any thread may do; nothing in it needs to be dropped.
-unsafe impl<T: Entry> Send for Allocation<T> {}
+unsafe impl<T: Entry, P: Producers> Send for Allocation<T, P> {}
 // SAFETY: nothing can be done with a shared one.
-unsafe impl<T: Entry> Sync for Allocation<T> {}
+unsafe impl<T: Entry, P: Producers> Sync for Allocation<T, P> {}
 
-impl<T: Entry> Drop for Allocation<T> {
+impl<T: Entry, P: Producers> Drop for Allocation<T, P> {
     fn drop(&mut self) {
         // Loom's atomics and cells do have something to drop.
         #[cfg(loom)]
         // SAFETY: `HeapRing::new` wrote them all, and nobody has a ring here any more.
         unsafe {
-            let slots = self.at.as_ptr().add(Layout::<T>::SLOTS).cast::<Slot<T>>();
+            let slots = self.at.as_ptr().add(Layout::<T, P>::SLOTS).cast::<Place<T, P>>();
             for i in 0..self.layout.capacity() {
                 slots.add(i).drop_in_place();
             }
@@ -100,20 +102,20 @@ impl<T: Entry> Drop for Allocation<T> {
     }
 }
 
-impl<T: Entry> fmt::Debug for Allocation<T> {
+impl<T: Entry, P: Producers> fmt::Debug for Allocation<T, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Allocation").field("size", &self.layout.size()).finish_non_exhaustive()
     }
 }
 
-impl<T: Entry> HeapRing<T> {
+impl<T: Entry, P: Producers> HeapRing<T, P> {
     /// An empty ring on the heap.
     ///
     /// # Errors
     ///
     /// [`LayoutError::Capacity`], [`LayoutError::Entry`], [`LayoutError::TooLarge`].
     pub fn new(capacity: usize) -> Result<Self, LayoutError> {
-        let layout = Layout::<T>::new(capacity)?;
+        let layout = Layout::<T, P>::new(capacity)?;
         let allocation = layout.for_allocation()?;
         // SAFETY: its size is not zero, for it has the lines.
         let at = unsafe { alloc_zeroed(allocation) };
@@ -125,7 +127,7 @@ impl<T: Entry> HeapRing<T> {
     }
 }
 
-impl<T: Entry, K> Ring<T, K> {
+impl<T: Entry, K, P: Producers> Ring<T, K, P> {
     /// Makes an empty ring in the `len` bytes at `at`, for whose life `keeper` cares. The other end
     /// must attach after that.
     ///
@@ -144,7 +146,7 @@ impl<T: Entry, K> Ring<T, K> {
         capacity: usize,
         keeper: K,
     ) -> Result<Self, LayoutError> {
-        let layout = Layout::<T>::new(capacity)?;
+        let layout = Layout::<T, P>::new(capacity)?;
         if layout.size() > len {
             return Err(LayoutError::TooSmall);
         }
@@ -152,7 +154,7 @@ impl<T: Entry, K> Ring<T, K> {
             return Err(LayoutError::Unaligned);
         }
         // SAFETY: the layout's size is at most `len`; the caller promises that the memory is writable.
-        unsafe { at.add(Layout::<T>::SLOTS).write_bytes(0, layout.size() - Layout::<T>::SLOTS) };
+        unsafe { at.add(Layout::<T, P>::SLOTS).write_bytes(0, layout.size() - Layout::<T, P>::SLOTS) };
         // SAFETY: it is large enough and aligned, its slots are zero; the rest the caller promises.
         Ok(unsafe { Self::initialise(at, layout, keeper) })
     }
@@ -160,7 +162,7 @@ impl<T: Entry, K> Ring<T, K> {
     /// # Safety
     ///
     /// As [`create`](Self::create); and the memory must be large enough, aligned, and its slots zero.
-    unsafe fn initialise(at: NonNull<u8>, layout: Layout<T>, keeper: K) -> Self {
+    unsafe fn initialise(at: NonNull<u8>, layout: Layout<T, P>, keeper: K) -> Self {
         // SAFETY: there is room for the lines and the slots, says the caller.
         let ring = unsafe { Self::at(at, layout, keeper) };
         // SAFETY: there is room for them, aligned; nobody has a reference to what is overwritten.
@@ -168,7 +170,7 @@ impl<T: Entry, K> Ring<T, K> {
         #[cfg(loom)]
         for i in 0..layout.capacity() {
             // SAFETY: the layout has that many slots.
-            unsafe { ring.slots.add(i).write(Slot::zeroed()) };
+            unsafe { ring.slots.add(i).write(Place::zeroed()) };
         }
         ring
     }
@@ -176,9 +178,9 @@ impl<T: Entry, K> Ring<T, K> {
     /// # Safety
     ///
     /// There must be `layout.size()` bytes at `at`.
-    unsafe fn at(at: NonNull<u8>, layout: Layout<T>, keeper: K) -> Self {
+    unsafe fn at(at: NonNull<u8>, layout: Layout<T, P>, keeper: K) -> Self {
         // SAFETY: the slots begin there, by the layout.
-        let slots = unsafe { at.add(Layout::<T>::SLOTS).cast() };
+        let slots = unsafe { at.add(Layout::<T, P>::SLOTS).cast() };
         Ring { lines: at.cast(), slots, layout, keeper }
     }
 
@@ -193,7 +195,7 @@ impl<T: Entry, K> Ring<T, K> {
     /// As [`create`](Self::create), but for `create` itself: whoever called it must have returned from
     /// it if that was in this process. The memory must be initialised; what it holds does not matter.
     pub unsafe fn attach(at: NonNull<u8>, len: usize, keeper: K) -> Result<Self, AttachError> {
-        if len < Layout::<T>::SLOTS {
+        if len < Layout::<T, P>::SLOTS {
             return Err(LayoutError::TooSmall.into());
         }
         let lines = at.cast::<Lines>();
@@ -214,11 +216,17 @@ impl<T: Entry, K> Ring<T, K> {
     }
 
     /// The slot for the entry number `index`, whatever that is.
-    pub(crate) fn slot(&self, index: u32) -> &Slot<T> {
+    #[inline]
+    pub(crate) fn place(&self, index: u32) -> &Place<T, P> {
         let slot = index & self.layout.mask();
         // SAFETY: the masked index is less than the capacity, which was checked against the memory and
         // is kept in `self`, out of the peer's reach. The rest as in `lines`.
         unsafe { self.slots.add(slot as usize).as_ref() }
+    }
+
+    /// What keeps the memory.
+    pub fn keeper(&self) -> &K {
+        &self.keeper
     }
 
     /// How many entries fit.
@@ -242,7 +250,7 @@ impl<T: Entry, K> Ring<T, K> {
     }
 }
 
-impl<T: Entry, K> Ring<T, K> {
+impl<T: Entry, K> Ring<T, K, One> {
     /// The sending end, which goes on where one before it left off. There should be one at a time: two
     /// would overwrite each other's entries, which is useless but harmless.
     ///
@@ -250,8 +258,8 @@ impl<T: Entry, K> Ring<T, K> {
     ///
     /// [`AttachError::Corrupt`] if the ring's indices are impossible, [`AttachError::Closed`] if the
     /// sender before was dropped.
-    pub fn sender(self) -> Result<Sender<T, K>, AttachError> {
-        Sender::new(self)
+    pub fn sender(self) -> Result<spsc::Sender<T, K>, AttachError> {
+        spsc::Sender::new(self)
     }
 
     /// The receiving end, which goes on where one before it left off. There should be one at a time.
@@ -260,17 +268,33 @@ impl<T: Entry, K> Ring<T, K> {
     ///
     /// [`AttachError::Corrupt`] if the ring's indices are impossible, [`AttachError::Closed`] if the
     /// receiver before was dropped.
-    pub fn receiver(self) -> Result<Receiver<T, K>, AttachError> {
-        Receiver::new(self)
-    }
-
-    /// What keeps the memory.
-    pub fn keeper(&self) -> &K {
-        &self.keeper
+    pub fn receiver(self) -> Result<spsc::Receiver<T, K>, AttachError> {
+        spsc::Receiver::new(self)
     }
 }
 
-impl<T: Entry, K> fmt::Debug for Ring<T, K> {
+impl<T: Entry, K> Ring<T, K, Many> {
+    /// A sending end, beside those there are; its clones are more of them.
+    ///
+    /// # Errors
+    ///
+    /// [`AttachError::Corrupt`] if the ring's indices are impossible, [`AttachError::Closed`] if there
+    /// were senders and the last of them is gone.
+    pub fn sender(self) -> Result<mpsc::Sender<T, K>, AttachError> {
+        mpsc::Sender::new(self)
+    }
+
+    /// The receiving end, which goes on where one before it left off. There should be one at a time.
+    ///
+    /// # Errors
+    ///
+    /// As [`sender`](Self::sender).
+    pub fn receiver(self) -> Result<mpsc::Receiver<T, K>, AttachError> {
+        mpsc::Receiver::new(self)
+    }
+}
+
+impl<T: Entry, K, P: Producers> fmt::Debug for Ring<T, K, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ring").field("capacity", &self.capacity()).finish_non_exhaustive()
     }

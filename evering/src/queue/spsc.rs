@@ -1,4 +1,4 @@
-//! The two ends of a ring.
+//! One sender, one receiver.
 //!
 //! Each index is written by one end. The sender's state, with `t` and `h` its own tail and its copy of
 //! the head:
@@ -22,13 +22,13 @@
 use alloc::sync::Arc;
 use core::fmt;
 
-use crate::{
+use super::{
     entry::Entry,
     error::{AttachError, LayoutError, RecvError, SendError},
     layout::{RECEIVER_GONE, SENDER_GONE},
     memory::{Allocation, HeapRing, Ring},
-    sync::Ordering,
 };
+use crate::sync::Ordering;
 
 /// Both ends of a new ring on the heap.
 ///
@@ -110,7 +110,7 @@ impl<T: Entry, K> Sender<T, K> {
         if let Err(why) = self.room(self.tail, 1) {
             return Err(why.keep(entry));
         }
-        self.ring.slot(self.tail).store(entry);
+        self.ring.place(self.tail).slot.store(entry);
         self.publish(self.tail.wrapping_add(1));
         Ok(())
     }
@@ -130,7 +130,7 @@ impl<T: Entry, K> Sender<T, K> {
         let count = room.min(wanted);
         let mut tail = self.tail;
         for &entry in entries.iter().take(count as usize) {
-            self.ring.slot(tail).store(entry);
+            self.ring.place(tail).slot.store(entry);
             tail = tail.wrapping_add(1);
         }
         self.publish(tail);
@@ -209,7 +209,7 @@ impl<T: Entry, K> Batch<'_, T, K> {
         if let Err(why) = self.sender.room(self.next, 1) {
             return Err(why.keep(entry));
         }
-        self.sender.ring.slot(self.next).store(entry);
+        self.sender.ring.place(self.next).slot.store(entry);
         self.next = self.next.wrapping_add(1);
         Ok(())
     }
@@ -297,7 +297,7 @@ impl<T: Entry, K> Receiver<T, K> {
     #[inline]
     pub fn recv(&mut self) -> Result<T, RecvError> {
         self.available(1)?;
-        let entry = self.ring.slot(self.head).load();
+        let entry = self.ring.place(self.head).slot.load();
         self.release(self.head.wrapping_add(1));
         Ok(entry)
     }
@@ -316,7 +316,7 @@ impl<T: Entry, K> Receiver<T, K> {
         let count = self.available(wanted)?.min(wanted);
         let mut head = self.head;
         for entry in entries.iter_mut().take(count as usize) {
-            *entry = self.ring.slot(head).load();
+            *entry = self.ring.place(head).slot.load();
             head = head.wrapping_add(1);
         }
         self.release(head);
@@ -385,7 +385,7 @@ impl<T: Entry, K> Iterator for Drain<'_, T, K> {
         if self.next == self.receiver.tail {
             return None;
         }
-        let entry = self.receiver.ring.slot(self.next).load();
+        let entry = self.receiver.ring.place(self.next).slot.load();
         self.next = self.next.wrapping_add(1);
         Some(entry)
     }

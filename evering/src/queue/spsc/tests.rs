@@ -152,7 +152,7 @@ fn a_ring_is_found_by_who_knows_what_it_is() {
     assert_eq!(attach::<u32>(at, 512).err(), Some(AttachError::Entry));
     assert_eq!(attach::<[u32; 2]>(at, 512).err(), Some(AttachError::Entry), "another alignment");
     let mut sender = ring.sender().expect("valid");
-    let mut receiver = attach::<u64>(at, 512).and_then(Ring::receiver).expect("valid");
+    let mut receiver = attach::<u64>(at, 512).and_then(|ring| ring.receiver()).expect("valid");
     assert_eq!((sender.send(5), receiver.recv()), (Ok(()), Ok(5)));
 }
 
@@ -163,12 +163,12 @@ fn an_end_that_died_without_a_word_is_replaced_where_it_was() {
     assert_eq!(sender.send_batch(&[1, 2, 3]), Ok(3));
     core::mem::forget(sender);
     let ring = || attach::<u64>(at, 512);
-    let mut sender = ring().and_then(Ring::sender).expect("valid");
-    let mut receiver = ring().and_then(Ring::receiver).expect("valid");
+    let mut sender = ring().and_then(|ring| ring.sender()).expect("valid");
+    let mut receiver = ring().and_then(|ring| ring.receiver()).expect("valid");
     assert_eq!(sender.send_batch(&[4, 5]), Ok(1));
     assert_eq!(receiver.drain().expect("there are entries").collect::<Vec<_>>(), [1, 2, 3, 4]);
     drop(sender);
-    assert_eq!(ring().and_then(Ring::sender).err(), Some(AttachError::Closed));
+    assert_eq!(ring().and_then(|ring| ring.sender()).err(), Some(AttachError::Closed));
 }
 
 #[test]
@@ -177,7 +177,7 @@ fn impossible_indices_are_errors() {
     let ring = create::<u64>(at, 4).expect("there is room");
     let peer = attach::<u64>(at, 512).expect("there is one");
     let mut sender = ring.sender().expect("valid");
-    let mut receiver = attach::<u64>(at, 512).and_then(Ring::receiver).expect("valid");
+    let mut receiver = attach::<u64>(at, 512).and_then(|ring| ring.receiver()).expect("valid");
     assert_eq!(sender.send_batch(&[1, 2, 3, 4]), Ok(4));
     for bad in [5, u32::MAX - 1, 1 << 31] {
         peer.lines().head.0.store(bad, Ordering::Relaxed);
@@ -190,8 +190,8 @@ fn impossible_indices_are_errors() {
         assert_eq!(receiver.drain().map(|_| ()), Err(RecvError::Corrupt));
     }
     peer.lines().head.0.store(1, Ordering::Relaxed);
-    assert_eq!(attach::<u64>(at, 512).and_then(Ring::receiver).err(), Some(AttachError::Corrupt));
-    assert_eq!(attach::<u64>(at, 512).and_then(Ring::sender).err(), Some(AttachError::Corrupt));
+    assert_eq!(attach::<u64>(at, 512).and_then(|ring| ring.receiver()).err(), Some(AttachError::Corrupt));
+    assert_eq!(attach::<u64>(at, 512).and_then(|ring| ring.sender()).err(), Some(AttachError::Corrupt));
 }
 
 /// A peer that writes random bytes over the whole ring while both ends are used.
@@ -199,7 +199,7 @@ fn impossible_indices_are_errors() {
 fn a_hostile_peer_causes_errors_only() {
     let (memory, at) = memory();
     let mut sender = create::<[u8; 5]>(at, 16).expect("there is room").sender().expect("valid");
-    let mut receiver = attach::<[u8; 5]>(at, 512).and_then(Ring::receiver).expect("valid");
+    let mut receiver = attach::<[u8; 5]>(at, 512).and_then(|ring| ring.receiver()).expect("valid");
     let stop = core::sync::atomic::AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -221,7 +221,7 @@ fn a_hostile_peer_causes_errors_only() {
             let _ = receiver.recv();
             let _ = receiver.recv_batch(&mut out);
             let _ = receiver.drain().map(Iterator::count);
-            let _ = attach::<[u8; 5]>(at, 512).and_then(Ring::receiver).map(core::mem::forget);
+            let _ = attach::<[u8; 5]>(at, 512).and_then(|ring| ring.receiver()).map(core::mem::forget);
         }
         stop.store(true, core::sync::atomic::Ordering::Relaxed);
     });

@@ -1,0 +1,420 @@
+//! Many senders, one receiver.
+//!
+//! The one idea: a sender claims indices by moving the shared tail, fills their slots in its own time,
+//! and stamps each; the receiver looks at the stamp of the slot that is next and at nothing else. It
+//! never writes a slot, and it publishes its head once for all that it took: so a slot's lines move
+//! once from the sender to the receiver, where a queue whose receiver stamps the slots too (Vyukov's)
+//! moves them twice.
+//!
+//! ```text
+//!              head            first claimed, not filled      tail
+//!                ↓                       ↓                      ↓
+//!      ┌───┬───┬───┬───┬───┬───┬───┬───┬───┬───┬───┬───┬───┬───┬───┐
+//!      │   │   │ a │ b │ c │ d │ e │ f │ … │ h │ i │ … │ k │ l │   │
+//!      └───┴───┴───┴───┴───┴───┴───┴───┴───┴───┴───┴───┴───┴───┴───┘
+//!                └── received next ──┘     └ filled out of order ┘
+//!
+//!      a slot, for index i of lap n:
+//!
+//!                    claimed (tail moves past i)         stamp = i + 1 (Release)
+//!      stamp of lap n−1 ─────────────────► stamp of lap n−1 ─────────────────► filled
+//!            free, since head has passed it      being written                    │
+//!              ▲                                                                  │
+//!              └────────────────── head moves past i (Release) ◄──────────────────┘
+//! ```
+//!
+//! What one sender sends arrives in the order in which it sent it. A batch has consecutive indices.
+//!
+//! A sender that stops between its claim and its stamp holds the receiver up: if it was preempted, for
+//! as long; if its process died, for ever. So whoever learns that the senders' process is dead says so
+//! by [`Receiver::senders_died`], and the slots that were claimed and never filled are skipped. (That
+//! is for all senders at once: a live one must not find its claim given away.)
+
+use alloc::sync::Arc;
+use core::fmt;
+
+use super::{
+    entry::Entry,
+    error::{AttachError, LayoutError, RecvError, SendError},
+    layout::{RECEIVER_GONE, SENDER_GONE},
+    memory::{Allocation, HeapRing, Ring},
+    producers::Many,
+};
+use crate::sync::Ordering;
+
+/// A new ring on the heap: its first sender, to be cloned, and its receiver.
+///
+/// ```
+/// use evering::{RecvError, mpsc};
+///
+/// let (sender, mut receiver) = mpsc::channel::<u64>(8).unwrap();
+/// std::thread::scope(|scope| {
+///     for n in [1, 10] {
+///         let mut sender = sender.clone();
+///         scope.spawn(move || {
+///             for _ in 0..100 {
+///                 while sender.send(n).is_err() {
+///                     std::thread::yield_now(); // full
+///                 }
+///             }
+///         });
+///     }
+///     drop(sender);
+///     let mut sum = 0;
+///     loop {
+///         match receiver.recv() {
+///             Ok(n) => sum += n,
+///             Err(RecvError::Empty) => std::thread::yield_now(),
+///             Err(_) => break, // all senders are gone
+///         }
+///     }
+///     assert_eq!(sum, 1_100);
+/// });
+/// ```
+///
+/// # Errors
+///
+/// [`LayoutError`], for a capacity that is not a power of two for example.
+pub fn channel<T: Entry>(capacity: usize) -> Result<(Sender<T>, Receiver<T>), LayoutError> {
+    let ring = HeapRing::new(capacity)?;
+    let sender = Sender::beside_others(ring.clone(), 0);
+    Ok((sender, Receiver { ring, head: 0, released: 0, dead: false }))
+}
+
+/// One of the ends that send. When the last is dropped the receiver finds the queue closed, once it is
+/// empty.
+pub struct Sender<T: Entry, K = Arc<Allocation<T, Many>>> {
+    ring: Ring<T, K, Many>,
+    /// How many entries the receiver had taken when we last looked.
+    head: u32,
+}
+
+/// How often a claim may be lost to other senders before the tail counts as nonsense. Each loss is
+/// another one's success, so only a peer that writes the tail without sending makes it this many.
+const MOST_LOST_CLAIMS: u32 = 1 << 24;
+
+/// Why nothing was claimed.
+enum NoClaim {
+    Full,
+    Closed,
+    Corrupt,
+}
+
+impl NoClaim {
+    fn keep<T>(self, entry: T) -> SendError<T> {
+        match self {
+            NoClaim::Full => SendError::Full(entry),
+            NoClaim::Closed => SendError::Closed(entry),
+            NoClaim::Corrupt => SendError::Corrupt(entry),
+        }
+    }
+}
+
+impl<T: Entry, K> Sender<T, K> {
+    pub(crate) fn new(ring: Ring<T, K, Many>) -> Result<Self, AttachError> {
+        let (head, _) = ring.indices()?;
+        if ring.lines().fixed.flags.load(Ordering::Acquire) & SENDER_GONE != 0 {
+            return Err(AttachError::Closed);
+        }
+        Ok(Self::beside_others(ring, head))
+    }
+
+    fn beside_others(ring: Ring<T, K, Many>, head: u32) -> Self {
+        ring.lines().fixed.senders.fetch_add(1, Ordering::Relaxed);
+        Sender { ring, head }
+    }
+
+    /// Claims up to `wanted` consecutive indices, at least one: the first, and how many.
+    #[inline]
+    fn claim(&mut self, wanted: u32) -> Result<(u32, u32), NoClaim> {
+        let lines = self.ring.lines();
+        if lines.fixed.flags.load(Ordering::Relaxed) & RECEIVER_GONE != 0 {
+            return Err(NoClaim::Closed);
+        }
+        let capacity = self.ring.capacity() as u32;
+        let mut tail = lines.tail.0.load(Ordering::Relaxed);
+        for _ in 0..MOST_LOST_CLAIMS {
+            // Ours may be older than the tail by more than a lap, and then it is looked up again.
+            let mut free = capacity.saturating_sub(tail.wrapping_sub(self.head));
+            if free < wanted {
+                self.head = lines.head.0.load(Ordering::Acquire);
+                free = match capacity.checked_sub(tail.wrapping_sub(self.head)) {
+                    Some(free) => free,
+                    None => {
+                        // The head has passed a tail that we read long ago; or it is nonsense.
+                        let now = lines.tail.0.load(Ordering::Relaxed);
+                        if now == tail {
+                            return Err(NoClaim::Corrupt);
+                        }
+                        tail = now;
+                        continue;
+                    }
+                };
+                if free == 0 {
+                    return Err(NoClaim::Full);
+                }
+            }
+            let count = free.min(wanted);
+            let next = tail.wrapping_add(count);
+            // Nothing is published by the tail, and what the slots held was read before the head that we
+            // have acquired moved past them.
+            match lines.tail.0.compare_exchange_weak(
+                tail,
+                next,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return Ok((tail, count)),
+                Err(now) => tail = now,
+            }
+        }
+        Err(NoClaim::Corrupt)
+    }
+
+    #[inline]
+    fn fill(&self, index: u32, entry: T) {
+        let place = self.ring.place(index);
+        place.slot.store(entry);
+        place.stamp.fill(index);
+    }
+
+    /// Sends an entry.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`], with the entry in it.
+    #[inline]
+    pub fn send(&mut self, entry: T) -> Result<(), SendError<T>> {
+        match self.claim(1) {
+            Ok((index, _)) => {
+                self.fill(index, entry);
+                Ok(())
+            }
+            Err(why) => Err(why.keep(entry)),
+        }
+    }
+
+    /// Sends the first of `entries`, as many as there is room for, side by side. Returns how many; not
+    /// 0, unless there was none to send.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`] if not one could be sent.
+    pub fn send_batch(&mut self, entries: &[T]) -> Result<usize, SendError<()>> {
+        if entries.is_empty() {
+            return Ok(0);
+        }
+        let wanted = u32::try_from(entries.len()).unwrap_or(u32::MAX);
+        let (first, count) = self.claim(wanted).map_err(|why| why.keep(()))?;
+        let indices = (0..count).map(|i| first.wrapping_add(i));
+        indices.zip(entries).for_each(|(index, &entry)| self.fill(index, entry));
+        Ok(count as usize)
+    }
+
+    /// How many entries fit in the ring.
+    pub fn capacity(&self) -> usize {
+        self.ring.capacity()
+    }
+
+    /// Whether the receiver is gone.
+    pub fn is_closed(&self) -> bool {
+        self.ring.lines().fixed.flags.load(Ordering::Relaxed) & RECEIVER_GONE != 0
+    }
+}
+
+impl<T: Entry, K: Clone> Clone for Sender<T, K> {
+    fn clone(&self) -> Self {
+        Self::beside_others(self.ring.clone(), self.head)
+    }
+}
+
+impl<T: Entry, K> Drop for Sender<T, K> {
+    fn drop(&mut self) {
+        let fixed = &self.ring.lines().fixed;
+        // AcqRel: the last one's flag stands after all that the others have sent.
+        if fixed.senders.fetch_sub(1, Ordering::AcqRel) == 1 {
+            fixed.flags.fetch_or(SENDER_GONE, Ordering::Release);
+        }
+    }
+}
+
+impl<T: Entry, K> fmt::Debug for Sender<T, K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender").field("capacity", &self.capacity()).finish_non_exhaustive()
+    }
+}
+
+/// The end that receives. When it is dropped the senders find the queue closed.
+pub struct Receiver<T: Entry, K = Arc<Allocation<T, Many>>> {
+    ring: Ring<T, K, Many>,
+    /// How many entries were ever taken. Ours: what is in the memory is never read back.
+    head: u32,
+    /// How much of that the senders know of.
+    released: u32,
+    /// The senders are dead: what they claimed and did not fill never will be.
+    dead: bool,
+}
+
+impl<T: Entry, K> Receiver<T, K> {
+    pub(crate) fn new(ring: Ring<T, K, Many>) -> Result<Self, AttachError> {
+        let (head, _) = ring.indices()?;
+        if ring.lines().fixed.flags.load(Ordering::Acquire) & RECEIVER_GONE != 0 {
+            return Err(AttachError::Closed);
+        }
+        Ok(Receiver { ring, head, released: head, dead: false })
+    }
+
+    /// Takes the next entry if it is there, and leaves its slot to be released.
+    #[inline]
+    fn take(&mut self) -> Option<T> {
+        let place = self.ring.place(self.head);
+        if !place.stamp.is_filled(self.head) {
+            return None;
+        }
+        let entry = place.slot.load();
+        self.head = self.head.wrapping_add(1);
+        Some(entry)
+    }
+
+    #[inline]
+    fn release(&mut self) {
+        if self.released != self.head {
+            self.released = self.head;
+            self.ring.lines().head.0.store(self.head, Ordering::Release);
+        }
+    }
+
+    /// Why there is nothing; or an entry after all.
+    #[cold]
+    fn nothing(&mut self) -> Result<T, RecvError> {
+        let lines = self.ring.lines();
+        let closed = lines.fixed.flags.load(Ordering::Acquire) & SENDER_GONE != 0;
+        if !closed && !self.dead {
+            return Err(RecvError::Empty);
+        }
+        // Acquire, and after the flag: all claims of the senders that are gone are in it.
+        let tail = lines.tail.0.load(Ordering::Acquire);
+        let claimed = tail.wrapping_sub(self.head);
+        if claimed as usize > self.ring.capacity() {
+            return Err(RecvError::Corrupt);
+        }
+        for _ in 0..claimed {
+            if let Some(entry) = self.take() {
+                return Ok(entry);
+            }
+            if !self.dead {
+                // Those that are gone have filled what they claimed; so the tail is not theirs.
+                return Err(RecvError::Corrupt);
+            }
+            self.head = self.head.wrapping_add(1);
+        }
+        self.release();
+        Err(RecvError::Closed)
+    }
+
+    /// Receives an entry.
+    ///
+    /// # Errors
+    ///
+    /// [`RecvError`]: [`Closed`](RecvError::Closed) only after everything that was sent.
+    #[inline]
+    pub fn recv(&mut self) -> Result<T, RecvError> {
+        let entry = match self.take() {
+            Some(entry) => entry,
+            None => self.nothing()?,
+        };
+        self.release();
+        Ok(entry)
+    }
+
+    /// Receives into the beginning of `entries`, as many as there are and fit, and frees their slots
+    /// together. Returns how many; not 0, unless there was no place for any.
+    ///
+    /// # Errors
+    ///
+    /// [`RecvError`] if there is not one.
+    pub fn recv_batch(&mut self, entries: &mut [T]) -> Result<usize, RecvError> {
+        let mut count = 0;
+        for place in entries.iter_mut() {
+            match self.take() {
+                Some(entry) => *place = entry,
+                None if count == 0 => *place = self.nothing()?,
+                None => break,
+            }
+            count += 1;
+        }
+        self.release();
+        Ok(count)
+    }
+
+    /// Receives what is there, one by one, at most a ring full; the slots are freed together when the
+    /// iterator is dropped.
+    pub fn drain(&mut self) -> Drain<'_, T, K> {
+        Drain { left: self.ring.capacity(), receiver: self }
+    }
+
+    /// Says that no sender lives any more, for one cannot have said so itself. What was sent is still
+    /// received; what was begun is skipped.
+    pub fn senders_died(&mut self) {
+        self.dead = true;
+    }
+
+    /// How many entries fit in the ring.
+    pub fn capacity(&self) -> usize {
+        self.ring.capacity()
+    }
+
+    /// Whether there is an entry to receive.
+    pub fn is_ready(&self) -> bool {
+        self.ring.place(self.head).stamp.is_filled(self.head)
+    }
+
+    /// Whether all senders are gone. There may still be something to receive.
+    pub fn is_closed(&self) -> bool {
+        self.dead || self.ring.lines().fixed.flags.load(Ordering::Acquire) & SENDER_GONE != 0
+    }
+}
+
+impl<T: Entry, K> Drop for Receiver<T, K> {
+    fn drop(&mut self) {
+        self.ring.lines().fixed.flags.fetch_or(RECEIVER_GONE, Ordering::Release);
+    }
+}
+
+impl<T: Entry, K> fmt::Debug for Receiver<T, K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver")
+            .field("capacity", &self.capacity())
+            .field("head", &self.head)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is there to receive, made by [`Receiver::drain`].
+#[derive(Debug)]
+pub struct Drain<'a, T: Entry, K> {
+    receiver: &'a mut Receiver<T, K>,
+    /// How many it may still give: the senders must get their slots back at some time.
+    left: usize,
+}
+
+impl<T: Entry, K> Iterator for Drain<'_, T, K> {
+    type Item = T;
+
+    #[inline]
+    fn next(&mut self) -> Option<T> {
+        self.left = self.left.checked_sub(1)?;
+        self.receiver.take()
+    }
+}
+
+impl<T: Entry, K> Drop for Drain<'_, T, K> {
+    fn drop(&mut self) {
+        self.receiver.release();
+    }
+}
+
+#[cfg(all(test, loom))]
+mod models;
+#[cfg(all(test, not(loom)))]
+mod tests;
