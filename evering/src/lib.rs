@@ -76,9 +76,10 @@ extern crate std;
 pub mod driver;
 pub mod queue;
 mod sync;
+pub mod wake;
 
 pub use queue::{
-    Allocation, AttachError, Entry, HeapRing, Layout, LayoutError, MAX_CAPACITY, Many, One, Producers,
-    RecvError, Ring, SendError, VERSION, mpsc,
+    Allocation, AttachError, Entry, HeapRing, Layout, LayoutError, MAX_CAPACITY, Many, One,
+    Producers, RecvError, Ring, SendError, VERSION, mpsc,
     spsc::{self, Batch, Drain, Receiver, Sender, channel},
 };

@@ -80,10 +80,7 @@ impl Lines {
     }
 
     /// Checks that a ring of `T`s begins here which has room in `len` bytes. Each field is read once.
-    pub(crate) fn check<T, P: Producers>(
-        &self,
-        len: usize,
-    ) -> Result<Layout<T, P>, AttachError> {
+    pub(crate) fn check<T, P: Producers>(&self, len: usize) -> Result<Layout<T, P>, AttachError> {
         let read = |field: &AtomicU32| field.load(Ordering::Acquire);
         if read(&self.fixed.magic) != MAGIC {
             return Err(AttachError::Magic);

@@ -154,7 +154,9 @@ impl<T: Entry, K, P: Producers> Ring<T, K, P> {
             return Err(LayoutError::Unaligned);
         }
         // SAFETY: the layout's size is at most `len`; the caller promises that the memory is writable.
-        unsafe { at.add(Layout::<T, P>::SLOTS).write_bytes(0, layout.size() - Layout::<T, P>::SLOTS) };
+        unsafe {
+            at.add(Layout::<T, P>::SLOTS).write_bytes(0, layout.size() - Layout::<T, P>::SLOTS)
+        };
         // SAFETY: it is large enough and aligned, its slots are zero; the rest the caller promises.
         Ok(unsafe { Self::initialise(at, layout, keeper) })
     }

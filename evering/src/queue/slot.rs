@@ -142,4 +142,3 @@ impl<T: Entry, P: Producers> Place<T, P> {
         Place { stamp: P::Stamp::zeroed(), slot: Slot::zeroed() }
     }
 }
-

@@ -168,6 +168,12 @@ impl<T: Entry, K> Sender<T, K> {
         self.len() == 0
     }
 
+    /// Whether there is no room, as a look at the receiver's index shows. A closed or corrupt queue is
+    /// not full: to send is the way to learn of that.
+    pub fn is_full(&mut self) -> bool {
+        matches!(self.room(self.tail, 1), Err(NoRoom::Full))
+    }
+
     /// Whether the receiver is gone.
     pub fn is_closed(&self) -> bool {
         self.ring.lines().fixed.flags.load(Ordering::Relaxed) & RECEIVER_GONE != 0

@@ -190,8 +190,14 @@ fn impossible_indices_are_errors() {
         assert_eq!(receiver.drain().map(|_| ()), Err(RecvError::Corrupt));
     }
     peer.lines().head.0.store(1, Ordering::Relaxed);
-    assert_eq!(attach::<u64>(at, 512).and_then(|ring| ring.receiver()).err(), Some(AttachError::Corrupt));
-    assert_eq!(attach::<u64>(at, 512).and_then(|ring| ring.sender()).err(), Some(AttachError::Corrupt));
+    assert_eq!(
+        attach::<u64>(at, 512).and_then(|ring| ring.receiver()).err(),
+        Some(AttachError::Corrupt)
+    );
+    assert_eq!(
+        attach::<u64>(at, 512).and_then(|ring| ring.sender()).err(),
+        Some(AttachError::Corrupt)
+    );
 }
 
 /// A peer that writes random bytes over the whole ring while both ends are used.
@@ -221,7 +227,8 @@ fn a_hostile_peer_causes_errors_only() {
             let _ = receiver.recv();
             let _ = receiver.recv_batch(&mut out);
             let _ = receiver.drain().map(Iterator::count);
-            let _ = attach::<[u8; 5]>(at, 512).and_then(|ring| ring.receiver()).map(core::mem::forget);
+            let _ =
+                attach::<[u8; 5]>(at, 512).and_then(|ring| ring.receiver()).map(core::mem::forget);
         }
         stop.store(true, core::sync::atomic::Ordering::Relaxed);
     });

@@ -1,0 +1,116 @@
+//! How long to look for news before going to sleep.
+//!
+//! The one idea: spinning pays only if the news come sooner than a sleeper could be woken, and the
+//! recent past is the best guess. News within the budget raise it to the bound; none halve it, down to
+//! a few looks. With one CPU to run on there is nobody who could bring news meanwhile: no spin at all.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Looks that are made between two looks at the clock, the last of them after a pause.
+const LOOKS_A_ROUND: u32 = 64;
+
+/// What it costs to wake a sleeper on another CPU, about: to spin longer than that is never worth it.
+const WAKE_UP: Duration = Duration::from_micros(50);
+
+/// The least budget that is tried, so that better times are noticed.
+const LEAST: Duration = Duration::from_micros(1);
+
+/// A spin controller, one for each place that waits.
+#[derive(Debug, Clone)]
+pub struct Spin {
+    budget: Duration,
+    most: Duration,
+}
+
+impl Default for Spin {
+    fn default() -> Self {
+        Self::adaptive()
+    }
+}
+
+impl Spin {
+    /// Spins as long as it has paid recently, at most as long as a wake-up takes; not at all when this
+    /// thread may run on one CPU only.
+    pub fn adaptive() -> Self {
+        match thread::available_parallelism() {
+            Ok(cpus) if cpus.get() > 1 => Self::up_to(WAKE_UP),
+            _ => Self::never(),
+        }
+    }
+
+    /// Spins as long as it has paid recently, at most `most`.
+    pub fn up_to(most: Duration) -> Self {
+        Spin { budget: most, most }
+    }
+
+    /// Goes to sleep at once.
+    pub fn never() -> Self {
+        Self::up_to(Duration::ZERO)
+    }
+
+    /// Never goes to sleep: for measurements on CPUs of their own.
+    pub fn always() -> Self {
+        Self::up_to(Duration::MAX)
+    }
+
+    /// Calls `look` until it finds something or the budget is used up. It is called once at least.
+    #[inline]
+    pub fn until<T>(&mut self, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+        look().or_else(|| self.spin(look))
+    }
+
+    fn spin<T>(&mut self, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+        if self.most.is_zero() {
+            return None;
+        }
+        let start = Instant::now();
+        loop {
+            for _ in 1..LOOKS_A_ROUND {
+                if let Some(news) = look() {
+                    self.budget = self.most;
+                    return Some(news);
+                }
+            }
+            // Leaves the core to its other hyperthread for a moment.
+            std::hint::spin_loop();
+            if start.elapsed() >= self.budget {
+                self.budget = (self.budget / 2).max(LEAST).min(self.most);
+                return None;
+            }
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_looks_once_even_with_no_budget() {
+        assert_eq!(Spin::never().until(|| Some(1)), Some(1));
+        let mut looks = 0;
+        let nothing: Option<()> = Spin::never().until(|| {
+            looks += 1;
+            None
+        });
+        assert_eq!((nothing, looks), (None, 1));
+    }
+
+    #[test]
+    fn the_budget_shrinks_in_vain_and_recovers_with_news() {
+        let mut spin = Spin::up_to(Duration::from_micros(100));
+        for _ in 0..20 {
+            assert_eq!(spin.until(|| None::<()>), None);
+        }
+        assert_eq!(spin.budget, LEAST);
+        let mut looks = 0;
+        spin.until(|| {
+            looks += 1;
+            (looks == 3).then_some(())
+        });
+        assert_eq!(spin.budget, spin.most);
+    }
+}
