@@ -1,6 +1,6 @@
 //! Rings in shared memory: queues of plain-old-data entries between threads and between processes.
 //!
-//! A queue here has one sender and one receiver. It lives in memory of its own on the heap, or in any
+//! A queue here has one receiver, and one sender ([`spsc`]) or many ([`mpsc`]). It lives in memory of its own on the heap, or in any
 //! memory that its users bring: a mapped `memfd`, for instance, that a peer process maps as well. The
 //! two ends share nothing but that memory, no pointer is stored in it, and neither end needs to trust
 //! the other: an index that a peer wrote is compared with what is possible before it is used, and
@@ -24,7 +24,7 @@
 //! ```text
 //!    0 ┌───────────────────────────────────────────────┐
 //!      │ magic · version · entry size · entry align    │  fixed when made,
-//!      │ capacity                                      │  checked when attached to
+//!      │ capacity · one sender or many                 │  checked when attached to
 //!      │ flags: sender gone, receiver gone             │  written once by each end
 //!  128 ├───────────────────────────────────────────────┤
 //!      │ tail: entries ever sent, mod 2³²              │  written by the sender
@@ -74,6 +74,8 @@ extern crate std;
 
 #[cfg(feature = "std")]
 pub mod driver;
+#[cfg(all(test, loom))]
+mod models;
 pub mod queue;
 mod sync;
 pub mod wake;

@@ -91,14 +91,7 @@ mod models {
     };
 
     use super::*;
-    use crate::{RecvError, channel, mpsc};
-
-    /// Explores every interleaving with at most three preemptions.
-    fn model(run: impl Fn() + Sync + Send + 'static) {
-        let mut builder = loom::model::Builder::new();
-        builder.preemption_bound = Some(3);
-        builder.check(run);
-    }
+    use crate::{RecvError, channel, models::model, mpsc};
 
     /// A futex on the bell's word, as the host has it: a wait that finds another value does not sleep.
     struct Futex {

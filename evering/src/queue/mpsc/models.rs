@@ -4,27 +4,7 @@ use loom::thread;
 use std::vec::Vec;
 
 use super::*;
-
-/// Explores every interleaving with at most three preemptions.
-fn model(run: impl Fn() + Sync + Send + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(3);
-    builder.check(run);
-}
-
-fn receive_all(receiver: &mut Receiver<u32>) -> Vec<u32> {
-    let mut all = Vec::new();
-    loop {
-        match receiver.recv() {
-            Ok(entry) => all.push(entry),
-            Err(RecvError::Empty) => thread::yield_now(),
-            Err(error) => {
-                assert_eq!(error, RecvError::Closed);
-                return all;
-            }
-        }
-    }
-}
+use crate::models::{model, receive_all};
 
 #[test]
 fn two_senders_entries_arrive_whole_once_and_in_each_ones_order() {
@@ -39,7 +19,7 @@ fn two_senders_entries_arrive_whole_once_and_in_each_ones_order() {
         assert_eq!(other.send(21), Ok(()));
         drop(other);
         let mut all: Vec<_> = first.into_iter().collect();
-        all.extend(receive_all(&mut receiver));
+        all.extend(receive_all(|| receiver.recv()));
         for base in [10, 20] {
             let of_one: Vec<_> = all.iter().copied().filter(|n| n / 10 == base / 10).collect();
             assert_eq!(of_one, [base, base + 1]);
@@ -60,7 +40,7 @@ fn slots_are_reused_only_after_they_were_released() {
                 }
             }
         });
-        assert_eq!(receive_all(&mut receiver), [0, 1, 2]);
+        assert_eq!(receive_all(|| receiver.recv()), [0, 1, 2]);
         send.join().expect("it does not panic");
     });
 }
@@ -73,7 +53,7 @@ fn batches_of_two_senders_do_not_mix() {
         let send = thread::spawn(move || assert_eq!(other.send_batch(&[1, 2]), Ok(2)));
         assert_eq!(sender.send_batch(&[11, 12]), Ok(2));
         drop(sender);
-        let all = receive_all(&mut receiver);
+        let all = receive_all(|| receiver.recv());
         assert!(all == [1, 2, 11, 12] || all == [11, 12, 1, 2], "{all:?}");
         send.join().expect("it does not panic");
     });
@@ -86,7 +66,7 @@ fn the_last_of_two_senders_closes() {
         let other = sender.clone();
         let send = thread::spawn(move || assert_eq!(sender.send(1), Ok(())));
         drop(other);
-        assert_eq!(receive_all(&mut receiver), [1]);
+        assert_eq!(receive_all(|| receiver.recv()), [1]);
         send.join().expect("it does not panic");
     });
 }

@@ -4,29 +4,7 @@ use loom::thread;
 use std::vec::Vec;
 
 use super::*;
-
-/// Explores every interleaving with at most three preemptions, which is where bugs of two threads
-/// show (and what can be done in seconds).
-fn model(run: impl Fn() + Sync + Send + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(3);
-    builder.check(run);
-}
-
-/// Receives until the sender is gone.
-fn receive_all(receiver: &mut Receiver<u32>) -> Vec<u32> {
-    let mut all = Vec::new();
-    loop {
-        match receiver.recv() {
-            Ok(entry) => all.push(entry),
-            Err(RecvError::Empty) => thread::yield_now(),
-            Err(error) => {
-                assert_eq!(error, RecvError::Closed);
-                return all;
-            }
-        }
-    }
-}
+use crate::models::{model, receive_all};
 
 #[test]
 fn entries_arrive_whole_and_in_order_while_slots_are_reused() {
@@ -39,7 +17,7 @@ fn entries_arrive_whole_and_in_order_while_slots_are_reused() {
                 }
             }
         });
-        assert_eq!(receive_all(&mut receiver), [0, 1, 2]);
+        assert_eq!(receive_all(|| receiver.recv()), [0, 1, 2]);
         send.join().expect("it does not panic");
     });
 }
@@ -75,7 +53,7 @@ fn closing_hides_nothing_that_was_sent() {
             assert_eq!(sender.send(1), Ok(()));
             assert_eq!(sender.send(2), Ok(()));
         });
-        assert_eq!(receive_all(&mut receiver), [1, 2]);
+        assert_eq!(receive_all(|| receiver.recv()), [1, 2]);
         send.join().expect("it does not panic");
     });
 }
