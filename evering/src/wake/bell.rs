@@ -15,9 +15,12 @@
 //! ```
 //!
 //! The flag is in memory that a peer writes. Nonsense there can wake a sleeper for nothing or leave it
-//! asleep, as a peer that never rings can; what it waits for it looks up itself.
+//! asleep, as a peer that never rings can; what it waits for it looks up itself, and a deadline or the
+//! news of the peer's death ends its sleep.
 
-use crate::sync::{AtomicU32, Ordering, fence};
+use core::{fmt, ops::Deref, ptr::NonNull};
+
+use crate::sync::{AtomicU32, Ordering, full_fence};
 
 /// How a sleeper is woken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,10 +54,10 @@ impl Bell {
     pub fn arm(&self, how: How) {
         // A swap, though a store would do: loom does not know that a store follows the answer before it.
         self.0.swap(how as u32, Ordering::Relaxed);
-        fence(Ordering::SeqCst);
+        full_fence();
     }
 
-    /// Says that the caller is awake. Whether somebody has answered in between.
+    /// Says that the caller is awake. Whether somebody has answered in between, whose news the caller sees then.
     pub fn disarm(&self) -> bool {
         self.0.swap(0, Ordering::Acquire) == 0
     }
@@ -68,162 +71,76 @@ impl Bell {
     /// answered once. Call it once for a batch of news.
     #[inline]
     pub fn answer(&self) -> Option<How> {
-        fence(Ordering::SeqCst);
+        full_fence();
         if self.0.load(Ordering::Relaxed) == 0 { None } else { self.take() }
     }
 
     #[cold]
     fn take(&self) -> Option<How> {
-        match self.0.swap(0, Ordering::AcqRel) {
+        // Relaxed: the fence has put the news before it already.
+        match self.0.swap(0, Ordering::Relaxed) {
             0 => None,
             2 => Some(How::EventFd),
             // Whatever else it says: to wake a futex in vain is harmless.
             _ => Some(How::Futex),
         }
     }
+
+    /// The word that a futex sleeps on.
+    pub(super) fn word(&self) -> &AtomicU32 {
+        &self.0
+    }
 }
 
-#[cfg(all(test, loom))]
-mod models {
-    use loom::{
-        sync::{Arc, Condvar, Mutex},
-        thread,
-    };
+/// A bell in memory that `keeper` keeps: in a region that a peer maps as well, for instance.
+pub struct SharedBell<K> {
+    at: NonNull<Bell>,
+    keeper: K,
+}
 
-    use super::*;
-    use crate::{RecvError, channel, models::model, mpsc};
+// SAFETY: a bell is an atomic word, which any thread may use, and its keeper goes where it goes.
+unsafe impl<K: Send> Send for SharedBell<K> {}
+// SAFETY: the same.
+unsafe impl<K: Sync> Sync for SharedBell<K> {}
 
-    /// A futex on the bell's word, as the host has it: a wait that finds another value does not sleep.
-    struct Futex {
-        bell: Bell,
-        lock: Mutex<()>,
-        woken: Condvar,
+impl<K> SharedBell<K> {
+    /// The bell at `at`, for whose life `keeper` cares. Zeroed memory is a bell.
+    ///
+    /// # Safety
+    ///
+    /// There must be `size_of::<Bell>()` initialised bytes at `at`, aligned for a [`Bell`], valid for reads and writes until
+    /// `keeper` is gone. While it is there, nothing in this process may access them but by atomic operations. (What
+    /// other processes do with them does not matter.)
+    pub unsafe fn new(at: NonNull<u8>, keeper: K) -> Self {
+        SharedBell { at: at.cast(), keeper }
     }
 
-    impl Futex {
-        fn new() -> Arc<Self> {
-            Arc::new(Futex { bell: Bell::new(), lock: Mutex::new(()), woken: Condvar::new() })
-        }
-
-        fn sleep(&self) {
-            let mut held = self.lock.lock().expect("no panic");
-            while self.bell.is_armed() {
-                held = self.woken.wait(held).expect("no panic");
-            }
-        }
-
-        fn ring(&self) {
-            if self.bell.answer().is_some() {
-                let _held = self.lock.lock().expect("no panic");
-                self.woken.notify_one();
-            }
-        }
+    /// What keeps the memory.
+    pub fn keeper(&self) -> &K {
+        &self.keeper
     }
+}
 
-    /// Whatever runs first: a receiver that sleeps when it finds nothing gets all, and the end.
-    /// (A lost wake-up is a deadlock, which loom reports.)
-    #[test]
-    fn no_wake_up_is_lost() {
-        model(|| {
-            let futex = Futex::new();
-            let (mut sender, mut receiver) = channel::<u32>(2).expect("a power of two");
-            let at_sender = futex.clone();
-            let send = thread::spawn(move || {
-                for n in 0..2 {
-                    assert_eq!(sender.send(n), Ok(()));
-                    at_sender.ring();
-                }
-                drop(sender);
-                at_sender.ring();
-            });
-            let mut next = 0;
-            'all: loop {
-                let mut look = || match receiver.recv() {
-                    Ok(n) => Some(Some(n)),
-                    Err(RecvError::Empty) => None,
-                    Err(_) => Some(None),
-                };
-                let news = look().or_else(|| {
-                    futex.bell.arm(How::Futex);
-                    let news = look();
-                    if news.is_none() {
-                        futex.sleep();
-                    }
-                    futex.bell.disarm();
-                    news
-                });
-                match news {
-                    Some(Some(n)) => {
-                        assert_eq!(n, next);
-                        next += 1;
-                    }
-                    Some(None) => break 'all,
-                    None => {}
-                }
-            }
-            assert_eq!(next, 2);
-            send.join().expect("it does not panic");
-        });
+impl<K> Deref for SharedBell<K> {
+    type Target = Bell;
+
+    #[inline]
+    fn deref(&self) -> &Bell {
+        // SAFETY: by the constructor's contract it is there while the keeper lives, which is in `self`; it is an atomic
+        // word, to which any bytes are valid and which others may write.
+        unsafe { self.at.as_ref() }
     }
+}
 
-    #[test]
-    fn no_wake_up_of_two_senders_is_lost() {
-        model(|| {
-            let futex = Futex::new();
-            let (sender, mut receiver) = mpsc::channel::<u32>(2).expect("a power of two");
-            let threads = [1, 2].map(|n| {
-                let (mut sender, futex) = (sender.clone(), futex.clone());
-                thread::spawn(move || {
-                    assert_eq!(sender.send(n), Ok(()));
-                    futex.ring();
-                })
-            });
-            let mut sum = 0;
-            while sum < 3 {
-                futex.bell.arm(How::Futex);
-                match receiver.recv() {
-                    Ok(n) => sum += n,
-                    Err(_) => futex.sleep(),
-                }
-                futex.bell.disarm();
-            }
-            for thread in threads {
-                thread.join().expect("it does not panic");
-            }
-        });
+impl<K: Clone> Clone for SharedBell<K> {
+    fn clone(&self) -> Self {
+        SharedBell { at: self.at, keeper: self.keeper.clone() }
     }
+}
 
-    /// The other direction: a sender that sleeps when the ring is full gets room.
-    #[test]
-    fn no_room_is_lost() {
-        model(|| {
-            let futex = Futex::new();
-            let (mut sender, mut receiver) = channel::<u32>(1).expect("a power of two");
-            let at_receiver = futex.clone();
-            let receive = thread::spawn(move || {
-                let mut next = 0;
-                while next < 2 {
-                    match receiver.recv() {
-                        Ok(n) => {
-                            assert_eq!(n, next);
-                            next += 1;
-                            at_receiver.ring();
-                        }
-                        Err(_) => thread::yield_now(),
-                    }
-                }
-            });
-            for n in 0..2 {
-                while sender.send(n).is_err() {
-                    futex.bell.arm(How::Futex);
-                    if sender.is_full() {
-                        futex.sleep();
-                    }
-                    futex.bell.disarm();
-                }
-            }
-            receive.join().expect("it does not panic");
-        });
+impl<K> fmt::Debug for SharedBell<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SharedBell").field(&**self).finish()
     }
 }
 

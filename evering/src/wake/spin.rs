@@ -66,7 +66,8 @@ impl Spin {
         if self.most.is_zero() {
             return None;
         }
-        let start = Instant::now();
+        // News often come within the first round, which needs no clock.
+        let mut start = None;
         loop {
             for _ in 1..LOOKS_A_ROUND {
                 if let Some(news) = look() {
@@ -76,7 +77,8 @@ impl Spin {
             }
             // Leaves the core to its other hyperthread for a moment.
             std::hint::spin_loop();
-            if start.elapsed() >= self.budget {
+            let now = Instant::now();
+            if now.duration_since(*start.get_or_insert(now)) >= self.budget {
                 self.budget = (self.budget / 2).max(LEAST).min(self.most);
                 return None;
             }
