@@ -7,13 +7,13 @@ use std::{
     env,
     error::Error,
     fs,
-    path::{Path, PathBuf},
+    path::Path,
     process::ExitCode,
     time::{Duration, Instant},
 };
 
 use benches::{
-    chart,
+    chart, page,
     report::{self, Row},
 };
 use tests::{
@@ -181,29 +181,17 @@ fn complain(name: &str, outcome: &Outcome) {
 }
 
 fn write_files(options: &Options, rows: &[Row]) -> Result<(), Box<dyn Error>> {
-    let folder = paths::target().join("bench");
-    fs::create_dir_all(&folder)?;
+    let folder = page::folder()?;
     fs::write(folder.join("traps.csv"), report::csv(rows))?;
     chart::write(&folder.join("traps.svg"), rows)?;
     println!("wrote {}", folder.join("traps.{csv,svg}").display());
     if options.save {
-        let docs: PathBuf = paths::workspace().join("docs");
-        fs::create_dir_all(&docs)?;
-        let cpus = std::thread::available_parallelism().map_or(0, usize::from);
-        let cpuinfo = fs::read_to_string("/proc/cpuinfo")?;
-        let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name\t: "));
-        let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
-        let page = format!(
-            "# Benchmarks\n\nMade by `cargo bench -p benches --bench traps -- --save`: {} rounds, native and inside in turn, medians of \
-             rounds (a system call's round: its best batch of 15).\n{cpus} CPUs ({}), Linux {}.\n\n![ratios](traps.svg)\n\n{}",
-            options.rounds,
-            model.unwrap_or("unknown"),
-            kernel.trim(),
-            report::markdown(rows)
+        let how = format!(
+            "{} rounds, native and inside in turn, medians of rounds (a system call's round: its best batch of 15).",
+            options.rounds
         );
-        fs::write(docs.join("BENCHMARKS.md"), page)?;
-        fs::copy(folder.join("traps.svg"), docs.join("traps.svg"))?;
-        println!("wrote docs/BENCHMARKS.md");
+        let body = format!("![ratios](traps.svg)\n\n{}", report::markdown(rows));
+        page::save("traps", "System calls and programs", &how, &body, &["traps.svg"])?;
     }
     Ok(())
 }

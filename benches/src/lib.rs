@@ -4,4 +4,5 @@
 //! slow minute of the machine slows both.
 
 pub mod chart;
+pub mod page;
 pub mod report;
