@@ -74,9 +74,15 @@ extern crate std;
 
 #[cfg(feature = "std")]
 pub mod driver;
+#[cfg(not(loom))]
+pub mod heap;
 #[cfg(all(test, loom))]
 mod models;
+#[cfg(not(loom))]
+pub mod peer;
 pub mod queue;
+#[cfg(not(loom))]
+pub mod region;
 mod sync;
 pub mod wake;
 

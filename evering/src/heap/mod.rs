@@ -1,0 +1,204 @@
+//! Buffers in shared memory.
+
+mod allocate;
+mod arena;
+mod buffer;
+mod bytes;
+mod class;
+mod copy;
+mod runs;
+mod sharing;
+mod tickets;
+mod token;
+mod waiters;
+
+use core::{error::Error, fmt};
+
+#[cfg(feature = "std")]
+pub use self::sharing::Threads;
+pub use self::{
+    allocate::Allocate,
+    arena::Arena,
+    buffer::{Buffer, Loan},
+    bytes::{OutOfRange, SharedBytes},
+    sharing::{Local, Sharing},
+    token::{Token, TokenError},
+};
+pub(crate) use self::{arena::Place, class::GRANULE};
+
+use self::{tickets::Block, waiters::Waiters};
+
+/// One side's heap: allocates in its own arena, and takes what the peer lends and gives.
+///
+/// Clones are the same heap. The last of them and of its buffers to go lets go of the memory.
+pub struct Heap<S: Sharing = Local> {
+    inner: S::Shared<Inner>,
+}
+
+/// What the handles share.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Inner {
+    arena: Arena,
+    waiters: Waiters,
+}
+
+impl Inner {
+    #[inline]
+    fn alloc(&mut self, len: usize) -> Result<Block, AllocError> {
+        let class = self.arena.class(len).ok_or(AllocError::TooLarge)?;
+        self.arena.alloc(class).ok_or(AllocError::Full)
+    }
+}
+
+/// Why there is no buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AllocError {
+    /// There is no room now; there is when buffers are dropped and come back.
+    Full,
+    /// It is longer than the arena.
+    TooLarge,
+}
+
+impl fmt::Display for AllocError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            AllocError::Full => "the arena is full",
+            AllocError::TooLarge => "the buffer is longer than the arena",
+        })
+    }
+}
+
+impl Error for AllocError {}
+
+/// What a heap's arena is used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// How large it is, in bytes.
+    pub size: usize,
+    /// How many bytes are free, though perhaps not side by side.
+    pub free: usize,
+    /// How many buffers the peer has.
+    pub away: usize,
+    /// How often the peer gave back what it did not have.
+    pub strays: u64,
+}
+
+impl<S: Sharing> Heap<S> {
+    /// The heap of a connection's end. `S` says who may use it.
+    pub fn new(arena: Arena) -> Self {
+        Heap { inner: S::share(Inner { arena, waiters: Waiters::default() }) }
+    }
+
+    /// A buffer of `len` bytes, with whatever bytes were there before: the block that was freed last of those that
+    /// are as large.
+    ///
+    /// # Errors
+    ///
+    /// [`AllocError`].
+    #[inline]
+    pub fn alloc(&self, len: usize) -> Result<Buffer<S>, AllocError> {
+        let (result, waker) = S::with(&self.inner, |inner| {
+            let result = inner.alloc(len);
+            // It may have found more that has come back than it needs.
+            let waker = if inner.waiters.is_empty() { None } else { inner.waiters.next() };
+            (result.map(|block| Buffer::own(inner, block, len, &self.inner)), waker)
+        });
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        result
+    }
+
+    /// A buffer of `len` bytes as soon as there is room for it: back-pressure. Those who wait are served in turn.
+    ///
+    /// Buffers that are dropped on this side wake it. For those that the peer drops someone has to
+    /// [look](Self::collect) when the peer rings.
+    pub fn allocate(&self, len: usize) -> Allocate<'_, S> {
+        Allocate::new(self, len)
+    }
+
+    /// The buffer that the peer has lent.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError`].
+    pub fn borrow(&self, token: Token) -> Result<Loan<S>, TokenError> {
+        if token.is_given() {
+            return Err(TokenError::Kind);
+        }
+        let bytes = S::with(&self.inner, |inner| inner.arena.peers_bytes(token))?;
+        Ok(Loan::new(bytes, self))
+    }
+
+    /// The buffer that the peer has given: one of its own, which goes back when it is dropped, or one of ours that comes
+    /// back.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError`].
+    pub fn accept(&self, token: Token) -> Result<Buffer<S>, TokenError> {
+        if !token.is_given() {
+            return Err(TokenError::Kind);
+        }
+        S::with(&self.inner, |inner| {
+            if inner.arena.is_own(token) {
+                let block = inner.arena.take_back(token)?;
+                Ok(Buffer::own(inner, block, inner.arena.clip(block, token.len()), &self.inner))
+            } else {
+                let bytes = inner.arena.peers_bytes(token)?;
+                Ok(Buffer::peers(bytes, token, &self.inner))
+            }
+        })
+    }
+
+    /// Takes back the buffers that the peer is done with, and wakes who waits for room. Returns how many.
+    ///
+    /// To allocate does it too, when it finds nothing in its class.
+    pub fn collect(&self) -> usize {
+        let count = S::with(&self.inner, |inner| inner.arena.collect());
+        if count > 0 {
+            self.wake_next();
+        }
+        count
+    }
+
+    /// Takes back all buffers that the peer has, and wakes who waits for room. Returns how many.
+    ///
+    /// To be called when the peer is dead or gone. A peer that is there after all reads and writes what has become of
+    /// the memory.
+    pub fn reclaim(&self) -> usize {
+        let count = S::with(&self.inner, |inner| inner.arena.reclaim());
+        self.wake_next();
+        count
+    }
+
+    /// What the arena is used for.
+    pub fn usage(&self) -> Usage {
+        S::with(&self.inner, |Inner { arena, .. }| Usage {
+            size: arena.size(),
+            free: arena.free_bytes(),
+            away: arena.away(),
+            strays: arena.strays(),
+        })
+    }
+
+    fn wake_next(&self) {
+        let waker = S::with(&self.inner, |inner| inner.waiters.next());
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+impl<S: Sharing> Clone for Heap<S> {
+    fn clone(&self) -> Self {
+        Heap { inner: self.inner.clone() }
+    }
+}
+
+impl<S: Sharing> fmt::Debug for Heap<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Heap").field("usage", &self.usage()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,241 @@
+//! From a Unix socket to a connection.
+//!
+//! The one idea: what the socket carries is the region's file and, by the kernel's word, who is at the other end. Once both
+//! sides have mapped the region and watch each other's process the socket has done its work.
+//!
+//! ```text
+//!      offer                                          accept
+//!        │ create a region, take its first end          │
+//!        │ ── hello: version, the region's file ──────► │ check the seals, the size, the header;
+//!        │     (kernel: my pid)                         │ take the second end; watch that pid
+//!        │ ◄───────────────── hello: version, accepted ─│
+//!        │     (kernel: my pid)                         │
+//!        │ watch that pid                               │
+//! ```
+//!
+//! Each side says its name by `SCM_CREDENTIALS`, which the kernel checks, and looks whether the socket is still connected
+//! after it has opened the other's `pidfd`: so that is not a later process with the same number.
+
+use std::{
+    error::Error,
+    fmt,
+    io::{self, IoSlice, IoSliceMut},
+    os::{
+        fd::{AsFd, AsRawFd, FromRawFd, OwnedFd},
+        unix::net::UnixStream,
+    },
+    vec,
+    vec::Vec,
+};
+
+use nix::{
+    cmsg_space,
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::socket::{
+        ControlMessage, ControlMessageOwned, MsgFlags, RecvMsg, UnixCredentials, recvmsg, sendmsg,
+        setsockopt, sockopt::PassCred,
+    },
+};
+
+use super::{Peer, Watch};
+use crate::{
+    Entry,
+    region::{Options, Region, RegionError},
+};
+
+/// What a hello begins with: "evhl" and the version of this exchange.
+const HELLO: [u8; 8] = *b"evhl\x01\0\0\0";
+
+/// In a hello, after its beginning: go on.
+const FINE: u8 = 0;
+/// In a hello, after its beginning: the region was refused.
+const REFUSED: u8 = 1;
+
+/// How many files the kernel lets one message have (`SCM_MAX_FD`).
+const MOST_FILES: usize = 253;
+
+/// Why there is no connection.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The host refused, or the socket's timeout has passed.
+    Host(io::Error),
+    /// The other side has hung up.
+    Closed,
+    /// The other side talks of something else, or is of another version.
+    Hello,
+    /// The other side has refused the region.
+    Refused,
+    /// The region is not as it should be.
+    Region(RegionError),
+    /// The other side's process has no number here, as when it is in a container and we are in another.
+    Invisible,
+}
+
+impl From<io::Error> for ConnectError {
+    fn from(error: io::Error) -> Self {
+        ConnectError::Host(error)
+    }
+}
+
+impl From<Errno> for ConnectError {
+    fn from(error: Errno) -> Self {
+        match error {
+            Errno::EPIPE | Errno::ECONNRESET => ConnectError::Closed,
+            other => ConnectError::Host(other.into()),
+        }
+    }
+}
+
+impl From<RegionError> for ConnectError {
+    fn from(error: RegionError) -> Self {
+        ConnectError::Region(error)
+    }
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ConnectError::Host(error) => error.fmt(f),
+            ConnectError::Closed => f.write_str("the other side has hung up"),
+            ConnectError::Hello => f.write_str("the other side does not speak of regions"),
+            ConnectError::Refused => f.write_str("the other side has refused the region"),
+            ConnectError::Region(error) => error.fmt(f),
+            ConnectError::Invisible => f.write_str("the other side's process cannot be seen"),
+        }
+    }
+}
+
+impl Error for ConnectError {}
+
+/// Makes a region and connects over it with whoever [accepts](accept) at the other end of the socket. Blocks until that is
+/// done, or as long as the socket's timeouts say.
+///
+/// # Errors
+///
+/// [`ConnectError`].
+pub fn offer<F: Entry, S: Entry>(
+    socket: &UnixStream,
+    options: &Options,
+) -> Result<Peer<F, S>, ConnectError> {
+    setsockopt(socket, PassCred, &true)?;
+    let region = Region::<F, S>::create(options)?;
+    let mut peer = region.first()?;
+    send(socket, FINE, region.as_fd().map(|fd| fd.as_raw_fd()).as_slice())?;
+    let hello = Hello::receive(socket)?;
+    if hello.status != FINE {
+        return Err(ConnectError::Refused);
+    }
+    peer.link.set_watch(watch(socket, &hello)?);
+    Ok(peer)
+}
+
+/// Connects over the region that whoever is at the other end of the socket [offers](offer). Blocks until that is done, or as
+/// long as the socket's timeouts say.
+///
+/// # Errors
+///
+/// [`ConnectError`]; the other side is told, if it has offered something.
+pub fn accept<F: Entry, S: Entry>(
+    socket: &UnixStream,
+    prefault: bool,
+) -> Result<Peer<S, F>, ConnectError> {
+    setsockopt(socket, PassCred, &true)?;
+    let mut hello = Hello::receive(socket)?;
+    let result = take_second::<F, S>(socket, &mut hello, prefault);
+    let status = if result.is_ok() { FINE } else { REFUSED };
+    let told = send(socket, status, &[]);
+    let peer = result?;
+    told?;
+    Ok(peer)
+}
+
+fn take_second<F: Entry, S: Entry>(
+    socket: &UnixStream,
+    hello: &mut Hello,
+    prefault: bool,
+) -> Result<Peer<S, F>, ConnectError> {
+    let file = hello.files.pop().filter(|_| hello.files.is_empty()).ok_or(ConnectError::Hello)?;
+    let mut peer = Region::<F, S>::open(file, prefault)?.second()?;
+    peer.link.set_watch(watch(socket, hello)?);
+    Ok(peer)
+}
+
+fn watch(socket: &UnixStream, hello: &Hello) -> Result<Watch, ConnectError> {
+    let watch = Watch::of_process(hello.pid)?;
+    let mut fds = [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)];
+    poll(&mut fds, PollTimeout::ZERO)?;
+    let gone = PollFlags::POLLHUP | PollFlags::POLLERR;
+    if fds[0].revents().is_none_or(|events| events.intersects(gone)) {
+        return Err(ConnectError::Closed);
+    }
+    Ok(watch)
+}
+
+fn send(socket: &UnixStream, status: u8, files: &[i32]) -> Result<(), ConnectError> {
+    let mut bytes = [0; HELLO.len() + 1];
+    bytes[..HELLO.len()].copy_from_slice(&HELLO);
+    bytes[HELLO.len()] = status;
+    let credentials = UnixCredentials::new();
+    let name = ControlMessage::ScmCredentials(&credentials);
+    let with_files = [name, ControlMessage::ScmRights(files)];
+    let control = if files.is_empty() { &with_files[..1] } else { &with_files[..] };
+    // So short a message is sent whole or not at all.
+    sendmsg::<()>(
+        socket.as_raw_fd(),
+        &[IoSlice::new(&bytes)],
+        control,
+        MsgFlags::MSG_NOSIGNAL,
+        None,
+    )?;
+    Ok(())
+}
+
+struct Hello {
+    status: u8,
+    /// The other side's process, by the kernel's word.
+    pid: u32,
+    files: Vec<OwnedFd>,
+}
+
+impl Hello {
+    fn receive(socket: &UnixStream) -> Result<Self, ConnectError> {
+        let mut bytes = [0; HELLO.len() + 1];
+        let mut parts = [IoSliceMut::new(&mut bytes)];
+        // Room for as many files as a message can have, since those that came before a cut could not be closed.
+        let mut control = cmsg_space!([i32; MOST_FILES], UnixCredentials);
+        let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+        let received = loop {
+            match recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut control), flags) {
+                Err(Errno::EINTR) => {}
+                other => break other?,
+            }
+        };
+        let (files, pid) = controls(&received)?;
+        let length = received.bytes;
+        if length == 0 {
+            return Err(ConnectError::Closed);
+        }
+        if length != bytes.len() || bytes[..HELLO.len()] != HELLO {
+            return Err(ConnectError::Hello);
+        }
+        let pid = pid.filter(|&pid| pid > 0).ok_or(ConnectError::Invisible)?;
+        Ok(Hello { status: bytes[HELLO.len()], pid: pid as u32, files })
+    }
+}
+
+fn controls(received: &RecvMsg<'_, '_, ()>) -> Result<(Vec<OwnedFd>, Option<i32>), ConnectError> {
+    let (mut files, mut pid) = (Vec::new(), None);
+    for message in received.cmsgs().map_err(|_| ConnectError::Hello)? {
+        match message {
+            ControlMessageOwned::ScmRights(fds) => {
+                // SAFETY: the kernel has just made them for us, and nobody else knows them.
+                files.extend(fds.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }));
+            }
+            ControlMessageOwned::ScmCredentials(credentials) => pid = Some(credentials.pid()),
+            _ => {}
+        }
+    }
+    Ok((files, pid))
+}

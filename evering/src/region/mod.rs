@@ -1,0 +1,268 @@
+//! A connection's memory.
+
+mod error;
+mod geometry;
+mod header;
+mod keeper;
+mod memory;
+
+use core::{fmt, ptr::NonNull};
+#[cfg(feature = "std")]
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use self::geometry::{Chosen, Geometry};
+pub(crate) use self::header::Header;
+pub use self::{
+    error::RegionError,
+    geometry::{Options, Side},
+    header::{Life, VERSION},
+    keeper::Keeper,
+};
+use crate::{
+    Entry, Ring,
+    heap::{Arena, GRANULE, Place, Token},
+    peer::{Link, Peer},
+};
+
+/// Memory for one connection, in which the first side sends `F` and the second `S`.
+///
+/// Whoever makes it takes the [`first`](Self::first) end, whoever attaches to it the [`second`](Self::second).
+pub struct Region<F: Entry, S: Entry> {
+    base: NonNull<u8>,
+    geometry: Geometry<F, S>,
+    keeper: Keeper,
+    #[cfg(feature = "std")]
+    fd: Option<OwnedFd>,
+}
+
+// SAFETY: what the pointer leads to is accessed through the queues, the header's atomics and the heaps' buffers, all of
+// which any thread may use; the keeper goes where the region goes.
+unsafe impl<F: Entry, S: Entry> Send for Region<F, S> {}
+// SAFETY: the same.
+unsafe impl<F: Entry, S: Entry> Sync for Region<F, S> {}
+
+fn geometry<F, S>(options: &Options) -> Result<Geometry<F, S>, RegionError> {
+    let Options { capacities, arenas, away, .. } = *options;
+    Geometry::new(Chosen { capacities, arenas, away })
+}
+
+impl<F: Entry, S: Entry> Region<F, S> {
+    /// A region on the heap, for threads.
+    ///
+    /// # Errors
+    ///
+    /// [`RegionError::Layout`], [`RegionError::Geometry`].
+    pub fn on_heap(options: &Options) -> Result<Self, RegionError> {
+        let geometry = geometry(options)?;
+        let (at, keeper) = memory::on_heap(geometry.size).ok_or(RegionError::Geometry)?;
+        // SAFETY: the memory is as large as the geometry says, aligned to pages, zeroed, nobody else's, and freed by the
+        // keeper.
+        unsafe { Self::initialise(at, geometry, keeper) }
+    }
+
+    /// A region in a sealed `memfd`, for processes. [`as_fd`](Self::as_fd) is what the other one needs.
+    ///
+    /// # Errors
+    ///
+    /// [`RegionError`].
+    #[cfg(feature = "std")]
+    pub fn create(options: &Options) -> Result<Self, RegionError> {
+        let geometry = geometry(options)?;
+        let fd = memory::create(geometry.size)?;
+        let (at, _, keeper) = memory::map(fd.as_fd(), options.prefault)?;
+        // SAFETY: the file has the geometry's size, which cannot change any more, and is zeroed; its mapping is aligned
+        // to pages, and nobody else has either. The keeper unmaps it.
+        let region = unsafe { Self::initialise(at, geometry, keeper) }?;
+        Ok(Region { fd: Some(fd), ..region })
+    }
+
+    /// The region that someone else has [created](Self::create). Its seals, its size and its header are checked.
+    ///
+    /// # Errors
+    ///
+    /// [`RegionError`].
+    #[cfg(feature = "std")]
+    pub fn open(fd: OwnedFd, prefault: bool) -> Result<Self, RegionError> {
+        let (at, len, keeper) = memory::map(fd.as_fd(), prefault)?;
+        // SAFETY: the mapping is aligned to pages, and cannot lose any, as its file is sealed; nothing but regions uses
+        // mappings of it in this process. A file's bytes are initialised.
+        let region = unsafe { Self::attach_at(at, len, keeper) }?;
+        Ok(Region { fd: Some(fd), ..region })
+    }
+
+    /// How many bytes a region takes that is made of `options`.
+    ///
+    /// # Errors
+    ///
+    /// [`RegionError::Layout`], [`RegionError::Geometry`].
+    pub fn size(options: &Options) -> Result<usize, RegionError> {
+        Ok(geometry::<F, S>(options)?.size)
+    }
+
+    /// Makes a region in the `len` bytes at `at`, for whose life `keeper` cares; `len` must be its
+    /// [size](Self::size). The other end must attach after that.
+    ///
+    /// # Errors
+    ///
+    /// [`RegionError::Layout`], [`RegionError::Geometry`], [`RegionError::Size`].
+    ///
+    /// # Safety
+    ///
+    /// The memory must be valid for reads and writes until every clone of `keeper` is gone, and aligned to 4096 bytes.
+    /// While it is, nothing in this process may access it but through this region and those attached to it, or by
+    /// atomic operations. (What other processes do with it does not matter, as long as they cannot take it away.)
+    pub unsafe fn create_at(
+        at: NonNull<u8>,
+        len: usize,
+        options: &Options,
+        keeper: Keeper,
+    ) -> Result<Self, RegionError> {
+        let geometry = geometry(options)?;
+        if geometry.size != len {
+            return Err(RegionError::Size);
+        }
+        // SAFETY: the caller promises that the memory is writable, and that nobody uses it yet.
+        unsafe { at.write_bytes(0, len) };
+        // SAFETY: it is large enough and zeroed; the rest the caller promises.
+        unsafe { Self::initialise(at, geometry, keeper) }
+    }
+
+    /// Finds the region that someone else made in the `len` bytes at `at`.
+    ///
+    /// # Errors
+    ///
+    /// [`RegionError`].
+    ///
+    /// # Safety
+    ///
+    /// As [`create_at`](Self::create_at), but for `create_at` itself: whoever called it must have returned from it if
+    /// that was in this process. The memory must be initialised; what it holds does not matter.
+    pub unsafe fn attach_at(
+        at: NonNull<u8>,
+        len: usize,
+        keeper: Keeper,
+    ) -> Result<Self, RegionError> {
+        if len < size_of::<Header>() {
+            return Err(RegionError::Size);
+        }
+        // SAFETY: there is room for a header, aligned; it consists of atomics, to which any bytes are valid and which
+        // others may write.
+        let geometry = unsafe { at.cast::<Header>().as_ref() }.check(len)?;
+        Ok(Region {
+            base: at,
+            geometry,
+            keeper,
+            #[cfg(feature = "std")]
+            fd: None,
+        })
+    }
+
+    /// # Safety
+    ///
+    /// As [`create_at`](Self::create_at); and the memory must have the geometry's size and be zeroed.
+    unsafe fn initialise(
+        base: NonNull<u8>,
+        geometry: Geometry<F, S>,
+        keeper: Keeper,
+    ) -> Result<Self, RegionError> {
+        // SAFETY: there is room for a header, aligned; it consists of atomics, to which zeros are valid.
+        let header = unsafe { base.cast::<Header>().as_ref() };
+        header.write(&geometry);
+        let region = Region {
+            base,
+            geometry,
+            keeper,
+            #[cfg(feature = "std")]
+            fd: None,
+        };
+        let Geometry { queues, returns, chosen, .. } = &region.geometry;
+        // SAFETY: for all four: the geometry has found room for the ring there, aligned; the keeper keeps it, and nobody
+        // uses it yet.
+        unsafe {
+            let at = |offset| base.add(offset);
+            let [first, second] = chosen.capacities.map(|capacity| capacity as usize);
+            Ring::<F, ()>::create(at(queues[0].start), queues[0].len(), first, ())?;
+            Ring::<S, ()>::create(at(queues[1].start), queues[1].len(), second, ())?;
+            for part in returns {
+                Ring::<Token, ()>::create(at(part.start), part.len(), chosen.away as usize, ())?;
+            }
+        }
+        header.publish();
+        Ok(region)
+    }
+
+    /// The ring in a part of the region.
+    fn ring<T: Entry>(
+        &self,
+        part: &core::ops::Range<usize>,
+        capacity: u32,
+    ) -> Result<Ring<T, Keeper>, RegionError> {
+        // SAFETY: the part lies within the region, which is as its constructors were promised, and the keeper keeps it.
+        let ring =
+            unsafe { Ring::attach(self.base.add(part.start), part.len(), self.keeper.clone()) }?;
+        // It was read a second time, by the ring.
+        if ring.capacity() != capacity as usize {
+            return Err(RegionError::Geometry);
+        }
+        Ok(ring)
+    }
+
+    /// The end of whoever made the region.
+    ///
+    /// # Errors
+    ///
+    /// [`RegionError::Taken`] if it has been taken, [`RegionError::Queue`] if a peer has destroyed its queues.
+    pub fn first(&self) -> Result<Peer<F, S>, RegionError> {
+        let [forth, back] = &self.geometry.queues;
+        self.end(Side::First, forth, back)
+    }
+
+    /// The end of whoever attached to the region.
+    ///
+    /// # Errors
+    ///
+    /// As [`first`](Self::first).
+    pub fn second(&self) -> Result<Peer<S, F>, RegionError> {
+        let [forth, back] = &self.geometry.queues;
+        self.end(Side::Second, back, forth)
+    }
+
+    fn end<Out: Entry, In: Entry>(
+        &self,
+        side: Side,
+        out: &core::ops::Range<usize>,
+        into: &core::ops::Range<usize>,
+    ) -> Result<Peer<Out, In>, RegionError> {
+        let Geometry { returns, arenas, chosen, .. } = &self.geometry;
+        let (own, peers) = (side as usize, side.other() as usize);
+        let sender = self.ring::<Out>(out, chosen.capacities[own])?;
+        let receiver = self.ring::<In>(into, chosen.capacities[peers])?;
+        let come_back = self.ring::<Token>(&returns[own], chosen.away)?;
+        let give_back = self.ring::<Token>(&returns[peers], chosen.away)?;
+        // SAFETY: the region begins with a header, and the keeper keeps it.
+        let link = unsafe { Link::enter(self.base, side, self.keeper.clone()) }?;
+        let place = Place {
+            base: self.base,
+            own: arenas[own].clone(),
+            peers: arenas[peers].clone(),
+            tickets: chosen.away,
+        };
+        debug_assert!(self.base.addr().get().is_multiple_of(GRANULE));
+        // SAFETY: the geometry has found room for the arenas, aligned to pages as the region is, and nothing but the
+        // heaps' buffers uses them. The queues have the keeper.
+        let arena = unsafe { Arena::new(place, come_back.receiver()?, give_back.sender()?) };
+        Ok(Peer { sender: sender.sender()?, receiver: receiver.receiver()?, arena, link })
+    }
+
+    /// The file, if it is in one: pass it to the other process, which [opens](Self::open) it.
+    #[cfg(feature = "std")]
+    pub fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.fd.as_ref().map(AsFd::as_fd)
+    }
+}
+
+impl<F: Entry, S: Entry> fmt::Debug for Region<F, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Region").field("size", &self.geometry.size).finish_non_exhaustive()
+    }
+}
