@@ -7,6 +7,7 @@
 //! here, and no reference to guest memory exists. On the host this memory shows as *shmem*.
 
 mod allocator;
+mod charge;
 
 use std::{
     fs::File,
@@ -32,7 +33,11 @@ use nix::{
 };
 use parking_lot::Mutex;
 
-use self::allocator::{Allocator, MAX_CACHED_PAGES};
+pub use self::charge::{Charge, Reclaim};
+use self::{
+    allocator::{Allocator, MAX_CACHED_PAGES},
+    charge::Limit,
+};
 
 /// Bytes in a page, the unit of allocation and of mapping.
 pub const PAGE_SIZE: usize = 4096;
@@ -75,8 +80,7 @@ pub struct PhysicalMemory {
     linear: MmapRaw,
     allocator: Mutex<Allocator>,
     allocated: AtomicU64,
-    charged: AtomicU64,
-    limit: Option<u64>,
+    limit: Limit,
 }
 
 impl PhysicalMemory {
@@ -100,8 +104,7 @@ impl PhysicalMemory {
                         // Page 0 stays unused, so that physical address 0 is never valid.
                         allocator: Mutex::new(Allocator::new(1, size / PAGE - 1, cache / PAGE)),
                         allocated: AtomicU64::new(0),
-                        charged: AtomicU64::new(0),
-                        limit,
+                        limit: Limit::new(limit),
                     }));
                 }
                 Err(error) => last = error,
@@ -207,37 +210,6 @@ impl PhysicalMemory {
     /// Gives the host pages of freed extents that were kept for reuse back to the host.
     pub fn trim(&self) {
         self.trim_locked(&mut self.allocator.lock());
-    }
-
-    /// Counts `bytes` against the limit until the returned [`Charge`] is dropped.
-    ///
-    /// # Errors
-    /// [`OutOfMemory`] if the limit would be passed.
-    pub fn charge(self: &Arc<Self>, bytes: u64) -> Result<Charge, OutOfMemory> {
-        self.add_charge(bytes)?;
-        Ok(Charge { memory: self.clone(), bytes })
-    }
-
-    fn add_charge(&self, bytes: u64) -> Result<(), OutOfMemory> {
-        let limit = self.limit.unwrap_or(u64::MAX);
-        self.charged
-            .try_update(Ordering::Relaxed, Ordering::Relaxed, |now| {
-                now.checked_add(bytes).filter(|&sum| sum <= limit)
-            })
-            .map(drop)
-            .map_err(|_| OutOfMemory)
-    }
-
-    /// The limit on [charges](Self::charge), in bytes.
-    #[must_use]
-    pub fn limit(&self) -> Option<u64> {
-        self.limit
-    }
-
-    /// Bytes charged now.
-    #[must_use]
-    pub fn charged(&self) -> u64 {
-        self.charged.load(Ordering::Relaxed)
     }
 
     /// Bytes in live extents, committed or not.
@@ -468,41 +440,6 @@ impl Drop for Extent {
     }
 }
 
-/// Bytes counted against the memory limit; dropping it gives them back.
-#[derive(Debug)]
-pub struct Charge {
-    memory: Arc<PhysicalMemory>,
-    bytes: u64,
-}
-
-impl Charge {
-    /// Bytes charged.
-    #[must_use]
-    pub fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    /// Charges `bytes` in all from now on.
-    ///
-    /// # Errors
-    /// [`OutOfMemory`] if the limit would be passed; nothing has changed then.
-    pub fn resize(&mut self, bytes: u64) -> Result<(), OutOfMemory> {
-        if bytes > self.bytes {
-            self.memory.add_charge(bytes - self.bytes)?;
-        } else {
-            self.memory.charged.fetch_sub(self.bytes - bytes, Ordering::Relaxed);
-        }
-        self.bytes = bytes;
-        Ok(())
-    }
-}
-
-impl Drop for Charge {
-    fn drop(&mut self) {
-        self.memory.charged.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -565,20 +502,6 @@ mod tests {
         assert_eq!((memory.committed(), memory.cached(), memory.allocated()), (PAGE, PAGE, 0));
         memory.trim();
         assert_eq!((memory.committed(), memory.cached()), (0, 0));
-    }
-
-    #[test]
-    fn charges_stop_at_the_limit() {
-        let memory = PhysicalMemory::new(Some(10_000)).unwrap();
-        let mut charge = memory.charge(6_000).unwrap();
-        assert!(memory.charge(5_000).is_err());
-        assert!(memory.charge(u64::MAX).is_err());
-        assert!(charge.resize(10_001).is_err());
-        charge.resize(1_000).unwrap();
-        let other = memory.charge(9_000).unwrap();
-        assert_eq!(memory.charged(), 10_000);
-        drop((charge, other));
-        assert_eq!(memory.charged(), 0);
     }
 
     #[test]

@@ -206,7 +206,7 @@ impl Vmar {
     /// [`Error::NoMemory`].
     pub fn create_root(aspace: &Arc<AddressSpace>) -> Result<Arc<Self>> {
         let range = GUEST_FLOOR..GUEST_BOUNDARY;
-        let account = aspace.memory().charge(0).map_err(|_| Error::NoMemory)?;
+        let account = aspace.memory().no_charge();
         let state = State::new(range.clone(), aspace.window(), account);
         let tree = Arc::new_cyclic(|this| Tree {
             aspace: aspace.clone(),
@@ -300,10 +300,8 @@ impl Vmar {
         if !align.is_power_of_two() {
             return Err(Error::InvalidArgs);
         }
-        args.vmo.add_mapper({
-            let mapper: Weak<dyn Mapper> = self.tree.this.clone();
-            mapper
-        });
+        let mapper: Weak<dyn Mapper> = self.tree.this.clone();
+        args.vmo.add_mapper(mapper, args.max_perms.contains(Prot::WRITE));
         let entry = Entry {
             end: 0,
             vmo: args.vmo,

@@ -504,3 +504,55 @@ fn ten_thousand_guests_leave_nothing_behind() {
     assert_eq!((memory.allocated(), memory.committed()), before);
     assert_eq!((memory.charged(), file.children()), (0, 0));
 }
+
+/// A file that is stored when its pages are dropped.
+struct Stored(parking_lot::Mutex<Vec<u8>>);
+
+impl PageSource for Stored {
+    fn fill(&self, offset: u64, len: u64, sink: &mut PageSink<'_>) -> Result<()> {
+        sink.write(offset, &self.0.lock()[offset as usize..(offset + len) as usize]);
+        Ok(())
+    }
+
+    fn write_back(
+        &self,
+        offset: u64,
+        memory: &Arc<PhysicalMemory>,
+        pa: hal::pmem::PhysAddr,
+        len: u64,
+    ) -> Result<()> {
+        memory.read(pa, &mut self.0.lock()[offset as usize..(offset + len) as usize]);
+        Ok(())
+    }
+}
+
+#[test]
+fn files_larger_than_memory_are_used_a_part_at_a_time_and_keep_what_is_written() {
+    const MIB: u64 = 1 << 20;
+    let (memory, vmar) = limited(Some(4 * MIB));
+    let _promise = memory.charge(2 * MIB).unwrap();
+    let stored = Arc::new(Stored(parking_lot::Mutex::new(vec![7; 8 << 20])));
+    let written = Vmo::create_with_source(&memory, 8 * MIB, stored.clone()).unwrap();
+    let read = file(&vmar, 8 * MIB);
+    let flags = MappingFlags::empty();
+    let args = MapArgs { flags, ..MapArgs::new(written, 8 * MIB) };
+    let to = vmar.map(args).unwrap();
+    let args =
+        MapArgs { perms: Prot::READ, max_perms: Prot::READ, flags, ..MapArgs::new(read, 8 * MIB) };
+    let from = vmar.map(args).unwrap();
+    for page in 0..2048 {
+        assert_eq!(byte(&vmar, from + page * PAGE), (page as u8).wrapping_add(1));
+        vmar.write(to + page * PAGE, &page.to_ne_bytes()).unwrap();
+        assert!(memory.cached_content() <= 2 * MIB);
+    }
+    assert!(memory.committed() <= 3 * MIB, "{}", memory.committed());
+    assert_eq!(stored.0.lock()[..9], [0, 0, 0, 0, 0, 0, 0, 0, 7]);
+    for page in 0..2048 {
+        let mut bytes = [0; 9];
+        vmar.read(to + page * PAGE, &mut bytes).unwrap();
+        assert_eq!((&bytes[..8], bytes[8]), (&page.to_ne_bytes()[..], 7));
+    }
+    vmar.unmap(to, 8 * MIB).unwrap();
+    vmar.unmap(from, 8 * MIB).unwrap();
+    assert_eq!(memory.cached_content(), 0);
+}

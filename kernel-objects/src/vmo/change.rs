@@ -47,6 +47,7 @@ impl Vmo {
             self.content_size.store(size, Ordering::Release);
             if new < old {
                 contents.present.remove(new..old);
+                let _ = contents.recount_cached();
                 contents.segments.set_cold(&(new..old));
                 contents.segments.split_off(new)
             } else {
@@ -162,7 +163,10 @@ impl Vmo {
         }
         let _changing = self.changing.lock();
         if !self.is_anonymous() {
-            self.contents.write().present.remove(range.clone());
+            let mut contents = self.contents.write();
+            contents.present.remove(range.clone());
+            let _ = contents.recount_cached();
+            drop(contents);
             self.notify(range.clone());
         }
         let contents = self.contents.read();

@@ -12,6 +12,7 @@ mod change;
 mod children;
 mod content;
 mod pages;
+mod reclaim;
 mod segments;
 mod source;
 
@@ -21,7 +22,7 @@ use std::{
     ops::Range,
     sync::{
         Arc, Weak,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -69,7 +70,10 @@ pub(crate) trait Mapper: Send + Sync {
 
 enum Kind {
     Anonymous,
-    Source(Arc<dyn PageSource>),
+    Source {
+        source: Arc<dyn PageSource>,
+        me: Weak<Vmo>,
+    },
     /// Pages not present here are the parent's, `offset` further on.
     Snapshot {
         parent: Arc<Vmo>,
@@ -89,6 +93,8 @@ struct Contents {
     /// does.
     present: RangeSet<u64>,
     charge: Option<Charge>,
+    /// For the pages present, if they come from a source.
+    cached: Option<Charge>,
     /// It has grown or may: give segments room.
     growing: bool,
 }
@@ -137,6 +143,8 @@ pub struct Vmo {
     content_size: AtomicU64,
     contents: RwLock<Contents>,
     changing: Mutex<()>,
+    /// Somebody mapped it so that pages may have been written since they were read from the source.
+    dirty: AtomicBool,
     links: Mutex<Links>,
     cookie: Mutex<Option<Cookie>>,
 }
@@ -145,7 +153,7 @@ impl fmt::Debug for Vmo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match self.kind {
             Kind::Anonymous => "anonymous",
-            Kind::Source(_) => "source",
+            Kind::Source { .. } => "source",
             Kind::Snapshot { .. } => "snapshot",
             Kind::Slice { .. } => "slice",
         };
@@ -190,6 +198,7 @@ impl Vmo {
                 ..Contents::default()
             }),
             changing: Mutex::default(),
+            dirty: AtomicBool::new(false),
             links: Mutex::default(),
             cookie: Mutex::default(),
         })
@@ -219,7 +228,12 @@ impl Vmo {
         source: Arc<dyn PageSource>,
     ) -> Result<Arc<Self>> {
         let options = VmoOptions { resizable: true, charged: false };
-        Self::new(memory, size, options, Kind::Source(source)).map(Arc::new)
+        let mut vmo = Self::new(memory, size, options, Kind::Anonymous)?;
+        vmo.contents.get_mut().cached = Some(memory.no_cache_charge());
+        Ok(Arc::new_cyclic(|me| {
+            vmo.kind = Kind::Source { source, me: me.clone() };
+            vmo
+        }))
     }
 
     /// Size in bytes, a page multiple.
@@ -292,7 +306,7 @@ impl Vmo {
     pub(crate) fn may_change(&self) -> bool {
         match &self.kind {
             Kind::Anonymous => true,
-            Kind::Source(source) => source.may_change(),
+            Kind::Source { source, .. } => source.may_change(),
             Kind::Snapshot { parent, .. } | Kind::Slice { parent, .. } => parent.may_change(),
         }
     }
@@ -314,8 +328,12 @@ impl Vmo {
         }
     }
 
-    /// Adds a mapper that is to be told of pages that go away; once is enough.
-    pub(crate) fn add_mapper(&self, mapper: Weak<dyn Mapper>) {
+    /// Adds a mapper that is to be told of pages that go away; once is enough. `writes` if the mapping is or may become
+    /// writable.
+    pub(crate) fn add_mapper(&self, mapper: Weak<dyn Mapper>, writes: bool) {
+        if writes {
+            self.note_writable();
+        }
         if self.is_anonymous() && !self.options.resizable {
             // Its pages never go away while it is mapped, and what is decommitted the host replaces
             // by zeroes itself.

@@ -5,7 +5,7 @@
 
 use std::{
     ops::{ControlFlow, Range},
-    sync::atomic::Ordering,
+    sync::{Weak, atomic::Ordering},
 };
 
 use super::{Contents, Kind, PAGE, PageRun, PageSink, PageSource, Vmo};
@@ -29,7 +29,7 @@ impl Vmo {
         }
         match &self.kind {
             Kind::Anonymous => contents.segments.runs(range).try_for_each(each),
-            Kind::Source(_) => contents.own(range, each),
+            Kind::Source { .. } => contents.own(range, each),
             Kind::Slice { parent, offset } => for_parent(parent, *offset, range, true, each),
             Kind::Snapshot { parent, offset } => {
                 let mut at = range.start;
@@ -125,7 +125,7 @@ impl Vmo {
         }
         match &self.kind {
             Kind::Anonymous => self.reserve(offset),
-            Kind::Source(source) => self.fill(source.as_ref(), offset, wait),
+            Kind::Source { source, me } => self.fill(source.as_ref(), me, offset, wait),
             Kind::Slice { parent, offset: base } => parent.make_present(base + offset, write, wait),
             Kind::Snapshot { parent, offset: base } => {
                 if !write || !wait {
@@ -171,8 +171,25 @@ impl Vmo {
         contents.segments.reserve(&self.memory, offset, size, growing)
     }
 
-    /// Asks the source for missing pages around `offset`, and waits for it if `wait`.
-    fn fill(&self, source: &dyn PageSource, offset: u64, wait: bool) -> Result<()> {
+    /// Asks the source for missing pages around `offset`, and waits for it if `wait`. When there is too much in caches, others'
+    /// pages go first, which is waiting too.
+    fn fill(&self, source: &dyn PageSource, me: &Weak<Vmo>, offset: u64, wait: bool) -> Result<()> {
+        loop {
+            match self.fill_within_limit(source, me, offset, wait) {
+                Err(Error::NoMemory) if !wait => return Err(Error::ShouldWait),
+                Err(Error::NoMemory) if self.memory.reclaim(READ_AROUND) => {}
+                result => return result,
+            }
+        }
+    }
+
+    fn fill_within_limit(
+        &self,
+        source: &dyn PageSource,
+        me: &Weak<Vmo>,
+        offset: u64,
+        wait: bool,
+    ) -> Result<()> {
         let _changing = if wait {
             self.changing.lock()
         } else {
@@ -199,6 +216,7 @@ impl Vmo {
             let gap = contents.present.gaps(&window).find(|gap| gap.contains(&offset));
             gap.and_then(|gap| run.clip(&gap)).ok_or(Error::OutOfRange)?
         };
+        self.charge_cached(me, &(missing.offset..missing.offset + missing.len))?;
         // Nobody sees these pages before they are marked present, and nobody frees them while
         // `changing` is held.
         let PageRun { offset, pa, len, .. } = missing;
@@ -209,6 +227,7 @@ impl Vmo {
         };
         if let Err(error) = filled {
             self.memory.decommit(pa, len);
+            let _ = self.contents.write().recount_cached();
             return Err(error);
         }
         self.contents.write().present.insert(offset..offset + len);

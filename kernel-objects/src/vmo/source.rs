@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use hal::{
-    host::HostFile,
-    pmem::{PhysAddr, PhysicalMemory},
-};
+use hal::pmem::{PhysAddr, PhysicalMemory};
 
 use crate::error::Result;
 
@@ -31,6 +28,22 @@ pub trait PageSource: Send + Sync {
     fn try_fill(&self, offset: u64, len: u64, sink: &mut PageSink<'_>) -> Result<()> {
         let _ = (offset, len, sink);
         Err(crate::Error::ShouldWait)
+    }
+
+    /// Stores `len` bytes at `pa`, the pages from `offset` on, which may have been written through a mapping and are about to be
+    /// dropped since memory is short. What passes the end of the content is not for storing. May block.
+    ///
+    /// # Errors
+    /// The pages stay then, as they do where this is not supported.
+    fn write_back(
+        &self,
+        offset: u64,
+        memory: &Arc<PhysicalMemory>,
+        pa: PhysAddr,
+        len: u64,
+    ) -> Result<()> {
+        let _ = (offset, memory, pa, len);
+        Err(crate::Error::NotSupported)
     }
 
     /// Whether somebody may write to the VMO. If not, snapshots copy pages before they must, since nobody can tell.
@@ -73,29 +86,6 @@ impl PageSink<'_> {
     #[must_use]
     pub fn memory(&self) -> &Arc<PhysicalMemory> {
         self.memory
-    }
-
-    /// Puts all of a host file's bytes from `offset` on that the sink has room for; returns how
-    /// many there were.
-    ///
-    /// # Errors
-    /// What the host says.
-    pub fn read_from(&mut self, file: &HostFile, offset: u64) -> hal::host::Result<u64> {
-        // Through a buffer: reading straight into pages that are not committed costs twice as much,
-        // in faults.
-        let mut buf = [0u8; 16 << 10];
-        let mut done = 0;
-        while done < self.len {
-            let room = usize::try_from(self.len - done).unwrap_or(usize::MAX).min(buf.len());
-            let Some(part) = buf.get_mut(..room) else { break };
-            let some = file.pread(part, offset.saturating_add(done))?;
-            if some == 0 {
-                break;
-            }
-            self.memory.fill(self.pa.offset(done), part.get(..some).unwrap_or_default());
-            done += some as u64;
-        }
-        Ok(done)
     }
 
     /// Puts bytes at an offset in the VMO; what lies outside of the sink is left out.

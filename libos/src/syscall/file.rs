@@ -188,7 +188,9 @@ pub(crate) fn pipe2(thread: &Thread, ends: UserPtr<[i32; 2]>, flags: Flags) -> S
         let fs = thread.fs.read();
         (fs.cred.fsuid, fs.cred.fsgid)
     };
-    let (reader, writer) = pipe::pipe(flags.0 & (raw::O_NONBLOCK | raw::O_DIRECT), user, group);
+    let kept = flags.0 & (raw::O_NONBLOCK | raw::O_DIRECT);
+    let memory = thread.memory.address_space().memory();
+    let (reader, writer) = pipe::pipe(memory, kept, user, group);
     let read = install(thread, reader, close_on_exec)?;
     let written = install(thread, writer, close_on_exec).and_then(|write| {
         ends.write(&thread.memory, &[read.0, write.0])

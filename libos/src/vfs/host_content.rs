@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock, Weak};
 
 use hal::host::{self, HostFile, HostNode, HostStat};
-use hal::pmem::PhysicalMemory;
+use hal::pmem::{PhysAddr, PhysicalMemory};
 use kernel_objects::vmo::{PageSink, PageSource, Vmo};
 use parking_lot::Mutex;
 
@@ -89,6 +89,22 @@ impl PageSource for Source {
             Err(error) if error.would_block() => Err(kernel_objects::Error::ShouldWait),
             Err(_) => Err(kernel_objects::Error::Io),
         }
+    }
+
+    fn write_back(
+        &self,
+        offset: u64,
+        memory: &Arc<PhysicalMemory>,
+        pa: PhysAddr,
+        len: u64,
+    ) -> kernel_objects::Result<()> {
+        if !self.may_change() {
+            return Err(kernel_objects::Error::NotSupported);
+        }
+        let io = |_| kernel_objects::Error::Io;
+        let file = self.0.file().map_err(io)?;
+        let len = file.stat().map_err(io)?.size.saturating_sub(offset).min(len);
+        file.write_from_pmem(memory, pa, offset, len).map(drop).map_err(io)
     }
 
     fn may_change(&self) -> bool {

@@ -131,7 +131,7 @@ impl Node {
             host,
             content,
             listing: Mutex::default(),
-            fifo: Fifo::default(),
+            fifo: Fifo::new(&shared.memory),
         });
         shared.known.lock().insert(id, Arc::downgrade(&node));
         node

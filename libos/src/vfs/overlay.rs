@@ -208,7 +208,7 @@ impl Node {
             )))),
             FileType::Directory => Body::Directory(Mutex::default()),
             FileType::Symlink => Body::Symlink(OnceLock::new()),
-            FileType::Fifo => Body::Fifo(Fifo::default()),
+            FileType::Fifo => Body::Fifo(Fifo::new(&shared.memory)),
             _ => Body::Node,
         };
         let seen = Mutex::new((metadata, hal::time::monotonic()));
@@ -236,7 +236,7 @@ impl Node {
             }
             FileType::Directory => Body::Directory(Mutex::default()),
             FileType::Symlink => Body::Symlink(OnceLock::from(Box::from(node.target))),
-            FileType::Fifo => Body::Fifo(Fifo::default()),
+            FileType::Fifo => Body::Fifo(Fifo::new(&shared.memory)),
             _ => Body::Node,
         };
         let links = if node.kind.is_dir() { 2 } else { 1 };

@@ -2,12 +2,14 @@
 //!
 //! The one idea: a [`Pipe`] is one lock around a byte ring and two counts of open ends; a [`PipeEnd`] is an open
 //! file on it. A transfer copies between guest memory and the ring under that lock, and the notification that
-//! follows is one load when nobody waits. Packets (`O_DIRECT`) are lengths kept beside the same ring.
+//! follows is one load when nobody waits. Packets (`O_DIRECT`) are lengths kept beside the same ring. The ring's
+//! memory counts against the memory limit.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
+use hal::pmem::{Charge, PhysicalMemory};
 use kernel_objects::WaitQueue;
 use linux_raw_sys::{general as raw, ioctl};
 use parking_lot::Mutex;
@@ -38,6 +40,8 @@ struct Run {
 struct Ring {
     /// Its length is a power of two and grows to the capacity as needed.
     bytes: Vec<u8>,
+    /// For these bytes.
+    charge: Charge,
     head: usize,
     len: usize,
     capacity: usize,
@@ -50,17 +54,20 @@ impl Ring {
         self.capacity.saturating_sub(self.len)
     }
 
-    /// Makes the ring at least `len` bytes long, keeping its content.
-    fn grow(&mut self, len: usize) {
+    /// Makes the ring at least `len` bytes long, keeping its content. `ENOMEM`.
+    fn grow(&mut self, len: usize) -> SysResult<()> {
         if len <= self.bytes.len() {
-            return;
+            return Ok(());
         }
-        let mut bytes = vec![0; len.next_power_of_two().max(PIPE_BUF)];
+        let size = len.next_power_of_two().max(PIPE_BUF);
+        self.charge.resize(size as u64).map_err(|_| Errno::ENOMEM)?;
+        let mut bytes = vec![0; size];
         let (first, second) = self.filled();
         bytes[..first.len()].copy_from_slice(first);
         bytes[first.len()..first.len() + second.len()].copy_from_slice(second);
         self.bytes = bytes;
         self.head = 0;
+        Ok(())
     }
 
     fn filled(&self) -> (&[u8], &[u8]) {
@@ -68,22 +75,39 @@ impl Ring {
         (&self.bytes[self.head..self.head + first], &self.bytes[..self.len - first])
     }
 
-    /// Appends up to `max` bytes of `src`.
+    /// Appends up to `max` bytes of `src`: of a source that is partly bad, whole pages only. `ENOMEM` without memory for any,
+    /// or for all of a write that is to be atomic.
     fn push(&mut self, src: &mut IoSrc<'_>, max: usize) -> SysResult {
-        let want = src.remaining().min(max);
-        self.grow(self.len + want);
+        let mut want = src.remaining().min(max);
+        if let Err(error) = self.grow(self.len + want) {
+            let room = self.bytes.len() - self.len;
+            if room == 0 || want <= PIPE_BUF {
+                return Err(error);
+            }
+            want = want.min(room);
+        }
         let mut done = 0;
         while done < want {
             let tail = (self.head + self.len) & (self.bytes.len() - 1);
             let room = (want - done).min(self.bytes.len() - tail);
             match src.read(&mut self.bytes[tail..tail + room]) {
-                Ok(0) => break,
                 Ok(n) => {
                     self.len += n;
                     done += n;
+                    if n < room {
+                        break;
+                    }
                 }
                 Err(error) if done == 0 => return Err(error),
                 Err(_) => break,
+            }
+        }
+        if done < want {
+            let torn = done % PIPE_BUF;
+            self.len -= torn;
+            done -= torn;
+            if done == 0 {
+                return Err(Errno::EFAULT);
             }
         }
         Ok(done)
@@ -195,9 +219,10 @@ pub struct Pipe {
 }
 
 impl Pipe {
-    fn new() -> Arc<Self> {
+    fn new(memory: &Arc<PhysicalMemory>) -> Arc<Self> {
         let ring = Ring {
             bytes: Vec::new(),
+            charge: memory.no_charge(),
             head: 0,
             len: 0,
             capacity: DEFAULT_CAPACITY,
@@ -531,10 +556,15 @@ impl File for PipeEnd {
     }
 }
 
-/// The reading and the writing end of a new pipe (pipe2(2)); `flags` of `O_NONBLOCK` and `O_DIRECT`, and the
+/// The reading and the writing end of a new pipe (pipe2(2)) in `memory`; `flags` of `O_NONBLOCK` and `O_DIRECT`, and the
 /// caller's file system ids for fstat.
-pub fn pipe(flags: u32, uid: u32, gid: u32) -> (Arc<OpenFile>, Arc<OpenFile>) {
-    let pipe = Pipe::new();
+pub fn pipe(
+    memory: &Arc<PhysicalMemory>,
+    flags: u32,
+    uid: u32,
+    gid: u32,
+) -> (Arc<OpenFile>, Arc<OpenFile>) {
+    let pipe = Pipe::new(memory);
     let ino = NEXT_INO.fetch_add(1, Ordering::Relaxed);
     let id = Some(Anonymous { ino, uid, gid, created: Timespec::now() });
     let (read, write) = (flags | raw::O_RDONLY, flags | raw::O_WRONLY);
@@ -547,15 +577,22 @@ pub fn pipe(flags: u32, uid: u32, gid: u32) -> (Arc<OpenFile>, Arc<OpenFile>) {
 }
 
 /// What a FIFO's inode keeps: the pipe while anyone has it open.
-#[derive(Default)]
-pub struct Fifo(Mutex<Weak<Pipe>>);
+pub struct Fifo {
+    memory: Arc<PhysicalMemory>,
+    pipe: Mutex<Weak<Pipe>>,
+}
 
 impl Fifo {
+    /// One that nobody has open.
+    pub fn new(memory: &Arc<PhysicalMemory>) -> Self {
+        Self { memory: memory.clone(), pipe: Mutex::default() }
+    }
+
     /// Opens an end as fifo(7) says: the result may be [pending](File::open_pending) until a peer comes, and
     /// writing without a reader and with `O_NONBLOCK` is `ENXIO`.
     pub fn open(&self, flags: u32) -> SysResult<Arc<PipeEnd>> {
-        let mut slot = self.0.lock();
-        let pipe = slot.upgrade().unwrap_or_else(Pipe::new);
+        let mut slot = self.pipe.lock();
+        let pipe = slot.upgrade().unwrap_or_else(|| Pipe::new(&self.memory));
         let nonblocking = flags & raw::O_NONBLOCK != 0;
         let write_only = flags & raw::O_ACCMODE == raw::O_WRONLY;
         if nonblocking && write_only && pipe.state.lock().readers == 0 {
@@ -570,9 +607,13 @@ impl Fifo {
 mod tests {
     use super::*;
 
+    fn new_pipe(flags: u32, uid: u32, gid: u32) -> (Arc<OpenFile>, Arc<OpenFile>) {
+        pipe(&PhysicalMemory::new(None).unwrap(), flags, uid, gid)
+    }
+
     #[test]
     fn an_empty_pipe_guesses_that_a_read_waits() {
-        let (reader, writer) = pipe(0, 0, 0);
+        let (reader, writer) = new_pipe(0, 0, 0);
         assert!(reader.likely_waits(PollEvents::IN));
         write(&writer, b"ab").unwrap();
         assert!(!reader.likely_waits(PollEvents::IN));
@@ -595,7 +636,7 @@ mod tests {
 
     #[test]
     fn bytes_come_out_in_order_and_then_the_end() {
-        let (reader, writer) = pipe(0, 0, 0);
+        let (reader, writer) = new_pipe(0, 0, 0);
         assert_eq!(read(&reader, 1), Err(Errno::EAGAIN));
         assert_eq!(write(&writer, b"hello "), Ok(6));
         assert_eq!(write(&writer, b"world"), Ok(5));
@@ -608,7 +649,7 @@ mod tests {
 
     #[test]
     fn nobody_reading_is_epipe() {
-        let (reader, writer) = pipe(0, 0, 0);
+        let (reader, writer) = new_pipe(0, 0, 0);
         drop(reader);
         assert_eq!(write(&writer, b"x"), Err(Errno::EPIPE));
         assert!(writer.poll().contains(PollEvents::ERR));
@@ -617,7 +658,7 @@ mod tests {
 
     #[test]
     fn small_writes_are_all_or_nothing_and_large_ones_fill_up() {
-        let (reader, writer) = pipe(0, 0, 0);
+        let (reader, writer) = new_pipe(0, 0, 0);
         assert_eq!(write(&writer, &vec![1; 70_000]), Ok(65_536));
         assert_eq!(write(&writer, b"x"), Err(Errno::EAGAIN));
         assert!(!writer.poll().contains(PollEvents::OUT));
@@ -629,8 +670,8 @@ mod tests {
 
     #[test]
     fn bytes_go_to_another_pipe_and_stay_if_they_are_copied() {
-        let (reader, writer) = pipe(0, 0, 0);
-        let (other_reader, other_writer) = pipe(0, 0, 0);
+        let (reader, writer) = new_pipe(0, 0, 0);
+        let (other_reader, other_writer) = new_pipe(0, 0, 0);
         let (from, to): (&PipeEnd, &PipeEnd) =
             (reader.downcast().unwrap(), other_writer.downcast().unwrap());
         assert_eq!(from.transfer(to, 9, Transfer::Move), Err(Errno::EAGAIN));
@@ -653,7 +694,7 @@ mod tests {
 
     #[test]
     fn a_sink_takes_what_it_wants_and_the_rest_stays() {
-        let (reader, writer) = pipe(raw::O_DIRECT, 0, 0);
+        let (reader, writer) = new_pipe(raw::O_DIRECT, 0, 0);
         let end: &PipeEnd = reader.downcast().unwrap();
         write(&writer, b"abc").unwrap();
         write(&writer, b"def").unwrap();
@@ -669,7 +710,7 @@ mod tests {
 
     #[test]
     fn packets_keep_their_borders() {
-        let (reader, writer) = pipe(raw::O_DIRECT, 0, 0);
+        let (reader, writer) = new_pipe(raw::O_DIRECT, 0, 0);
         write(&writer, b"abcdef").unwrap();
         write(&writer, b"gh").unwrap();
         assert_eq!(read(&reader, 3).unwrap(), b"abc");
@@ -679,7 +720,7 @@ mod tests {
 
     #[test]
     fn the_capacity_can_change_but_not_below_the_content() {
-        let (reader, writer) = pipe(0, 0, 0);
+        let (reader, writer) = new_pipe(0, 0, 0);
         let end = writer.downcast::<PipeEnd>().unwrap();
         assert_eq!(end.set_capacity(5000, false), Ok(8192));
         assert_eq!(write(&writer, &[0; 10_000]), Ok(8192));
@@ -690,8 +731,23 @@ mod tests {
     }
 
     #[test]
+    fn a_full_memory_lets_a_pipe_keep_what_it_has() {
+        let memory = PhysicalMemory::new(Some(3 * PIPE_BUF as u64)).unwrap();
+        let (reader, writer) = pipe(&memory, 0, 0, 0);
+        assert_eq!(write(&writer, &[1; 100]), Ok(100));
+        let (_other_reader, other) = pipe(&memory, 0, 0, 0);
+        assert_eq!(write(&other, &[2; 3 * PIPE_BUF]), Err(Errno::ENOMEM));
+        assert_eq!(write(&other, &[2; PIPE_BUF]), Ok(PIPE_BUF));
+        assert_eq!(write(&other, &[2; PIPE_BUF + 1]), Err(Errno::ENOMEM));
+        assert_eq!(write(&writer, &[1; 3 * PIPE_BUF]), Ok(PIPE_BUF - 100));
+        assert_eq!(read(&reader, 2 * PIPE_BUF).unwrap(), [1; PIPE_BUF]);
+        drop((reader, writer, other, _other_reader));
+        assert_eq!(memory.charged(), 0);
+    }
+
+    #[test]
     fn a_fifo_waits_for_its_other_end() {
-        let fifo = Fifo::default();
+        let fifo = Fifo::new(&PhysicalMemory::new(None).unwrap());
         assert_eq!(
             fifo.open(raw::O_WRONLY | raw::O_NONBLOCK).err(),
             Some(Errno::ENXIO),
@@ -708,7 +764,7 @@ mod tests {
 
     #[test]
     fn a_reader_of_a_fifo_that_no_writer_ever_opened_sees_no_hangup() {
-        let fifo = Fifo::default();
+        let fifo = Fifo::new(&PhysicalMemory::new(None).unwrap());
         let reader = fifo.open(raw::O_RDONLY | raw::O_NONBLOCK).unwrap();
         assert_eq!(reader.poll(), PollEvents::empty());
         let mut buf = [0; 4];

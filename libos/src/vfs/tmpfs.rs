@@ -176,7 +176,7 @@ impl Node {
             FileType::Regular => Body::File(Content::new(&shared.memory)?),
             FileType::Directory => Body::Directory(Mutex::default()),
             FileType::Symlink => Body::Symlink(node.target.into()),
-            FileType::Fifo => Body::Fifo(Fifo::default()),
+            FileType::Fifo => Body::Fifo(Fifo::new(&shared.memory)),
             _ => Body::Node,
         };
         let links = if node.kind.is_dir() { 2 } else { 1 };
