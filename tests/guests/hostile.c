@@ -10,7 +10,9 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -119,16 +121,69 @@ int main(int argc, char **argv) {
         printf("%zd\n", write(fd, block, sizeof block));
         return 0;
     }
-    if (!strcmp(how, "many-files")) { /* the kernel's own memory for names and inodes has a bound, too, or this ends */
-        char name[64];
-        int n = 0;
-        for (; n < 20000; n++) {
+    if (!strcmp(how, "many-names")) { /* each of no bytes, but the kernel keeps them */
+        char name[64], target[1024];
+        int n = 0, failed = 0;
+        memset(target, 't', sizeof target), target[1023] = 0;
+        for (; n < 1000000 && !failed; n++) {
             snprintf(name, sizeof name, "/tmp/hostile-%d", n);
-            int fd = open(name, O_RDWR | O_CREAT, 0600);
-            if (fd < 0) break;
-            close(fd);
+            switch (n % 4) {
+            case 0: failed = mknod(name, S_IFREG | 0600, 0); break;
+            case 1: failed = mkdir(name, 0700); break;
+            case 2: failed = symlink(target, name); break;
+            case 3: failed = link("/tmp/hostile-0", name); break;
+            }
         }
-        puts("done");
+        puts(n > 1000 && failed && errno == ENOSPC ? "full" : strerror(errno));
+        remove("/tmp/hostile-9"), remove("/tmp/hostile-10");
+        puts(mkdir("/tmp/hostile-9", 0700) ? "?" : "made");
+        failed = 0;
+        for (n = 0; !failed; n++) failed = setxattr("/tmp/hostile-0", (snprintf(name, sizeof name, "user.%d", n), name), target, 1024, 0);
+        puts(errno == ENOSPC ? "full" : strerror(errno));
+        return 0;
+    }
+    if (!strcmp(how, "pipes")) { /* each holds bytes that nobody reads */
+        static char block[65536];
+        struct rlimit many = {8192, 8192};
+        setrlimit(RLIMIT_NOFILE, &many);
+        int n = 0, p[2];
+        while (n < 4000 && !pipe2(p, O_NONBLOCK) && write(p[1], block, sizeof block) > 0) n++;
+        puts(n > 100 && n < 1024 && errno == ENOMEM ? "ENOMEM" : strerror(errno));
+        ssize_t none = read(p[0], block, 1);
+        printf("%zd %d\n", none, errno == EAGAIN);
+        close(p[0] - 2), close(p[1] - 2);
+        printf("%zd\n", write(p[1], block, 4096));
+        return 0;
+    }
+    if (!strcmp(how, "holes")) { /* that are read, and mapped */
+        static char block[65536];
+        int fd = open("/tmp/hostile", O_RDWR | O_CREAT | O_TRUNC, 0600), n = 0;
+        if (ftruncate(fd, 1 << 30)) puts("?");
+        while (read(fd, block, sizeof block) == sizeof block) n++;
+        printf("%d %d\n", n, block[5]);
+        void *all = mmap(NULL, 1 << 30, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        puts(all == MAP_FAILED && errno == ENOMEM ? "ENOMEM" : "?");
+        all = mmap(NULL, 1 << 20, PROT_READ, MAP_PRIVATE, fd, 0);
+        puts(all == MAP_FAILED && errno == ENOMEM ? "ENOMEM" : "?");
+        if (ftruncate(fd, 1 << 20)) puts("?");
+        char *some = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        memset(some, 7, 1 << 20);
+        int refused = ftruncate(fd, 1 << 30);
+        printf("%d %d\n", refused, errno == ENOSPC);
+        return 0;
+    }
+    if (!strcmp(how, "large-file")) { /* of the host, four times as large as memory, used through mappings */
+        char line[256];
+        long size = 256 << 20, total = 0, left = 0, wrong = 0;
+        int fd = open("large", O_RDWR);
+        char *all = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
+        long *changed = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        for (long at = 0; at < size; at += 4096) total += all[at], changed[at / 8 + 1] = at;
+        for (long at = 0; at < size; at += 4096) wrong += changed[at / 8 + 1] != at || all[at] != 1 || *(long *)(all + at + 8) != at;
+        printf("%ld %ld\n", total, wrong);
+        FILE *meminfo = fopen("/proc/meminfo", "r");
+        while (fgets(line, sizeof line, meminfo)) sscanf(line, "MemTotal: %ld", &total), sscanf(line, "MemFree: %ld", &left);
+        puts(total == 64 << 10 && left > 0 ? "bounded" : "?");
         return 0;
     }
     if (!strcmp(how, "wide")) { /* sizes that overflow when they are rounded or added */

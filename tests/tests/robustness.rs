@@ -1,6 +1,6 @@
 //! Hostile guests: each gets what Linux would give it, and the kernel goes on and ends with the right status.
 
-use std::time::Duration;
+use std::{fs::File, os::unix::fs::FileExt, time::Duration};
 
 use tests::{
     compare,
@@ -116,7 +116,40 @@ fn more_memory_than_the_machine_has_is_refused() {
 #[test]
 fn a_full_file_system_is_an_error_and_goes_on_once_there_is_room() {
     says("tmpfs", &["--memory", "64M"], "full\n65536\n");
-    says("many-files", &["--memory", "64M"], "done\n");
+    says("many-names", &["--memory", "64M"], "full\nmade\nfull\n");
+}
+
+#[test]
+fn what_pipes_and_holes_hold_has_a_bound() {
+    says("pipes", &["--memory", "64M"], "ENOMEM\n-1 1\n4096\n");
+    says("holes", &["--memory", "64M"], "16384 0\nENOMEM\nENOMEM\n-1 1\n");
+}
+
+#[test]
+fn a_file_of_the_host_larger_than_memory_is_used_a_part_at_a_time() {
+    let scratch = Scratch::empty().unwrap();
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .open(scratch.path().join("large"))
+        .unwrap();
+    file.set_len(65536 * 4096).unwrap();
+    for page in 0..65536 {
+        file.write_all_at(&[1], page * 4096).unwrap();
+    }
+    let bind = format!("{0}:{0}", scratch.path().display());
+    let program = guests::build("hostile.c", Build::C, &[]).unwrap();
+    let guest = Guest::new(program, &["large-file"]);
+    let outcome = guest.options(&["--memory", "64M", "--bind", &bind]).inside(scratch.path());
+    let outcome = outcome.unwrap();
+    let errors = String::from_utf8_lossy(&outcome.stderr);
+    assert_eq!(String::from_utf8_lossy(&outcome.stdout), "65536 0\nbounded\n", "{errors}");
+    let mut word = [0; 8];
+    for page in 0..65536 {
+        file.read_exact_at(&mut word, page * 4096 + 8).unwrap();
+        assert_eq!(u64::from_ne_bytes(word), page * 4096);
+    }
 }
 
 #[test]

@@ -3,8 +3,10 @@
 //! The one idea: file systems in memory differ in where content comes from, not in how they keep owners and times,
 //! so tmpfs, devices and the overlay's changed files share these two types.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use hal::pmem::{Charge, PhysicalMemory};
 use linux_raw_sys::general as raw;
 use parking_lot::Mutex;
 
@@ -130,50 +132,67 @@ impl Attributes {
 /// Longest value of an extended attribute, in bytes (`XATTR_SIZE_MAX`).
 pub const XATTR_SIZE_MAX: usize = 65536;
 
-/// Extended attributes, in the order in which they were set.
-#[derive(Default)]
-pub struct Xattrs(Mutex<Vec<(Vec<u8>, Vec<u8>)>>);
+/// Extended attributes, in the order in which they were set. They count against the memory limit.
+pub struct Xattrs(Mutex<XattrList>);
+
+struct XattrList {
+    list: Vec<(Vec<u8>, Vec<u8>)>,
+    charge: Charge,
+}
+
+impl XattrList {
+    /// Charges for what is listed and `more` bytes; `ENOSPC`.
+    fn recharge(&mut self, more: usize) -> SysResult<()> {
+        let used: usize = self.list.iter().map(|(key, value)| key.len() + value.len()).sum();
+        if more > 0 && used + more > 2 * XATTR_SIZE_MAX {
+            return Err(Errno::ENOSPC);
+        }
+        self.charge.resize((used + more) as u64).map_err(|_| Errno::ENOSPC)
+    }
+}
 
 impl Xattrs {
+    /// None.
+    pub fn new(memory: &Arc<PhysicalMemory>) -> Self {
+        Self(Mutex::new(XattrList { list: Vec::new(), charge: memory.no_charge() }))
+    }
+
     /// The value of `name`; `ENODATA`.
     pub fn get(&self, name: &[u8]) -> SysResult<Vec<u8>> {
-        let list = self.0.lock();
-        let found = list.iter().find(|(key, _)| key == name);
+        let state = self.0.lock();
+        let found = state.list.iter().find(|(key, _)| key == name);
         found.map(|(_, value)| value.clone()).ok_or(Errno::ENODATA)
     }
 
     /// Sets `name`; with `XATTR_CREATE` it must not exist (`EEXIST`), with `XATTR_REPLACE` it must (`ENODATA`).
     pub fn set(&self, name: &[u8], value: &[u8], flags: u32) -> SysResult<()> {
-        let mut list = self.0.lock();
-        match list.iter_mut().find(|(key, _)| key == name) {
-            Some(_) if flags & raw::XATTR_CREATE != 0 => Err(Errno::EEXIST),
-            Some((_, old)) => {
-                *old = value.to_vec();
-                Ok(())
-            }
-            None if flags & raw::XATTR_REPLACE != 0 => Err(Errno::ENODATA),
-            None => {
-                let used: usize = list.iter().map(|(key, value)| key.len() + value.len()).sum();
-                if used + name.len() + value.len() > 2 * XATTR_SIZE_MAX {
-                    return Err(Errno::ENOSPC);
-                }
-                list.push((name.to_vec(), value.to_vec()));
-                Ok(())
-            }
+        let mut state = self.0.lock();
+        let known = state.list.iter().position(|(key, _)| key == name);
+        match known {
+            Some(_) if flags & raw::XATTR_CREATE != 0 => return Err(Errno::EEXIST),
+            None if flags & raw::XATTR_REPLACE != 0 => return Err(Errno::ENODATA),
+            _ => {}
         }
+        state.recharge(name.len() + value.len())?;
+        match known.and_then(|index| state.list.get_mut(index)) {
+            Some((_, old)) => *old = value.to_vec(),
+            None => state.list.push((name.to_vec(), value.to_vec())),
+        }
+        // Not more than was charged already.
+        state.recharge(0)
     }
 
     /// Removes `name`; `ENODATA`.
     pub fn remove(&self, name: &[u8]) -> SysResult<()> {
-        let mut list = self.0.lock();
-        let index = list.iter().position(|(key, _)| key == name).ok_or(Errno::ENODATA)?;
-        list.remove(index);
-        Ok(())
+        let mut state = self.0.lock();
+        let index = state.list.iter().position(|(key, _)| key == name).ok_or(Errno::ENODATA)?;
+        state.list.remove(index);
+        state.recharge(0)
     }
 
     /// All names.
     pub fn names(&self) -> Vec<Vec<u8>> {
-        self.0.lock().iter().map(|(key, _)| key.clone()).collect()
+        self.0.lock().list.iter().map(|(key, _)| key.clone()).collect()
     }
 }
 
@@ -199,14 +218,17 @@ mod tests {
 
     #[test]
     fn xattr_flags_are_obeyed() {
-        let xattrs = Xattrs::default();
+        let memory = PhysicalMemory::new(Some(20)).unwrap();
+        let xattrs = Xattrs::new(&memory);
         assert_eq!(xattrs.set(b"user.a", b"1", raw::XATTR_REPLACE), Err(Errno::ENODATA));
         assert_eq!(xattrs.set(b"user.a", b"1", raw::XATTR_CREATE), Ok(()));
         assert_eq!(xattrs.set(b"user.a", b"2", raw::XATTR_CREATE), Err(Errno::EEXIST));
         assert_eq!(xattrs.set(b"user.a", b"3", 0), Ok(()));
+        assert_eq!(xattrs.set(b"user.b", &[0; 9], 0), Err(Errno::ENOSPC));
         assert_eq!(xattrs.get(b"user.a"), Ok(b"3".to_vec()));
+        assert_eq!(memory.charged(), 7);
         assert_eq!(xattrs.remove(b"user.a"), Ok(()));
         assert_eq!(xattrs.get(b"user.a"), Err(Errno::ENODATA));
-        assert!(xattrs.names().is_empty());
+        assert!(xattrs.names().is_empty() && memory.charged() == 0);
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! The one idea: reads and writes copy between guest memory and the VMO's pages and nothing else happens as long as the
 //! pages written were written before. Which pages are not holes is kept beside the VMO as a prefix plus a set, so a
-//! file written from its beginning costs one comparison.
+//! file written from its beginning costs one comparison. What is not a hole counts against the memory limit; of a file
+//! that was mapped everything does, since a mapping fills holes without our knowing.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -29,7 +30,6 @@ struct Written {
     prefix: u64,
     /// Ordered, disjoint ranges above the prefix.
     rest: Vec<Range<u64>>,
-    charge: Option<Charge>,
 }
 
 impl Written {
@@ -100,9 +100,16 @@ pub struct Content {
     vmo: Arc<Vmo>,
     size: AtomicU64,
     /// Held by whatever changes the content through system calls, so that writes are atomic among themselves.
-    written: Mutex<Written>,
-    /// The VMO has been handed out: pages may be written without our knowing.
+    state: Mutex<State>,
+    /// There is no hole below: what `state` knows, for readers.
+    solid: AtomicU64,
+    /// The VMO has been handed out: pages may be written without our knowing. Set under the lock.
     mapped: AtomicBool,
+}
+
+struct State {
+    written: Written,
+    charge: Charge,
 }
 
 impl Content {
@@ -113,7 +120,8 @@ impl Content {
         Ok(Self {
             vmo,
             size: AtomicU64::new(0),
-            written: Mutex::default(),
+            state: Mutex::new(State { written: Written::default(), charge: memory.no_charge() }),
+            solid: AtomicU64::new(0),
             mapped: AtomicBool::new(false),
         })
     }
@@ -129,15 +137,26 @@ impl Content {
             let committed = self.vmo.committed(0..self.vmo.size());
             committed.iter().map(|range| range.end - range.start).sum()
         } else {
-            self.written.lock().bytes()
+            self.state.lock().written.bytes()
         };
         bytes / 512
     }
 
-    /// The pages, for mappings.
-    pub fn vmo(&self) -> Arc<Vmo> {
-        self.mapped.store(true, Ordering::Relaxed);
-        self.vmo.clone()
+    /// The pages, for mappings; `ENOMEM` if they could not all be had. (On Linux, a mapping that finds no memory for a page of
+    /// a full file system is a SIGBUS.)
+    pub fn vmo(&self) -> SysResult<Arc<Vmo>> {
+        let mut state = self.state.lock();
+        if !self.mapped.load(Ordering::Relaxed) {
+            state.charge.resize(self.vmo.size()).map_err(|_| Errno::ENOMEM)?;
+            self.solid.store(u64::MAX, Ordering::Release);
+            self.mapped.store(true, Ordering::Relaxed);
+        }
+        Ok(self.vmo.clone())
+    }
+
+    /// Whether somebody maps it so that it is or may become writable.
+    pub fn is_mapped_for_writing(&self) -> bool {
+        self.vmo.is_mapped_for_writing()
     }
 
     /// Reads from `offset` on.
@@ -147,23 +166,58 @@ impl Content {
         if len == 0 {
             return Ok(0);
         }
-        dst.write_from_vmo(&self.vmo, offset, len)
+        let end = offset + len as u64;
+        if end <= self.solid.load(Ordering::Acquire) {
+            return dst.write_from_vmo(&self.vmo, offset, len);
+        }
+        self.read_with_holes(offset..end, dst)
+    }
+
+    /// Reads without touching the pages of holes, which would be there then and count for nothing.
+    #[cold]
+    fn read_with_holes(&self, range: Range<u64>, dst: &mut IoDst<'_>) -> SysResult {
+        let pages = range.start / PAGE * PAGE..range.end.next_multiple_of(PAGE);
+        let holes = self.state.lock().written.holes(&pages);
+        let mut at = range.start;
+        let mut done = 0;
+        let no_hole = range.end..range.end;
+        for hole in holes.into_iter().chain([no_hole]) {
+            for (end, is_hole) in [(hole.start, false), (hole.end.min(range.end), true)] {
+                let Some(len) = end.checked_sub(at).filter(|&len| len > 0) else { continue };
+                let moved = match is_hole {
+                    true => dst.write_zeros(len as usize),
+                    false => dst.write_from_vmo(&self.vmo, at, len as usize),
+                };
+                match moved {
+                    Ok(some) => {
+                        done += some;
+                        at += some as u64;
+                        if (some as u64) < len {
+                            return Ok(done);
+                        }
+                    }
+                    Err(error) if done == 0 => return Err(error),
+                    Err(_) => return Ok(done),
+                }
+            }
+        }
+        Ok(done)
     }
 
     /// Writes at `offset`, growing as needed.
     pub fn write_at(&self, offset: u64, src: &mut IoSrc<'_>) -> SysResult {
-        self.write_locked(&mut self.written.lock(), offset, src)
+        self.write_locked(&mut self.state.lock(), offset, src)
     }
 
     /// Writes at the end; how many bytes and the new end.
     pub fn append(&self, src: &mut IoSrc<'_>) -> SysResult<(usize, u64)> {
-        let mut written = self.written.lock();
+        let mut state = self.state.lock();
         let offset = self.size();
-        let done = self.write_locked(&mut written, offset, src)?;
+        let done = self.write_locked(&mut state, offset, src)?;
         Ok((done, offset + done as u64))
     }
 
-    fn write_locked(&self, written: &mut Written, offset: u64, src: &mut IoSrc<'_>) -> SysResult {
+    fn write_locked(&self, state: &mut State, offset: u64, src: &mut IoSrc<'_>) -> SysResult {
         let len = src.remaining();
         if len == 0 {
             return Ok(0);
@@ -175,17 +229,27 @@ impl Content {
         let len = src.remaining();
         let end = offset.saturating_add(len as u64).min(MAX_FILE_SIZE);
         src.truncate((end - offset) as usize);
-        if end > self.vmo.size() {
-            self.vmo.set_size(end).map_err(|_| Errno::ENOSPC)?;
-        }
-        self.reserve(written, offset..end)?;
+        self.grow(state, end)?;
+        self.reserve(state, offset..end)?;
         let done = src.read_to_vmo(&self.vmo, offset, (end - offset) as usize)?;
         self.size.fetch_max(offset + done as u64, Ordering::AcqRel);
         Ok(done)
     }
 
+    /// Makes the VMO `end` bytes long if it is shorter; `ENOSPC`.
+    fn grow(&self, state: &mut State, end: u64) -> SysResult<()> {
+        if end <= self.vmo.size() {
+            return Ok(());
+        }
+        if self.mapped.load(Ordering::Relaxed) {
+            state.charge.resize(end.next_multiple_of(PAGE)).map_err(|_| Errno::ENOSPC)?;
+        }
+        self.vmo.set_size(end).map_err(|_| Errno::ENOSPC)
+    }
+
     /// Notes that the pages of `range` hold data and charges the new ones; `ENOSPC` if there is no memory.
-    fn reserve(&self, written: &mut Written, range: Range<u64>) -> SysResult<()> {
+    fn reserve(&self, state: &mut State, range: Range<u64>) -> SysResult<()> {
+        let State { written, charge } = state;
         let pages = range.start / PAGE * PAGE..range.end.next_multiple_of(PAGE);
         if pages.end <= written.prefix {
             return Ok(());
@@ -195,21 +259,21 @@ impl Content {
         if new == 0 {
             return Ok(());
         }
-        let bytes = written.bytes() + new;
-        match &mut written.charge {
-            Some(charge) => charge.resize(bytes).map_err(|_| Errno::ENOSPC)?,
-            None => {
-                written.charge = Some(self.vmo.memory().charge(bytes).map_err(|_| Errno::ENOSPC)?);
-            }
+        let mapped = self.mapped.load(Ordering::Relaxed);
+        if !mapped {
+            charge.resize(written.bytes() + new).map_err(|_| Errno::ENOSPC)?;
         }
         for hole in holes {
             written.add(hole);
+        }
+        if !mapped {
+            self.solid.store(written.prefix, Ordering::Release);
         }
         Ok(())
     }
 
     /// Gives the pages wholly inside `range` back and zeroes the rest of it.
-    fn free(&self, written: &mut Written, range: Range<u64>) {
+    fn free(&self, state: &mut State, range: Range<u64>) {
         let range = range.start..range.end.min(self.vmo.size());
         if range.start >= range.end {
             return;
@@ -218,17 +282,19 @@ impl Content {
         let _ = self.vmo.op_range(RangeOp::Zero, range.start, range.end - range.start);
         let pages = range.start.next_multiple_of(PAGE)..range.end / PAGE * PAGE;
         if pages.start < pages.end {
-            self.vmo.decommit(pages.clone());
-            written.remove(pages);
-            self.uncharge(written);
+            self.forget(state, pages.clone());
+            self.vmo.decommit(pages);
         }
     }
 
-    fn uncharge(&self, written: &mut Written) {
-        let bytes = written.bytes();
-        if let Some(charge) = &mut written.charge {
+    /// Notes that `pages` are a hole. Before they are freed, so that nobody reads them for data any more.
+    fn forget(&self, state: &mut State, pages: Range<u64>) {
+        let State { written, charge } = state;
+        written.remove(pages);
+        if !self.mapped.load(Ordering::Relaxed) {
+            self.solid.store(written.prefix, Ordering::Release);
             // Becoming smaller cannot fail.
-            let _ = charge.resize(bytes);
+            let _ = charge.resize(written.bytes());
         }
     }
 
@@ -237,11 +303,15 @@ impl Content {
         if size > MAX_FILE_SIZE {
             return Err(Errno::EFBIG);
         }
-        let mut written = self.written.lock();
-        self.vmo.set_size(size).map_err(|_| Errno::ENOMEM)?;
+        let mut state = self.state.lock();
+        self.grow(&mut state, size)?;
         if size < self.size() {
-            written.remove(size.next_multiple_of(PAGE)..u64::MAX);
-            self.uncharge(&mut written);
+            self.forget(&mut state, size.next_multiple_of(PAGE)..u64::MAX);
+        }
+        self.vmo.set_size(size).map_err(|_| Errno::ENOMEM)?;
+        if self.mapped.load(Ordering::Relaxed) {
+            // Smaller, or what `grow` has charged.
+            let _ = state.charge.resize(self.vmo.size());
         }
         self.size.store(size, Ordering::Release);
         Ok(())
@@ -252,20 +322,20 @@ impl Content {
         let end =
             offset.checked_add(len).filter(|&end| end <= MAX_FILE_SIZE).ok_or(Errno::EFBIG)?;
         let keep = mode & raw::FALLOC_FL_KEEP_SIZE != 0;
-        let mut written = self.written.lock();
+        let mut state = self.state.lock();
         match mode & !raw::FALLOC_FL_KEEP_SIZE {
             raw::FALLOC_FL_PUNCH_HOLE if keep => {
-                self.free(&mut written, offset..end);
+                self.free(&mut state, offset..end);
                 return Ok(());
             }
-            raw::FALLOC_FL_ZERO_RANGE => self.free(&mut written, offset..end),
+            raw::FALLOC_FL_ZERO_RANGE => self.free(&mut state, offset..end),
             0 => {}
             _ => return Err(Errno::EOPNOTSUPP),
         }
-        if end > self.vmo.size() && !keep {
-            self.vmo.set_size(end).map_err(|_| Errno::ENOSPC)?;
+        if !keep {
+            self.grow(&mut state, end)?;
         }
-        self.reserve(&mut written, offset..end.min(self.vmo.size()).max(offset))?;
+        self.reserve(&mut state, offset..end.min(self.vmo.size()).max(offset))?;
         if !keep {
             self.size.fetch_max(end, Ordering::AcqRel);
         }
@@ -278,7 +348,7 @@ impl Content {
         if offset >= size {
             return Err(Errno::ENXIO);
         }
-        let mut written = self.written.lock();
+        let State { written, .. } = &mut *self.state.lock();
         if self.mapped.load(Ordering::Relaxed) {
             for range in self.vmo.committed(0..self.vmo.size()) {
                 written.add(range);
@@ -369,6 +439,40 @@ mod tests {
         file.write_at(1 << 40, &mut IoSrc::kernel(b"x")).unwrap();
         drop(file);
         assert_eq!(memory.charged(), 0);
+    }
+
+    #[test]
+    fn reading_a_hole_takes_no_memory() {
+        let memory = PhysicalMemory::new(Some(64 * PAGE)).unwrap();
+        let file = Content::new(&memory).unwrap();
+        file.resize(1 << 30).unwrap();
+        file.write_at(3 * PAGE + 5, &mut IoSrc::kernel(b"data")).unwrap();
+        file.write_at(9 * PAGE, &mut IoSrc::kernel(&[1; PAGE as usize])).unwrap();
+        let committed = memory.committed();
+        let bytes = read(&file, 10, 1 << 20);
+        assert_eq!(bytes.len(), 1 << 20);
+        assert_eq!(&bytes[3 * PAGE as usize - 6..][..6], b"\0data\0");
+        assert_eq!(bytes.iter().filter(|&&byte| byte != 0).count(), 4 + PAGE as usize);
+        assert_eq!(memory.committed(), committed);
+    }
+
+    #[test]
+    fn a_mapped_file_counts_as_a_whole() {
+        let memory = PhysicalMemory::new(Some(16 * PAGE)).unwrap();
+        let file = Content::new(&memory).unwrap();
+        file.resize(20 * PAGE).unwrap();
+        assert_eq!(file.vmo().err(), Some(Errno::ENOMEM));
+        file.resize(10 * PAGE).unwrap();
+        assert_eq!(memory.charged(), 0);
+        file.vmo().unwrap();
+        assert_eq!(memory.charged(), 10 * PAGE);
+        assert_eq!(file.resize(17 * PAGE), Err(Errno::ENOSPC));
+        assert_eq!(file.write_at(16 * PAGE, &mut IoSrc::kernel(b"x")), Err(Errno::ENOSPC));
+        file.write_at(12 * PAGE, &mut IoSrc::kernel(b"x")).unwrap();
+        assert_eq!(memory.charged(), 13 * PAGE);
+        file.resize(PAGE + 1).unwrap();
+        assert_eq!(memory.charged(), 2 * PAGE);
+        assert_eq!(read(&file, 0, 9), [0; 9]);
     }
 
     #[test]

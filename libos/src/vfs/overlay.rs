@@ -5,26 +5,29 @@
 //! identity, so that no directory above it needs to know, hard links of it stay one file, and inode and device
 //! numbers never change. A directory is its host listing less the names in its changes (new nodes and whiteouts).
 
+mod directory;
+
 use std::any::Any;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use hal::host::{self, HostFile, HostNode};
-use hal::pmem::PhysicalMemory;
+use hal::pmem::{Charge, PhysicalMemory};
 use kernel_objects::vmo::Vmo;
 use parking_lot::{Mutex, RwLock};
 
+use self::directory::{Change, Directory};
 use super::attributes::{Attributes, Xattrs};
 use super::buf::{IoDst, IoSrc, host_errno};
 use super::content::Content;
 use super::devices;
-use super::entries::Entries;
 use super::file::File;
 use super::host_content::{self, FilePool, HostContent};
 use super::inode::{DirEntry, DirSink, FIRST_COOKIE, FileSystem, Inode, NewNode, RenameFlags};
 use super::metadata::{AttributeChange, DeviceNumber, FileType, Metadata, StatFs};
 use super::pipe::Fifo;
+use super::tmpfs::charge_inode;
 use crate::errno::{Errno, SysResult};
 
 /// Cookies of entries in memory begin here; those of host entries are below.
@@ -132,32 +135,6 @@ impl Lower {
     }
 }
 
-/// A directory's entry that is not the host's.
-enum Change {
-    Node(Arc<Node>),
-    /// The host has an entry of that name, and it is gone.
-    Whiteout,
-}
-
-type Changes = Entries<Change>;
-
-#[derive(Default)]
-struct Directory {
-    /// The host's entries as last read from the beginning.
-    listing: Arc<Vec<host::DirEntry>>,
-    changes: Option<Changes>,
-}
-
-impl Directory {
-    fn changes(&mut self) -> &mut Changes {
-        self.changes.get_or_insert_with(|| Changes::starting_at(MEMORY_COOKIES))
-    }
-
-    fn change(&self, name: &[u8]) -> Option<&Change> {
-        self.changes.as_ref()?.get(name)
-    }
-}
-
 enum Bytes {
     Host(HostContent),
     Memory(Content),
@@ -185,6 +162,7 @@ struct Node {
     attributes: OnceLock<Attributes>,
     xattrs: OnceLock<Xattrs>,
     body: Body,
+    _charge: Charge,
 }
 
 impl Node {
@@ -223,6 +201,8 @@ impl Node {
             attributes: OnceLock::new(),
             xattrs: OnceLock::new(),
             body,
+            // As many as the host has files, at most.
+            _charge: shared.memory.no_charge(),
         });
         shared.known.lock().insert(id, Arc::downgrade(&new));
         new
@@ -240,6 +220,7 @@ impl Node {
             _ => Body::Node,
         };
         let links = if node.kind.is_dir() { 2 } else { 1 };
+        let charge = charge_inode(&shared.memory, node)?;
         Ok(Arc::new_cyclic(|me| Self {
             shared: shared.clone(),
             me: me.clone(),
@@ -249,8 +230,9 @@ impl Node {
             rdev: node.rdev,
             lower: None,
             attributes: OnceLock::from(Attributes::new(node, links)),
-            xattrs: OnceLock::from(Xattrs::default()),
+            xattrs: OnceLock::from(Xattrs::new(&shared.memory)),
             body,
+            _charge: charge,
         }))
     }
 
@@ -276,7 +258,7 @@ impl Node {
         if let Some(xattrs) = self.xattrs.get() {
             return Ok(xattrs);
         }
-        let xattrs = Xattrs::default();
+        let xattrs = Xattrs::new(&self.shared.memory);
         for name in self.list_xattrs()? {
             let value = self.xattr(&name)?;
             xattrs.set(&name, &value, 0)?;
@@ -373,18 +355,19 @@ impl Node {
 
     fn put(&self, name: &[u8], node: Arc<Node>) -> SysResult<()> {
         self.attributes()?;
-        self.directory()?.lock().changes().insert(name, Change::Node(node));
-        Ok(())
+        let mut directory = self.directory()?.lock();
+        directory.changes(&self.shared.memory).insert(name, Change::Node(node)).map(drop)
     }
 
     fn take(&self, name: &[u8]) -> SysResult<()> {
         self.attributes()?;
         let hidden = self.host_has(name);
         let mut directory = self.directory()?.lock();
+        let changes = directory.changes(&self.shared.memory);
         if hidden {
-            directory.changes().insert(name, Change::Whiteout);
+            changes.insert(name, Change::Whiteout)?;
         } else {
-            directory.changes().remove(name);
+            changes.remove(name);
         }
         Ok(())
     }
@@ -497,9 +480,10 @@ impl Inode for Node {
 
     fn link(&self, name: &[u8], target: &Arc<dyn Inode>) -> SysResult<()> {
         let target = Node::from_inode(target)?;
-        target.attributes()?.add_links(1);
+        target.attributes()?;
         target.pin();
-        self.put(name, target)?;
+        self.put(name, target.clone())?;
+        target.attributes()?.add_links(1);
         self.attributes()?.modified();
         Ok(())
     }
@@ -552,14 +536,23 @@ impl Inode for Node {
                 self.attributes()?.add_links(-delta);
             }
         } else {
-            if let Some(old) = old {
-                if !old.is_empty()? {
-                    return Err(Errno::ENOTEMPTY);
-                }
-                new_dir.dropped(&old)?;
+            if let Some(old) = &old
+                && !old.is_empty()?
+            {
+                return Err(Errno::ENOTEMPTY);
             }
             new_dir.put(new_name, node.clone())?;
-            self.take(name)?;
+            if let Err(error) = self.take(name) {
+                // There is no memory to hide the host's name with.
+                match old {
+                    Some(old) => new_dir.put(new_name, old)?,
+                    None => new_dir.take(new_name)?,
+                }
+                return Err(error);
+            }
+            if let Some(old) = old {
+                new_dir.dropped(&old)?;
+            }
             if node.kind.is_dir() {
                 new_dir.attributes()?.add_links(1);
                 self.attributes()?.add_links(-1);
@@ -678,7 +671,7 @@ impl Inode for Node {
     fn vmo(&self) -> SysResult<Arc<Vmo>> {
         match &self.body {
             Body::File(bytes) => match &*bytes.read() {
-                Bytes::Memory(content) => Ok(content.vmo()),
+                Bytes::Memory(content) => content.vmo(),
                 Bytes::Host(host) => {
                     host.vmo(self.lower.as_ref().ok_or(Errno::EIO)?.metadata()?.size)
                 }

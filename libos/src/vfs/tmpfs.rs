@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use hal::host::HostNode;
-use hal::pmem::PhysicalMemory;
+use hal::pmem::{Charge, PhysicalMemory};
 use kernel_objects::vmo::Vmo;
 use parking_lot::Mutex;
 
@@ -19,13 +19,21 @@ use super::devices;
 use super::entries::Entries;
 use super::file::File;
 use super::host_content;
-use super::inode::{DirEntry, DirSink, FileSystem, Inode, NewNode, RenameFlags};
+use super::inode::{DirEntry, DirSink, FIRST_COOKIE, FileSystem, Inode, NewNode, RenameFlags};
 use super::metadata::{AttributeChange, DeviceNumber, FileType, Metadata, StatFs};
 use super::pipe::Fifo;
 use crate::errno::{Errno, SysResult};
 
 /// The magic number of statfs(2).
 const TMPFS_MAGIC: u64 = 0x0102_1994;
+
+/// Bytes of the kernel's memory that an inode takes, about.
+const INODE: u64 = 1024;
+
+/// Counts the kernel's own memory for a new inode against the limit; `ENOSPC`.
+pub(super) fn charge_inode(memory: &Arc<PhysicalMemory>, node: &NewNode<'_>) -> SysResult<Charge> {
+    memory.charge(INODE + node.target.len() as u64).map_err(|_| Errno::ENOSPC)
+}
 
 static NEXT_DEVICE: AtomicU32 = AtomicU32::new(64);
 
@@ -160,6 +168,7 @@ struct Node {
     /// The host directory whose attributes show instead of this one's.
     mirror: Option<Arc<HostNode>>,
     body: Body,
+    _charge: Charge,
 }
 
 impl Node {
@@ -174,12 +183,15 @@ impl Node {
     ) -> SysResult<Arc<Self>> {
         let body = match node.kind {
             FileType::Regular => Body::File(Content::new(&shared.memory)?),
-            FileType::Directory => Body::Directory(Mutex::default()),
+            FileType::Directory => {
+                Body::Directory(Mutex::new(Entries::starting_at(&shared.memory, FIRST_COOKIE)))
+            }
             FileType::Symlink => Body::Symlink(node.target.into()),
             FileType::Fifo => Body::Fifo(Fifo::new(&shared.memory)),
             _ => Body::Node,
         };
         let links = if node.kind.is_dir() { 2 } else { 1 };
+        let charge = charge_inode(&shared.memory, node)?;
         Ok(Arc::new_cyclic(|me| Self {
             shared: shared.clone(),
             me: me.clone(),
@@ -187,10 +199,11 @@ impl Node {
             kind: node.kind,
             rdev: node.rdev,
             attributes: Attributes::new(node, links),
-            xattrs: Xattrs::default(),
+            xattrs: Xattrs::new(&shared.memory),
             seals: AtomicU32::new(if shared.seals_allowed { 0 } else { SEAL_SEAL }),
             mirror,
             body,
+            _charge: charge,
         }))
     }
 
@@ -303,7 +316,7 @@ impl Inode for Node {
             return Err(Errno::EEXIST);
         }
         let node = Node::new(&self.shared, node)?;
-        entries.insert(name, node.clone());
+        entries.insert(name, node.clone())?;
         if node.kind.is_dir() {
             self.attributes.add_links(1);
         }
@@ -323,8 +336,8 @@ impl Inode for Node {
         if entries.get(name).is_some() {
             return Err(Errno::EEXIST);
         }
+        entries.insert(name, target.clone())?;
         target.attributes.add_links(1);
-        entries.insert(name, target);
         self.attributes.modified();
         Ok(())
     }
@@ -369,8 +382,8 @@ impl Inode for Node {
         let old = new_dir.entries()?.lock().get(new_name).cloned();
         if flags.contains(RenameFlags::EXCHANGE) {
             let old = old.ok_or(Errno::ENOENT)?;
-            new_dir.entries()?.lock().insert(new_name, node.clone());
-            self.entries()?.lock().insert(name, old.clone());
+            new_dir.entries()?.lock().insert(new_name, node.clone())?;
+            self.entries()?.lock().insert(name, old.clone())?;
             if node.kind.is_dir() != old.kind.is_dir() {
                 let delta = if node.kind.is_dir() { 1 } else { -1 };
                 new_dir.attributes.add_links(delta);
@@ -378,14 +391,13 @@ impl Inode for Node {
             }
             old.attributes.changed();
         } else {
+            if old.as_ref().is_some_and(|old| !old.is_empty()) {
+                return Err(Errno::ENOTEMPTY);
+            }
+            new_dir.entries()?.lock().insert(new_name, node.clone())?;
             if let Some(old) = old {
-                if !old.is_empty() {
-                    return Err(Errno::ENOTEMPTY);
-                }
-                new_dir.entries()?.lock().remove(new_name);
                 new_dir.dropped(&old);
             }
-            new_dir.entries()?.lock().insert(new_name, node.clone());
             self.entries()?.lock().remove(name);
             if node.kind.is_dir() {
                 new_dir.attributes.add_links(1);
@@ -473,7 +485,7 @@ impl Inode for Node {
 
     fn vmo(&self) -> SysResult<Arc<Vmo>> {
         match &self.body {
-            Body::File(content) => Ok(content.vmo()),
+            Body::File(content) => content.vmo(),
             _ => Err(Errno::ENODEV),
         }
     }
@@ -487,7 +499,7 @@ impl Inode for Node {
         self.content().map_err(|_| Errno::EINVAL)?;
         self.sealed(SEAL_SEAL)?;
         let wants_no_writes = seals & linux_raw_sys::general::F_SEAL_WRITE != 0;
-        if wants_no_writes && self.content()?.vmo().is_mapped_for_writing() {
+        if wants_no_writes && self.content()?.is_mapped_for_writing() {
             return Err(Errno::EBUSY);
         }
         self.seals.fetch_or(seals, Ordering::Relaxed);
