@@ -49,7 +49,8 @@ impl<S: Sharing> Future for Allocate<'_, S> {
                 (Ok(block), number) => {
                     let left = number.and_then(|number| inner.waiters.leave(number));
                     this.number = None;
-                    let buffer = Buffer::own(inner, block, this.len, shared);
+                    let bytes = inner.arena.bytes(block, this.len);
+                    let buffer = Buffer::own(bytes, block, shared.clone());
                     (Poll::Ready(Ok(buffer)), [Some(waker), left])
                 }
             }

@@ -45,6 +45,8 @@ pub(crate) struct Place {
 /// What [`Heap`](super::Heap) is made of: a side's arena, and its ends of the queues of tokens that come back.
 pub struct Arena {
     place: Place,
+    /// How many granules the blocks of each class have here: the last class that fits has what is there.
+    sizes: [u32; CLASSES],
     /// Blocks that are free, by class; the last was used last.
     stacks: [Vec<u32>; CLASSES],
     runs: Runs,
@@ -81,6 +83,9 @@ impl Arena {
         let tickets = Tickets::new(place.tickets);
         Arena {
             place,
+            sizes: core::array::from_fn(|class| {
+                class::size(class as u8).min(u64::from(length)) as u32
+            }),
             stacks: [const { Vec::new() }; CLASSES],
             runs,
             free: length,
@@ -109,11 +114,9 @@ impl Arena {
         self.strays
     }
 
-    /// How many granules a block of the class has: the last class that fits has what is there.
     #[inline]
     fn granules(&self, class: u8) -> u32 {
-        let most = self.place.own.end - self.place.own.start;
-        class::size(class).min(u64::from(most)) as u32
+        self.sizes[usize::from(class)]
     }
 
     /// The class for buffers of `len` bytes; `None` if there can be none.

@@ -25,31 +25,37 @@ use super::{
 /// ```
 pub struct Buffer<S: Sharing = Local> {
     bytes: SharedBytes,
-    origin: Origin,
+    /// From the peer's arena: what it wants back. From ours: the ticket is 0. (An enum of the two would be moved in pieces,
+    /// and cost as much as the allocation.)
+    token: Token,
+    /// Of the block, if it is from our arena.
+    class: u8,
     heap: S::Shared<Inner>,
 }
 
-#[derive(Debug, Clone, Copy)]
-enum Origin {
-    /// From our arena.
-    Own(Block),
-    /// From the peer's, which wants the token back.
-    Peers(Token),
-}
-
 impl<S: Sharing> Buffer<S> {
-    pub(super) fn own(inner: &Inner, block: Block, len: usize, heap: &S::Shared<Inner>) -> Self {
-        let bytes = inner.arena.bytes(block, len);
-        Buffer { bytes, origin: Origin::Own(block), heap: heap.clone() }
+    #[inline]
+    pub(super) fn own(
+        bytes: SharedBytes,
+        Block { granule, class }: Block,
+        heap: S::Shared<Inner>,
+    ) -> Self {
+        let token = Token { granule, len: 0, ticket: 0, generation: 0 };
+        Buffer { bytes, token, class, heap }
     }
 
-    pub(super) fn peers(bytes: SharedBytes, token: Token, heap: &S::Shared<Inner>) -> Self {
-        Buffer { bytes, origin: Origin::Peers(token), heap: heap.clone() }
+    pub(super) fn peers(bytes: SharedBytes, token: Token, heap: S::Shared<Inner>) -> Self {
+        Buffer { bytes, token, class: 0, heap }
+    }
+
+    fn block(&self) -> Block {
+        Block { granule: self.token.granule, class: self.class }
     }
 
     /// Whether it is from our own arena.
+    #[inline]
     pub fn is_own(&self) -> bool {
-        matches!(self.origin, Origin::Own(_))
+        !self.token.is_given()
     }
 
     /// Makes it shorter, if it is longer than `len`. The memory stays its own.
@@ -62,13 +68,8 @@ impl<S: Sharing> Buffer<S> {
     ///
     /// If the buffer is dropped before, the peer reads and writes what has become of the memory.
     pub fn lend(&self) -> Option<Token> {
-        match self.origin {
-            Origin::Own(block) => {
-                let len = u32::try_from(self.bytes.len()).ok()?;
-                Some(Token { granule: block.granule, len, ticket: 0, generation: 0 })
-            }
-            Origin::Peers(_) => None,
-        }
+        let len = u32::try_from(self.bytes.len()).ok()?;
+        self.is_own().then_some(Token { len, ..self.token })
     }
 
     /// Gives it to the peer, which [accepts](Heap::accept) it by the token. If it was the peer's, it goes back.
@@ -81,9 +82,10 @@ impl<S: Sharing> Buffer<S> {
     /// The buffer, if as many are away as can be.
     pub fn give(self) -> Result<Token, Self> {
         let len = self.bytes.len();
-        let token = match self.origin {
-            Origin::Own(block) => S::with(&self.heap, |inner| inner.arena.give(block, len)),
-            Origin::Peers(token) => Some(Token { len: token.len.min(len as u32), ..token }),
+        let token = if self.is_own() {
+            S::with(&self.heap, |inner| inner.arena.give(self.block(), len))
+        } else {
+            Some(Token { len: len as u32, ..self.token })
         };
         match token {
             Some(token) => {
@@ -109,13 +111,12 @@ impl<S: Sharing> Deref for Buffer<S> {
 impl<S: Sharing> Drop for Buffer<S> {
     #[inline]
     fn drop(&mut self) {
-        let waker = S::with(&self.heap, |inner| match self.origin {
-            Origin::Own(block) => {
-                inner.arena.free(block);
+        let waker = S::with(&self.heap, |inner| {
+            if self.is_own() {
+                inner.arena.free(self.block());
                 inner.waiters.next()
-            }
-            Origin::Peers(token) => {
-                inner.arena.give_back(token);
+            } else {
+                inner.arena.give_back(self.token);
                 None
             }
         });

@@ -16,6 +16,7 @@ pub(crate) const GRANULE: usize = 64;
 pub(crate) const CLASSES: usize = 124;
 
 /// How many granules `len` bytes take, one at least; `None` if there can never be so many.
+#[inline]
 pub(crate) fn granules(len: usize) -> Option<u32> {
     u32::try_from(len.div_ceil(GRANULE).max(1)).ok()
 }

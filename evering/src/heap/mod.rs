@@ -98,16 +98,18 @@ impl<S: Sharing> Heap<S> {
     /// [`AllocError`].
     #[inline]
     pub fn alloc(&self, len: usize) -> Result<Buffer<S>, AllocError> {
-        let (result, waker) = S::with(&self.inner, |inner| {
-            let result = inner.alloc(len);
-            // It may have found more that has come back than it needs.
-            let waker = if inner.waiters.is_empty() { None } else { inner.waiters.next() };
-            (result.map(|block| Buffer::own(inner, block, len, &self.inner)), waker)
+        let mut waited = false;
+        let found = S::with(&self.inner, |inner| {
+            waited = !inner.waiters.is_empty();
+            let block = inner.alloc(len)?;
+            Ok((block, inner.arena.bytes(block, len)))
         });
-        if let Some(waker) = waker {
-            waker.wake();
+        if waited {
+            // More may have come back than was needed.
+            self.wake_next();
         }
-        result
+        let (block, bytes) = found?;
+        Ok(Buffer::own(bytes, block, self.inner.clone()))
     }
 
     /// A buffer of `len` bytes as soon as there is room for it: back-pressure. Those who wait are served in turn.
@@ -144,10 +146,11 @@ impl<S: Sharing> Heap<S> {
         S::with(&self.inner, |inner| {
             if inner.arena.is_own(token) {
                 let block = inner.arena.take_back(token)?;
-                Ok(Buffer::own(inner, block, inner.arena.clip(block, token.len()), &self.inner))
+                let bytes = inner.arena.bytes(block, inner.arena.clip(block, token.len()));
+                Ok(Buffer::own(bytes, block, self.inner.clone()))
             } else {
                 let bytes = inner.arena.peers_bytes(token)?;
-                Ok(Buffer::peers(bytes, token, &self.inner))
+                Ok(Buffer::peers(bytes, token, self.inner.clone()))
             }
         })
     }
@@ -183,6 +186,7 @@ impl<S: Sharing> Heap<S> {
         })
     }
 
+    #[cold]
     fn wake_next(&self) {
         let waker = S::with(&self.inner, |inner| inner.waiters.next());
         if let Some(waker) = waker {

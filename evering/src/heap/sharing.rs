@@ -3,7 +3,7 @@
 //! The one idea: to allocate and to free takes a few nanoseconds, so a lock would be most of it. A thread that
 //! has a connection to itself needs none.
 
-use core::cell::RefCell;
+use core::cell::UnsafeCell;
 
 use alloc::rc::Rc;
 #[cfg(feature = "std")]
@@ -15,7 +15,7 @@ pub trait Sharing: sealed::Sealed + Sized + 'static {
     type Shared<T>: Clone;
     #[doc(hidden)]
     fn share<T>(value: T) -> Self::Shared<T>;
-    /// Nothing that `run` calls may come back here.
+    /// Nothing that `run` calls may come back here: no foreign code, and none that drops a buffer.
     #[doc(hidden)]
     fn with<T, R>(shared: &Self::Shared<T>, run: impl FnOnce(&mut T) -> R) -> R;
 }
@@ -25,17 +25,23 @@ pub trait Sharing: sealed::Sealed + Sized + 'static {
 pub enum Local {}
 
 impl Sharing for Local {
-    type Shared<T> = Rc<RefCell<T>>;
+    type Shared<T> = Rc<Alone<T>>;
 
     fn share<T>(value: T) -> Self::Shared<T> {
-        Rc::new(RefCell::new(value))
+        Rc::new(Alone(UnsafeCell::new(value)))
     }
 
     #[inline]
     fn with<T, R>(shared: &Self::Shared<T>, run: impl FnOnce(&mut T) -> R) -> R {
-        run(&mut shared.borrow_mut())
+        // SAFETY: `Rc` keeps it in one thread, where nobody else has a reference: they are made here only, and what `run` calls
+        // does not come back here while it has this one.
+        run(unsafe { &mut *shared.0.get() })
     }
 }
+
+/// What one thread shares with itself. A `RefCell`'s flag would cost as much again as what it guards.
+#[doc(hidden)]
+pub struct Alone<T>(UnsafeCell<T>);
 
 /// The heap and its buffers may be used and dropped by any thread, under a lock.
 #[cfg(feature = "std")]
