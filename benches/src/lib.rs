@@ -4,5 +4,6 @@
 //! slow minute of the machine slows both.
 
 pub mod chart;
+pub mod ipc;
 pub mod page;
 pub mod report;
