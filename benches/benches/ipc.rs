@@ -1,0 +1,107 @@
+//! `cargo bench -p benches --bench ipc [-- OPTIONS] [-- NAME…]`: request and response between two processes, by every means.
+//!
+//! `-- --help` lists the options. Without any it measures everything, in about ten minutes.
+
+use std::{error::Error, fs, path::Path, process::ExitCode};
+
+use benches::{
+    ipc::{
+        charts, contestants, flamegraph,
+        options::{Options, Role},
+        results::Results,
+        run, sample, server,
+        setup::{SIZES, Setup},
+        tables,
+    },
+    page,
+};
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let result = match &options.role {
+        Some(Role::Sample { contestant, setup, how }) => contestants::named(contestant)
+            .and_then(|contestant| sample::main(contestant, setup, how)),
+        Some(Role::Serve { contestant, setup }) => {
+            contestants::named(contestant).and_then(|contestant| server::main(contestant, setup))
+        }
+        None if options.flamegraph => draw_flamegraphs(&options),
+        None => compare(&options),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn compare(options: &Options) -> Result<(), Box<dyn Error>> {
+    let results = run::all(options)?;
+    let body = tables::page(&results);
+    println!("{body}");
+    let folder = page::folder()?;
+    fs::write(folder.join("ipc.csv"), tables::csv(&results))?;
+    fs::write(folder.join("ipc.md"), &body)?;
+    let charts = draw_charts(&folder, &results)?;
+    println!("wrote {}", folder.join("ipc*").display());
+    if options.save {
+        let how = "medians over rounds in which all contestants take turns, of the samples of a cell that were taken in the same cache mode.";
+        let pictures: String =
+            charts.iter().map(|chart| format!("![time an operation]({chart})\n\n")).collect();
+        let charts: Vec<&str> = charts.iter().map(String::as_str).collect();
+        page::save("ipc", "Request and response", how, &(pictures + &body), &charts)?;
+    }
+    Ok(())
+}
+
+/// Four charts a group of which all sizes were measured, one of another. Returns their names.
+fn draw_charts(folder: &Path, results: &Results) -> Result<Vec<String>, Box<dyn Error>> {
+    let mut names = Vec::new();
+    for group in results.groups() {
+        let (one_cpu, concurrency) = group;
+        let stem = format!("ipc-{concurrency}{}", if one_cpu { "-one-cpu" } else { "" });
+        if results.has_all_sizes(group) {
+            for (slice, range) in tables::SLICES {
+                let name = format!("{stem}-{slice}.svg");
+                charts::write(&folder.join(&name), results, group, &SIZES[range])?;
+                names.push(name);
+            }
+        } else {
+            let name = format!("{stem}.svg");
+            charts::write(&folder.join(&name), results, group, &results.sizes(group))?;
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+fn draw_flamegraphs(options: &Options) -> Result<(), Box<dyn Error>> {
+    let target = page::folder()?;
+    let folder = tempfile::tempdir()?;
+    for contestant in contestants::ALL {
+        if !options.wants(contestant.name()) {
+            continue;
+        }
+        for concurrency in options.concurrency() {
+            for size in if options.sizes.is_empty() { vec![4] } else { options.sizes.clone() } {
+                let setup = Setup {
+                    size,
+                    concurrency,
+                    one_cpu: options.one_cpu,
+                    folder: folder.path().into(),
+                };
+                let title = format!("{}: {size} bytes x {concurrency}", contestant.name());
+                let name: String = format!("flame {} {size} x {concurrency}", contestant.name())
+                    .chars()
+                    .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+                    .collect();
+                let path = target.join(name).with_extension("svg");
+                flamegraph::write(&path, contestant, &setup, &title)?;
+                println!("wrote {}", path.display());
+            }
+        }
+    }
+    Ok(())
+}
