@@ -113,6 +113,9 @@ impl Inode for Node {
         let left = SIZE.saturating_sub(offset as usize);
         let ready = if disk.has_answered() { left } else { 0 };
         let len = dst.limit_to_ready(ready, left)?;
+        if len > ready {
+            disk.wait();
+        }
         dst.write(&[b's'; SIZE][..len])
     }
 
@@ -183,7 +186,7 @@ impl FileSystem for Cold {
 fn a_thread_that_waits_for_a_disk_leaves_the_only_cpu_to_others() {
     let program = guests::build("cold.c", Build::C, &[]).unwrap();
     let program = program.into_os_string().into_encoded_bytes();
-    for how in ["read", "map", "send"] {
+    for how in ["read", "map", "send", "exec"] {
         let config = Config { cpus: Some(1), ..Config::default() };
         let kernel = boot::start(&config).unwrap();
         let cold = Arc::new(Cold(Arc::new(Disk {

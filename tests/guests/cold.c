@@ -1,5 +1,6 @@
 // Two threads on one CPU: one uses a file whose bytes the kernel has to wait for, the other then makes them come, by writing to
-// another file. ARGUMENT is how the file is used: read, map or send.
+// another file. ARGUMENT is how the file is used: read, map, send or exec.
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -24,6 +25,9 @@ static void *use(void *unused) {
         int p[2];
         if (pipe(p) || sendfile(p[1], slow, NULL, sizeof page) != sizeof page) return "sendfile";
         if (read(p[0], page, sizeof page) != sizeof page) return "read of the pipe";
+    } else if (!strcmp(how, "exec")) {
+        execl("/cold/slow", "slow", NULL);
+        return errno == ENOEXEC ? NULL : "execve";
     }
     for (size_t i = 0; i < sizeof page; i++)
         if (page[i] != 's') return "bytes";

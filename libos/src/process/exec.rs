@@ -230,12 +230,13 @@ impl Current {
     pub(crate) async fn execute(&mut self, command: Command) -> SysResult<()> {
         let old = Arc::clone(&self.thread);
         let process = &old.process;
-        let started = {
-            let fs = old.fs.read().clone();
-            let ids = process.ids.lock().clone();
-            let stack_limit = process.limit(Resource::Stack);
-            load(&process.kernel, &fs, &ids, stack_limit, command).map_err(|error| error.errno())?
-        };
+        let kernel = Arc::clone(&process.kernel);
+        let fs = old.fs.read().clone();
+        let ids = process.ids.lock().clone();
+        let stack_limit = process.limit(Resource::Stack);
+        // It looks names up and reads headers, for which a disk may have to be waited.
+        let loaded = old.off_cpu(move || load(&kernel, &fs, &ids, stack_limit, command)).await;
+        let started = loaded.map_err(|error| error.errno())?;
         // From here on there is no way back: the other threads end, and the caller becomes the first.
         old.become_sole().await?;
         drop(old.files.remove_close_on_exec());
