@@ -52,6 +52,25 @@ static void *reads(void *name) {
     for (;;) readv(fd, ranges, 1024);
     return NULL;
 }
+/* Many pages at once, and many mappings. */
+static void *maps(void *arg) {
+    for (;;) {
+        char *pages = mmap(NULL, 96 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+        if (pages == MAP_FAILED) _exit(92);
+        madvise(pages, 96 << 20, MADV_DONTNEED), madvise(pages, 96 << 20, MADV_POPULATE_WRITE), munmap(pages, 96 << 20);
+    }
+    return arg;
+}
+static void *protects(void *arg) {
+    enum { MANY = 16384 };
+    char *pages = mmap(NULL, MANY * 4096l, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    for (long i = 0; i < MANY; i += 2) mprotect(pages + i * 4096, 4096, PROT_READ);
+    for (long i = 0;; i++) {
+        if (mprotect(pages, MANY * 4096l, PROT_NONE) || mprotect(pages, MANY * 4096l, PROT_READ)) _exit(93);
+        for (long at = i % 2; at < MANY; at += 2) mprotect(pages + at * 4096, 4096, PROT_READ | PROT_WRITE);
+    }
+    return arg;
+}
 static void *exchanges(void *arg) {
     static struct iovec ranges[1024];
     char *buffer = mmap(NULL, 32 << 20, 3, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -125,6 +144,8 @@ int main(int argc, char **argv) {
     if (!strcmp(how, "copy")) return start(copies, NULL), sleeps();
     if (!strcmp(how, "random")) return start(reads, "/dev/urandom"), sleeps();
     if (!strcmp(how, "zero")) return start(reads, "/dev/zero"), sleeps();
+    if (!strcmp(how, "populate")) return start(maps, NULL), sleeps();
+    if (!strcmp(how, "protect")) return start(protects, NULL), sleeps();
     if (!strcmp(how, "exchange")) return start(exchanges, NULL), sleeps();
     if (!strcmp(how, "timers")) { /* that expire again before they have expired */
         signal(SIGALRM, nothing), signal(SIGURG, nothing);

@@ -159,7 +159,7 @@ fn sizes_that_overflow_are_errors() {
 
 #[test]
 fn a_call_that_moves_gigabytes_leaves_turns_to_others() {
-    for how in ["copy", "zero", "random", "exchange"] {
+    for how in ["copy", "zero", "random", "exchange", "populate", "protect"] {
         leaves_turns(how);
     }
 }

@@ -109,6 +109,13 @@ impl Vmar {
         Ok(())
     }
 
+    /// Whether there are more than `n` mappings in a range.
+    #[must_use]
+    pub fn has_more_mappings(&self, addr: u64, len: u64, n: usize) -> bool {
+        let range = addr..addr.saturating_add(len);
+        self.tree.state.lock().overlapping(&range).nth(n).is_some()
+    }
+
     /// Changes what the guest may do in a range (`zx_vmar_protect`).
     ///
     /// # Errors

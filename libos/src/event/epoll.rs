@@ -351,6 +351,10 @@ impl Drop for Epoll {
 }
 
 impl File for Epoll {
+    fn transfers(&self) -> (bool, bool) {
+        (false, false)
+    }
+
     fn poll(&self) -> PollEvents {
         let listed: Vec<Id> = self.ready.lock().iter().copied().collect();
         let ready = listed.iter().any(|id| {

@@ -101,6 +101,10 @@ impl SignalFd {
 }
 
 impl File for SignalFd {
+    fn transfers(&self) -> (bool, bool) {
+        (true, false)
+    }
+
     fn read(&self, _: u64, dst: &mut IoDst<'_>) -> SysResult {
         if dst.remaining() < size_of::<Record>() {
             return Err(Errno::EINVAL);

@@ -111,6 +111,10 @@ async fn wake(timer: Weak<TimerFd>, clock: ClockId, first: u64) {
 }
 
 impl File for TimerFd {
+    fn transfers(&self) -> (bool, bool) {
+        (true, false)
+    }
+
     fn read(&self, _: u64, dst: &mut IoDst<'_>) -> SysResult {
         if dst.remaining() < size_of::<u64>() {
             return Err(Errno::EINVAL);

@@ -230,7 +230,7 @@ pub(crate) fn pread64_at_once(
     })
 }
 
-/// Whether a vectored transfer moves nothing: then Linux does not ask the file at all.
+/// Whether a vectored transfer moves nothing: then Linux only asks whether the file has something to read or write at all.
 fn is_nothing(ranges: &[GuestRange]) -> bool {
     ranges.iter().all(|range| range.len == 0)
 }
@@ -242,7 +242,7 @@ async fn read_vector(
     ranges: &[GuestRange],
 ) -> SysResult<usize> {
     if is_nothing(ranges) && file.readable() && (offset.is_none() || file.has_offsets()) {
-        return Ok(0);
+        return file.check_transfers(false).map(|()| 0);
     }
     read_ranges(thread, file, offset, ranges).await
 }
@@ -255,7 +255,7 @@ async fn write_vector(
 ) -> SysResult<usize> {
     let placed = file.has_offsets() || !matches!(to, WriteTo::Offset(_));
     if is_nothing(ranges) && file.writable() && placed {
-        return Ok(0);
+        return file.check_transfers(true).map(|()| 0);
     }
     write_ranges(thread, file, to, ranges).await
 }

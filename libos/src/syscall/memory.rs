@@ -9,11 +9,11 @@ use linux_raw_sys::general as raw;
 
 use crate::{
     errno::{Errno, SysResult},
-    memory::{Backing, MapRequest, Placement},
+    memory::{Backing, MapRequest, Placement, UserMemory},
     process::{INFINITY, Resource, Thread},
     syscall::{
         argument::{Fd, Flags, UserAddr},
-        pace,
+        pace::{self, PIECE},
     },
     vfs::{Capabilities, devices::Zero},
 };
@@ -61,8 +61,46 @@ fn check_space(thread: &Thread, more: u64) -> SysResult<()> {
     if mapped.saturating_add(more) > limit { Err(Errno::ENOMEM) } else { Ok(()) }
 }
 
+/// Whether a mapping is to be populated by as much as should be done in pieces.
+fn populates_much(len: u64, flags: Flags) -> bool {
+    flags.0 & (raw::MAP_POPULATE | raw::MAP_LOCKED) != 0 && len > PIECE as u64
+}
+
+/// mmap(2) that does not take long.
+pub(crate) fn mmap_at_once(
+    thread: &Thread,
+    addr: UserAddr,
+    len: u64,
+    prot: u32,
+    flags: Flags,
+    fd: Fd,
+    offset: u64,
+) -> Option<SysResult<u64>> {
+    let brief = !populates_much(len, flags);
+    brief.then(|| map(thread, addr, len, prot, flags, fd, offset))
+}
+
 /// mmap(2)
-pub(crate) fn mmap(
+pub(crate) async fn mmap(
+    thread: &Thread,
+    addr: UserAddr,
+    len: u64,
+    prot: u32,
+    flags: Flags,
+    fd: Fd,
+    offset: u64,
+) -> SysResult<u64> {
+    let lazy = Flags(flags.0 & !(raw::MAP_POPULATE | raw::MAP_LOCKED));
+    let start = map(thread, addr, len, prot, lazy, fd, offset)?;
+    if populates_much(len, flags) {
+        // What can not be had now faults later.
+        let end = start.saturating_add(pages(len).unwrap_or(len));
+        let _ = populate(thread, start..end, prot & raw::PROT_WRITE != 0).await;
+    }
+    Ok(start)
+}
+
+fn map(
     thread: &Thread,
     addr: UserAddr,
     len: u64,
@@ -137,15 +175,39 @@ pub(crate) fn munmap(thread: &Thread, addr: UserAddr, len: u64) -> SysResult<()>
     thread.memory.unmap(range)
 }
 
+/// More mappings than this are changed off the CPUs.
+const FEW_MAPPINGS: usize = 256;
+
+/// mprotect(2) of a few mappings.
+pub(crate) fn mprotect_at_once(
+    thread: &Thread,
+    addr: UserAddr,
+    len: u64,
+    prot: u32,
+) -> Option<SysResult<()>> {
+    let few = !thread.memory.vmar().has_more_mappings(addr.0, len, FEW_MAPPINGS);
+    few.then(|| protect(&thread.memory, addr, len, prot))
+}
+
 /// mprotect(2)
-pub(crate) fn mprotect(thread: &Thread, addr: UserAddr, len: u64, prot: u32) -> SysResult<()> {
+pub(crate) async fn mprotect(
+    thread: &Thread,
+    addr: UserAddr,
+    len: u64,
+    prot: u32,
+) -> SysResult<()> {
+    let memory = Arc::clone(&thread.memory);
+    thread.off_cpu(move || protect(&memory, addr, len, prot)).await
+}
+
+fn protect(memory: &UserMemory, addr: UserAddr, len: u64, prot: u32) -> SysResult<()> {
     let grows = prot & (raw::PROT_GROWSDOWN | raw::PROT_GROWSUP);
     let range = range(addr.0, len)?;
     let prot = protection(prot & !grows)?;
     if grows != 0 {
         return Err(Errno::EINVAL);
     }
-    if range.is_empty() { Ok(()) } else { thread.memory.protect(range, prot) }
+    if range.is_empty() { Ok(()) } else { memory.protect(range, prot) }
 }
 
 /// pkey_mprotect(2): without keys, which pkey_alloc(2) never gives out, it is mprotect(2).
@@ -156,7 +218,7 @@ pub(crate) fn pkey_mprotect(
     prot: u32,
     key: i32,
 ) -> SysResult<()> {
-    if key == -1 { mprotect(thread, addr, len, prot) } else { Err(Errno::EINVAL) }
+    if key == -1 { protect(&thread.memory, addr, len, prot) } else { Err(Errno::EINVAL) }
 }
 
 /// mremap(2)
@@ -239,10 +301,19 @@ pub(crate) async fn madvise(
     }
 }
 
-/// Makes the pages of a range present, off the CPUs if a disk may have to be read.
+/// Makes the pages of a range present: in pieces, or off the CPUs if a disk may have to be read.
 async fn populate(thread: &Thread, range: std::ops::Range<u64>, write: bool) -> SysResult<()> {
     if !thread.memory.shows_files(range.clone()) {
-        return thread.memory.populate(range, write);
+        let mut at = range.start;
+        while at < range.end {
+            let end = range.end.min(at.saturating_add(PIECE as u64));
+            thread.memory.populate(at..end, write)?;
+            at = end;
+            if at < range.end {
+                pace::give_way(thread).await;
+            }
+        }
+        return Ok(());
     }
     let memory = Arc::clone(&thread.memory);
     thread.off_cpu(move || memory.populate(range, write)).await

@@ -136,8 +136,8 @@ system_calls! {
         6 lstat(path: UserStr, into: UserPtr<stat::Stat>) now fs::lstat, Full;
         7 poll(fds: UserPtr<poll::PollFd>, count: u32, timeout: i32) wait poll::poll, Full;
         8 lseek(fd: Fd, offset: i64, whence: u32) now io::lseek, Full;
-        9 mmap(addr: UserAddr, len: u64, prot: u32, flags: Flags, fd: Fd, offset: u64) now memory::mmap, Partial("MAP_GROWSDOWN and MAP_HUGETLB");
-        10 mprotect(addr: UserAddr, len: u64, prot: u32) now memory::mprotect, Partial("PROT_GROWSDOWN and PROT_GROWSUP");
+        9 mmap(addr: UserAddr, len: u64, prot: u32, flags: Flags, fd: Fd, offset: u64) wait (memory::mmap_at_once) memory::mmap, Partial("MAP_GROWSDOWN and MAP_HUGETLB");
+        10 mprotect(addr: UserAddr, len: u64, prot: u32) wait (memory::mprotect_at_once) memory::mprotect, Partial("PROT_GROWSDOWN and PROT_GROWSUP");
         11 munmap(addr: UserAddr, len: u64) now memory::munmap, Full;
         12 brk(end: u64) now memory::brk, Full;
         13 rt_sigaction(signal: i32, new: UserPtr<SigAction>, old: UserPtr<SigAction>, size: usize) now signal::rt_sigaction, Full;

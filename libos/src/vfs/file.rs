@@ -115,6 +115,11 @@ pub trait File: Send + Sync + Any {
         Err(Errno::EINVAL)
     }
 
+    /// Whether it can be read at all, and written: if not, even a transfer of nothing is `EINVAL`.
+    fn transfers(&self) -> (bool, bool) {
+        (true, true)
+    }
+
     /// Whether the file has a position: if not, lseek, pread and pwrite fail with `ESPIPE`.
     fn seekable(&self) -> bool {
         false
@@ -429,6 +434,15 @@ impl OpenFile {
             Object::Inode(_) => true,
             Object::File(file) => file.has_offsets(),
         }
+    }
+
+    /// Whether there is something in it to read, or to write: `EINVAL` if not, as in a set of epoll(7).
+    pub fn check_transfers(&self, write: bool) -> SysResult<()> {
+        let (reads, writes) = match &self.object {
+            Object::Inode(_) => (true, true),
+            Object::File(file) => file.transfers(),
+        };
+        if if write { writes } else { reads } { Ok(()) } else { Err(Errno::EINVAL) }
     }
 
     /// Whether a call on it may wait.

@@ -85,6 +85,10 @@ static void edges(void) {
     end[-1] = 'f', CALL(C(access, end - 1, 0)), CALL(C(open, end - 1, 0));
     CALL(lseek(fd, 0, SEEK_SET)), CALL(read(fd, end - 3, 8)), CALL(lseek(fd, 0, SEEK_CUR)), CALL(pread(fd, end - 8, 8, 0)), CALL(pread(fd, end - 7, 8, 0)), CALL(pread(fd, end, 8, 0));
     CALL(write(ends[1], end - 3, 3)), CALL(read(ends[0], end, 3)), CALL(read(ends[0], end - 3, 3));
+    /* A pipe takes whole pages of what is partly bad. */
+    char *three = mmap(NULL, 16384, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    mprotect(three + 12288, 4096, PROT_NONE);
+    CALL(write(ends[1], end - 3, 8)), CALL(read(ends[0], page, 8)), CALL(write(ends[1], three + 7288, 8000)), CALL(read(ends[0], page, 4096)), CALL(read(ends[0], page, 4096)), CALL(write(ends[1], three + 100, 16000)), CALL(read(ends[0], three, 12288));
     CALL(pwrite(fd, end - 3, 8, 0)), CALL(C(fstat, fd, end - 143)), CALL(C(fstat, fd, end - 144)), CALL(C(uname, end - 389)), CALL(C(uname, end - 390)), CALL(C(clock_gettime, 0, end - 15)), CALL(C(clock_gettime, 0, end - 16)), CALL(C(getrandom, end - 5, 10L, 0)), CALL(C(getcwd, end - 1, 4096L)), CALL(C(prctl, 15, strcpy(end - 4, "abc"))), CALL(C(prctl, 16, end - 15)), CALL(C(prctl, 16, end - 16)), CALL(C(pipe, end - 7)), CALL(C(poll, end - 7, 1, 0)), CALL(C(nanosleep, end - 15, NULL));
     struct iovec *v = (struct iovec *)(end - 16);
     *v = (struct iovec){page, 1}, CALL(readv(fd, v, 1)), CALL(readv(fd, v, 2));
