@@ -14,7 +14,7 @@ use linux_raw_sys::general as raw;
 use super::UserMemory;
 use crate::{
     errno::{Errno, SysResult},
-    vfs::{OpenFile, devices::Zero, file::MappedName},
+    vfs::{OpenFile, devices::Zero, mapped_name::MappedName},
 };
 
 const PAGE: u64 = PAGE_SIZE as u64;

@@ -23,7 +23,7 @@ pub use self::map::{Backing, MapRequest, Placement};
 use crate::{
     errno::{Errno, SysResult},
     loader::STACK_GUARD,
-    vfs::GuestMemory,
+    vfs::{GuestMemory, OpenFile},
 };
 
 /// How often one access may fault at one place although each fault was resolved.
@@ -63,6 +63,8 @@ pub struct UserMemory {
     space: Arc<AddressSpace>,
     heap: Mutex<heap::Heap>,
     image: RwLock<Image>,
+    /// The program, which nobody writes to while it runs.
+    program: Mutex<Option<Arc<OpenFile>>>,
 }
 
 impl UserMemory {
@@ -70,7 +72,13 @@ impl UserMemory {
     pub fn new(physical: &Arc<PhysicalMemory>) -> SysResult<Arc<Self>> {
         let space = AddressSpace::new(physical).map_err(|_| Errno::ENOMEM)?;
         let vmar = Vmar::create_root(&space).map_err(|_| Errno::ENOMEM)?;
-        Ok(Arc::new(Self { vmar, space, heap: Mutex::default(), image: RwLock::default() }))
+        Ok(Arc::new(Self {
+            vmar,
+            space,
+            heap: Mutex::default(),
+            image: RwLock::default(),
+            program: Mutex::default(),
+        }))
     }
 
     /// What the guest runs in.
@@ -88,9 +96,10 @@ impl UserMemory {
         self.image.read().clone()
     }
 
-    /// Stores what the loader knows: the image, and where the heap begins.
-    pub fn set_image(&self, image: Image, heap_start: u64) {
+    /// Stores what the loader knows: the image, its file, and where the heap begins.
+    pub fn set_image(&self, image: Image, program: Arc<OpenFile>, heap_start: u64) {
         *self.image.write() = image;
+        *self.program.lock() = Some(program);
         self.heap.lock().start_at(heap_start);
     }
 

@@ -47,7 +47,7 @@ impl loader::Files for FsContext {
         if nobody_may || self.cred.check(&metadata, Access::EXEC).is_err() {
             return Err(OpenError::NotExecutable);
         }
-        Ok(OpenFile::from_path(place, 0))
+        OpenFile::for_running(place).map_err(OpenError::Path)
     }
 }
 
@@ -179,7 +179,7 @@ fn load(
         auxv: loaded.auxv,
         stack: loaded.stack,
     };
-    memory.set_image(image, loaded.brk_start);
+    memory.set_image(image, loaded.exe, loaded.brk_start);
     let mut context = UserContext::new();
     context.regs_mut().rip = loaded.entry;
     context.regs_mut().rsp = loaded.stack_pointer;

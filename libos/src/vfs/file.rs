@@ -16,9 +16,10 @@ use parking_lot::Mutex;
 
 use super::buf::{GuestMemory, IoDst, IoSrc};
 use super::inode::{DirEntry, DirSink, FIRST_COOKIE, Inode};
-use super::metadata::{DeviceNumber, FileType, Metadata, StatFs};
+use super::metadata::{FileType, Metadata, StatFs};
 use super::mount::Path;
 use super::reopen::Reopen;
+use super::writers::Use;
 use crate::errno::{Errno, SysResult};
 
 bitflags! {
@@ -242,29 +243,6 @@ pub trait CloseWatcher: Send + Sync {
     fn closed(&self, file: &OpenFile);
 }
 
-/// What /proc/PID/maps tells of a mapped file; kept with its pages (`Vmo::set_cookie`).
-#[derive(Clone, Debug)]
-pub struct MappedName {
-    /// Its path when it was first mapped.
-    pub path: Vec<u8>,
-    /// The device of its file system.
-    pub device: DeviceNumber,
-    /// Its inode number.
-    pub ino: u64,
-}
-
-impl MappedName {
-    /// That of an open file.
-    pub fn of(file: &OpenFile) -> SysResult<Self> {
-        let metadata = file.metadata()?;
-        let path = match file.path() {
-            Some(path) => path.to_bytes(&path.top()),
-            None => b"/memfd: (deleted)".to_vec(),
-        };
-        Ok(Self { path, device: metadata.dev, ino: metadata.ino })
-    }
-}
-
 /// What does an open file's I/O.
 enum Object {
     Inode(Arc<dyn Inode>),
@@ -290,6 +268,8 @@ pub struct OpenFile {
     positioned: bool,
     position: Mutex<u64>,
     watchers: Mutex<Vec<Weak<dyn CloseWatcher>>>,
+    /// Keeps it from being run while it is written to, or the other way round.
+    _exclusive: Option<Use>,
 }
 
 impl Drop for OpenFile {
@@ -303,7 +283,7 @@ impl Drop for OpenFile {
 }
 
 impl OpenFile {
-    fn new(object: Object, path: Option<Path>, flags: u32) -> Arc<Self> {
+    fn new(object: Object, path: Option<Path>, flags: u32, exclusive: Option<Use>) -> Arc<Self> {
         let path_only = flags & raw::O_PATH != 0;
         let (seekable, positioned) = match &object {
             Object::Inode(_) => (true, true),
@@ -333,6 +313,7 @@ impl OpenFile {
             positioned,
             position: Mutex::new(0),
             watchers: Mutex::new(Vec::new()),
+            _exclusive: exclusive,
         })
     }
 
@@ -349,17 +330,32 @@ impl OpenFile {
     /// An open file whose content is its inode's. `flags` are those of open(2).
     pub fn from_path(path: Path, flags: u32) -> Arc<Self> {
         let inode = path.inode().clone();
-        Self::new(Object::Inode(inode), Some(path), flags)
+        Self::new(Object::Inode(inode), Some(path), flags, None)
+    }
+
+    /// As [`from_path`](Self::from_path), for a file that is opened for writing if `flags` say so: `ETXTBSY` while it runs.
+    pub fn from_path_for_use(path: Path, flags: u32) -> SysResult<Arc<Self>> {
+        let inode = path.inode().clone();
+        let writes = flags & raw::O_ACCMODE != raw::O_RDONLY && flags & raw::O_PATH == 0;
+        let exclusive = if writes { Use::write(&inode)? } else { None };
+        Ok(Self::new(Object::Inode(inode), Some(path), flags, exclusive))
+    }
+
+    /// A program to be run: `ETXTBSY` while it is open for writing. Nobody opens it for that until this is gone.
+    pub fn for_running(path: Path) -> SysResult<Arc<Self>> {
+        let inode = path.inode().clone();
+        let exclusive = Use::run(&inode)?;
+        Ok(Self::new(Object::Inode(inode), Some(path), raw::O_RDONLY, exclusive))
     }
 
     /// An open file of an inode that no path leads to: a memfd.
     pub fn from_inode(inode: Arc<dyn Inode>, flags: u32) -> Arc<Self> {
-        Self::new(Object::Inode(inode), None, flags)
+        Self::new(Object::Inode(inode), None, flags, None)
     }
 
     /// An open file whose I/O `file` does, found at `path` if it has one.
     pub fn from_file(file: Arc<dyn File>, path: Option<Path>, flags: u32) -> Arc<Self> {
-        Self::new(Object::File(file), path, flags)
+        Self::new(Object::File(file), path, flags, None)
     }
 
     /// Where the file was found.

@@ -20,6 +20,7 @@ use super::host_content::{self, FilePool, HostContent};
 use super::inode::{DirEntry, DirSink, FIRST_COOKIE, FileSystem, Inode, NewNode, RenameFlags};
 use super::metadata::{AttributeChange, DeviceNumber, FileType, Metadata, StatFs, Timespec};
 use super::pipe::Fifo;
+use super::writers::Writers;
 use crate::errno::{Errno, SysResult};
 
 type HostId = (u64, u64);
@@ -107,6 +108,7 @@ struct Node {
     content: Option<HostContent>,
     listing: Mutex<Arc<Vec<host::DirEntry>>>,
     fifo: Fifo,
+    writers: Writers,
 }
 
 impl Node {
@@ -132,6 +134,7 @@ impl Node {
             content,
             listing: Mutex::default(),
             fifo: Fifo::new(&shared.memory),
+            writers: Writers::default(),
         });
         shared.known.lock().insert(id, Arc::downgrade(&node));
         node
@@ -372,6 +375,10 @@ impl Inode for Node {
             }
             _ => Ok(None),
         }
+    }
+
+    fn writers(&self) -> Option<&Writers> {
+        (self.kind == FileType::Regular).then_some(&self.writers)
     }
 
     fn fifo(&self) -> Option<&Fifo> {

@@ -15,6 +15,7 @@ use super::file::File;
 use super::metadata::{AttributeChange, DeviceNumber, FileType, Metadata, StatFs};
 use super::mount::Path;
 use super::pipe::Fifo;
+use super::writers::Writers;
 use crate::errno::{Errno, SysResult};
 
 /// Longest name of a directory entry, in bytes.
@@ -286,6 +287,11 @@ pub trait Inode: Send + Sync + Any {
     /// Does what an [`open`](Self::open) for writing would have to wait for. Waits.
     fn take_over(&self) -> SysResult<()> {
         Ok(())
+    }
+
+    /// Who writes to it or runs it, if it is a regular file that can be run.
+    fn writers(&self) -> Option<&Writers> {
+        None
     }
 
     /// The rendezvous of a FIFO's ends; `Some` for every inode of that kind.

@@ -16,6 +16,7 @@ pub mod host_content;
 pub mod hostfs;
 pub mod inode;
 pub mod lock;
+pub mod mapped_name;
 pub mod metadata;
 pub mod mount;
 pub mod namespace;
@@ -30,6 +31,7 @@ pub mod stdio;
 #[cfg(test)]
 mod testing;
 pub mod tmpfs;
+pub mod writers;
 
 pub use buf::{GuestMemory, GuestRange, IoDst, IoSrc};
 pub use file::{File, OpenFile, PollEvents, Whence};

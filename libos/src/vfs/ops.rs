@@ -15,6 +15,7 @@ use super::{
     mount::Path,
     path::{FinalDots, FsContext, Last, LookupFlags, Walker},
     permission::{Access, Capabilities, Credentials},
+    writers::Use,
 };
 use crate::errno::{Errno, SysResult};
 
@@ -365,6 +366,7 @@ pub fn truncate(
     }
     place.mount().writable()?;
     check(&ctx.cred, place, Access::WRITE)?;
+    let _writing = Use::write(place.inode())?;
     check_size(place.inode().size()?)?;
     drop_set_ids(&ctx.cred, place.inode())?;
     place.inode().resize(size)
@@ -619,7 +621,7 @@ fn open_unnamed(ctx: &FsContext, dir: Path, flags: u32, mode: u32) -> SysResult<
     let inode = dir.inode().create_unnamed(&node)?;
     let name = format!("#{}", inode.metadata()?.ino);
     let dentry = dir.dentry().unnamed(inode, name.as_bytes());
-    Ok(OpenFile::from_path(Path::new(dir.mount().clone(), dentry), flags))
+    OpenFile::from_path_for_use(Path::new(dir.mount().clone(), dentry), flags)
 }
 
 /// Opens what is at `place`. What was just made is opened whatever its mode says.
@@ -651,6 +653,7 @@ fn open_place(ctx: &FsContext, place: Path, flags: u32, made: bool) -> SysResult
             return Err(Errno::EPERM);
         }
         if truncate && kind == FileType::Regular {
+            let _writing = Use::write(&inode)?;
             drop_set_ids(&ctx.cred, &inode)?;
             inode.resize(0)?;
         }
@@ -661,7 +664,7 @@ fn open_place(ctx: &FsContext, place: Path, flags: u32, made: bool) -> SysResult
     }
     match inode.open(flags)? {
         Some(file) => Ok(OpenFile::from_file(file, Some(place), flags)),
-        None if on_disk => Ok(OpenFile::from_path(place, flags)),
+        None if on_disk => OpenFile::from_path_for_use(place, flags),
         // A device node without a driver.
         None => Err(Errno::ENXIO),
     }

@@ -28,6 +28,7 @@ use super::inode::{DirEntry, DirSink, FIRST_COOKIE, FileSystem, Inode, NewNode, 
 use super::metadata::{AttributeChange, DeviceNumber, FileType, Metadata, StatFs};
 use super::pipe::Fifo;
 use super::tmpfs::charge_inode;
+use super::writers::Writers;
 use crate::errno::{Errno, SysResult};
 
 /// Cookies of entries in memory begin here; those of host entries are below.
@@ -161,6 +162,7 @@ struct Node {
     /// Set when the attributes differ from the host's.
     attributes: OnceLock<Attributes>,
     xattrs: OnceLock<Xattrs>,
+    writers: Writers,
     body: Body,
     _charge: Charge,
 }
@@ -200,6 +202,7 @@ impl Node {
             lower: Some(Lower { node, id, seen }),
             attributes: OnceLock::new(),
             xattrs: OnceLock::new(),
+            writers: Writers::default(),
             body,
             // As many as the host has files, at most.
             _charge: shared.memory.no_charge(),
@@ -231,6 +234,7 @@ impl Node {
             lower: None,
             attributes: OnceLock::from(Attributes::new(node, links)),
             xattrs: OnceLock::from(Xattrs::new(&shared.memory)),
+            writers: Writers::default(),
             body,
             _charge: charge,
         }))
@@ -694,6 +698,10 @@ impl Inode for Node {
 
     fn take_over(&self) -> SysResult<()> {
         self.take_content(HostFile::pread)
+    }
+
+    fn writers(&self) -> Option<&Writers> {
+        (self.kind == FileType::Regular).then_some(&self.writers)
     }
 
     fn fifo(&self) -> Option<&Fifo> {

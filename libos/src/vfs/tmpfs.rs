@@ -22,6 +22,7 @@ use super::host_content;
 use super::inode::{DirEntry, DirSink, FIRST_COOKIE, FileSystem, Inode, NewNode, RenameFlags};
 use super::metadata::{AttributeChange, DeviceNumber, FileType, Metadata, StatFs};
 use super::pipe::Fifo;
+use super::writers::Writers;
 use crate::errno::{Errno, SysResult};
 
 /// The magic number of statfs(2).
@@ -165,6 +166,7 @@ struct Node {
     attributes: Attributes,
     xattrs: Xattrs,
     seals: AtomicU32,
+    writers: Writers,
     /// The host directory whose attributes show instead of this one's.
     mirror: Option<Arc<HostNode>>,
     body: Body,
@@ -201,6 +203,7 @@ impl Node {
             attributes: Attributes::new(node, links),
             xattrs: Xattrs::new(&shared.memory),
             seals: AtomicU32::new(if shared.seals_allowed { 0 } else { SEAL_SEAL }),
+            writers: Writers::default(),
             mirror,
             body,
             _charge: charge,
@@ -511,6 +514,10 @@ impl Inode for Node {
             FileType::CharDevice => devices::open(self.rdev, flags).map(Some),
             _ => Ok(None),
         }
+    }
+
+    fn writers(&self) -> Option<&Writers> {
+        (self.kind == FileType::Regular).then_some(&self.writers)
     }
 
     fn fifo(&self) -> Option<&Fifo> {

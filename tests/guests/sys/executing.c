@@ -52,6 +52,13 @@ int main(int argc, char **argv) {
     memset(big, 'a', 199999), big[199999] = 0;
     CALL(C(execve, "/proc/self/exe", many, NULL)), CALL(C(execve, "/proc/self/exe", args, many));
     CALL(C(execve, "/proc/self/exe", BADPTR, NULL)), CALL(C(execve, "/proc/self/exe", args, BADPTR)), CALL(C(execve, "/proc/self/exe", (char *[]){"x", BADPTR, NULL}, NULL)), CALL(C(execve, BADPTR, args, NULL));
+    SECTION("what is written to does not run, what runs is not written to");
+    char self[PATH_MAX] = {0};
+    readlink("/proc/self/exe", self, sizeof self - 1);
+    int out = open("text", O_WRONLY), again = dup(out), in = open("text", O_RDONLY);
+    CALL(C(execve, "text", args, NULL)), close(out), CALL(C(execve, "text", args, NULL)), close(again), CALL(C(execve, "text", args, NULL)), close(in);
+    CALL(open("text", O_RDWR) >= 0), CALL(C(execve, "text", args, NULL));
+    CALL(open(self, O_WRONLY)), CALL(C(open, self, O_RDWR)), CALL(open(self, O_RDONLY | O_TRUNC)), CALL(open("/proc/self/exe", O_WRONLY)), CALL(truncate(self, 10)), CALL(open(self, O_RDONLY) >= 0), CALL(open(self, O_PATH | O_RDWR) >= 0);
     SECTION("what can");
     int fd = oracle_file("f", 100);
     dup2(fd, 30), dup3(fd, 31, O_CLOEXEC), lseek(fd, 42, SEEK_SET);

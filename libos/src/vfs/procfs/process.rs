@@ -14,7 +14,7 @@ use crate::memory::UserMemory;
 use crate::process::Thread;
 use crate::signal::SigSet;
 use crate::syscall::argument::Fd;
-use crate::vfs::file::MappedName;
+use crate::vfs::mapped_name::MappedName;
 use crate::vfs::metadata::FileType;
 use crate::vfs::mount::Path;
 use crate::vfs::ops;
