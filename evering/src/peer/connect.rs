@@ -6,7 +6,8 @@
 //! ```text
 //!      offer                                          accept
 //!        │ create a region, take its first end          │
-//!        │ ── hello: version, the region's file ──────► │ check the seals, the size, the header;
+//!        │ ── hello: version, the region's file, ─────► │ check the seals, the size, the header;
+//!        │     perhaps two eventfds                     │
 //!        │     (kernel: my pid)                         │ take the second end; watch that pid
 //!        │ ◄───────────────── hello: version, accepted ─│
 //!        │     (kernel: my pid)                         │
@@ -20,8 +21,9 @@ use std::{
     error::Error,
     fmt,
     io::{self, IoSlice, IoSliceMut},
+    mem,
     os::{
-        fd::{AsFd, AsRawFd, FromRawFd, OwnedFd},
+        fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
         unix::net::UnixStream,
     },
     vec,
@@ -38,10 +40,11 @@ use nix::{
     },
 };
 
-use super::{Peer, Watch};
+use super::{Peer, Watch, link::Events};
 use crate::{
     Entry,
     region::{Options, Region, RegionError},
+    wake::EventFd,
 };
 
 /// What a hello begins with: "evhl" and the version of this exchange.
@@ -122,12 +125,20 @@ pub fn offer<F: Entry, S: Entry>(
     setsockopt(socket, PassCred, &true)?;
     let region = Region::<F, S>::create(options)?;
     let mut peer = region.first()?;
-    send(socket, FINE, region.as_fd().map(|fd| fd.as_raw_fd()).as_slice())?;
+    let mut files: Vec<_> = region.as_fd().into_iter().collect();
+    let events = if options.has_events() { Some((EventFd::new()?, EventFd::new()?)) } else { None };
+    if let Some((own, peers)) = &events {
+        files.extend([own.as_fd(), peers.as_fd()]);
+    }
+    send(socket, FINE, &files)?;
     let hello = Hello::receive(socket)?;
     if hello.status != FINE {
         return Err(ConnectError::Refused);
     }
-    peer.link.set_watch(watch(socket, &hello)?);
+    if let Some((own, peers)) = events {
+        peer.link.set_events(Events { own, peers });
+    }
+    peer.link.set_watch(watch(socket, &hello)?)?;
     Ok(peer)
 }
 
@@ -142,8 +153,8 @@ pub fn accept<F: Entry, S: Entry>(
     prefault: bool,
 ) -> Result<Peer<S, F>, ConnectError> {
     setsockopt(socket, PassCred, &true)?;
-    let mut hello = Hello::receive(socket)?;
-    let result = take_second::<F, S>(socket, &mut hello, prefault);
+    let hello = Hello::receive(socket)?;
+    let result = take_second::<F, S>(socket, hello, prefault);
     let status = if result.is_ok() { FINE } else { REFUSED };
     let told = send(socket, status, &[]);
     let peer = result?;
@@ -153,12 +164,21 @@ pub fn accept<F: Entry, S: Entry>(
 
 fn take_second<F: Entry, S: Entry>(
     socket: &UnixStream,
-    hello: &mut Hello,
+    mut hello: Hello,
     prefault: bool,
 ) -> Result<Peer<S, F>, ConnectError> {
-    let file = hello.files.pop().filter(|_| hello.files.is_empty()).ok_or(ConnectError::Hello)?;
+    let mut files = mem::take(&mut hello.files).into_iter();
+    let file = files.next().ok_or(ConnectError::Hello)?;
     let mut peer = Region::<F, S>::open(file, prefault)?.second()?;
-    peer.link.set_watch(watch(socket, hello)?);
+    match (files.next(), files.next(), files.next()) {
+        (None, ..) => {}
+        (Some(peers), Some(own), None) => {
+            let (own, peers) = (EventFd::from_peer(own)?, EventFd::from_peer(peers)?);
+            peer.link.set_events(Events { own, peers });
+        }
+        _ => return Err(ConnectError::Hello),
+    }
+    peer.link.set_watch(watch(socket, &hello)?)?;
     Ok(peer)
 }
 
@@ -173,13 +193,14 @@ fn watch(socket: &UnixStream, hello: &Hello) -> Result<Watch, ConnectError> {
     Ok(watch)
 }
 
-fn send(socket: &UnixStream, status: u8, files: &[i32]) -> Result<(), ConnectError> {
+fn send(socket: &UnixStream, status: u8, files: &[BorrowedFd<'_>]) -> Result<(), ConnectError> {
     let mut bytes = [0; HELLO.len() + 1];
     bytes[..HELLO.len()].copy_from_slice(&HELLO);
     bytes[HELLO.len()] = status;
     let credentials = UnixCredentials::new();
     let name = ControlMessage::ScmCredentials(&credentials);
-    let with_files = [name, ControlMessage::ScmRights(files)];
+    let files: Vec<_> = files.iter().map(AsRawFd::as_raw_fd).collect();
+    let with_files = [name, ControlMessage::ScmRights(&files)];
     let control = if files.is_empty() { &with_files[..1] } else { &with_files[..] };
     // So short a message is sent whole or not at all.
     sendmsg::<()>(

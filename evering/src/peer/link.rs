@@ -1,31 +1,63 @@
 //! The two sides' signs of life, and the bells by which they wake each other.
+//!
+//! The one idea: a death is told as a departure would have been. Who learns that the peer's process has ended closes the peer's
+//! ends of the queues in its place and rings its own bell, so whoever sleeps wakes up and finds the
+//! queue closed, and nothing above needs to know of processes.
 
-use core::{fmt, ptr::NonNull};
+use alloc::sync::Arc;
+use core::{
+    fmt,
+    ptr::NonNull,
+    sync::atomic::{AtomicBool, AtomicU32, Ordering},
+};
+#[cfg(feature = "std")]
+use std::io;
 
 #[cfg(feature = "std")]
-use super::Watch;
+use super::{Watch, deaths::Watched};
 #[cfg(feature = "std")]
-use crate::wake::{Ringer, Waiter};
+use crate::wake::{EventFd, EventWaiter, Ringer, Waiter};
 use crate::{
+    queue::{RECEIVER_GONE, SENDER_GONE},
     region::{Header, Keeper, Life, RegionError, Side},
     wake::SharedBell,
 };
 
 /// Says that this end is there, until it is dropped, and knows whether the other one is.
 ///
-/// A peer says itself when it goes; if it is killed, its [`Watch`] knows.
+/// A peer says itself when it goes. That it was killed the host says, if its process is [watched](Self::set_watch).
 pub struct Link {
-    header: NonNull<Header>,
-    side: Side,
-    keeper: Keeper,
+    signs: Arc<Signs>,
     #[cfg(feature = "std")]
-    watch: Option<Watch>,
+    watched: Option<Watched>,
 }
 
-// SAFETY: the header consists of atomics, which any thread may use, and the keeper keeps it.
-unsafe impl Send for Link {}
+/// What a link has in the region.
+pub(super) struct Signs {
+    header: NonNull<Header>,
+    side: Side,
+    /// The flags of the queue that we send into, and of the one that we receive from.
+    flags: [NonNull<AtomicU32>; 2],
+    keeper: Keeper,
+    /// The peer's process has been seen to be over, and the queues are closed. Ours: what the region says others could
+    /// change.
+    over: AtomicBool,
+    #[cfg(feature = "std")]
+    events: Option<Events>,
+}
+
+/// The eventfds, where the sides may sleep on some.
+#[cfg(feature = "std")]
+#[derive(Debug)]
+pub(super) struct Events {
+    pub(super) own: EventFd,
+    pub(super) peers: EventFd,
+}
+
+// SAFETY: what the pointers lead to consists of atomics, which any thread may use, and the keeper keeps it.
+unsafe impl Send for Signs {}
 // SAFETY: the same.
-unsafe impl Sync for Link {}
+unsafe impl Sync for Signs {}
 
 fn own_pid() -> u32 {
     #[cfg(feature = "std")]
@@ -34,37 +66,10 @@ fn own_pid() -> u32 {
     0
 }
 
-impl Link {
-    /// Takes a side.
-    ///
-    /// # Safety
-    ///
-    /// A region must begin at `base`, which `keeper` keeps.
-    pub(crate) unsafe fn enter(
-        base: NonNull<u8>,
-        side: Side,
-        keeper: Keeper,
-    ) -> Result<Self, RegionError> {
-        let header = base.cast::<Header>();
-        // SAFETY: it is there, says the caller, and consists of atomics.
-        unsafe { header.as_ref() }.enter(side, own_pid())?;
-        Ok(Link {
-            header,
-            side,
-            keeper,
-            #[cfg(feature = "std")]
-            watch: None,
-        })
-    }
-
+impl Signs {
     fn header(&self) -> &Header {
         // SAFETY: the keeper keeps it, and it consists of atomics.
         unsafe { self.header.as_ref() }
-    }
-
-    /// Which side this is.
-    pub fn side(&self) -> Side {
-        self.side
     }
 
     fn bell(&self, side: Side) -> SharedBell<Keeper> {
@@ -75,68 +80,152 @@ impl Link {
         }
     }
 
+    /// The peer's process is over: does what it would have done if it had gone in peace, and rings our own bell in its
+    /// place.
+    #[cfg(feature = "std")]
+    pub(super) fn peer_is_dead(&self) {
+        for (flags, gone) in self.flags.iter().zip([RECEIVER_GONE, SENDER_GONE]) {
+            // SAFETY: the keeper keeps them, and they are atomic.
+            unsafe { flags.as_ref() }.fetch_or(gone, Ordering::Release);
+        }
+        // After that: who sees it finds the queues closed.
+        self.over.store(true, Ordering::Release);
+        if self.header().life(self.side.other()) != Life::Left {
+            self.header().set_life(self.side.other(), Life::Dead);
+        }
+        drop(self.ringer(self.side, |events| &events.own));
+    }
+
+    #[cfg(feature = "std")]
+    fn ringer(
+        &self,
+        side: Side,
+        event: impl FnOnce(&Events) -> &EventFd,
+    ) -> Ringer<SharedBell<Keeper>> {
+        let bell = self.bell(side);
+        match self.events.as_ref().and_then(|events| event(events).try_clone().ok()) {
+            Some(event) => Ringer::with_event(bell, event),
+            None => Ringer::new(bell),
+        }
+    }
+}
+
+impl Link {
+    /// Takes a side. The flags are those of the queue that it sends into, and of the one that it receives from.
+    ///
+    /// # Safety
+    ///
+    /// A region must begin at `base`, which `keeper` keeps, and have the flags.
+    pub(crate) unsafe fn enter(
+        base: NonNull<u8>,
+        side: Side,
+        flags: [NonNull<AtomicU32>; 2],
+        keeper: Keeper,
+    ) -> Result<Self, RegionError> {
+        let signs = Signs {
+            header: base.cast(),
+            side,
+            flags,
+            keeper,
+            over: AtomicBool::new(false),
+            #[cfg(feature = "std")]
+            events: None,
+        };
+        signs.header().enter(side, own_pid())?;
+        Ok(Link {
+            signs: Arc::new(signs),
+            #[cfg(feature = "std")]
+            watched: None,
+        })
+    }
+
+    /// Which side this is.
+    pub fn side(&self) -> Side {
+        self.signs.side
+    }
+
     /// What this side sleeps on, and the peer rings.
     pub fn own_bell(&self) -> SharedBell<Keeper> {
-        self.bell(self.side)
+        self.signs.bell(self.side())
     }
 
     /// What the peer sleeps on, to be rung after something was sent, received, or given back.
     pub fn peers_bell(&self) -> SharedBell<Keeper> {
-        self.bell(self.side.other())
+        self.signs.bell(self.side().other())
     }
 
-    /// A waiter on our own bell, which spins as long as that pays.
-    #[cfg(feature = "std")]
-    pub fn waiter(&self) -> Waiter<SharedBell<Keeper>> {
-        Waiter::new(self.own_bell())
-    }
-
-    /// Rings the peer's bell.
-    #[cfg(feature = "std")]
-    pub fn ringer(&self) -> Ringer<SharedBell<Keeper>> {
-        Ringer::new(self.peers_bell())
-    }
-
-    /// Whether the peer is there, as it says itself, or as has been seen before. A load.
+    /// Whether the peer is there, as far as is known: it has said that it goes, or its process was seen to be
+    /// over.
     #[inline]
-    pub fn peer_says(&self) -> Life {
-        self.header().life(self.side.other())
+    pub fn peer(&self) -> Life {
+        match self.signs.header().life(self.side().other()) {
+            Life::Left => Life::Left,
+            _ if self.signs.over.load(Ordering::Acquire) => Life::Dead,
+            life => life,
+        }
     }
 
     /// The peer's process, as it says itself. For people to read.
     pub fn peers_pid(&self) -> u32 {
-        self.header().pid(self.side.other())
+        self.signs.header().pid(self.side().other())
+    }
+}
+
+#[cfg(feature = "std")]
+impl Link {
+    /// A waiter on our own bell, which spins as long as that pays.
+    pub fn waiter(&self) -> Waiter<SharedBell<Keeper>> {
+        Waiter::new(self.own_bell())
     }
 
-    /// Whether the peer is there, as it says itself and as the host says of its process. A call to the host, if the
-    /// peer says that it is there.
-    #[cfg(feature = "std")]
-    pub fn peer(&self) -> Life {
-        let life = self.peer_says();
-        let over = matches!(life, Life::Left | Life::Dead);
-        if !over && self.watch.as_ref().is_some_and(Watch::is_over) {
-            self.header().set_life(self.side.other(), Life::Dead);
-            return Life::Dead;
-        }
-        life
+    /// Rings the peer's bell, whichever way it sleeps.
+    pub fn ringer(&self) -> Ringer<SharedBell<Keeper>> {
+        self.signs.ringer(self.side().other(), |events| &events.peers)
     }
 
-    /// Has the peer's process watched. [`connect`](super::connect) does it.
-    #[cfg(feature = "std")]
-    pub fn set_watch(&mut self, watch: Watch) {
-        self.watch = Some(watch);
+    /// A waiter on our eventfd, if the connection has [such](crate::region::Options::events).
+    pub fn event_waiter(&self) -> Option<EventWaiter<SharedBell<Keeper>>> {
+        let event = self.signs.events.as_ref()?.own.try_clone().ok()?;
+        Some(EventWaiter::new(self.own_bell(), event))
     }
 
-    /// The watch on the peer's process: readable when that has ended.
-    #[cfg(feature = "std")]
+    /// Has the peer's process watched: if it is over, this end finds the queues closed, after whatever was sent before, and
+    /// its bell rings. [`connect`](super::connect) does this.
+    ///
+    /// All that are watched by this process have one thread, which sleeps.
+    ///
+    /// # Errors
+    ///
+    /// The host's: there are no descriptors or threads left, for example.
+    pub fn set_watch(&mut self, watch: Watch) -> io::Result<()> {
+        self.watched = Some(Watched::new(watch, self.signs.clone())?);
+        Ok(())
+    }
+
+    /// The watch on the peer's process.
     pub fn watch(&self) -> Option<&Watch> {
-        self.watch.as_ref()
+        self.watched.as_ref().map(Watched::watch)
+    }
+
+    /// Looks at the watch now: one that was killed just before may not have been noticed yet.
+    pub fn look(&self) -> Life {
+        if !self.signs.over.load(Ordering::Acquire) && self.watch().is_some_and(Watch::is_over) {
+            self.signs.peer_is_dead();
+        }
+        self.peer()
+    }
+
+    /// To be called before anybody else has a share in the signs.
+    pub(super) fn set_events(&mut self, events: Events) {
+        if let Some(signs) = Arc::get_mut(&mut self.signs) {
+            signs.events = Some(events);
+        }
     }
 }
 
 impl Drop for Link {
     fn drop(&mut self) {
-        self.header().set_life(self.side, Life::Left);
+        self.signs.header().set_life(self.side(), Life::Left);
         // That it is gone is news.
         #[cfg(feature = "std")]
         drop(self.ringer());
@@ -146,8 +235,8 @@ impl Drop for Link {
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Link")
-            .field("side", &self.side)
-            .field("peer", &self.peer_says())
+            .field("side", &self.side())
+            .field("peer", &self.peer())
             .finish_non_exhaustive()
     }
 }

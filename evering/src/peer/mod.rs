@@ -2,6 +2,8 @@
 
 #[cfg(feature = "std")]
 pub mod connect;
+#[cfg(feature = "std")]
+mod deaths;
 mod link;
 #[cfg(feature = "std")]
 mod watch;

@@ -19,6 +19,8 @@ use super::{
     slot::Place,
     spsc,
 };
+#[cfg(not(loom))]
+use crate::sync::AtomicU32;
 use crate::sync::Ordering;
 
 /// A ring of `T`s in memory that `keeper` keeps.
@@ -215,6 +217,12 @@ impl<T: Entry, K, P: Producers> Ring<T, K, P> {
         // SAFETY: by the constructors' contracts they are there while the keeper lives, which is in
         // `self`; they consist of atomics.
         unsafe { self.lines.as_ref() }
+    }
+
+    /// Where the flags are, for who has to set one in place of an end that died.
+    #[cfg(not(loom))]
+    pub(crate) fn flags(&self) -> NonNull<AtomicU32> {
+        NonNull::from(&self.lines().fixed.flags)
     }
 
     /// The slot for the entry number `index`, whatever that is.

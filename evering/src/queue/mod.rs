@@ -16,5 +16,7 @@ mod stamp;
 pub use entry::Entry;
 pub use error::{AttachError, LayoutError, RecvError, SendError};
 pub use layout::{Layout, MAX_CAPACITY, VERSION};
+#[cfg(not(loom))]
+pub(crate) use layout::{RECEIVER_GONE, SENDER_GONE};
 pub use memory::{Allocation, HeapRing, Ring};
 pub use producers::{Many, One, Producers};

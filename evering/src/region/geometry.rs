@@ -29,6 +29,7 @@ pub struct Options {
     pub(super) arenas: [u64; 2],
     pub(super) away: u32,
     pub(super) prefault: bool,
+    events: bool,
 }
 
 impl Default for Options {
@@ -38,9 +39,15 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Queues of 1024 entries, an arena of 4 MiB for each side, 1024 buffers away; not faulted in.
+    /// Queues of 1024 entries, an arena of 4 MiB for each side, 1024 buffers away; not faulted in, and no eventfds.
     pub fn new() -> Self {
-        Options { capacities: [1024; 2], arenas: [4 << 20; 2], away: 1024, prefault: false }
+        Options {
+            capacities: [1024; 2],
+            arenas: [4 << 20; 2],
+            away: 1024,
+            prefault: false,
+            events: false,
+        }
     }
 
     /// Queues for so many entries, both ways. A power of two.
@@ -72,6 +79,17 @@ impl Options {
     /// Has the host allocate and map all pages at once, so that no fault comes later. Each side chooses for itself.
     pub fn prefault(self, prefault: bool) -> Self {
         Options { prefault, ..self }
+    }
+
+    /// Gives each side an eventfd, so that it can sleep in an epoll loop or under an async runtime. Not for peers that
+    /// are not trusted: see [`EventFd`](crate::wake::EventFd).
+    pub fn events(self, events: bool) -> Self {
+        Options { events, ..self }
+    }
+
+    #[cfg(feature = "std")]
+    pub(crate) fn has_events(&self) -> bool {
+        self.events
     }
 }
 

@@ -239,8 +239,9 @@ impl<F: Entry, S: Entry> Region<F, S> {
         let receiver = self.ring::<In>(into, chosen.capacities[peers])?;
         let come_back = self.ring::<Token>(&returns[own], chosen.away)?;
         let give_back = self.ring::<Token>(&returns[peers], chosen.away)?;
-        // SAFETY: the region begins with a header, and the keeper keeps it.
-        let link = unsafe { Link::enter(self.base, side, self.keeper.clone()) }?;
+        let flags = [sender.flags(), receiver.flags()];
+        // SAFETY: the region begins with a header and has the queues' flags, and the keeper keeps it.
+        let link = unsafe { Link::enter(self.base, side, flags, self.keeper.clone()) }?;
         let place = Place {
             base: self.base,
             own: arenas[own].clone(),

@@ -1,0 +1,148 @@
+//! Peers that are killed at any moment: while they connect, work, or sleep.
+
+use std::{
+    os::unix::net::UnixStream,
+    time::{Duration, Instant},
+};
+
+use evering::{
+    RecvError,
+    driver::{Driver, SubmitError, Tagged},
+    heap::{Buffer, Heap, Local, Token},
+    peer::connect::{accept, offer},
+    region::{Keeper, Life, Options},
+};
+use futures::{FutureExt, executor::block_on};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+use super::{Child, Random, possessions};
+
+const KILLS: u64 = 10_000;
+const ARENA: u64 = 64 << 10;
+
+#[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+struct Message {
+    id: u64,
+    lent: Token,
+    given: Token,
+}
+
+impl Tagged for Message {
+    fn id(&self) -> u64 {
+        self.id
+    }
+
+    fn set_id(&mut self, id: u64) {
+        self.id = id;
+    }
+}
+
+/// Answers until it is killed; keeps some of what it is given.
+fn victim(socket: UnixStream) {
+    let Ok(mut peer) = accept::<Message, Message>(&socket, false) else { return };
+    let (heap, mut waiter, ringer) =
+        (Heap::<Local>::new(peer.arena), peer.link.waiter(), peer.link.ringer());
+    let mut kept = Vec::new();
+    loop {
+        let request = waiter.wait(None, || match peer.receiver.recv() {
+            Err(RecvError::Empty) => None,
+            other => Some(other),
+        });
+        let Some(Ok(request)) = request else { return };
+        heap.borrow(request.lent).expect("it is right").fill(0, 10, 7).expect("it fits");
+        kept.push(heap.accept(request.given).expect("it is right"));
+        if kept.len() > 5 {
+            kept.remove(2);
+        }
+        heap.collect();
+        let given = heap.alloc(500).ok().and_then(|buffer| buffer.give().ok());
+        let _ = peer.sender.send(Message { given: given.unwrap_or_default(), ..request });
+        ringer.ring();
+    }
+}
+
+type Client = Driver<Message, Message, Buffer, Keeper, Keeper>;
+
+/// One life of a peer. Whether it lived to be connected.
+fn round(random: &mut Random, asleep: bool) -> bool {
+    let (child, socket) = Child::new(victim);
+    let start = Instant::now();
+    let life = Duration::from_micros(random.below(600));
+    let options = Options::new().capacity(8).arena(ARENA).away(8);
+    // Some die before anybody waits for them.
+    if random.below(8) == 0 {
+        while start.elapsed() < life {}
+        child.kill();
+    }
+    let Ok(peer) = offer::<Message, Message>(&socket, &options) else { return false };
+    drop(socket);
+    let (heap, mut waiter, ringer) =
+        (Heap::<Local>::new(peer.arena), peer.link.waiter(), peer.link.ringer());
+    let driver = Client::new(peer.sender, peer.receiver, 8);
+    let (life, start) = (Duration::from_micros(random.below(300)), Instant::now());
+    let mut operations = Vec::new();
+    while start.elapsed() < life {
+        let lent = heap.alloc(1000).expect("there is room for all");
+        let Some(given) = heap.alloc(300).ok().and_then(|buffer| buffer.give().ok()) else {
+            continue;
+        };
+        let token = lent.lend().expect("it is ours");
+        match driver.try_submit(Message { id: 0, lent: token, given }, lent) {
+            Ok(operation) => operations.push(operation),
+            Err(SubmitError::Busy(request, _)) => {
+                drop(heap.accept(request.given).expect("it never left"));
+            }
+            Err(SubmitError::Lost(..)) => panic!("it is alive"),
+        }
+        ringer.ring();
+        driver.turn().expect("it is alive");
+        operations.retain_mut(|operation| match operation.now_or_never() {
+            Some(answer) => {
+                let (answer, _) = answer.expect("it is alive");
+                if answer.given.is_given() {
+                    drop(heap.accept(answer.given).expect("it is right"));
+                }
+                false
+            }
+            None => true,
+        });
+        heap.collect();
+    }
+    child.kill();
+    if asleep {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let end = waiter.wait(Some(deadline), || driver.turn().err());
+        assert_eq!(end, Some(RecvError::Closed), "it is noticed");
+    } else {
+        drop(child);
+        assert_eq!(peer.link.look(), Life::Dead, "it is seen");
+        assert_eq!(driver.turn(), Err(RecvError::Closed));
+    }
+    for operation in operations {
+        match block_on(operation) {
+            Ok((answer, lent)) if answer.given.is_given() => {
+                // What it gave is there as long as the region is.
+                let buffer = heap.accept(answer.given).expect("it is right");
+                assert_eq!((buffer.len(), lent.len()), (500, 1000));
+            }
+            Ok((_, lent)) => drop(lent),
+            Err(lost) => drop(lost.0),
+        }
+    }
+    assert_eq!(peer.link.peer(), Life::Dead);
+    heap.reclaim();
+    let usage = heap.usage();
+    assert_eq!((usage.free as u64, usage.away), (ARENA, 0), "all buffers are back");
+    true
+}
+
+pub(super) fn nothing_leaks() {
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    // The first one starts the thread that notices.
+    while !round(&mut random, true) {}
+    let before = possessions();
+    let connected = (0..KILLS).filter(|kill| round(&mut random, kill % 2 == 0)).count();
+    assert_eq!(possessions(), before, "descriptors, mappings, threads");
+    assert!(connected as u64 > KILLS / 2, "most have lived: {connected}");
+}
