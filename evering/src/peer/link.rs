@@ -82,7 +82,6 @@ impl Signs {
 
     /// The peer's process is over: does what it would have done if it had gone in peace, and rings our own bell in its
     /// place.
-    #[cfg(feature = "std")]
     pub(super) fn peer_is_dead(&self) {
         for (flags, gone) in self.flags.iter().zip([RECEIVER_GONE, SENDER_GONE]) {
             // SAFETY: the keeper keeps them, and they are atomic.
@@ -93,6 +92,7 @@ impl Signs {
         if self.header().life(self.side.other()) != Life::Left {
             self.header().set_life(self.side.other(), Life::Dead);
         }
+        #[cfg(feature = "std")]
         drop(self.ringer(self.side, |events| &events.own));
     }
 
@@ -165,6 +165,12 @@ impl Link {
         }
     }
 
+    /// Says that the peer is dead, for those who know it by other means than a [watch](Self::set_watch): this end finds the
+    /// queues closed, after whatever was sent before, and its bell rings.
+    pub fn peer_is_dead(&self) {
+        self.signs.peer_is_dead();
+    }
+
     /// The peer's process, as it says itself. For people to read.
     pub fn peers_pid(&self) -> u32 {
         self.signs.header().pid(self.side().other())
@@ -210,7 +216,7 @@ impl Link {
     /// Looks at the watch now: one that was killed just before may not have been noticed yet.
     pub fn look(&self) -> Life {
         if !self.signs.over.load(Ordering::Acquire) && self.watch().is_some_and(Watch::is_over) {
-            self.signs.peer_is_dead();
+            self.peer_is_dead();
         }
         self.peer()
     }
