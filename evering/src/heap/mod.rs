@@ -206,3 +206,6 @@ impl<S: Sharing> fmt::Debug for Heap<S> {
         f.debug_struct("Heap").field("usage", &self.usage()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -267,3 +267,6 @@ impl<F: Entry, S: Entry> fmt::Debug for Region<F, S> {
         f.debug_struct("Region").field("size", &self.geometry.size).finish_non_exhaustive()
     }
 }
+
+#[cfg(all(test, feature = "std"))]
+mod tests;
