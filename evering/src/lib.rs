@@ -72,7 +72,7 @@ extern crate alloc;
 #[cfg(any(test, loom, feature = "std"))]
 extern crate std;
 
-#[cfg(feature = "std")]
+#[cfg(all(feature = "std", not(loom)))]
 pub mod driver;
 #[cfg(not(loom))]
 pub mod heap;
@@ -83,11 +83,15 @@ pub mod peer;
 pub mod queue;
 #[cfg(not(loom))]
 pub mod region;
+#[cfg(not(loom))]
+pub mod sharing;
 mod sync;
+#[cfg(not(loom))]
+mod waiters;
 pub mod wake;
 
 pub use queue::{
     Allocation, AttachError, Entry, HeapRing, Layout, LayoutError, MAX_CAPACITY, Many, One,
     Producers, RecvError, Ring, SendError, VERSION, mpsc,
-    spsc::{self, Batch, Drain, Receiver, Sender, channel},
+    spsc::{self, Drain, Receiver, Sender, channel},
 };

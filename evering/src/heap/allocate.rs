@@ -7,7 +7,7 @@ use core::{
     task::{Context, Poll},
 };
 
-use super::{AllocError, Buffer, Heap, Sharing, sharing::Local};
+use super::{AllocError, Buffer, Heap, Local, Sharing};
 
 /// A buffer as soon as there is room for it, made by [`Heap::allocate`]. Dropped, it leaves the queue.
 #[must_use = "futures do nothing unless polled"]

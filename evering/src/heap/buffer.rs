@@ -2,13 +2,7 @@
 
 use core::{fmt, mem::ManuallyDrop, ops::Deref, ptr};
 
-use super::{
-    Heap, Inner,
-    bytes::SharedBytes,
-    sharing::{Local, Sharing},
-    tickets::Block,
-    token::Token,
-};
+use super::{Heap, Inner, Local, Sharing, bytes::SharedBytes, tickets::Block, token::Token};
 
 /// A piece of shared memory that is ours until it is dropped or given away.
 ///
@@ -111,15 +105,18 @@ impl<S: Sharing> Deref for Buffer<S> {
 impl<S: Sharing> Drop for Buffer<S> {
     #[inline]
     fn drop(&mut self) {
-        let waker = S::with(&self.heap, |inner| {
-            if self.is_own() {
-                inner.arena.free(self.block());
-                inner.waiters.next()
-            } else {
-                inner.arena.give_back(self.token);
-                None
-            }
-        });
+        // SAFETY: the arena and the waiters are our own code, and the waker is called and dropped outside.
+        let waker = unsafe {
+            S::with_unchecked(&self.heap, |inner| {
+                if self.is_own() {
+                    inner.arena.free(self.block());
+                    inner.waiters.next()
+                } else {
+                    inner.arena.give_back(self.token);
+                    None
+                }
+            })
+        };
         if let Some(waker) = waker {
             waker.wake();
         }

@@ -37,7 +37,7 @@ use crate::sync::Ordering;
 /// [`LayoutError`], for a capacity that is not a power of two for example.
 pub fn channel<T: Entry>(capacity: usize) -> Result<(Sender<T>, Receiver<T>), LayoutError> {
     let ring = HeapRing::new(capacity)?;
-    let sender = Sender { ring: ring.clone(), tail: 0, head: 0 };
+    let sender = Sender { ring: ring.clone(), tail: 0, next: 0, head: 0 };
     Ok((sender, Receiver { ring, head: 0, tail: 0 }))
 }
 
@@ -46,6 +46,8 @@ pub struct Sender<T: Entry, K = Arc<Allocation<T>>> {
     ring: Ring<T, K>,
     /// How many entries were ever published. Ours: what is in the memory is never read back.
     tail: u32,
+    /// How many were ever written: those behind the tail are staged.
+    next: u32,
     /// How many of them the receiver had taken when we last looked.
     head: u32,
 }
@@ -73,45 +75,42 @@ impl<T: Entry, K> Sender<T, K> {
         if ring.lines().fixed.flags.load(Ordering::Acquire) & SENDER_GONE != 0 {
             return Err(AttachError::Closed);
         }
-        Ok(Sender { ring, tail, head })
+        Ok(Sender { ring, tail, next: tail, head })
     }
 
-    /// For how many entries there is room behind `tail`; looks at the receiver's index only if it is
-    /// for fewer than `wanted` by our copy. Never `Ok(0)`.
+    /// For how many more entries there is room; looks at the receiver's index only if it is for fewer than
+    /// `wanted` by our copy. Never `Ok(0)`.
     #[inline]
-    fn room(&mut self, tail: u32, wanted: u32) -> Result<u32, NoRoom> {
+    fn room(&mut self, wanted: u32) -> Result<u32, NoRoom> {
         let lines = self.ring.lines();
         if lines.fixed.flags.load(Ordering::Relaxed) & RECEIVER_GONE != 0 {
             return Err(NoRoom::Closed);
         }
         let capacity = self.ring.capacity() as u32;
-        let mut free = capacity - tail.wrapping_sub(self.head);
+        let mut free = capacity - self.next.wrapping_sub(self.head);
         if free < wanted {
             let head = lines.head.0.load(Ordering::Acquire);
-            free = capacity.checked_sub(tail.wrapping_sub(head)).ok_or(NoRoom::Corrupt)?;
+            free = capacity.checked_sub(self.next.wrapping_sub(head)).ok_or(NoRoom::Corrupt)?;
             self.head = head;
         }
         if free == 0 { Err(NoRoom::Full) } else { Ok(free) }
     }
 
     #[inline]
-    fn publish(&mut self, tail: u32) {
-        self.tail = tail;
-        self.ring.lines().tail.0.store(tail, Ordering::Release);
+    fn write(&mut self, entry: T) {
+        self.ring.place(self.next).slot.store(entry);
+        self.next = self.next.wrapping_add(1);
     }
 
-    /// Sends an entry.
+    /// Sends an entry, after those that are [staged](Self::stage).
     ///
     /// # Errors
     ///
     /// [`SendError`], with the entry in it.
     #[inline]
     pub fn send(&mut self, entry: T) -> Result<(), SendError<T>> {
-        if let Err(why) = self.room(self.tail, 1) {
-            return Err(why.keep(entry));
-        }
-        self.ring.place(self.tail).slot.store(entry);
-        self.publish(self.tail.wrapping_add(1));
+        self.stage(entry)?;
+        self.publish();
         Ok(())
     }
 
@@ -126,30 +125,56 @@ impl<T: Entry, K> Sender<T, K> {
             return Ok(0);
         }
         let wanted = u32::try_from(entries.len()).unwrap_or(u32::MAX);
-        let room = self.room(self.tail, wanted).map_err(|why| why.keep(()))?;
+        let room = self.room(wanted).map_err(|why| why.keep(()))?;
         let count = room.min(wanted);
-        let mut tail = self.tail;
-        for &entry in entries.iter().take(count as usize) {
-            self.ring.place(tail).slot.store(entry);
-            tail = tail.wrapping_add(1);
-        }
-        self.publish(tail);
+        entries.iter().take(count as usize).for_each(|&entry| self.write(entry));
+        self.publish();
         Ok(count as usize)
     }
 
-    /// Begins a batch: entries that are written in place as they come and published together.
+    /// Writes an entry in place, for the receiver to see when it is [published](Self::publish).
     ///
     /// ```
     /// let (mut sender, mut receiver) = evering::channel::<u32>(4).unwrap();
-    /// let mut batch = sender.batch();
-    /// batch.push(1).unwrap();
-    /// batch.push(2).unwrap();
+    /// sender.stage(1).unwrap();
+    /// sender.stage(2).unwrap();
     /// assert!(receiver.recv().is_err()); // not yet
-    /// batch.publish();
+    /// assert_eq!(sender.publish(), 2);
     /// assert_eq!(receiver.drain().unwrap().collect::<Vec<_>>(), [1, 2]);
     /// ```
-    pub fn batch(&mut self) -> Batch<'_, T, K> {
-        Batch { next: self.tail, sender: self }
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`], with the entry in it; those before it can still be published.
+    #[inline]
+    pub fn stage(&mut self, entry: T) -> Result<(), SendError<T>> {
+        if let Err(why) = self.room(1) {
+            return Err(why.keep(entry));
+        }
+        self.write(entry);
+        Ok(())
+    }
+
+    /// Lets the receiver see what is staged; returns how many entries that was.
+    #[inline]
+    pub fn publish(&mut self) -> usize {
+        let count = self.staged();
+        if count > 0 {
+            self.tail = self.next;
+            self.ring.lines().tail.0.store(self.tail, Ordering::Release);
+        }
+        count
+    }
+
+    /// How many entries are staged.
+    #[inline]
+    pub fn staged(&self) -> usize {
+        self.next.wrapping_sub(self.tail) as usize
+    }
+
+    /// Forgets what is staged.
+    pub fn unstage(&mut self) {
+        self.next = self.tail;
     }
 
     /// How many entries fit in the ring.
@@ -157,10 +182,10 @@ impl<T: Entry, K> Sender<T, K> {
         self.ring.capacity()
     }
 
-    /// How many entries were sent and, as far as we know, not received. The receiver may have taken
+    /// How many entries were sent or staged and, as far as we know, not received. The receiver may have taken
     /// more of them.
     pub fn len(&self) -> usize {
-        self.tail.wrapping_sub(self.head) as usize
+        self.next.wrapping_sub(self.head) as usize
     }
 
     /// Whether all that was sent is known to have been received.
@@ -171,7 +196,7 @@ impl<T: Entry, K> Sender<T, K> {
     /// Whether there is no room, as a look at the receiver's index shows. A closed or corrupt queue is
     /// not full: to send is the way to learn of that.
     pub fn is_full(&mut self) -> bool {
-        matches!(self.room(self.tail, 1), Err(NoRoom::Full))
+        matches!(self.room(1), Err(NoRoom::Full))
     }
 
     /// Whether the receiver is gone.
@@ -192,49 +217,6 @@ impl<T: Entry, K> fmt::Debug for Sender<T, K> {
             .field("capacity", &self.capacity())
             .field("tail", &self.tail)
             .finish_non_exhaustive()
-    }
-}
-
-/// Entries that have been written and not published, made by [`Sender::batch`]. Dropped unpublished,
-/// they are forgotten.
-#[derive(Debug)]
-pub struct Batch<'a, T: Entry, K> {
-    sender: &'a mut Sender<T, K>,
-    /// The number of the next entry.
-    next: u32,
-}
-
-impl<T: Entry, K> Batch<'_, T, K> {
-    /// Writes an entry.
-    ///
-    /// # Errors
-    ///
-    /// [`SendError`], with the entry in it; those before it can still be published.
-    #[inline]
-    pub fn push(&mut self, entry: T) -> Result<(), SendError<T>> {
-        if let Err(why) = self.sender.room(self.next, 1) {
-            return Err(why.keep(entry));
-        }
-        self.sender.ring.place(self.next).slot.store(entry);
-        self.next = self.next.wrapping_add(1);
-        Ok(())
-    }
-
-    /// How many entries it has.
-    pub fn len(&self) -> usize {
-        self.next.wrapping_sub(self.sender.tail) as usize
-    }
-
-    /// Whether it has none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Lets the receiver see them.
-    pub fn publish(self) {
-        if !self.is_empty() {
-            self.sender.publish(self.next);
-        }
     }
 }
 

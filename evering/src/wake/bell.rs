@@ -87,6 +87,7 @@ impl Bell {
     }
 
     /// The word that a futex sleeps on.
+    #[cfg(feature = "std")]
     pub(super) fn word(&self) -> &AtomicU32 {
         &self.0
     }

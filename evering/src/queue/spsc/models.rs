@@ -28,9 +28,8 @@ fn a_batch_arrives_at_once_or_not_yet() {
         let (mut sender, mut receiver) = channel::<u32>(4).expect("a power of two");
         let send = thread::spawn(move || {
             assert_eq!(sender.send_batch(&[1, 2]), Ok(2));
-            let mut batch = sender.batch();
-            assert!(batch.push(3).is_ok() && batch.push(4).is_ok());
-            batch.publish();
+            assert!(sender.stage(3).is_ok() && sender.stage(4).is_ok());
+            assert_eq!(sender.publish(), 2);
         });
         let mut all = Vec::new();
         while all.len() < 4 {

@@ -41,7 +41,7 @@ fn a_gone_receiver_hands_the_entry_back() {
     assert!(sender.is_closed());
     assert_eq!(sender.send(1), Err(SendError::Closed(1)));
     assert_eq!(sender.send_batch(&[1]), Err(SendError::Closed(())));
-    assert_eq!(sender.batch().push(1).map_err(SendError::into_inner), Err(1));
+    assert_eq!(sender.stage(1), Err(SendError::Closed(1)));
 }
 
 #[test]
@@ -70,19 +70,18 @@ fn batches_send_and_receive_what_fits() {
 }
 
 #[test]
-fn a_batch_is_seen_when_it_is_published_and_not_otherwise() {
+fn what_is_staged_is_seen_when_it_is_published_and_not_otherwise() {
     let (mut sender, mut receiver) = channel(2).expect("a power of two");
-    {
-        let mut batch = sender.batch();
-        assert!(batch.is_empty());
-        assert_eq!((batch.push(1), batch.push(2), batch.len()), (Ok(()), Ok(()), 2));
-        assert_eq!(batch.push(3), Err(SendError::Full(3)));
-    }
+    assert_eq!((sender.staged(), sender.publish()), (0, 0));
+    assert_eq!((sender.stage(1), sender.stage(2), sender.staged()), (Ok(()), Ok(()), 2));
+    assert_eq!(sender.stage(3), Err(SendError::Full(3)));
+    sender.unstage();
+    assert_eq!((receiver.recv(), sender.staged()), (Err(RecvError::Empty), 0));
+    assert_eq!(sender.stage(4), Ok(()));
     assert_eq!(receiver.recv(), Err(RecvError::Empty));
-    let mut batch = sender.batch();
-    assert_eq!(batch.push(4), Ok(()));
-    batch.publish();
-    assert_eq!((receiver.recv(), receiver.recv()), (Ok(4), Err(RecvError::Empty)));
+    assert_eq!(sender.send(5), Ok(()), "which publishes what came before it");
+    assert_eq!((receiver.recv(), receiver.recv()), (Ok(4), Ok(5)));
+    assert_eq!(receiver.recv(), Err(RecvError::Empty));
 }
 
 #[test]
@@ -278,7 +277,7 @@ fn threads_exchange_everything_in_order_however_it_is_sent() {
 enum Op {
     Send(u16),
     SendBatch(Vec<u16>),
-    Batch(Vec<u16>, bool),
+    Stage(Vec<u16>, bool),
     Recv,
     RecvBatch(usize),
     Drain(usize),
@@ -289,7 +288,7 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         any::<u16>().prop_map(Op::Send),
         entries().prop_map(Op::SendBatch),
-        (entries(), any::<bool>()).prop_map(|(entries, publish)| Op::Batch(entries, publish)),
+        (entries(), any::<bool>()).prop_map(|(entries, publish)| Op::Stage(entries, publish)),
         Just(Op::Recv),
         (0usize..12).prop_map(Op::RecvBatch),
         (0usize..12).prop_map(Op::Drain),
@@ -326,16 +325,17 @@ proptest! {
                     prop_assert_eq!(sender.send_batch(&entries), expected);
                     model.extend(&entries[..fit]);
                 }
-                Op::Batch(entries, publish) => {
+                Op::Stage(entries, publish) => {
                     let fit = entries.len().min(room);
-                    let mut batch = sender.batch();
                     for (i, &entry) in entries.iter().enumerate() {
-                        prop_assert_eq!(batch.push(entry).is_ok(), i < fit);
+                        prop_assert_eq!(sender.stage(entry).is_ok(), i < fit);
                     }
-                    prop_assert_eq!(batch.len(), fit);
+                    prop_assert_eq!(sender.staged(), fit);
                     if publish {
-                        batch.publish();
+                        prop_assert_eq!(sender.publish(), fit);
                         model.extend(&entries[..fit]);
+                    } else {
+                        sender.unstage();
                     }
                 }
                 Op::Recv => prop_assert_eq!(receiver.recv().ok(), model.pop_front()),

@@ -1,4 +1,4 @@
-//! Tasks that wait for room in an arena, in the order in which they came.
+//! Tasks that wait for room, in an arena or among a driver's operations, in the order in which they came.
 //!
 //! The one idea: only the first is woken, and wakes the next when it has what it wants; so a large request is not
 //! starved by small ones behind it.
@@ -15,7 +15,7 @@ enum Place {
 
 /// The queue.
 #[derive(Debug, Default)]
-pub(super) struct Waiters {
+pub(crate) struct Waiters {
     /// The first one is not `Gone`.
     places: VecDeque<Place>,
     /// The number of the first one.
@@ -24,17 +24,17 @@ pub(super) struct Waiters {
 
 impl Waiters {
     #[inline]
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.places.is_empty()
     }
 
     /// Goes to the end of the queue; returns the number there.
-    pub(super) fn join(&mut self, waker: Waker) -> u64 {
+    pub(crate) fn join(&mut self, waker: Waker) -> u64 {
         self.places.push_back(Place::Waiting(waker));
         self.first + self.places.len() as u64 - 1
     }
 
-    pub(super) fn is_first(&self, number: u64) -> bool {
+    pub(crate) fn is_first(&self, number: u64) -> bool {
         number == self.first
     }
 
@@ -44,7 +44,7 @@ impl Waiters {
 
     /// Waits on with this waker. Gives the one before, which is not to be dropped here.
     #[must_use]
-    pub(super) fn stay(&mut self, number: u64, waker: Waker) -> Option<Waker> {
+    pub(crate) fn stay(&mut self, number: u64, waker: Waker) -> Option<Waker> {
         match mem::replace(self.place(number)?, Place::Waiting(waker)) {
             Place::Waiting(before) => Some(before),
             Place::Woken | Place::Gone => None,
@@ -53,7 +53,7 @@ impl Waiters {
 
     /// Leaves the queue. Gives the waker, which is not to be dropped here.
     #[must_use]
-    pub(super) fn leave(&mut self, number: u64) -> Option<Waker> {
+    pub(crate) fn leave(&mut self, number: u64) -> Option<Waker> {
         let left = mem::replace(self.place(number)?, Place::Gone);
         while let Some(Place::Gone) = self.places.front() {
             self.places.pop_front();
@@ -67,7 +67,7 @@ impl Waiters {
 
     /// There may be room: whom to wake.
     #[must_use]
-    pub(super) fn next(&mut self) -> Option<Waker> {
+    pub(crate) fn next(&mut self) -> Option<Waker> {
         let first = self.places.front_mut()?;
         match mem::replace(first, Place::Woken) {
             Place::Waiting(waker) => Some(waker),

@@ -1,0 +1,133 @@
+//! An operation's future.
+
+use alloc::sync::Arc;
+use core::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+use std::time::Instant;
+
+use super::{
+    Driver, OperationError, Tagged,
+    table::{Dropped, Look},
+};
+use crate::{
+    Allocation,
+    sharing::{Sharing, Threads},
+};
+
+/// A request that was sent: ready with its answer and what was lent, or with an [`OperationError`].
+///
+/// Wakes the task that polled it last. Dropped, it abandons the operation: what it has lent stays with the driver until
+/// the peer is done with it.
+#[must_use = "dropping it abandons the operation"]
+pub struct Operation<
+    Q: Tagged,
+    A: Tagged,
+    L = (),
+    S: Sharing = Threads,
+    KQ = Arc<Allocation<Q>>,
+    KA = Arc<Allocation<A>>,
+> {
+    driver: Driver<Q, A, L, S, KQ, KA>,
+    id: u64,
+    done: bool,
+}
+
+impl<Q: Tagged, A: Tagged, L, S: Sharing, KQ, KA> Operation<Q, A, L, S, KQ, KA> {
+    pub(super) fn new(driver: Driver<Q, A, L, S, KQ, KA>, id: u64) -> Self {
+        Operation { driver, id, done: false }
+    }
+
+    /// The number that its request has.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Ends it with [`OperationError::TimedOut`] when it is not answered by `deadline`, as
+    /// [`Driver::expire`] finds. In place of the deadline that it had.
+    pub fn with_deadline(self, deadline: Instant) -> Self {
+        S::with(&self.driver.state, |state| state.table.set_deadline(self.id, deadline));
+        self
+    }
+}
+
+// Nothing in it is pinned.
+impl<Q: Tagged, A: Tagged, L, S: Sharing, KQ, KA> Unpin for Operation<Q, A, L, S, KQ, KA> {}
+
+impl<Q: Tagged, A: Tagged, L, S: Sharing, KQ, KA> Future for Operation<Q, A, L, S, KQ, KA> {
+    type Output = Result<(A, L), OperationError<L>>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.done {
+            return Poll::Pending; // fused: there is nothing to come
+        }
+        let (id, state) = (self.id, &self.driver.state);
+        let output = loop {
+            let (look, next) = S::with(state, |state| match state.table.look(id, cx.waker()) {
+                Look::TimedOut => {
+                    state.cancel(id);
+                    (Look::TimedOut, None)
+                }
+                look @ Look::Over(_) => (look, state.waiters.next()),
+                look => (look, None),
+            });
+            if let Some(next) = next {
+                next.wake();
+            }
+            match look {
+                Look::Wait => return Poll::Pending,
+                Look::Register => {
+                    // Cloned and dropped here, since that is foreign code.
+                    let waker = cx.waker().clone();
+                    match S::with(state, |state| state.table.register(id, waker)) {
+                        Ok(_before) => return Poll::Pending,
+                        Err(_unused) => continue,
+                    }
+                }
+                Look::TimedOut => break Err(OperationError::TimedOut),
+                Look::Over(output) => break output,
+            }
+        };
+        self.done = true;
+        Poll::Ready(output)
+    }
+}
+
+impl<Q: Tagged, A: Tagged, L, S: Sharing, KQ, KA> Drop for Operation<Q, A, L, S, KQ, KA> {
+    fn drop(&mut self) {
+        if self.done {
+            return;
+        }
+        let (dropped, next) = S::with(&self.driver.state, |state| {
+            let dropped = state.table.drop_future(self.id);
+            let next = match dropped {
+                Dropped::Abandoned(_) => {
+                    state.cancel(self.id);
+                    None
+                }
+                Dropped::Over(_) => state.waiters.next(),
+                Dropped::Unknown => None,
+            };
+            (dropped, next)
+        });
+        // Foreign code, run when nothing is borrowed.
+        match dropped {
+            Dropped::Abandoned(waker) => drop(waker),
+            Dropped::Over(lent) => drop(lent),
+            Dropped::Unknown => {}
+        }
+        if let Some(next) = next {
+            next.wake();
+        }
+    }
+}
+
+impl<Q: Tagged, A: Tagged, L, S: Sharing, KQ, KA> fmt::Debug for Operation<Q, A, L, S, KQ, KA> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Operation").field("id", &self.id).finish_non_exhaustive()
+    }
+}
