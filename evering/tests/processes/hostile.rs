@@ -8,7 +8,7 @@ use std::{
 };
 
 use evering::{
-    driver::{Driver, Tagged},
+    driver::{LocalDriver, Tagged},
     heap::{Heap, Local, Token},
     peer::Peer,
     region::{Keeper, Options, Region},
@@ -111,7 +111,7 @@ impl Tagged for Message {
 fn use_region(region: &Region<Message, Message>, random: &mut Random, until: Instant) -> u64 {
     let (Ok(first), Ok(second)) = (region.first(), region.second()) else { return 0 };
     let heaps = [Heap::<Local>::new(first.arena), Heap::<Local>::new(second.arena)];
-    let driver = Driver::<_, _, _, Keeper, Keeper>::new(first.sender, first.receiver, 8)
+    let driver = LocalDriver::<_, _, _, Keeper, Keeper>::local(first.sender, first.receiver, 8)
         .with_cancel(|id| Message { id, token: Token::default() });
     let (mut sender, mut receiver) = (second.sender, second.receiver);
     let (mut waiter, ringer) = (first.link.waiter(), second.link.ringer());

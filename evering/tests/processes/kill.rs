@@ -7,7 +7,7 @@ use std::{
 
 use evering::{
     RecvError,
-    driver::{Driver, SubmitError, Tagged},
+    driver::{LocalDriver, SubmitError, Tagged},
     heap::{Buffer, Heap, Local, Token},
     peer::connect::{accept, offer},
     region::{Keeper, Life, Options},
@@ -62,7 +62,7 @@ fn victim(socket: UnixStream) {
     }
 }
 
-type Client = Driver<Message, Message, Buffer, Keeper, Keeper>;
+type Client = LocalDriver<Message, Message, Buffer, Keeper, Keeper>;
 
 /// One life of a peer. Whether it lived to be connected.
 fn round(random: &mut Random, asleep: bool) -> bool {
@@ -79,7 +79,7 @@ fn round(random: &mut Random, asleep: bool) -> bool {
     drop(socket);
     let (heap, mut waiter, ringer) =
         (Heap::<Local>::new(peer.arena), peer.link.waiter(), peer.link.ringer());
-    let driver = Client::new(peer.sender, peer.receiver, 8);
+    let driver = Client::local(peer.sender, peer.receiver, 8);
     let (life, start) = (Duration::from_micros(random.below(300)), Instant::now());
     let mut operations = Vec::new();
     while start.elapsed() < life {
