@@ -127,7 +127,7 @@ fn round(random: &mut Random, asleep: bool) -> bool {
                 assert_eq!((buffer.len(), lent.len()), (500, 1000));
             }
             Ok((_, lent)) => drop(lent),
-            Err(lost) => drop(lost.0),
+            Err(lost) => drop(lost),
         }
     }
     assert_eq!(peer.link.peer(), Life::Dead);
