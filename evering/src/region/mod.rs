@@ -6,7 +6,7 @@ mod header;
 mod keeper;
 mod memory;
 
-use core::{fmt, marker::PhantomData, ops::Range, ptr::NonNull};
+use core::{fmt, ptr::NonNull};
 #[cfg(feature = "std")]
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -19,45 +19,41 @@ pub use self::{
     keeper::Keeper,
 };
 use crate::{
-    Entry, One, Producers, Ring,
+    Entry, Ring,
     heap::{Arena, GRANULE, Place, Token},
     peer::{Link, Peer},
 };
 
-/// Memory for one connection, in which the first side sends `F` and the second `S`. `PF` and `PS` say whether that
-/// side has one sender or [many](crate::Many).
+/// Memory for one connection, in which the first side sends `F` and the second `S`.
 ///
 /// Whoever makes it takes the [`first`](Self::first) end, whoever attaches to it the [`second`](Self::second).
-pub struct Region<F: Entry, S: Entry, PF: Producers = One, PS: Producers = One> {
+pub struct Region<F: Entry, S: Entry> {
     base: NonNull<u8>,
-    geometry: Geometry,
+    geometry: Geometry<F, S>,
     keeper: Keeper,
     #[cfg(feature = "std")]
     fd: Option<OwnedFd>,
-    _kinds: PhantomData<(F, S, PF, PS)>,
 }
 
 // SAFETY: what the pointer leads to is accessed through the queues, the header's atomics and the heaps' buffers, all of
 // which any thread may use; the keeper goes where the region goes.
-unsafe impl<F: Entry, S: Entry, PF: Producers, PS: Producers> Send for Region<F, S, PF, PS> {}
+unsafe impl<F: Entry, S: Entry> Send for Region<F, S> {}
 // SAFETY: the same.
-unsafe impl<F: Entry, S: Entry, PF: Producers, PS: Producers> Sync for Region<F, S, PF, PS> {}
+unsafe impl<F: Entry, S: Entry> Sync for Region<F, S> {}
 
-fn geometry<F, S, PF: Producers, PS: Producers>(
-    options: &Options,
-) -> Result<Geometry, RegionError> {
+fn geometry<F, S>(options: &Options) -> Result<Geometry<F, S>, RegionError> {
     let Options { capacities, arenas, away, .. } = *options;
-    Geometry::new::<F, S, PF, PS>(Chosen { capacities, arenas, away })
+    Geometry::new(Chosen { capacities, arenas, away })
 }
 
-impl<F: Entry, S: Entry, PF: Producers, PS: Producers> Region<F, S, PF, PS> {
+impl<F: Entry, S: Entry> Region<F, S> {
     /// A region on the heap, for threads.
     ///
     /// # Errors
     ///
     /// [`RegionError::Layout`], [`RegionError::Geometry`].
     pub fn on_heap(options: &Options) -> Result<Self, RegionError> {
-        let geometry = geometry::<F, S, PF, PS>(options)?;
+        let geometry = geometry(options)?;
         let (at, keeper) = memory::on_heap(geometry.size).ok_or(RegionError::Geometry)?;
         // SAFETY: the memory is as large as the geometry says, aligned to pages, zeroed, nobody else's, and freed by the
         // keeper.
@@ -71,7 +67,7 @@ impl<F: Entry, S: Entry, PF: Producers, PS: Producers> Region<F, S, PF, PS> {
     /// [`RegionError`].
     #[cfg(feature = "std")]
     pub fn create(options: &Options) -> Result<Self, RegionError> {
-        let geometry = geometry::<F, S, PF, PS>(options)?;
+        let geometry = geometry(options)?;
         let fd = memory::create(geometry.size)?;
         let (at, _, keeper) = memory::map(fd.as_fd(), options.prefault)?;
         // SAFETY: the file has the geometry's size, which cannot change any more, and is zeroed; its mapping is aligned
@@ -100,7 +96,7 @@ impl<F: Entry, S: Entry, PF: Producers, PS: Producers> Region<F, S, PF, PS> {
     ///
     /// [`RegionError::Layout`], [`RegionError::Geometry`].
     pub fn size(options: &Options) -> Result<usize, RegionError> {
-        Ok(geometry::<F, S, PF, PS>(options)?.size)
+        Ok(geometry::<F, S>(options)?.size)
     }
 
     /// Makes a region in the `len` bytes at `at`, for whose life `keeper` cares; `len` must be its
@@ -121,7 +117,7 @@ impl<F: Entry, S: Entry, PF: Producers, PS: Producers> Region<F, S, PF, PS> {
         options: &Options,
         keeper: Keeper,
     ) -> Result<Self, RegionError> {
-        let geometry = geometry::<F, S, PF, PS>(options)?;
+        let geometry = geometry(options)?;
         if geometry.size != len {
             return Err(RegionError::Size);
         }
@@ -151,14 +147,13 @@ impl<F: Entry, S: Entry, PF: Producers, PS: Producers> Region<F, S, PF, PS> {
         }
         // SAFETY: there is room for a header, aligned; it consists of atomics, to which any bytes are valid and which
         // others may write.
-        let geometry = unsafe { at.cast::<Header>().as_ref() }.check::<F, S, PF, PS>(len)?;
+        let geometry = unsafe { at.cast::<Header>().as_ref() }.check(len)?;
         Ok(Region {
             base: at,
             geometry,
             keeper,
             #[cfg(feature = "std")]
             fd: None,
-            _kinds: PhantomData,
         })
     }
 
@@ -167,7 +162,7 @@ impl<F: Entry, S: Entry, PF: Producers, PS: Producers> Region<F, S, PF, PS> {
     /// As [`create_at`](Self::create_at); and the memory must have the geometry's size and be zeroed.
     unsafe fn initialise(
         base: NonNull<u8>,
-        geometry: Geometry,
+        geometry: Geometry<F, S>,
         keeper: Keeper,
     ) -> Result<Self, RegionError> {
         // SAFETY: there is room for a header, aligned; it consists of atomics, to which zeros are valid.
@@ -179,7 +174,6 @@ impl<F: Entry, S: Entry, PF: Producers, PS: Producers> Region<F, S, PF, PS> {
             keeper,
             #[cfg(feature = "std")]
             fd: None,
-            _kinds: PhantomData,
         };
         let Geometry { queues, returns, chosen, .. } = &region.geometry;
         // SAFETY: for all four: the geometry has found room for the ring there, aligned; the keeper keeps it, and nobody
@@ -187,8 +181,8 @@ impl<F: Entry, S: Entry, PF: Producers, PS: Producers> Region<F, S, PF, PS> {
         unsafe {
             let at = |offset| base.add(offset);
             let [first, second] = chosen.capacities.map(|capacity| capacity as usize);
-            Ring::<F, (), PF>::create(at(queues[0].start), queues[0].len(), first, ())?;
-            Ring::<S, (), PS>::create(at(queues[1].start), queues[1].len(), second, ())?;
+            Ring::<F, ()>::create(at(queues[0].start), queues[0].len(), first, ())?;
+            Ring::<S, ()>::create(at(queues[1].start), queues[1].len(), second, ())?;
             for part in returns {
                 Ring::<Token, ()>::create(at(part.start), part.len(), chosen.away as usize, ())?;
             }
@@ -198,11 +192,11 @@ impl<F: Entry, S: Entry, PF: Producers, PS: Producers> Region<F, S, PF, PS> {
     }
 
     /// The ring in a part of the region.
-    fn ring<T: Entry, P: Producers>(
+    fn ring<T: Entry>(
         &self,
-        part: &Range<usize>,
+        part: &core::ops::Range<usize>,
         capacity: u32,
-    ) -> Result<Ring<T, Keeper, P>, RegionError> {
+    ) -> Result<Ring<T, Keeper>, RegionError> {
         // SAFETY: the part lies within the region, which is as its constructors were promised, and the keeper keeps it.
         let ring =
             unsafe { Ring::attach(self.base.add(part.start), part.len(), self.keeper.clone()) }?;
@@ -218,7 +212,7 @@ impl<F: Entry, S: Entry, PF: Producers, PS: Producers> Region<F, S, PF, PS> {
     /// # Errors
     ///
     /// [`RegionError::Taken`] if it has been taken, [`RegionError::Queue`] if a peer has destroyed its queues.
-    pub fn first(&self) -> Result<Peer<F, S, PF, PS>, RegionError> {
+    pub fn first(&self) -> Result<Peer<F, S>, RegionError> {
         let [forth, back] = &self.geometry.queues;
         self.end(Side::First, forth, back)
     }
@@ -228,23 +222,23 @@ impl<F: Entry, S: Entry, PF: Producers, PS: Producers> Region<F, S, PF, PS> {
     /// # Errors
     ///
     /// As [`first`](Self::first).
-    pub fn second(&self) -> Result<Peer<S, F, PS, PF>, RegionError> {
+    pub fn second(&self) -> Result<Peer<S, F>, RegionError> {
         let [forth, back] = &self.geometry.queues;
         self.end(Side::Second, back, forth)
     }
 
-    fn end<Out: Entry, In: Entry, PO: Producers, PI: Producers>(
+    fn end<Out: Entry, In: Entry>(
         &self,
         side: Side,
-        out: &Range<usize>,
-        into: &Range<usize>,
-    ) -> Result<Peer<Out, In, PO, PI>, RegionError> {
+        out: &core::ops::Range<usize>,
+        into: &core::ops::Range<usize>,
+    ) -> Result<Peer<Out, In>, RegionError> {
         let Geometry { returns, arenas, chosen, .. } = &self.geometry;
         let (own, peers) = (side as usize, side.other() as usize);
-        let sender = self.ring::<Out, PO>(out, chosen.capacities[own])?;
-        let receiver = self.ring::<In, PI>(into, chosen.capacities[peers])?;
-        let come_back = self.ring::<Token, One>(&returns[own], chosen.away)?;
-        let give_back = self.ring::<Token, One>(&returns[peers], chosen.away)?;
+        let sender = self.ring::<Out>(out, chosen.capacities[own])?;
+        let receiver = self.ring::<In>(into, chosen.capacities[peers])?;
+        let come_back = self.ring::<Token>(&returns[own], chosen.away)?;
+        let give_back = self.ring::<Token>(&returns[peers], chosen.away)?;
         let flags = [sender.flags(), receiver.flags()];
         // SAFETY: the region begins with a header and has the queues' flags, and the keeper keeps it.
         let link = unsafe { Link::enter(self.base, side, flags, self.keeper.clone()) }?;
@@ -268,7 +262,7 @@ impl<F: Entry, S: Entry, PF: Producers, PS: Producers> Region<F, S, PF, PS> {
     }
 }
 
-impl<F: Entry, S: Entry, PF: Producers, PS: Producers> fmt::Debug for Region<F, S, PF, PS> {
+impl<F: Entry, S: Entry> fmt::Debug for Region<F, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Region").field("size", &self.geometry.size).finish_non_exhaustive()
     }

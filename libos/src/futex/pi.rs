@@ -35,8 +35,7 @@ pub fn lock<'table>(
     exists: impl Fn(u32) -> bool,
 ) -> SysResult<Attempt<'table>> {
     let mut locked = false;
-    let mut place = table.place(waiter);
-    let joined = place.join_lock(key, tid, || {
+    let queued = table.enqueue_lock(key, tid, waiter, || {
         loop {
             let old = memory.with_faults(|space| space.load_u32(word))?;
             let owner = old & FUTEX_TID_MASK;
@@ -59,10 +58,10 @@ pub fn lock<'table>(
             }
         }
     });
-    match joined {
+    match queued {
         Err(_) if locked => Ok(Attempt::Locked),
         Err(error) => Err(error),
-        Ok(()) => Ok(Attempt::Queued(place)),
+        Ok(queued) => Ok(Attempt::Queued(queued)),
     }
 }
 

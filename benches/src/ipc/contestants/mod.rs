@@ -1,5 +1,6 @@
 //! The contestants, a file each; and what those have in common that send frames over a stream.
 
+mod evering;
 mod frame;
 mod iceoryx2;
 mod limit;
@@ -13,7 +14,9 @@ mod versions;
 use super::{Contestant, Result};
 
 /// All of them, in the order of tables.
-pub const ALL: [&dyn Contestant; 7] = [
+pub const ALL: [&dyn Contestant; 9] = [
+    &evering::Processes,
+    &evering::Threads,
     &shmipc::Shmipc,
     &iceoryx2::Iceoryx2,
     &tokio_uds::TokioUds,

@@ -28,8 +28,8 @@ const PREFIX: usize = 8;
 /// What its own benchmark adds to a slice's size.
 const SLACK: usize = 256;
 
-/// What its own benchmark gives to the buffers at least.
-const LEAST_MEMORY: usize = 256 << 20;
+/// Its buffers go round, so that every byte of the memory is touched in turn: little memory stays in the cache.
+const LEAST_MEMORY: usize = 4 << 20;
 
 pub(super) struct Shmipc;
 
@@ -83,8 +83,8 @@ fn address(setup: &Setup) -> Result<SocketAddr> {
 
 fn config(setup: &Setup) -> Result<Config> {
     let slice = setup.size + PREFIX + SLACK;
-    // Each task may have a request and a response under way, and the next one begun.
-    let memory = (slice * setup.concurrency * 3).max(LEAST_MEMORY);
+    // Each task may have a request and a response under way, and the next one begun; and some to spare.
+    let memory = (slice * (setup.concurrency + 1) * 3).max(LEAST_MEMORY);
     let mut config = Config {
         queue_cap: 65536,
         connection_write_timeout: Duration::from_secs(1),

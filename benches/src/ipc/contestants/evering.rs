@@ -1,0 +1,340 @@
+//! evering: a driver's operations over a region's rings, small bodies in the entry, others lent.
+//!
+//! A body of a few bytes travels in the entry. For a larger one a task allocates a buffer, writes the
+//! request and lends it; the server checks it, writes its response in its place, and the end of the
+//! operation gives it back. The arena is bounded so that what is under way stays in the cache: the
+//! tasks beyond that await a buffer. Both sides spin a while and then sleep on the region's futex.
+
+use std::{
+    os::unix::net::{UnixListener, UnixStream},
+    rc::Rc,
+    thread,
+    time::Duration,
+};
+
+use ::evering::{
+    RecvError,
+    driver::{LocalDriver, Responder, Tagged},
+    heap::{Buffer, Heap, SharedBytes, Token},
+    peer::{self, Link, Peer, connect},
+    region::{Keeper, Options},
+    wake::{SharedBell, Spin, Waiter},
+};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+use super::{
+    super::{Client, Contestant, Latencies, Ready, Result, Setup, executor, payload, usage},
+    versions,
+};
+
+/// Entries of each ring: more than there are tasks.
+const ENTRIES: u32 = 256;
+
+/// Bytes of bodies under way, if two of them are not more than that: half of a second-level cache.
+const UNDER_WAY: usize = 1 << 20;
+
+/// Bodies up to this size travel in the entry.
+const INLINE: usize = 16;
+
+/// As long as it takes to wake a sleeper on another CPU.
+const SPIN: Duration = Duration::from_micros(50);
+
+/// A request or a response.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+struct Message {
+    id: u64,
+    header: u32,
+    length: u32,
+    /// The body, or the token of the buffer that it is in.
+    body: [u8; INLINE],
+}
+
+impl Tagged for Message {
+    fn id(&self) -> u64 {
+        self.id
+    }
+
+    fn set_id(&mut self, id: u64) {
+        self.id = id;
+    }
+}
+
+impl Message {
+    /// A message that holds its body.
+    fn small(header: u32, length: usize) -> Self {
+        let mut body = [0; INLINE];
+        payload::write(header, &mut body[..length]);
+        Message { id: 0, header, length: length as u32, body }
+    }
+
+    /// A message whose body is in a buffer.
+    fn large(header: u32, length: usize, token: Token) -> Result<Self> {
+        let body = token.as_bytes().try_into()?;
+        Ok(Message { id: 0, header, length: length as u32, body })
+    }
+
+    /// The body that it holds, if it does.
+    fn body(&self) -> Option<&[u8]> {
+        self.body.get(..self.length as usize)
+    }
+
+    fn token(&self) -> Result<Token> {
+        Token::read_from_bytes(&self.body).map_err(|_| "a token of another size".into())
+    }
+}
+
+fn write(header: u32, buffer: &SharedBytes) -> Result<()> {
+    for (index, chunk) in payload::chunks(header, buffer.len()).enumerate() {
+        buffer.write(index * payload::CHUNK, chunk)?;
+    }
+    Ok(())
+}
+
+fn check(header: u32, buffer: &SharedBytes) -> Result<()> {
+    let (mut at, mut good) = (0, true);
+    buffer.scan(|piece| {
+        good &= payload::check_from(header, at, piece);
+        at += piece.len();
+    });
+    if good { Ok(()) } else { Err("a body with a wrong byte".into()) }
+}
+
+type End = Peer<Message, Message>;
+
+fn spin(setup: &Setup) -> Spin {
+    // Each thread is pinned to one CPU, so it cannot find out itself that its peer has another one.
+    if setup.one_cpu { Spin::never() } else { Spin::up_to(SPIN) }
+}
+
+fn options(setup: &Setup) -> Options {
+    let arena = if setup.size <= INLINE { 0 } else { UNDER_WAY.max(2 * setup.size) };
+    let arena = arena.min(setup.concurrency * setup.size.next_power_of_two());
+    Options::new().capacity(ENTRIES).arenas(arena as u64, 0).prefault(true)
+}
+
+/// The server is another process.
+pub(super) struct Processes;
+
+impl Contestant for Processes {
+    fn name(&self) -> &'static str {
+        "evering (processes)"
+    }
+
+    fn version(&self) -> String {
+        format!("evering {}", versions::of("evering"))
+    }
+
+    fn how(&self) -> &'static str {
+        "operations of a driver, small bodies in the entry, others in a buffer that is lent and answered in place; spins up to 50 us, then sleeps"
+    }
+
+    fn serve(&self, setup: &Setup, ready: Ready) -> Result<()> {
+        let listener = UnixListener::bind(setup.socket())?;
+        ready.tell();
+        let (socket, _) = listener.accept()?;
+        serve(connect::accept(&socket, true)?, setup)
+    }
+
+    fn connect(&self, setup: &Setup) -> Result<Box<dyn Client>> {
+        let socket = UnixStream::connect(setup.socket())?;
+        let end = connect::offer(&socket, &options(setup))?;
+        Ok(Box::new(EveringClient::new(end, setup, None)))
+    }
+}
+
+/// The server is another thread.
+pub(super) struct Threads;
+
+impl Contestant for Threads {
+    fn name(&self) -> &'static str {
+        "evering (threads)"
+    }
+
+    fn version(&self) -> String {
+        Processes.version()
+    }
+
+    fn how(&self) -> &'static str {
+        "the same between threads, in a region on the heap"
+    }
+
+    fn has_process(&self) -> bool {
+        false
+    }
+
+    fn serve(&self, _setup: &Setup, _ready: Ready) -> Result<()> {
+        Err("the server is a thread".into())
+    }
+
+    fn connect(&self, setup: &Setup) -> Result<Box<dyn Client>> {
+        let (ours, theirs) = peer::pair(&options(setup))?;
+        let of_server = setup.clone();
+        let server = thread::spawn(move || {
+            let served =
+                usage::pin(of_server.server_cpu()).and_then(|()| serve(theirs, &of_server));
+            if let Err(error) = served {
+                // The client finds the connection closed.
+                eprintln!("{error}");
+            }
+        });
+        Ok(Box::new(EveringClient::new(ours, setup, Some(ServerThread(Some(server))))))
+    }
+}
+
+/// Answers requests until the client is gone.
+fn serve(end: End, setup: &Setup) -> Result<()> {
+    let Peer { sender, receiver, arena, link } = end;
+    let heap = Heap::new(arena);
+    let mut waiter = Waiter::with_spin(link.own_bell(), spin(setup));
+    let mut responder = Responder::new(receiver, sender).with_ringer(link.ringer());
+    let mut failure = None;
+    while failure.is_none() {
+        let mut handle = |request| match answer(&heap, request) {
+            Ok(response) => Some(response),
+            Err(error) => {
+                failure = Some(error);
+                None
+            }
+        };
+        let served = waiter.wait(None, || match responder.serve(&mut handle) {
+            Ok(0) => None,
+            other => Some(other),
+        });
+        match served {
+            Some(Err(RecvError::Closed)) => return Ok(()),
+            Some(Err(error)) => return Err(error.into()),
+            _ => {}
+        }
+    }
+    failure.map_or(Ok(()), Err)
+}
+
+fn answer(heap: &Heap, request: Message) -> Result<Message> {
+    if !payload::is_request(request.header) {
+        return Err("not a request".into());
+    }
+    let header = payload::response(request.header);
+    let length = request.length as usize;
+    if let Some(body) = request.body() {
+        if !payload::check(request.header, body) {
+            return Err("a body with a wrong byte".into());
+        }
+        return Ok(Message { id: request.id, ..Message::small(header, length) });
+    }
+    let loan = heap.borrow(request.token()?)?;
+    if loan.len() != length {
+        return Err("a body of another length".into());
+    }
+    check(request.header, &loan)?;
+    write(header, &loan)?;
+    Ok(Message { header, ..request })
+}
+
+type Operations = LocalDriver<Message, Message, Option<Buffer>, Keeper, Keeper>;
+
+/// A task's share of the connection.
+struct Lane {
+    driver: Operations,
+    heap: Heap,
+    size: usize,
+    next: u32,
+}
+
+impl Lane {
+    async fn run(mut self, rounds: usize, latencies: Rc<Latencies>) -> Result<Self> {
+        for _ in 0..rounds {
+            let start = latencies.start();
+            let request = payload::request(self.next);
+            self.next = self.next.wrapping_add(1);
+            if self.size <= INLINE {
+                self.small(request).await?;
+            } else {
+                self.large(request).await?;
+            }
+            latencies.stop(start);
+        }
+        Ok(self)
+    }
+
+    async fn small(&self, request: u32) -> Result<()> {
+        let message = Message::small(request, self.size);
+        let operation = self.driver.try_submit(message, None).map_err(|_| "not sent")?;
+        let (response, _) = operation.await.map_err(|_| "the server is gone")?;
+        let header = payload::response(request);
+        match response.body() {
+            Some(body) if response.header == header && payload::check(header, body) => Ok(()),
+            _ => Err("a wrong response".into()),
+        }
+    }
+
+    async fn large(&self, request: u32) -> Result<()> {
+        let buffer = self.heap.allocate(self.size).await?;
+        write(request, &buffer)?;
+        let token = buffer.lend().ok_or("a buffer that cannot be lent")?;
+        let message = Message::large(request, self.size, token)?;
+        let operation = self.driver.try_submit(message, Some(buffer)).map_err(|_| "not sent")?;
+        let (response, buffer) = operation.await.map_err(|_| "the server is gone")?;
+        let header = payload::response(request);
+        if response.header != header {
+            return Err("a response to something else".into());
+        }
+        let buffer = buffer.ok_or("the buffer does not come back")?;
+        check(header, &buffer)
+    }
+}
+
+// Dropped from the first field to the last: the server's thread ends when the connection is closed.
+struct EveringClient {
+    lanes: Vec<Lane>,
+    driver: Operations,
+    waiter: Waiter<SharedBell<Keeper>>,
+    _link: Link,
+    _server: Option<ServerThread>,
+}
+
+impl EveringClient {
+    fn new(end: End, setup: &Setup, server: Option<ServerThread>) -> Self {
+        let Peer { sender, receiver, arena, link } = end;
+        let driver = Operations::local(sender, receiver, ENTRIES as usize);
+        let driver = driver.with_ringer(link.ringer());
+        // A request that took long to write is not held back for the next.
+        let driver = if setup.size <= INLINE { driver.batching() } else { driver };
+        let heap = Heap::new(arena);
+        let lane = |task| {
+            let next = (task as u32) << 16;
+            Lane { driver: driver.clone(), heap: heap.clone(), size: setup.size, next }
+        };
+        EveringClient {
+            lanes: (0..setup.concurrency).map(lane).collect(),
+            waiter: Waiter::with_spin(link.own_bell(), spin(setup)),
+            driver,
+            _link: link,
+            _server: server,
+        }
+    }
+}
+
+impl Client for EveringClient {
+    fn run(&mut self, rounds: usize, latencies: &Rc<Latencies>) -> Result<()> {
+        let lanes = std::mem::take(&mut self.lanes);
+        let lanes = lanes.into_iter().map(|lane| lane.run(rounds, latencies.clone()));
+        self.lanes = executor::run(lanes, || match self.driver.wait(&mut self.waiter, None) {
+            Err(RecvError::Corrupt) => Err("the server talks nonsense".into()),
+            // If it is gone, the operations know it.
+            _ => Ok(()),
+        })?;
+        Ok(())
+    }
+}
+
+/// A server that is awaited when it is dropped.
+struct ServerThread(Option<thread::JoinHandle<()>>);
+
+impl Drop for ServerThread {
+    fn drop(&mut self) {
+        if let Some(server) = self.0.take() {
+            let _ = server.join();
+        }
+    }
+}
