@@ -143,6 +143,12 @@ impl AddressSpace {
         Ok(())
     }
 
+    /// Lets the system-call site at `va` be rewritten although it calls rt_sigreturn(2): unwinders find what they need to know of
+    /// it elsewhere than in its bytes.
+    pub fn allow_sigreturn_rewrite(&self, va: u64) {
+        self.rewriter.allow_sigreturn(va);
+    }
+
     /// Whether the page of `va` executes a patched copy.
     #[must_use]
     pub fn is_patched(&self, va: u64) -> bool {

@@ -23,6 +23,7 @@ pub use self::map::{Backing, MapRequest, Placement};
 use crate::{
     errno::{Errno, SysResult},
     loader::STACK_GUARD,
+    signal::restorer::Restorer,
     vfs::{GuestMemory, OpenFile},
 };
 
@@ -65,6 +66,7 @@ pub struct UserMemory {
     image: RwLock<Image>,
     /// The program, which nobody writes to while it runs.
     program: Mutex<Option<Arc<OpenFile>>>,
+    restorer: Restorer,
 }
 
 impl UserMemory {
@@ -78,12 +80,18 @@ impl UserMemory {
             heap: Mutex::default(),
             image: RwLock::default(),
             program: Mutex::default(),
+            restorer: Restorer::default(),
         }))
     }
 
     /// What the guest runs in.
     pub fn address_space(&self) -> &AddressSpace {
         &self.space
+    }
+
+    /// What is known of how its handlers return.
+    pub fn restorer(&self) -> &Restorer {
+        &self.restorer
     }
 
     /// The region that all mappings are in.

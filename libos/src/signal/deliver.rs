@@ -113,9 +113,14 @@ fn finish_call(context: &mut UserContext, call: CutShort, action: &SigAction) {
     }
 }
 
+/// Bytes of a system-call instruction.
+const SYSCALL: u64 = 2;
+
 /// rt_sigreturn(2): goes back to what a handler interrupted. A frame that makes no sense is a SIGSEGV.
 pub(crate) fn sigreturn(current: &mut Current) -> SysResult<u64> {
     let thread = std::sync::Arc::clone(current.thread());
+    let site = current.context.regs().rip.wrapping_sub(SYSCALL);
+    thread.memory.restorer().returned(&thread.memory, site);
     match frame::leave_handler(&mut current.context, &thread.memory) {
         Ok(returned) => {
             let sp = current.context.regs().rsp;

@@ -10,6 +10,7 @@ mod frame;
 pub mod info;
 pub mod number;
 pub mod pending;
+pub mod restorer;
 mod send;
 pub mod state;
 pub mod stop;
