@@ -27,8 +27,7 @@ use std::{
 };
 
 use futures::future::FusedFuture;
-use hal::sync::Presence;
-use parking_lot::Mutex;
+use hal::sync::{BiasedGuard, Change, Waiters};
 use slab::Slab;
 use smallvec::SmallVec;
 
@@ -88,9 +87,8 @@ pub struct ObserverKey {
 /// ```
 #[derive(Default)]
 pub struct WaitQueue {
-    /// Waiters in the slab plus observers. Written under the lock; see the module about its ordering.
-    occupants: Presence,
-    state: Mutex<State>,
+    /// Counts waiters in the slab plus observers; see the module about its ordering.
+    state: Waiters<State>,
 }
 
 struct State {
@@ -254,7 +252,7 @@ impl WaitQueue {
     /// True when neither a task nor an observer is there, waiting or notified but not yet polled: a
     /// notification would do nothing.
     pub fn is_empty(&self) -> bool {
-        self.occupants.is_empty()
+        self.state.is_empty_after(Change::Ordered)
     }
 
     /// How many tasks wait and have not been notified.
@@ -269,13 +267,15 @@ impl WaitQueue {
     }
 
     /// Tells notifiers of one more occupant; sequentially consistent, see the module.
-    fn publish_more(&self, state: &State) {
-        self.occupants.set(state.occupants());
+    fn publish_more(&self, state: &mut BiasedGuard<'_, State>) {
+        let occupants = state.occupants();
+        self.state.enter(state, occupants);
     }
 
     /// Tells of fewer: who sees too many only takes the lock in vain.
-    fn publish_fewer(&self, state: &State) {
-        self.occupants.set_fewer(state.occupants());
+    fn publish_fewer(&self, state: &mut BiasedGuard<'_, State>) {
+        let occupants = state.occupants();
+        self.state.leave(state, occupants);
     }
 
     /// A future that is ready after the next notification that chooses it. It is registered at its
@@ -376,7 +376,7 @@ impl WaitQueue {
             }
             count += 1;
         }
-        self.publish_fewer(&state);
+        self.publish_fewer(&mut state);
         drop(state);
         // Wakers and observers are foreign code that may come back to this queue.
         woken.wake();
@@ -394,7 +394,7 @@ impl WaitQueue {
         state.next_serial += 1;
         let serial = state.next_serial;
         let index = state.observers.insert(Registered { observer, interest: events, serial });
-        self.publish_more(&state);
+        self.publish_more(&mut state);
         ObserverKey { index, serial }
     }
 
@@ -419,7 +419,7 @@ impl WaitQueue {
         if state.observers.is_empty() && state.observers.capacity() > KEEP {
             state.observers = Slab::new();
         }
-        self.publish_fewer(&state);
+        self.publish_fewer(&mut state);
         drop(state);
         registered.map(|r| r.observer)
     }
@@ -427,7 +427,7 @@ impl WaitQueue {
 
 impl fmt::Debug for WaitQueue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WaitQueue").field("occupants", &self.occupants).finish_non_exhaustive()
+        f.debug_struct("WaitQueue").field("occupants", &self.state.count()).finish_non_exhaustive()
     }
 }
 
@@ -468,7 +468,7 @@ impl<Q: Deref<Target = WaitQueue>> Wait<Q> {
     fn enqueue(&mut self, waker: Option<Waker>) {
         let mut state = self.queue.state.lock();
         let ticket = state.push(waker, self.interest);
-        self.queue.publish_more(&state);
+        self.queue.publish_more(&mut state);
         self.progress = Progress::Queued(ticket);
     }
 
@@ -512,7 +512,7 @@ impl<Q: Deref<Target = WaitQueue> + Unpin> Future for Wait<Q> {
                     return Poll::Pending;
                 }
                 let waiter = state.remove(ticket.index);
-                self.queue.publish_fewer(&state);
+                self.queue.publish_fewer(&mut state);
                 drop(state);
                 drop(waiter);
             }
@@ -539,7 +539,7 @@ impl<Q: Deref<Target = WaitQueue>> Drop for Wait<Q> {
             return;
         }
         let waiter = state.remove(ticket.index);
-        self.queue.publish_fewer(&state);
+        self.queue.publish_fewer(&mut state);
         drop(state);
         if let Some(Waiter { place: Place::Notified { events }, .. }) = waiter {
             // Observers heard of it the first time; calling them again only makes them look twice.

@@ -152,12 +152,20 @@ impl<Q: Tagged, A: Tagged, L, KQ, KA> State<Q, A, L, KQ, KA> {
         let mut later = core::mem::take(&mut self.spare);
         let mut count = 0;
         let mut free = false;
-        let taken = self.answers.drain().map(|answers| {
-            for answer in answers {
-                free |= self.table.answer(answer.id(), answer, &mut later);
-                count += 1;
-            }
-        });
+        let (answers, table) = (&mut self.answers, &mut self.table);
+        let mut take = |answers: &mut Receiver<A, KA>| {
+            answers.drain().map(|answers| {
+                for answer in answers {
+                    free |= table.answer(answer.id(), answer, &mut later);
+                    count += 1;
+                }
+            })
+        };
+        let mut taken = take(answers);
+        if taken.is_ok() && answers.is_closed() {
+            // That was all, probably, and then it need not wait for another turn.
+            taken = take(answers);
+        }
         if free {
             later.wakers.extend(self.waiters.next());
         }

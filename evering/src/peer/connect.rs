@@ -12,6 +12,7 @@
 //!        │ ◄───────────────── hello: version, accepted ─│
 //!        │     (kernel: my pid)                         │
 //!        │ watch that pid                               │
+//!        │ ── hello: version, go ─────────────────────► │
 //! ```
 //!
 //! Each side says its name by `SCM_CREDENTIALS`, which the kernel checks, and looks whether the socket is still connected
@@ -40,9 +41,9 @@ use nix::{
     },
 };
 
-use super::{Peer, Watch, link::Events};
+use super::{End, Peer, Role, Watch, link::Events};
 use crate::{
-    Entry,
+    Entry, Producers,
     region::{Options, Region, RegionError},
     wake::EventFd,
 };
@@ -50,10 +51,29 @@ use crate::{
 /// What a hello begins with: "evhl" and the version of this exchange.
 const HELLO: [u8; 8] = *b"evhl\x01\0\0\0";
 
-/// In a hello, after its beginning: go on.
-const FINE: u8 = 0;
-/// In a hello, after its beginning: the region was refused.
-const REFUSED: u8 = 1;
+/// How long a hello is.
+const LENGTH: usize = HELLO.len() + 1;
+
+/// What a hello says after its beginning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Word {
+    /// Go on; the two know what each other's role is.
+    Fine = 0,
+    /// The region was refused.
+    Refused = 1,
+    /// Go on: the first side asks.
+    FirstAsks = 2,
+    /// Go on: the second side asks.
+    SecondAsks = 3,
+}
+
+impl Word {
+    fn read(byte: u8) -> Result<Self, ConnectError> {
+        let all = [Word::Fine, Word::Refused, Word::FirstAsks, Word::SecondAsks];
+        all.into_iter().find(|&word| word as u8 == byte).ok_or(ConnectError::Hello)
+    }
+}
 
 /// How many files the kernel lets one message have (`SCM_MAX_FD`).
 const MOST_FILES: usize = 253;
@@ -122,23 +142,60 @@ pub fn offer<F: Entry, S: Entry>(
     socket: &UnixStream,
     options: &Options,
 ) -> Result<Peer<F, S>, ConnectError> {
+    offer_as(socket, options)
+}
+
+/// [`offer`] for sides with one sender or many, which must be the same for the other side.
+///
+/// # Errors
+///
+/// [`ConnectError`].
+pub fn offer_as<F: Entry, S: Entry, PF: Producers, PS: Producers>(
+    socket: &UnixStream,
+    options: &Options,
+) -> Result<Peer<F, S, PF, PS>, ConnectError> {
+    offer_saying(Word::Fine, socket, options)
+}
+
+/// [`offer`] in a role that is chosen at run time; the other side [takes](accept_role) the other one.
+///
+/// # Errors
+///
+/// [`ConnectError`].
+pub fn offer_role<Q: Entry, A: Entry>(
+    socket: &UnixStream,
+    options: &Options,
+    role: Role,
+) -> Result<End<Q, A>, ConnectError> {
+    Ok(match role {
+        Role::Requester => End::Requester(offer_saying(Word::FirstAsks, socket, options)?),
+        Role::Responder => End::Responder(offer_saying(Word::SecondAsks, socket, options)?),
+    })
+}
+
+fn offer_saying<F: Entry, S: Entry, PF: Producers, PS: Producers>(
+    word: Word,
+    socket: &UnixStream,
+    options: &Options,
+) -> Result<Peer<F, S, PF, PS>, ConnectError> {
     setsockopt(socket, PassCred, &true)?;
-    let region = Region::<F, S>::create(options)?;
+    let region = Region::<F, S, PF, PS>::create(options)?;
     let mut peer = region.first()?;
     let mut files: Vec<_> = region.as_fd().into_iter().collect();
     let events = if options.has_events() { Some((EventFd::new()?, EventFd::new()?)) } else { None };
     if let Some((own, peers)) = &events {
         files.extend([own.as_fd(), peers.as_fd()]);
     }
-    send(socket, FINE, &files)?;
+    send(socket, word, &files)?;
     let hello = Hello::receive(socket)?;
-    if hello.status != FINE {
+    if hello.word != Word::Fine {
         return Err(ConnectError::Refused);
     }
     if let Some((own, peers)) = events {
         peer.link.set_events(Events { own, peers });
     }
     peer.link.set_watch(watch(socket, &hello)?)?;
+    send(socket, Word::Fine, &[])?;
     Ok(peer)
 }
 
@@ -152,24 +209,62 @@ pub fn accept<F: Entry, S: Entry>(
     socket: &UnixStream,
     prefault: bool,
 ) -> Result<Peer<S, F>, ConnectError> {
+    accept_as(socket, prefault)
+}
+
+/// [`accept`] for sides with one sender or many, which must be the same for the other side.
+///
+/// # Errors
+///
+/// As [`accept`].
+pub fn accept_as<F: Entry, S: Entry, PF: Producers, PS: Producers>(
+    socket: &UnixStream,
+    prefault: bool,
+) -> Result<Peer<S, F, PS, PF>, ConnectError> {
+    answer(socket, |hello| take_second::<F, S, PF, PS>(socket, hello, prefault))
+}
+
+/// [`accept`] in the role that the other side has [left](offer_role).
+///
+/// # Errors
+///
+/// As [`accept`].
+pub fn accept_role<Q: Entry, A: Entry>(
+    socket: &UnixStream,
+    prefault: bool,
+) -> Result<End<Q, A>, ConnectError> {
+    answer(socket, |hello| match hello.word {
+        Word::FirstAsks => Ok(End::Responder(take_second(socket, hello, prefault)?)),
+        Word::SecondAsks => Ok(End::Requester(take_second(socket, hello, prefault)?)),
+        Word::Fine | Word::Refused => Err(ConnectError::Hello),
+    })
+}
+
+/// Receives a hello, and tells the other side what comes of it.
+fn answer<T>(
+    socket: &UnixStream,
+    take: impl FnOnce(Hello) -> Result<T, ConnectError>,
+) -> Result<T, ConnectError> {
     setsockopt(socket, PassCred, &true)?;
-    let hello = Hello::receive(socket)?;
-    let result = take_second::<F, S>(socket, hello, prefault);
-    let status = if result.is_ok() { FINE } else { REFUSED };
-    let told = send(socket, status, &[]);
+    let result = take(Hello::receive(socket)?);
+    let told = send(socket, if result.is_ok() { Word::Fine } else { Word::Refused }, &[]);
     let peer = result?;
     told?;
+    // It has seen us by now, so the socket may go.
+    if Hello::receive(socket)?.word != Word::Fine {
+        return Err(ConnectError::Refused);
+    }
     Ok(peer)
 }
 
-fn take_second<F: Entry, S: Entry>(
+fn take_second<F: Entry, S: Entry, PF: Producers, PS: Producers>(
     socket: &UnixStream,
     mut hello: Hello,
     prefault: bool,
-) -> Result<Peer<S, F>, ConnectError> {
+) -> Result<Peer<S, F, PS, PF>, ConnectError> {
     let mut files = mem::take(&mut hello.files).into_iter();
     let file = files.next().ok_or(ConnectError::Hello)?;
-    let mut peer = Region::<F, S>::open(file, prefault)?.second()?;
+    let mut peer = Region::<F, S, PF, PS>::open(file, prefault)?.second()?;
     match (files.next(), files.next(), files.next()) {
         (None, ..) => {}
         (Some(peers), Some(own), None) => {
@@ -193,10 +288,9 @@ fn watch(socket: &UnixStream, hello: &Hello) -> Result<Watch, ConnectError> {
     Ok(watch)
 }
 
-fn send(socket: &UnixStream, status: u8, files: &[BorrowedFd<'_>]) -> Result<(), ConnectError> {
-    let mut bytes = [0; HELLO.len() + 1];
+fn send(socket: &UnixStream, word: Word, files: &[BorrowedFd<'_>]) -> Result<(), ConnectError> {
+    let mut bytes = [word as u8; LENGTH];
     bytes[..HELLO.len()].copy_from_slice(&HELLO);
-    bytes[HELLO.len()] = status;
     let credentials = UnixCredentials::new();
     let name = ControlMessage::ScmCredentials(&credentials);
     let files: Vec<_> = files.iter().map(AsRawFd::as_raw_fd).collect();
@@ -214,7 +308,7 @@ fn send(socket: &UnixStream, status: u8, files: &[BorrowedFd<'_>]) -> Result<(),
 }
 
 struct Hello {
-    status: u8,
+    word: Word,
     /// The other side's process, by the kernel's word.
     pid: u32,
     files: Vec<OwnedFd>,
@@ -222,7 +316,7 @@ struct Hello {
 
 impl Hello {
     fn receive(socket: &UnixStream) -> Result<Self, ConnectError> {
-        let mut bytes = [0; HELLO.len() + 1];
+        let mut bytes = [0; LENGTH];
         let mut parts = [IoSliceMut::new(&mut bytes)];
         // Room for as many files as a message can have, since those that came before a cut could not be closed.
         let mut control = cmsg_space!([i32; MOST_FILES], UnixCredentials);
@@ -242,7 +336,7 @@ impl Hello {
             return Err(ConnectError::Hello);
         }
         let pid = pid.filter(|&pid| pid > 0).ok_or(ConnectError::Invisible)?;
-        Ok(Hello { status: bytes[HELLO.len()], pid: pid as u32, files })
+        Ok(Hello { word: Word::read(bytes[LENGTH - 1])?, pid: pid as u32, files })
     }
 }
 

@@ -5,14 +5,21 @@ pub mod connect;
 #[cfg(feature = "std")]
 mod deaths;
 mod link;
+mod role;
 #[cfg(feature = "std")]
 mod watch;
 
-pub use self::link::Link;
 #[cfg(feature = "std")]
 pub use self::watch::Watch;
+pub use self::{
+    link::Link,
+    role::{End, Role},
+};
+
+use core::fmt;
+
 use crate::{
-    Entry, Receiver, Sender,
+    Entry, One, Producers,
     heap::Arena,
     region::{Keeper, Options, Region, RegionError},
 };
@@ -21,16 +28,23 @@ use crate::{
 ///
 /// Its parts are for whoever uses them, together or in different threads. Let the [`link`](Self::link) go last: it
 /// says that this end is gone.
-#[derive(Debug)]
-pub struct Peer<Out: Entry, In: Entry> {
+///
+/// Where one side has [`Many`](crate::Many) senders, its own is to be cloned.
+pub struct Peer<Out: Entry, In: Entry, PO: Producers = One, PI: Producers = One> {
     /// Sends.
-    pub sender: Sender<Out, Keeper>,
+    pub sender: PO::Sender<Out, Keeper>,
     /// Receives.
-    pub receiver: Receiver<In, Keeper>,
+    pub receiver: PI::Receiver<In, Keeper>,
     /// What a [`Heap`](crate::heap::Heap) is made of.
     pub arena: Arena,
     /// The bells, and whether the other end is there.
     pub link: Link,
+}
+
+impl<Out: Entry, In: Entry, PO: Producers, PI: Producers> fmt::Debug for Peer<Out, In, PO, PI> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Peer").field("link", &self.link).finish_non_exhaustive()
+    }
 }
 
 /// The end that sends requests `Q` and receives answers `A`.

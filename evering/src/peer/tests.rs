@@ -9,11 +9,11 @@ use std::{
 };
 
 use super::{
-    connect::{ConnectError, accept, offer},
+    connect::{ConnectError, accept, accept_as, accept_role, offer, offer_as, offer_role},
     *,
 };
 use crate::{
-    RecvError,
+    Many, RecvError,
     heap::{AllocError, Heap, Local, Threads, Token, TokenError},
     region::{Life, Side},
 };
@@ -251,4 +251,96 @@ fn a_file_that_could_shrink_or_is_none_is_refused() {
     assert!(matches!(open(pipe.into()), Some(RegionError::Seals)));
     let null = File::open("/dev/null").expect("it is there");
     assert!(matches!(open(null.into()), Some(RegionError::Seals)));
+}
+
+#[test]
+fn roles_are_taken_at_run_time() {
+    for (role, asks) in [(Role::Requester, true), (Role::Responder, false)] {
+        let (here, there) = UnixStream::pair().expect("descriptors are left");
+        let other = thread::spawn(move || accept_role::<u32, u64>(&there, false));
+        let ours = offer_role::<u32, u64>(&here, &options(), role).expect("it is accepted");
+        let theirs = other.join().expect("it does not panic").expect("it was offered");
+        assert_eq!((ours.role(), theirs.role()), (role, role.other()));
+        let (mut requester, mut responder) = match (ours, theirs) {
+            (End::Requester(requester), End::Responder(responder)) if asks => {
+                (requester, responder)
+            }
+            (End::Responder(responder), End::Requester(requester)) => (requester, responder),
+            ends => panic!("they agree: {ends:?}"),
+        };
+        assert_eq!((requester.sender.send(3), responder.receiver.recv()), (Ok(()), Ok(3)));
+        assert_eq!((responder.sender.send(4), requester.receiver.recv()), (Ok(()), Ok(4)));
+    }
+    let (here, there) = UnixStream::pair().expect("descriptors are left");
+    let other = thread::spawn(move || accept_role::<u32, u64>(&there, false).map(drop));
+    assert!(matches!(offer::<u32, u64>(&here, &options()), Err(ConnectError::Refused)));
+    assert!(matches!(other.join().expect("it does not panic"), Err(ConnectError::Hello)));
+}
+
+#[test]
+fn many_threads_send_into_one_connection() {
+    let (here, there) = UnixStream::pair().expect("descriptors are left");
+    let server = thread::spawn(move || {
+        let mut peer = accept_as::<u64, u64, Many, One>(&there, false).expect("it was offered");
+        let (mut waiter, mut sum) = (peer.link.waiter(), 0);
+        while let Some(Ok(n)) = waiter.wait(None, || match peer.receiver.recv() {
+            Err(RecvError::Empty) => None,
+            other => Some(other),
+        }) {
+            sum += n;
+        }
+        sum
+    });
+    let peer = offer_as::<u64, u64, Many, One>(&here, &options()).expect("it is accepted");
+    thread::scope(|scope| {
+        for n in 1..=3 {
+            let (mut sender, ringer) = (peer.sender.clone(), peer.link.ringer());
+            scope.spawn(move || {
+                for _ in 0..1000 {
+                    while sender.send(n).is_err() {
+                        thread::yield_now();
+                    }
+                    ringer.ring();
+                }
+            });
+        }
+    });
+    drop(peer);
+    assert_eq!(server.join().ok(), Some(6000));
+    let (here, there) = UnixStream::pair().expect("descriptors are left");
+    let other = thread::spawn(move || accept::<u64, u64>(&there, false).map(drop));
+    let refused = offer_as::<u64, u64, Many, One>(&here, &options());
+    assert!(matches!(refused, Err(ConnectError::Refused)), "one is not many");
+    assert!(other.join().expect("it does not panic").is_err());
+}
+
+#[test]
+fn sides_sleep_on_the_eventfds_that_came_with_the_region() {
+    let (here, there) = UnixStream::pair().expect("descriptors are left");
+    let server = thread::spawn(move || {
+        let mut peer = accept::<u64, u64>(&there, false).expect("it was offered");
+        let mut waiter = peer.link.event_waiter().expect("it came with the region");
+        let n = waiter.wait(None, || peer.receiver.recv().ok());
+        assert_eq!(n, Some(5));
+        let end =
+            waiter.wait(None, || peer.receiver.recv().err().filter(|&e| e != RecvError::Empty));
+        assert_eq!(end, Some(RecvError::Closed));
+    });
+    let mut peer = offer::<u64, u64>(&here, &options().events(true)).expect("it is accepted");
+    thread::sleep(std::time::Duration::from_millis(20));
+    assert_eq!(peer.sender.send(5), Ok(()));
+    peer.link.ringer().ring();
+    thread::sleep(std::time::Duration::from_millis(20));
+    drop(peer);
+    server.join().expect("it does not panic");
+}
+
+#[test]
+fn a_peer_that_is_declared_dead_has_sent_what_it_has_sent() {
+    let (mut ours, mut theirs) = pair::<u64, u64>(&options()).expect("it is possible");
+    assert_eq!(theirs.sender.send(1), Ok(()));
+    ours.link.peer_is_dead();
+    assert_eq!((ours.link.peer(), ours.receiver.recv()), (Life::Dead, Ok(1)));
+    assert_eq!(ours.receiver.recv(), Err(RecvError::Closed));
+    assert!(ours.sender.send(2).is_err_and(|error| !error.is_full()));
 }

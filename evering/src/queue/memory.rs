@@ -14,10 +14,8 @@ use super::{
     entry::Entry,
     error::{AttachError, LayoutError},
     layout::{Layout, Lines},
-    mpsc,
-    producers::{Many, One, Producers},
+    producers::{One, Producers},
     slot::Place,
-    spsc,
 };
 #[cfg(not(loom))]
 use crate::sync::AtomicU32;
@@ -260,16 +258,17 @@ impl<T: Entry, K, P: Producers> Ring<T, K, P> {
     }
 }
 
-impl<T: Entry, K> Ring<T, K, One> {
-    /// The sending end, which goes on where one before it left off. There should be one at a time: two
-    /// would overwrite each other's entries, which is useless but harmless.
+impl<T: Entry, K, P: Producers> Ring<T, K, P> {
+    /// The sending end, which goes on where one before it left off. Of [`One`] there should be one at a time: two would
+    /// overwrite each other's entries, which is useless but harmless. Of [`Many`](super::Many) there may be others, its clones
+    /// among them.
     ///
     /// # Errors
     ///
-    /// [`AttachError::Corrupt`] if the ring's indices are impossible, [`AttachError::Closed`] if the
-    /// sender before was dropped.
-    pub fn sender(self) -> Result<spsc::Sender<T, K>, AttachError> {
-        spsc::Sender::new(self)
+    /// [`AttachError::Corrupt`] if the ring's indices are impossible, [`AttachError::Closed`] if there were senders and the
+    /// last of them was dropped.
+    pub fn sender(self) -> Result<P::Sender<T, K>, AttachError> {
+        P::sender(self)
     }
 
     /// The receiving end, which goes on where one before it left off. There should be one at a time.
@@ -278,29 +277,8 @@ impl<T: Entry, K> Ring<T, K, One> {
     ///
     /// [`AttachError::Corrupt`] if the ring's indices are impossible, [`AttachError::Closed`] if the
     /// receiver before was dropped.
-    pub fn receiver(self) -> Result<spsc::Receiver<T, K>, AttachError> {
-        spsc::Receiver::new(self)
-    }
-}
-
-impl<T: Entry, K> Ring<T, K, Many> {
-    /// A sending end, beside those there are; its clones are more of them.
-    ///
-    /// # Errors
-    ///
-    /// [`AttachError::Corrupt`] if the ring's indices are impossible, [`AttachError::Closed`] if there
-    /// were senders and the last of them is gone.
-    pub fn sender(self) -> Result<mpsc::Sender<T, K>, AttachError> {
-        mpsc::Sender::new(self)
-    }
-
-    /// The receiving end, which goes on where one before it left off. There should be one at a time.
-    ///
-    /// # Errors
-    ///
-    /// As [`sender`](Self::sender).
-    pub fn receiver(self) -> Result<mpsc::Receiver<T, K>, AttachError> {
-        mpsc::Receiver::new(self)
+    pub fn receiver(self) -> Result<P::Receiver<T, K>, AttachError> {
+        P::receiver(self)
     }
 }
 

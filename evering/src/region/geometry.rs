@@ -3,11 +3,11 @@
 //! The one idea: the header has the few numbers that were chosen and no offset. Both sides compute the offsets from them,
 //! once, so there is nothing to check but that the sum is the memory's size, and nothing to read again.
 
-use core::{marker::PhantomData, mem::size_of, ops::Range};
+use core::{mem::size_of, ops::Range};
 
 use super::{RegionError, header::Header};
 use crate::{
-    Layout, One,
+    Layout, One, Producers,
     heap::{GRANULE, Token},
 };
 
@@ -112,9 +112,9 @@ impl Side {
     }
 }
 
-/// A region in which the first side sends `F` and the second `S`, computed and checked.
+/// Where everything is in a region, computed and checked.
 #[derive(Debug)]
-pub(super) struct Geometry<F, S> {
+pub(super) struct Geometry {
     pub(super) size: usize,
     /// The queue that each side sends into.
     pub(super) queues: [Range<usize>; 2],
@@ -124,7 +124,6 @@ pub(super) struct Geometry<F, S> {
     pub(super) arenas: [Range<u32>; 2],
     /// The numbers that were chosen.
     pub(super) chosen: Chosen,
-    _entries: PhantomData<fn() -> (F, S)>,
 }
 
 /// The numbers that the header has.
@@ -155,10 +154,13 @@ fn granules(range: Range<u64>) -> Option<Range<u32>> {
     Some(u32::try_from(range.start / granule).ok()?..u32::try_from(range.end / granule).ok()?)
 }
 
-impl<F, S> Geometry<F, S> {
-    pub(super) fn new(chosen: Chosen) -> Result<Self, RegionError> {
-        let first = Layout::<F, One>::new(chosen.capacities[0] as usize)?;
-        let second = Layout::<S, One>::new(chosen.capacities[1] as usize)?;
+impl Geometry {
+    /// That of a region in which the first side sends `F` and the second `S`.
+    pub(super) fn new<F, S, PF: Producers, PS: Producers>(
+        chosen: Chosen,
+    ) -> Result<Self, RegionError> {
+        let first = Layout::<F, PF>::new(chosen.capacities[0] as usize)?;
+        let second = Layout::<S, PS>::new(chosen.capacities[1] as usize)?;
         let returns = Layout::<Token, One>::new(chosen.away as usize)?;
         let queue_sizes = [(first.align(), first.size()), (second.align(), second.size())];
         let return_size = (returns.align(), returns.size());
@@ -180,13 +182,14 @@ impl<F, S> Geometry<F, S> {
         let size = usize::try_from(cursor.0.checked_next_multiple_of(PAGE)?).ok()?;
         // What a pointer's offset can be.
         isize::try_from(size).ok()?;
-        Some(Geometry { size, queues, returns, arenas, chosen, _entries: PhantomData })
+        Some(Geometry { size, queues, returns, arenas, chosen })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Many;
 
     fn chosen(arenas: [u64; 2]) -> Chosen {
         Chosen { capacities: [16, 64], arenas, away: 8 }
@@ -194,7 +197,8 @@ mod tests {
 
     #[test]
     fn the_parts_are_side_by_side_and_aligned() {
-        let geometry = Geometry::<u64, [u8; 24]>::new(chosen([1, 5000])).expect("it is possible");
+        let geometry =
+            Geometry::new::<u64, [u8; 24], One, One>(chosen([1, 5000])).expect("it is possible");
         let mut end = size_of::<Header>();
         for part in geometry.queues.iter().chain(&geometry.returns) {
             assert!(part.start >= end && part.start.is_multiple_of(128));
@@ -212,7 +216,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_is_refused() {
-        let refused = |chosen| Geometry::<u64, u64>::new(chosen).is_err();
+        let refused = |chosen| Geometry::new::<u64, u64, One, Many>(chosen).is_err();
         assert!(!refused(chosen([0, 0])));
         assert!(refused(Chosen { capacities: [3, 4], ..chosen([0, 0]) }));
         assert!(refused(Chosen { away: 0, ..chosen([0, 0]) }));

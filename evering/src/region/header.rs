@@ -9,7 +9,7 @@ use super::{
     RegionError,
     geometry::{Chosen, Geometry, Side},
 };
-use crate::wake::Bell;
+use crate::{Producers, wake::Bell};
 
 /// The version of a region's layout: regions of another are refused. (Queues have a [version](crate::VERSION) of their own.)
 pub const VERSION: u32 = 1;
@@ -66,7 +66,7 @@ pub enum Life {
 
 impl Header {
     /// Begins the region's description; it is valid once [`publish`](Self::publish) is called. The memory was zeroed.
-    pub(super) fn write<F, S>(&self, geometry: &Geometry<F, S>) {
+    pub(super) fn write(&self, geometry: &Geometry) {
         let Chosen { capacities, arenas, away } = geometry.chosen;
         self.version.store(VERSION, Ordering::Relaxed);
         self.size.store(geometry.size as u64, Ordering::Relaxed);
@@ -83,7 +83,10 @@ impl Header {
     }
 
     /// Checks that a region begins here that takes up exactly `len` bytes. Each field is read once.
-    pub(super) fn check<F, S>(&self, len: usize) -> Result<Geometry<F, S>, RegionError> {
+    pub(super) fn check<F, S, PF: Producers, PS: Producers>(
+        &self,
+        len: usize,
+    ) -> Result<Geometry, RegionError> {
         if self.magic.load(Ordering::Acquire) != MAGIC {
             return Err(RegionError::Magic);
         }
@@ -97,7 +100,7 @@ impl Header {
             arenas: [0, 1].map(|i: usize| self.arenas[i].load(Ordering::Relaxed)),
             away: self.away.load(Ordering::Relaxed),
         };
-        let geometry = Geometry::new(chosen)?;
+        let geometry = Geometry::new::<F, S, PF, PS>(chosen)?;
         if size != geometry.size as u64 {
             return Err(RegionError::Geometry);
         }

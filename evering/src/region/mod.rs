@@ -6,7 +6,7 @@ mod header;
 mod keeper;
 mod memory;
 
-use core::{fmt, ptr::NonNull};
+use core::{fmt, marker::PhantomData, ops::Range, ptr::NonNull};
 #[cfg(feature = "std")]
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -19,41 +19,45 @@ pub use self::{
     keeper::Keeper,
 };
 use crate::{
-    Entry, Ring,
+    Entry, One, Producers, Ring,
     heap::{Arena, GRANULE, Place, Token},
     peer::{Link, Peer},
 };
 
-/// Memory for one connection, in which the first side sends `F` and the second `S`.
+/// Memory for one connection, in which the first side sends `F` and the second `S`. `PF` and `PS` say whether that
+/// side has one sender or [many](crate::Many).
 ///
 /// Whoever makes it takes the [`first`](Self::first) end, whoever attaches to it the [`second`](Self::second).
-pub struct Region<F: Entry, S: Entry> {
+pub struct Region<F: Entry, S: Entry, PF: Producers = One, PS: Producers = One> {
     base: NonNull<u8>,
-    geometry: Geometry<F, S>,
+    geometry: Geometry,
     keeper: Keeper,
     #[cfg(feature = "std")]
     fd: Option<OwnedFd>,
+    _kinds: PhantomData<(F, S, PF, PS)>,
 }
 
 // SAFETY: what the pointer leads to is accessed through the queues, the header's atomics and the heaps' buffers, all of
 // which any thread may use; the keeper goes where the region goes.
-unsafe impl<F: Entry, S: Entry> Send for Region<F, S> {}
+unsafe impl<F: Entry, S: Entry, PF: Producers, PS: Producers> Send for Region<F, S, PF, PS> {}
 // SAFETY: the same.
-unsafe impl<F: Entry, S: Entry> Sync for Region<F, S> {}
+unsafe impl<F: Entry, S: Entry, PF: Producers, PS: Producers> Sync for Region<F, S, PF, PS> {}
 
-fn geometry<F, S>(options: &Options) -> Result<Geometry<F, S>, RegionError> {
+fn geometry<F, S, PF: Producers, PS: Producers>(
+    options: &Options,
+) -> Result<Geometry, RegionError> {
     let Options { capacities, arenas, away, .. } = *options;
-    Geometry::new(Chosen { capacities, arenas, away })
+    Geometry::new::<F, S, PF, PS>(Chosen { capacities, arenas, away })
 }
 
-impl<F: Entry, S: Entry> Region<F, S> {
+impl<F: Entry, S: Entry, PF: Producers, PS: Producers> Region<F, S, PF, PS> {
     /// A region on the heap, for threads.
     ///
     /// # Errors
     ///
     /// [`RegionError::Layout`], [`RegionError::Geometry`].
     pub fn on_heap(options: &Options) -> Result<Self, RegionError> {
-        let geometry = geometry(options)?;
+        let geometry = geometry::<F, S, PF, PS>(options)?;
         let (at, keeper) = memory::on_heap(geometry.size).ok_or(RegionError::Geometry)?;
         // SAFETY: the memory is as large as the geometry says, aligned to pages, zeroed, nobody else's, and freed by the
         // keeper.
@@ -67,7 +71,7 @@ impl<F: Entry, S: Entry> Region<F, S> {
     /// [`RegionError`].
     #[cfg(feature = "std")]
     pub fn create(options: &Options) -> Result<Self, RegionError> {
-        let geometry = geometry(options)?;
+        let geometry = geometry::<F, S, PF, PS>(options)?;
         let fd = memory::create(geometry.size)?;
         let (at, _, keeper) = memory::map(fd.as_fd(), options.prefault)?;
         // SAFETY: the file has the geometry's size, which cannot change any more, and is zeroed; its mapping is aligned
@@ -96,7 +100,7 @@ impl<F: Entry, S: Entry> Region<F, S> {
     ///
     /// [`RegionError::Layout`], [`RegionError::Geometry`].
     pub fn size(options: &Options) -> Result<usize, RegionError> {
-        Ok(geometry::<F, S>(options)?.size)
+        Ok(geometry::<F, S, PF, PS>(options)?.size)
     }
 
     /// Makes a region in the `len` bytes at `at`, for whose life `keeper` cares; `len` must be its
@@ -117,7 +121,7 @@ impl<F: Entry, S: Entry> Region<F, S> {
         options: &Options,
         keeper: Keeper,
     ) -> Result<Self, RegionError> {
-        let geometry = geometry(options)?;
+        let geometry = geometry::<F, S, PF, PS>(options)?;
         if geometry.size != len {
             return Err(RegionError::Size);
         }
@@ -147,13 +151,14 @@ impl<F: Entry, S: Entry> Region<F, S> {
         }
         // SAFETY: there is room for a header, aligned; it consists of atomics, to which any bytes are valid and which
         // others may write.
-        let geometry = unsafe { at.cast::<Header>().as_ref() }.check(len)?;
+        let geometry = unsafe { at.cast::<Header>().as_ref() }.check::<F, S, PF, PS>(len)?;
         Ok(Region {
             base: at,
             geometry,
             keeper,
             #[cfg(feature = "std")]
             fd: None,
+            _kinds: PhantomData,
         })
     }
 
@@ -162,7 +167,7 @@ impl<F: Entry, S: Entry> Region<F, S> {
     /// As [`create_at`](Self::create_at); and the memory must have the geometry's size and be zeroed.
     unsafe fn initialise(
         base: NonNull<u8>,
-        geometry: Geometry<F, S>,
+        geometry: Geometry,
         keeper: Keeper,
     ) -> Result<Self, RegionError> {
         // SAFETY: there is room for a header, aligned; it consists of atomics, to which zeros are valid.
@@ -174,6 +179,7 @@ impl<F: Entry, S: Entry> Region<F, S> {
             keeper,
             #[cfg(feature = "std")]
             fd: None,
+            _kinds: PhantomData,
         };
         let Geometry { queues, returns, chosen, .. } = &region.geometry;
         // SAFETY: for all four: the geometry has found room for the ring there, aligned; the keeper keeps it, and nobody
@@ -181,8 +187,8 @@ impl<F: Entry, S: Entry> Region<F, S> {
         unsafe {
             let at = |offset| base.add(offset);
             let [first, second] = chosen.capacities.map(|capacity| capacity as usize);
-            Ring::<F, ()>::create(at(queues[0].start), queues[0].len(), first, ())?;
-            Ring::<S, ()>::create(at(queues[1].start), queues[1].len(), second, ())?;
+            Ring::<F, (), PF>::create(at(queues[0].start), queues[0].len(), first, ())?;
+            Ring::<S, (), PS>::create(at(queues[1].start), queues[1].len(), second, ())?;
             for part in returns {
                 Ring::<Token, ()>::create(at(part.start), part.len(), chosen.away as usize, ())?;
             }
@@ -192,11 +198,11 @@ impl<F: Entry, S: Entry> Region<F, S> {
     }
 
     /// The ring in a part of the region.
-    fn ring<T: Entry>(
+    fn ring<T: Entry, P: Producers>(
         &self,
-        part: &core::ops::Range<usize>,
+        part: &Range<usize>,
         capacity: u32,
-    ) -> Result<Ring<T, Keeper>, RegionError> {
+    ) -> Result<Ring<T, Keeper, P>, RegionError> {
         // SAFETY: the part lies within the region, which is as its constructors were promised, and the keeper keeps it.
         let ring =
             unsafe { Ring::attach(self.base.add(part.start), part.len(), self.keeper.clone()) }?;
@@ -212,7 +218,7 @@ impl<F: Entry, S: Entry> Region<F, S> {
     /// # Errors
     ///
     /// [`RegionError::Taken`] if it has been taken, [`RegionError::Queue`] if a peer has destroyed its queues.
-    pub fn first(&self) -> Result<Peer<F, S>, RegionError> {
+    pub fn first(&self) -> Result<Peer<F, S, PF, PS>, RegionError> {
         let [forth, back] = &self.geometry.queues;
         self.end(Side::First, forth, back)
     }
@@ -222,23 +228,23 @@ impl<F: Entry, S: Entry> Region<F, S> {
     /// # Errors
     ///
     /// As [`first`](Self::first).
-    pub fn second(&self) -> Result<Peer<S, F>, RegionError> {
+    pub fn second(&self) -> Result<Peer<S, F, PS, PF>, RegionError> {
         let [forth, back] = &self.geometry.queues;
         self.end(Side::Second, back, forth)
     }
 
-    fn end<Out: Entry, In: Entry>(
+    fn end<Out: Entry, In: Entry, PO: Producers, PI: Producers>(
         &self,
         side: Side,
-        out: &core::ops::Range<usize>,
-        into: &core::ops::Range<usize>,
-    ) -> Result<Peer<Out, In>, RegionError> {
+        out: &Range<usize>,
+        into: &Range<usize>,
+    ) -> Result<Peer<Out, In, PO, PI>, RegionError> {
         let Geometry { returns, arenas, chosen, .. } = &self.geometry;
         let (own, peers) = (side as usize, side.other() as usize);
-        let sender = self.ring::<Out>(out, chosen.capacities[own])?;
-        let receiver = self.ring::<In>(into, chosen.capacities[peers])?;
-        let come_back = self.ring::<Token>(&returns[own], chosen.away)?;
-        let give_back = self.ring::<Token>(&returns[peers], chosen.away)?;
+        let sender = self.ring::<Out, PO>(out, chosen.capacities[own])?;
+        let receiver = self.ring::<In, PI>(into, chosen.capacities[peers])?;
+        let come_back = self.ring::<Token, One>(&returns[own], chosen.away)?;
+        let give_back = self.ring::<Token, One>(&returns[peers], chosen.away)?;
         let flags = [sender.flags(), receiver.flags()];
         // SAFETY: the region begins with a header and has the queues' flags, and the keeper keeps it.
         let link = unsafe { Link::enter(self.base, side, flags, self.keeper.clone()) }?;
@@ -262,7 +268,7 @@ impl<F: Entry, S: Entry> Region<F, S> {
     }
 }
 
-impl<F: Entry, S: Entry> fmt::Debug for Region<F, S> {
+impl<F: Entry, S: Entry, PF: Producers, PS: Producers> fmt::Debug for Region<F, S, PF, PS> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Region").field("size", &self.geometry.size).finish_non_exhaustive()
     }

@@ -40,7 +40,9 @@ pub use blocking::{Blocking, spawn_blocking};
 pub use task::Task;
 use worker::Machine;
 pub(crate) use worker::current_timers;
-pub use worker::{current_cpu, need_resched, next_deadline, request_resched, runnable};
+pub use worker::{
+    begin_stretch, current_cpu, end_stretch, need_resched, next_deadline, request_resched, runnable,
+};
 
 /// The most virtual CPUs a machine may have, as Linux's `CONFIG_NR_CPUS` bounds real ones.
 pub const MAX_CPUS: usize = 1024;

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     context,
-    sync::Presence,
+    sync::{Presence, SoleWorker},
     time::{self, TimerQueue},
 };
 
@@ -92,6 +92,10 @@ struct Local {
     running: Cell<bool>,
     /// The running task gave way: look at the timers before going on.
     yielded: Cell<bool>,
+    /// When the last [`end_stretch`] was, in cycles, if no other task has run since; else 0.
+    ended: Cell<u64>,
+    /// That of the task before, for the one that is about to run.
+    begun: Cell<u64>,
 }
 
 thread_local! {
@@ -419,6 +423,7 @@ impl Local {
         let quiet = quiet(worker, false)
             && (!self.machine.stealing || self.machine.workers.iter().all(|w| quiet(w, true)));
         if quiet && !self.machine.is_closing() {
+            self.ended.set(0);
             worker.parker.sleep(worker.timers.next());
         }
         self.machine.idle.leave();
@@ -434,6 +439,7 @@ impl Local {
         if let Some(deadline) = self.worker().timers.next() {
             context::preempt_at(deadline);
         }
+        self.begun.set(self.ended.take());
         self.running.set(true);
         runnable.run();
         self.running.set(false);
@@ -526,12 +532,15 @@ pub(super) fn run(machine: Arc<Machine>, cpu: usize) {
         resched: AtomicBool::new(false),
         running: Cell::new(false),
         yielded: Cell::new(false),
+        ended: Cell::new(0),
+        begun: Cell::new(0),
     };
     let attached = Attached;
     LOCAL.set(&raw const local);
+    let sole = (local.machine.count() == 1).then(SoleWorker::enter);
     local.serve();
     local.drain();
-    drop(attached);
+    drop((attached, sole));
 }
 
 /// Marks the thread as being in `machine`'s `block_on` until the result is dropped.
@@ -596,6 +605,28 @@ impl Local {
         (over && self.others_wait())
             || self.worker().timers.next().is_some_and(|next| next <= time::monotonic())
     }
+}
+
+/// When the stretch of CPU time began that the running task has from now on, in cycles: now, or if the task before it was measured as well,
+/// the end of that one's, so that a switch costs one look at the counter and the choice of the next task counts as its own.
+#[inline]
+pub fn begin_stretch() -> u64 {
+    match local(|local| local.map_or(0, |local| local.begun.take())) {
+        0 => time::cycles(),
+        begun => begun,
+    }
+}
+
+/// When that stretch ended: now.
+#[inline]
+pub fn end_stretch() -> u64 {
+    let now = time::cycles();
+    local(|local| {
+        if let Some(local) = local {
+            local.ended.set(now);
+        }
+    });
+    now
 }
 
 /// Makes [`need_resched`] say yes until the running task's turn ends. Async-signal-safe: for the preemption timer's handler.

@@ -13,17 +13,24 @@ use std::{
 
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::{barrier, bias::Bias};
+use super::{
+    barrier,
+    bias::Bias,
+    biased_mutex::{NOT_SOLE, sole_worker},
+};
 
 /// The number of a thread of execution that is no actor's.
 const NO_ACTOR: u64 = 0;
+/// Set in the number of a worker that stands for all its actors.
+const OF_WORKER: u64 = 1 << 62;
 
 thread_local! {
     /// The actor that this host thread carries out.
     static CURRENT: Cell<u64> = const { Cell::new(NO_ACTOR) };
 }
 
-/// Somebody who is in one place at a time, whichever host thread that is: a guest's thread.
+/// Somebody who is in one place at a time, whichever host thread that is: a guest's thread. On a machine with a single worker that worker
+/// stands for all of them, so that the lock favours a guest's other threads as well.
 #[derive(Debug)]
 pub struct Actor(u64);
 
@@ -53,7 +60,12 @@ impl Actor {
             }
         }
 
-        let _restore = Restore(CURRENT.replace(self.0));
+        // All actors of a machine with a single worker are there, one at a time, and none stops in the middle of a look.
+        let me = match sole_worker() {
+            NOT_SOLE => self.0,
+            worker => worker | OF_WORKER,
+        };
+        let _restore = Restore(CURRENT.replace(me));
         act()
     }
 }

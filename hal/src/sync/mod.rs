@@ -9,17 +9,26 @@ pub(crate) mod barrier;
 mod bias;
 #[cfg(not(loom))]
 mod biased_lock;
+#[cfg(not(loom))]
+mod biased_mutex;
 pub(crate) mod futex_word;
 mod mark;
 mod presence;
 pub(crate) mod seqlock;
+mod waiters;
 
 #[cfg(not(loom))]
 pub use biased_lock::{Actor, BiasedRwLock, ReadGuard, WriteGuard};
 #[cfg(not(loom))]
+pub(crate) use biased_mutex::SoleWorker;
+#[cfg(not(loom))]
+pub use biased_mutex::{BiasedGuard, BiasedMutex};
+#[cfg(not(loom))]
 pub(crate) use mark::Call;
 pub use mark::Mark;
 pub use presence::Presence;
+#[cfg(not(loom))]
+pub use waiters::{Change, Waiters};
 
 /// Explores every interleaving with at most three preemptions, which is where bugs of two or three threads show (and what
 /// can be done in seconds).

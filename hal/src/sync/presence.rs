@@ -31,40 +31,15 @@ impl Presence {
     /// Step 1, for one more. To be undone by [`leave`](Self::leave).
     #[inline]
     pub fn enter(&self) {
-        self.enter_many(1);
-    }
-
-    /// Step 1, for several, such as those that move here from elsewhere.
-    #[inline]
-    pub fn enter_many(&self, count: usize) {
-        self.0.fetch_add(count, Ordering::Relaxed);
+        self.0.fetch_add(1, Ordering::Relaxed);
         fence(Ordering::SeqCst);
     }
 
     /// Counts one out, whoever found it or gave up.
     #[inline]
     pub fn leave(&self) {
-        self.leave_many(1);
-    }
-
-    /// Counts several out.
-    #[inline]
-    pub fn leave_many(&self, count: usize) {
         // Too high for a moment is harmless, so this may come late.
-        self.0.fetch_sub(count, Ordering::Relaxed);
-    }
-
-    /// Step 1 for those who keep the number under a lock of their own: it is `count` now.
-    #[inline]
-    pub fn set(&self, count: usize) {
-        self.0.store(count, Ordering::Relaxed);
-        fence(Ordering::SeqCst);
-    }
-
-    /// As [`set`](Self::set), for a number that has become lower: who sees too many only looks in vain.
-    #[inline]
-    pub fn set_fewer(&self, count: usize) {
-        self.0.store(count, Ordering::Relaxed);
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Step b: whether there is nobody to look for.
@@ -100,7 +75,7 @@ mod models {
     use crate::sync::{atomic::AtomicU32, model};
 
     /// Changes, and wakes who is there; a lost wake-up leaves the waiter for ever, which loom reports.
-    fn meet(enter: fn(&Presence), look: fn(&Thing) -> bool, change: fn(&Thing)) {
+    fn meet(look: fn(&Thing) -> bool, change: fn(&Thing)) {
         model(move || {
             let shared = Arc::new((Presence::new(), Thing::default(), Notify::new()));
             let waker = shared.clone();
@@ -111,7 +86,7 @@ mod models {
                 }
             });
             let (presence, thing, called) = &*shared;
-            enter(presence);
+            presence.enter();
             while !look(thing) {
                 called.wait();
             }
@@ -129,23 +104,16 @@ mod models {
 
     #[test]
     fn a_condition_in_an_atomic_is_seen_or_its_waiter_is() {
-        for enter in [Presence::enter, |presence: &Presence| presence.set(1)] {
-            meet(
-                enter,
-                |thing| thing.atomic.load(Ordering::Relaxed) == 1,
-                // `is_empty` makes it part of the one order.
-                |thing| thing.atomic.store(1, Ordering::Relaxed),
-            );
-        }
+        meet(
+            |thing| thing.atomic.load(Ordering::Relaxed) == 1,
+            // `is_empty` makes it part of the one order.
+            |thing| thing.atomic.store(1, Ordering::Relaxed),
+        );
     }
 
     #[test]
     fn a_condition_under_a_lock_is_seen_or_its_waiter_is() {
-        meet(
-            Presence::enter,
-            |thing| *thing.locked.lock().unwrap(),
-            |thing| *thing.locked.lock().unwrap() = true,
-        );
+        meet(|thing| *thing.locked.lock().unwrap(), |thing| *thing.locked.lock().unwrap() = true);
     }
 
     /// As an idle CPU does: it counts itself in, then looks at two inboxes; work may come to either.
@@ -163,11 +131,11 @@ mod models {
                     }
                 })
             });
-            shared.0.set(1);
+            shared.0.enter();
             while !shared.1.iter().all(|thing| *thing.locked.lock().unwrap()) {
                 shared.2.wait();
             }
-            shared.0.set(0);
+            shared.0.leave();
             threads.into_iter().for_each(|thread| thread.join().unwrap());
         });
     }

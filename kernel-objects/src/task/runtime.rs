@@ -1,7 +1,7 @@
 //! How long a thread has run.
 //!
 //! The clock runs while the thread's body is being polled, so two looks at the cycle counter for each stretch of running
-//! are enough, and a system call that does not wait costs none. Others may read it at any time.
+//! are enough (one, where stretches follow each other), and a system call that does not wait costs none. Others may read it at any time.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -18,7 +18,7 @@ impl Runtime {
     /// Lets it run.
     #[inline]
     pub(super) fn start(&self) {
-        self.since.store(hal::time::cycles().max(1), Ordering::Relaxed);
+        self.since.store(hal::cpu::begin_stretch().max(1), Ordering::Relaxed);
     }
 
     /// Stops it.
@@ -26,7 +26,7 @@ impl Runtime {
     pub(super) fn stop(&self) {
         let since = self.since.load(Ordering::Relaxed);
         if since != 0 {
-            let ran = hal::time::cycles().saturating_sub(since);
+            let ran = hal::cpu::end_stretch().saturating_sub(since);
             // A reader between these sees too little for a moment, never too much. Nobody else writes, so no atomic addition is needed.
             self.since.store(0, Ordering::Release);
             self.past.store(self.past.load(Ordering::Relaxed).wrapping_add(ran), Ordering::Release);

@@ -8,6 +8,8 @@ use futures::{
     task::{ArcWake, noop_waker_ref, waker},
 };
 
+use parking_lot::Mutex;
+
 use super::*;
 
 /// Counts how often it is woken.

@@ -28,19 +28,24 @@ use crate::{
 /// What the word at `address` is: a place in this memory, or the page behind it if `shared` with other processes.
 ///
 /// `EINVAL` when it is not aligned; `EFAULT`, for a shared one only, when nothing is mapped there.
+#[inline(always)]
 pub fn key_of(memory: &UserMemory, address: u64, shared: bool) -> SysResult<FutexKey> {
     if !address.is_multiple_of(4) {
         return Err(Errno::EINVAL);
     }
     if shared {
-        let place = memory.with_faults(|space| space.translate(address, Access::Read))?;
-        return Ok(FutexKey::shared(0, place.0));
+        return shared_key_of(memory, address);
     }
     if address >= hal::pmem::GUEST_BOUNDARY {
         return Err(Errno::EFAULT);
     }
     // No two memories that have waiters are at one place in the kernel.
     Ok(FutexKey::private(std::ptr::from_ref(memory).addr() as u64, address))
+}
+
+fn shared_key_of(memory: &UserMemory, address: u64) -> SysResult<FutexKey> {
+    let place = memory.with_faults(|space| space.translate(address, Access::Read))?;
+    Ok(FutexKey::shared(0, place.0))
 }
 
 /// Wakes one waiter of the word at `address`, which may be shared or private.

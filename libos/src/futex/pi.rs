@@ -35,7 +35,8 @@ pub fn lock<'table>(
     exists: impl Fn(u32) -> bool,
 ) -> SysResult<Attempt<'table>> {
     let mut locked = false;
-    let queued = table.enqueue_lock(key, tid, waiter, || {
+    let mut place = table.place(waiter);
+    let joined = place.join_lock(key, tid, || {
         loop {
             let old = memory.with_faults(|space| space.load_u32(word))?;
             let owner = old & FUTEX_TID_MASK;
@@ -58,10 +59,10 @@ pub fn lock<'table>(
             }
         }
     });
-    match queued {
+    match joined {
         Err(_) if locked => Ok(Attempt::Locked),
         Err(error) => Err(error),
-        Ok(queued) => Ok(Attempt::Queued(queued)),
+        Ok(()) => Ok(Attempt::Queued(place)),
     }
 }
 

@@ -1,26 +1,22 @@
 //! The queues of waiting threads.
 //!
 //! The one idea: a waiter is an `Arc` that its thread keeps for life, a queue is a vector of references to waiters, so neither a wait nor a wake
-//! allocates. A counter beside each bucket's lock lets a wake that finds nobody return without the lock: the waiter raises it
-//! *before* it looks at the word, the waker changes the word *before* it looks at the counter, and a fence in between on
-//! both sides makes one of them see the other.
+//! allocates. The number of waiters beside each bucket's lock lets a wake that finds nobody return without the lock (see [`Waiters`]): the
+//! waiter counts itself *before* it looks at the word, and the guest changes the word *before* the wake looks at the number.
 
 use std::{
-    borrow::Cow,
     future::Future,
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU32, AtomicUsize, Ordering, fence},
+        atomic::{AtomicU32, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
 };
 
 use futures::task::AtomicWaker;
-use hal::sync::Presence;
+use hal::sync::{BiasedGuard, Change, Waiters};
 use kernel_objects::Thread;
-use parking_lot::{Mutex, MutexGuard};
-use smallvec::SmallVec;
 
 use super::key::FutexKey;
 use crate::errno::{Errno, SysResult};
@@ -74,13 +70,36 @@ struct Entry {
 #[repr(align(64))]
 #[derive(Default)]
 struct Bucket {
-    /// How many wait here or are about to.
-    waiters: Presence,
-    queue: Mutex<Vec<Entry>>,
+    queue: Waiters<Vec<Entry>>,
 }
 
-/// Those that a wake took out of their queues, to be woken when no lock is held.
-type Woken = SmallVec<[Arc<Waiter>; 8]>;
+/// A bucket's queue, locked.
+type Locked<'a> = BiasedGuard<'a, Vec<Entry>>;
+
+/// Those that a wake took out of their queues, to be woken when no lock is held. Mostly it is one.
+#[derive(Default)]
+struct Woken {
+    first: Option<Arc<Waiter>>,
+    rest: Vec<Arc<Waiter>>,
+}
+
+impl Woken {
+    #[inline]
+    fn push(&mut self, waiter: Arc<Waiter>) {
+        match self.first {
+            None => self.first = Some(waiter),
+            Some(_) => self.rest.push(waiter),
+        }
+    }
+
+    /// Wakes them; how many there were.
+    #[inline]
+    fn wake(&mut self) -> usize {
+        let Some(first) = self.first.take() else { return 0 };
+        first.wake();
+        1 + self.rest.drain(..).inspect(|waiter| waiter.wake()).count()
+    }
+}
 
 /// All futex queues of a kernel.
 pub struct FutexTable {
@@ -104,29 +123,12 @@ impl FutexTable {
         (index, &self.buckets[index])
     }
 
-    /// Joins the queue of `key` if `check`, which looks at the word with the queue locked, says so.
+    /// A place for a wait, in no queue yet.
     ///
-    /// `waiter` is the thread's own; if it is in use another one is made. The wait itself is to await the result; dropped, it leaves the queue.
-    /// `check` must not use this table.
-    pub fn enqueue<'a>(
-        &'a self,
-        key: FutexKey,
-        bitset: u32,
-        waiter: &'a Arc<Waiter>,
-        check: impl FnOnce() -> SysResult<()>,
-    ) -> SysResult<Queued<'a>> {
-        self.join(key, (bitset, 0), waiter, check)
-    }
-
-    /// As [`enqueue`](Self::enqueue), for thread `tid` that waits for a lock to be handed over.
-    pub fn enqueue_lock<'a>(
-        &'a self,
-        key: FutexKey,
-        tid: u32,
-        waiter: &'a Arc<Waiter>,
-        check: impl FnOnce() -> SysResult<()>,
-    ) -> SysResult<Queued<'a>> {
-        self.join(key, (MATCH_ANY, tid), waiter, check)
+    /// `waiter` is the thread's own; if it is in use another one is made.
+    #[inline]
+    pub fn place<'a>(&'a self, waiter: &'a Arc<Waiter>) -> Queued<'a> {
+        Queued { table: self, waiter, other: None, joined: false }
     }
 
     /// With the queue of `key` locked, tells `give` which thread waits longest for the lock to be handed over; wakes that thread if `give` agrees.
@@ -139,57 +141,30 @@ impl FutexTable {
         let mut queue = bucket.queue.lock();
         let next = queue.iter().position(|entry| entry.key == key && entry.tid != 0);
         give(next.map(|next| queue[next].tid))?;
-        let mut woken = Woken::new();
+        let mut woken = Woken::default();
         if let Some(next) = next {
             let entry = queue.remove(next);
-            bucket.waiters.leave();
+            bucket.has_fewer(&mut queue);
             entry.waiter.state.store(WOKEN, Ordering::Release);
             woken.push(entry.waiter);
         }
         drop(queue);
-        wake_all(woken);
+        woken.wake();
         Ok(())
-    }
-
-    fn join<'a>(
-        &'a self,
-        key: FutexKey,
-        (bitset, tid): (u32, u32),
-        waiter: &'a Arc<Waiter>,
-        check: impl FnOnce() -> SysResult<()>,
-    ) -> SysResult<Queued<'a>> {
-        let (index, bucket) = self.bucket(key);
-        bucket.waiters.enter();
-        let mut queue = bucket.queue.lock();
-        if let Err(error) = check() {
-            drop(queue);
-            bucket.waiters.leave();
-            return Err(error);
-        }
-        let claim =
-            waiter.state.compare_exchange(IDLE, QUEUED, Ordering::Relaxed, Ordering::Relaxed);
-        let waiter = match claim {
-            Ok(_) => Cow::Borrowed(waiter),
-            Err(_) => {
-                Cow::Owned(Arc::new(Waiter { state: AtomicU32::new(QUEUED), ..Waiter::default() }))
-            }
-        };
-        waiter.bucket.store(index, Ordering::Relaxed);
-        queue.push(Entry { key, bitset, tid, waiter: Arc::clone(&waiter) });
-        Ok(Queued { table: self, waiter })
     }
 
     /// Wakes up to `count` of those that wait on `key` with a bit of `bitset`; oldest first. How many there were.
     pub fn wake(&self, key: FutexKey, count: usize, bitset: u32) -> usize {
         let (_, bucket) = self.bucket(key);
         // The guest may have changed the word by any kind of store.
-        fence(Ordering::SeqCst);
-        if bucket.waiters.is_empty() {
+        if bucket.queue.is_empty_after(Change::Store) {
             return 0;
         }
-        let mut woken = Woken::new();
-        bucket.take(&mut bucket.queue.lock(), key, count, bitset, &mut woken);
-        wake_all(woken)
+        let mut woken = Woken::default();
+        let mut queue = bucket.queue.lock();
+        bucket.take(&mut queue, key, count, bitset, &mut woken);
+        drop(queue);
+        woken.wake()
     }
 
     /// Wakes up to `wake` waiters of `from` and moves up to `requeue` more to `to`, if `check`, called with both queues locked, agrees.
@@ -206,7 +181,7 @@ impl FutexTable {
         let (target_index, target) = self.bucket(to);
         let (mut source_queue, mut target_queue) = self.lock_both(source_index, target_index);
         check()?;
-        let mut woken = Woken::new();
+        let mut woken = Woken::default();
         source.take(&mut source_queue, from, wake, MATCH_ANY, &mut woken);
         let mut moved = 0;
         if from != to {
@@ -232,8 +207,9 @@ impl FutexTable {
                         entry.waiter.bucket.store(target_index, Ordering::Relaxed);
                         target_queue.push(entry);
                     }
-                    target.waiters.enter_many(moved);
-                    source.waiters.leave_many(moved);
+                    let count = target_queue.len();
+                    target.queue.enter(target_queue, count);
+                    source.has_fewer(&mut source_queue);
                 }
             }
         } else {
@@ -241,7 +217,7 @@ impl FutexTable {
         }
         drop(source_queue);
         drop(target_queue);
-        Ok((wake_all(woken), moved))
+        Ok((woken.wake(), moved))
     }
 
     /// FUTEX_WAKE_OP: with both queues locked, `operate` changes the word of `second` and says whether its waiters are to be woken as well.
@@ -257,7 +233,7 @@ impl FutexTable {
         let (second_index, second_bucket) = self.bucket(second);
         let (mut first_queue, mut second_queue) = self.lock_both(first_index, second_index);
         let also_second = operate()?;
-        let mut woken = Woken::new();
+        let mut woken = Woken::default();
         first_bucket.take(&mut first_queue, first, wake_first, MATCH_ANY, &mut woken);
         if also_second {
             let queue = second_queue.as_mut().unwrap_or(&mut first_queue);
@@ -265,15 +241,11 @@ impl FutexTable {
         }
         drop(first_queue);
         drop(second_queue);
-        Ok(wake_all(woken))
+        Ok(woken.wake())
     }
 
     /// Locks two buckets, always in the order of their places; the second is `None` when they are the same.
-    fn lock_both(
-        &self,
-        first: usize,
-        second: usize,
-    ) -> (MutexGuard<'_, Vec<Entry>>, Option<MutexGuard<'_, Vec<Entry>>>) {
+    fn lock_both(&self, first: usize, second: usize) -> (Locked<'_>, Option<Locked<'_>>) {
         if first == second {
             return (self.buckets[first].queue.lock(), None);
         }
@@ -296,7 +268,7 @@ impl Bucket {
     /// Takes up to `count` waiters on `key` with a bit of `bitset` out of the locked queue.
     fn take(
         &self,
-        queue: &mut Vec<Entry>,
+        queue: &mut Locked<'_>,
         key: FutexKey,
         count: usize,
         bitset: u32,
@@ -314,39 +286,109 @@ impl Bucket {
             woken.push(entry.waiter);
             left -= 1;
         }
-        self.waiters.leave_many(count - left);
+        self.has_fewer(queue);
+    }
+
+    /// Counts those that are left in the locked queue.
+    fn has_fewer(&self, queue: &mut Locked<'_>) {
+        let count = queue.len();
+        self.queue.leave(queue, count);
     }
 }
 
-fn wake_all(woken: Woken) -> usize {
-    let count = woken.len();
-    for waiter in woken {
-        waiter.wake();
-    }
-    count
-}
-
-/// A place in a queue; as a future it is ready once a wake has chosen it. A thread's own waiter is to be awaited by its
-/// own task.
+/// A place in a queue, once it has [joined](Self::join) one; as a future it is ready once a wake has chosen it. A thread's own waiter is to be
+/// awaited by its own task.
 #[must_use = "dropped, it leaves the queue"]
 pub struct Queued<'table> {
     table: &'table FutexTable,
-    waiter: Cow<'table, Arc<Waiter>>,
+    /// The thread's own.
+    waiter: &'table Arc<Waiter>,
+    /// In place of that one if it was in use.
+    other: Option<Arc<Waiter>>,
+    joined: bool,
 }
 
 impl Queued<'_> {
+    /// Joins the queue of `key` if `check`, which looks at the word with the queue locked, says so; once. The wait itself is to await this
+    /// place. `check` must not use this table.
+    #[inline]
+    pub fn join(
+        &mut self,
+        key: FutexKey,
+        bitset: u32,
+        check: impl FnOnce() -> SysResult<()>,
+    ) -> SysResult<()> {
+        self.join_as(key, (bitset, 0), check)
+    }
+
+    /// As [`join`](Self::join), for thread `tid` that waits for a lock to be handed over.
+    pub fn join_lock(
+        &mut self,
+        key: FutexKey,
+        tid: u32,
+        check: impl FnOnce() -> SysResult<()>,
+    ) -> SysResult<()> {
+        self.join_as(key, (MATCH_ANY, tid), check)
+    }
+
+    #[inline]
+    fn join_as(
+        &mut self,
+        key: FutexKey,
+        (bitset, tid): (u32, u32),
+        check: impl FnOnce() -> SysResult<()>,
+    ) -> SysResult<()> {
+        let (index, bucket) = self.table.bucket(key);
+        let mut queue = bucket.queue.lock();
+        let count = queue.len();
+        bucket.queue.enter(&mut queue, count + 1);
+        if let Err(error) = check() {
+            bucket.queue.leave(&mut queue, count);
+            return Err(error);
+        }
+        // Only its owner, who calls, makes it another's than idle.
+        if self.waiter.state.load(Ordering::Relaxed) != IDLE {
+            self.other = Some(Arc::default());
+        }
+        let waiter = self.waiter();
+        waiter.state.store(QUEUED, Ordering::Relaxed);
+        waiter.bucket.store(index, Ordering::Relaxed);
+        queue.push(Entry { key, bitset, tid, waiter: Arc::clone(waiter) });
+        drop(queue);
+        self.joined = true;
+        Ok(())
+    }
+
+    #[inline]
+    fn waiter(&self) -> &Arc<Waiter> {
+        self.other.as_ref().unwrap_or(self.waiter)
+    }
+
     /// Whether a wake has chosen it.
+    #[inline]
     pub fn is_woken(&self) -> bool {
-        self.waiter.state.load(Ordering::Acquire) == WOKEN
+        self.waiter().state.load(Ordering::Acquire) == WOKEN
     }
 
     /// Leaves the queue. True if a wake came first.
-    pub fn leave(self) -> bool {
-        self.take_out()
+    #[inline]
+    pub fn leave(&mut self) -> bool {
+        if !self.joined {
+            return false;
+        }
+        self.joined = false;
+        let waiter = self.waiter();
+        if waiter.state.load(Ordering::Acquire) != WOKEN {
+            self.take_out();
+        }
+        let woken = waiter.state.load(Ordering::Relaxed) == WOKEN;
+        waiter.state.store(IDLE, Ordering::Relaxed);
+        woken
     }
 
-    fn take_out(&self) -> bool {
-        let waiter = &self.waiter;
+    #[cold]
+    fn take_out(&self) {
+        let waiter = self.waiter();
         loop {
             if waiter.state.load(Ordering::Acquire) != QUEUED {
                 break;
@@ -360,37 +402,34 @@ impl Queued<'_> {
             }
             if let Some(at) = queue.iter().position(|entry| Arc::ptr_eq(&entry.waiter, waiter)) {
                 queue.remove(at);
-                bucket.waiters.leave();
+                bucket.has_fewer(&mut queue);
                 waiter.state.store(IDLE, Ordering::Relaxed);
             }
             break;
         }
-        let woken = waiter.state.load(Ordering::Relaxed) == WOKEN;
-        if woken {
-            waiter.state.store(IDLE, Ordering::Relaxed);
-        }
-        woken
     }
 }
 
 impl Future for Queued<'_> {
     type Output = ();
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         if self.is_woken() {
             return Poll::Ready(());
         }
-        if self.waiter.thread.is_some() {
+        if self.waiter().thread.is_some() {
             return Poll::Pending;
         }
-        self.waiter.waker.register(context.waker());
+        self.waiter().waker.register(context.waker());
         if self.is_woken() { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 
 impl Drop for Queued<'_> {
+    #[inline]
     fn drop(&mut self) {
-        self.take_out();
+        self.leave();
     }
 }
 
@@ -415,7 +454,9 @@ mod tests {
 
     fn queued(table: &FutexTable, key: FutexKey, bitset: u32) -> Queued<'_> {
         let waiter = Box::leak(Box::new(Arc::default()));
-        table.enqueue(key, bitset, waiter, || Ok(())).unwrap()
+        let mut queued = table.place(waiter);
+        queued.join(key, bitset, || Ok(())).unwrap();
+        queued
     }
 
     #[test]
@@ -434,15 +475,16 @@ mod tests {
     #[test]
     fn a_wait_on_another_value_does_not_begin() {
         let table = FutexTable::new();
-        let refused = table.enqueue(A, MATCH_ANY, &Arc::default(), || expect(Ok(1), 2)).map(|_| ());
+        let waiter = Arc::default();
+        let refused = table.place(&waiter).join(A, MATCH_ANY, || expect(Ok(1), 2));
         assert_eq!(refused, Err(Errno::EAGAIN));
-        assert_eq!(table.bucket(A).1.waiters.count(), 0);
+        assert_eq!(table.bucket(A).1.queue.count(), 0);
     }
 
     #[test]
     fn a_dropped_wait_leaves_even_after_it_was_requeued() {
         let table = FutexTable::new();
-        let (first, second, third) =
+        let (mut first, mut second, third) =
             (queued(&table, A, MATCH_ANY), queued(&table, A, MATCH_ANY), queued(&table, A, 1));
         assert_eq!(table.requeue(A, B, 1, 1, || Ok(())), Ok((1, 1)));
         assert!(first.leave());
@@ -450,15 +492,16 @@ mod tests {
         assert_eq!(table.wake(B, 9, MATCH_ANY), 0);
         assert!(third.now_or_never().is_none());
         assert_eq!(table.waiting(), 0);
-        assert!(table.buckets.iter().all(|b| b.waiters.is_empty()));
+        assert!(table.buckets.iter().all(|b| b.queue.count() == 0));
     }
 
     #[test]
     fn a_thread_in_a_wait_can_wait_for_something_else_as_well() {
         let table = FutexTable::new();
         let own = Arc::new(Waiter::default());
-        let first = table.enqueue(A, MATCH_ANY, &own, || Ok(())).unwrap();
-        let second = table.enqueue(B, MATCH_ANY, &own, || Ok(())).unwrap();
+        let [mut first, mut second] = [table.place(&own), table.place(&own)];
+        first.join(A, MATCH_ANY, || Ok(())).unwrap();
+        second.join(B, MATCH_ANY, || Ok(())).unwrap();
         assert_eq!(table.wake(B, 1, MATCH_ANY), 1);
         assert_eq!((first.is_woken(), second.is_woken()), (false, true));
     }
@@ -476,7 +519,8 @@ mod tests {
                 }
                 if seen % 2 != mine {
                     let check = || expect(Ok(word.load(Ordering::Relaxed)), seen);
-                    if let Ok(wait) = table.enqueue(A, MATCH_ANY, &waiter, check) {
+                    let mut wait = table.place(&waiter);
+                    if wait.join(A, MATCH_ANY, check).is_ok() {
                         block_on(wait);
                     }
                     continue;

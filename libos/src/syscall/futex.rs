@@ -28,8 +28,37 @@ use crate::{
 
 const COMMAND_MASK: u32 = !(raw::FUTEX_PRIVATE_FLAG | raw::FUTEX_CLOCK_REALTIME);
 
+/// FUTEX_WAKE of a private word, which need not wait.
+pub(crate) fn futex_at_once(
+    thread: &Thread,
+    word: UserAddr,
+    operation: u32,
+    value: u32,
+    _timeout: u64,
+    _second_word: UserAddr,
+    _third_value: u32,
+) -> Option<SysResult> {
+    const WAKE_PRIVATE: u32 = raw::FUTEX_WAKE | raw::FUTEX_PRIVATE_FLAG;
+    if operation != WAKE_PRIVATE {
+        return None;
+    }
+    let wake = |key| thread.process.kernel.futexes.wake(key, at_least_one(value), MATCH_ANY);
+    Some(key_of(&thread.memory, word.0, false).map(wake))
+}
+
+/// What counts is an int in Linux: a negative number of waiters counts as none.
+fn count(value: u32) -> usize {
+    usize::try_from(value as i32).unwrap_or(0)
+}
+
+/// As [`count`], for a wake, which always wakes the first.
+fn at_least_one(value: u32) -> usize {
+    count(value).max(1)
+}
+
 /// futex(2). The fourth argument is a time-out or a second count, by the operation.
-pub(crate) async fn futex(
+#[expect(clippy::manual_async_fn, reason = "see `dispatch`")]
+pub(crate) fn futex(
     thread: &Thread,
     word: UserAddr,
     operation: u32,
@@ -37,84 +66,89 @@ pub(crate) async fn futex(
     timeout_or_count: u64,
     second_word: UserAddr,
     third_value: u32,
-) -> SysResult {
-    let shared = operation & raw::FUTEX_PRIVATE_FLAG == 0;
-    let command = operation & COMMAND_MASK;
-    let realtime = operation & raw::FUTEX_CLOCK_REALTIME != 0;
-    if realtime && !matches!(command, raw::FUTEX_WAIT_BITSET | raw::FUTEX_LOCK_PI2) {
-        return Err(Errno::ENOSYS);
-    }
-    let timeout = UserPtr::<Timespec>::new(timeout_or_count);
-    // What counts is an int in Linux: a negative number of waiters counts as none beyond the first.
-    let count = |value: u32| usize::try_from(value as i32).unwrap_or(0);
-    let key = |word: UserAddr| key_of(&thread.memory, word.0, shared);
-    let table = &thread.process.kernel.futexes;
-    match command {
-        raw::FUTEX_WAIT => {
-            // Relative, whatever the clock.
-            let deadline = match timeout.non_null() {
-                Some(timeout) => {
-                    let nanos = timeout.read(&thread.memory)?.to_nanos()?;
-                    Some(hal::time::monotonic().saturating_add(nanos))
+) -> impl Future<Output = SysResult> {
+    async move {
+        let shared = operation & raw::FUTEX_PRIVATE_FLAG == 0;
+        let command = operation & COMMAND_MASK;
+        let realtime = operation & raw::FUTEX_CLOCK_REALTIME != 0;
+        if realtime && !matches!(command, raw::FUTEX_WAIT_BITSET | raw::FUTEX_LOCK_PI2) {
+            return Err(Errno::ENOSYS);
+        }
+        let timeout = UserPtr::<Timespec>::new(timeout_or_count);
+        let key = |word: UserAddr| key_of(&thread.memory, word.0, shared);
+        let table = &thread.process.kernel.futexes;
+        match command {
+            raw::FUTEX_WAIT => {
+                // Relative, whatever the clock.
+                let deadline = match timeout.non_null() {
+                    Some(timeout) => {
+                        let nanos = timeout.read(&thread.memory)?.to_nanos()?;
+                        Some(hal::time::monotonic().saturating_add(nanos))
+                    }
+                    None => None,
+                };
+                wait(thread, Wait { word, shared, value, bitset: MATCH_ANY, deadline })
+                    .await
+                    .map(|()| 0)
+            }
+            raw::FUTEX_WAIT_BITSET => {
+                let clock = if realtime { ClockId::Realtime } else { ClockId::Monotonic };
+                let deadline = read_deadline(thread, timeout, clock)?;
+                if third_value == 0 {
+                    return Err(Errno::EINVAL);
                 }
-                None => None,
-            };
-            wait(thread, Wait { word, key: key(word)?, value, bitset: MATCH_ANY, deadline }).await
-        }
-        raw::FUTEX_WAIT_BITSET => {
-            let clock = if realtime { ClockId::Realtime } else { ClockId::Monotonic };
-            let deadline = read_deadline(thread, timeout, clock)?;
-            if third_value == 0 {
-                return Err(Errno::EINVAL);
+                wait(thread, Wait { word, shared, value, bitset: third_value, deadline })
+                    .await
+                    .map(|()| 0)
             }
-            wait(thread, Wait { word, key: key(word)?, value, bitset: third_value, deadline }).await
-        }
-        raw::FUTEX_WAKE => Ok(table.wake(key(word)?, count(value).max(1), MATCH_ANY)),
-        raw::FUTEX_WAKE_BITSET => {
-            if third_value == 0 {
-                return Err(Errno::EINVAL);
+            raw::FUTEX_WAKE => Ok(table.wake(key(word)?, at_least_one(value), MATCH_ANY)),
+            raw::FUTEX_WAKE_BITSET => {
+                if third_value == 0 {
+                    return Err(Errno::EINVAL);
+                }
+                Ok(table.wake(key(word)?, at_least_one(value), third_value))
             }
-            Ok(table.wake(key(word)?, count(value).max(1), third_value))
-        }
-        raw::FUTEX_REQUEUE | raw::FUTEX_CMP_REQUEUE => {
-            if (value as i32) < 0 || (timeout_or_count as i32) < 0 {
-                return Err(Errno::EINVAL);
+            raw::FUTEX_REQUEUE | raw::FUTEX_CMP_REQUEUE => {
+                if (value as i32) < 0 || (timeout_or_count as i32) < 0 {
+                    return Err(Errno::EINVAL);
+                }
+                let (from, to) = (key(word)?, key(second_word)?);
+                let compare = command == raw::FUTEX_CMP_REQUEUE;
+                let check = || match compare {
+                    true => expect(thread, word.0, third_value),
+                    false => Ok(()),
+                };
+                let (woken, moved) =
+                    table.requeue(from, to, count(value), count(timeout_or_count as u32), check)?;
+                // The manual says that FUTEX_REQUEUE tells only of the woken; Linux tells of both.
+                Ok(woken + moved)
             }
-            let (from, to) = (key(word)?, key(second_word)?);
-            let compare = command == raw::FUTEX_CMP_REQUEUE;
-            let check = || match compare {
-                true => expect(thread, word.0, third_value),
-                false => Ok(()),
-            };
-            let (woken, moved) =
-                table.requeue(from, to, count(value), count(timeout_or_count as u32), check)?;
-            // The manual says that FUTEX_REQUEUE tells only of the woken; Linux tells of both.
-            Ok(woken + moved)
+            raw::FUTEX_WAKE_OP => {
+                let operation = WakeOp::decode(third_value)?;
+                let (first, second) = (key(word)?, key(second_word)?);
+                let operate = || {
+                    let update = |old| operation.apply(old);
+                    let old = thread
+                        .memory
+                        .with_faults(|space| space.fetch_update_u32(second_word.0, update))?;
+                    Ok(operation.holds(old))
+                };
+                let counts = (at_least_one(value), count(timeout_or_count as u32).max(1));
+                table.wake_op(first, second, counts.0, counts.1, operate)
+            }
+            raw::FUTEX_LOCK_PI | raw::FUTEX_LOCK_PI2 => {
+                let by_wall_clock = realtime || command == raw::FUTEX_LOCK_PI;
+                let clock = if by_wall_clock { ClockId::Realtime } else { ClockId::Monotonic };
+                let deadline = read_deadline(thread, timeout, clock)?.unwrap_or(u64::MAX);
+                lock_pi(thread, word, key(word)?, deadline).await.map(|()| 0)
+            }
+            raw::FUTEX_TRYLOCK_PI => try_lock_pi(thread, word, key(word)?, false).map(|_| 0),
+            raw::FUTEX_UNLOCK_PI => {
+                pi::unlock(table, &thread.memory, (word.0, key(word)?), thread.tid as u32)
+                    .map(|()| 0)
+            }
+            _ => Err(Errno::ENOSYS),
         }
-        raw::FUTEX_WAKE_OP => {
-            let operation = WakeOp::decode(third_value)?;
-            let (first, second) = (key(word)?, key(second_word)?);
-            let operate = || {
-                let update = |old| operation.apply(old);
-                let old = thread
-                    .memory
-                    .with_faults(|space| space.fetch_update_u32(second_word.0, update))?;
-                Ok(operation.holds(old))
-            };
-            let counts = (count(value).max(1), count(timeout_or_count as u32).max(1));
-            table.wake_op(first, second, counts.0, counts.1, operate)
-        }
-        raw::FUTEX_LOCK_PI | raw::FUTEX_LOCK_PI2 => {
-            let by_wall_clock = realtime || command == raw::FUTEX_LOCK_PI;
-            let clock = if by_wall_clock { ClockId::Realtime } else { ClockId::Monotonic };
-            let deadline = read_deadline(thread, timeout, clock)?.unwrap_or(u64::MAX);
-            lock_pi(thread, word, key(word)?, deadline).await.map(|()| 0)
-        }
-        raw::FUTEX_TRYLOCK_PI => try_lock_pi(thread, word, key(word)?, false).map(|_| 0),
-        raw::FUTEX_UNLOCK_PI => {
-            pi::unlock(table, &thread.memory, (word.0, key(word)?), thread.tid as u32).map(|()| 0)
-        }
-        _ => Err(Errno::ENOSYS),
     }
 }
 
@@ -175,7 +209,8 @@ fn expect(thread: &Thread, word: u64, value: u32) -> SysResult<()> {
 #[derive(Clone, Copy)]
 pub(crate) struct Wait {
     word: UserAddr,
-    key: FutexKey,
+    /// Whether with other processes.
+    shared: bool,
     /// What the word must be for the wait to begin.
     value: u32,
     bitset: u32,
@@ -183,28 +218,33 @@ pub(crate) struct Wait {
     deadline: Option<u64>,
 }
 
-pub(super) async fn wait(thread: &Thread, request: Wait) -> SysResult {
-    let Wait { word, key, value, bitset, deadline } = request;
-    let table = &thread.process.kernel.futexes;
-    let mut queued =
-        table.enqueue(key, bitset, &thread.futex_waiter, || expect(thread, word.0, value))?;
-    let waited = match deadline {
-        None => thread.object.interruptible(BlockedReason::Futex, &mut queued).await.map(Ok),
-        Some(deadline) => {
-            thread
-                .object
-                .interruptible(BlockedReason::Futex, hal::time::timeout_at(deadline, &mut queued))
-                .await
+/// Waits until a wake chooses the thread. (Why it is no `async fn` says [`dispatch`](crate::syscall::table::dispatch);
+/// a result without a value comes in registers.)
+#[expect(clippy::manual_async_fn, reason = "see `dispatch`")]
+pub(super) fn wait(thread: &Thread, request: Wait) -> impl Future<Output = SysResult<()>> {
+    async move {
+        let table = &thread.process.kernel.futexes;
+        let mut queued = table.place(&thread.futex_waiter);
+        let check = || expect(thread, request.word.0, request.value);
+        let key = key_of(&thread.memory, request.word.0, request.shared)?;
+        queued.join(key, request.bitset, check)?;
+        let object = &thread.object;
+        let interrupted = match request.deadline {
+            None => object.interruptible(BlockedReason::Futex, &mut queued).await.is_err(),
+            Some(deadline) => {
+                let wait = hal::time::timeout_at(deadline, &mut queued);
+                object.interruptible(BlockedReason::Futex, wait).await.is_err()
+            }
+        };
+        if queued.leave() {
+            return Ok(());
         }
-    };
-    if queued.leave() {
-        return Ok(0);
-    }
-    match waited {
-        Ok(_) => Err(Errno::ETIMEDOUT),
-        // A restarted call must not wait as long again, so one with a time limit goes on with what is left.
-        Err(_) if deadline.is_some() => Err(restart::later(thread, Restart::Futex(request))),
-        Err(_) => Err(Errno::ERESTARTSYS),
+        match request.deadline {
+            _ if !interrupted => Err(Errno::ETIMEDOUT),
+            // A restarted call must not wait as long again, so one with a time limit goes on with what is left.
+            Some(_) => Err(restart::later(thread, Restart::Futex(request))),
+            None => Err(Errno::ERESTARTSYS),
+        }
     }
 }
 
@@ -258,9 +298,9 @@ pub(crate) async fn futex_waitv(
         let shared = entry.flags & FUTEX2_PRIVATE == 0;
         let value = u32::try_from(entry.value).map_err(|_| Errno::EINVAL)?;
         let key = key_of(&thread.memory, entry.word, shared)?;
-        let joined = table.enqueue(key, MATCH_ANY, waiter, || expect(thread, entry.word, value));
-        match joined {
-            Ok(place) => queued.push(place),
+        let mut place = table.place(waiter);
+        match place.join(key, MATCH_ANY, || expect(thread, entry.word, value)) {
+            Ok(()) => queued.push(place),
             // One that was woken meanwhile counts more.
             Err(error) => return first_woken(&queued).ok_or(error),
         }

@@ -1,9 +1,13 @@
 //! Reading, writing and seeking: the calls that move bytes through a descriptor.
 //!
 //! The one idea: a file is tried first and waited for only when it says `EAGAIN`, so a transfer that need not wait
-//! costs no future and no registration.
+//! costs no future and no registration. (Some of those that wait are no `async fn`: see [`dispatch`](super::table::dispatch).)
 
-use std::{future::poll_fn, sync::Arc, task::Poll};
+use std::{
+    future::{Future, poll_fn},
+    sync::Arc,
+    task::Poll,
+};
 
 use futures::FutureExt;
 use kernel_objects::task::{BlockedReason, Interrupted};
@@ -72,89 +76,95 @@ pub(crate) fn ranges(thread: &Thread, vector: UserPtr<IoVec>, count: usize) -> S
 ///
 /// What is ready wins over a signal. A file that [guesses](OpenFile::likely_waits) that it will not be is waited for at
 /// once, which saves the try without being registered.
-pub(crate) async fn until_ready(
+#[expect(clippy::manual_async_fn, reason = "see `dispatch`")]
+pub(crate) fn until_ready(
     thread: &Thread,
     file: &OpenFile,
     events: PollEvents,
     mut attempt: impl FnMut() -> SysResult<usize>,
-) -> SysResult<usize> {
-    let may_wait = !file.nonblocking();
-    if !may_wait || !file.likely_waits(events) {
-        match attempt() {
-            Err(Errno::EAGAIN) if may_wait => {}
-            result => return result,
-        }
-    }
-    let queue = file.wait_queue().ok_or(Errno::EAGAIN)?;
-    let wait = || queue.wait_for((events | PollEvents::ERR | PollEvents::HUP).bits());
-    let mut ready = wait();
-    let _blocked = thread.object.block(BlockedReason::WaitOne);
-    poll_fn(|context| {
-        loop {
-            // Registered before the try: what becomes ready in between is not missed.
-            let registered = ready.poll_unpin(context).is_pending();
+) -> impl Future<Output = SysResult<usize>> {
+    async move {
+        let may_wait = !file.nonblocking();
+        if !may_wait || !file.likely_waits(events) {
             match attempt() {
-                // It was ready, but somebody else was faster.
-                Err(Errno::EAGAIN) if !registered => ready = wait(),
-                Err(Errno::EAGAIN) if thread.object.work() != 0 => {
-                    return Poll::Ready(Err(Interrupted.into()));
-                }
-                Err(Errno::EAGAIN) => return Poll::Pending,
-                result => return Poll::Ready(result),
+                Err(Errno::EAGAIN) if may_wait => {}
+                result => return result,
             }
         }
-    })
-    .await
+        let queue = file.wait_queue().ok_or(Errno::EAGAIN)?;
+        let wait = || queue.wait_for((events | PollEvents::ERR | PollEvents::HUP).bits());
+        let mut ready = wait();
+        let _blocked = thread.object.block(BlockedReason::WaitOne);
+        poll_fn(|context| {
+            loop {
+                // Registered before the try: what becomes ready in between is not missed.
+                let registered = ready.poll_unpin(context).is_pending();
+                match attempt() {
+                    // It was ready, but somebody else was faster.
+                    Err(Errno::EAGAIN) if !registered => ready = wait(),
+                    Err(Errno::EAGAIN) if thread.object.work() != 0 => {
+                        return Poll::Ready(Err(Interrupted.into()));
+                    }
+                    Err(Errno::EAGAIN) => return Poll::Pending,
+                    result => return Poll::Ready(result),
+                }
+            }
+        })
+        .await
+    }
 }
 
 /// The most bytes that are fetched from a disk at a time.
 const FETCH: usize = 1 << 20;
 
 /// Reads what `into` has room for, in pieces, from `offset` or the position on. What needs a disk is fetched off the CPUs.
-pub(crate) async fn read_to(
+#[expect(clippy::manual_async_fn, reason = "see `dispatch`")]
+pub(crate) fn read_to(
     thread: &Thread,
     file: &Arc<OpenFile>,
     offset: Option<u64>,
     into: &mut IoDst<'_>,
-) -> SysResult<usize> {
-    let mut done = 0;
-    loop {
-        let mut attempt = || {
-            into.with_limit(PIECE, |into| match offset {
-                Some(offset) => file.read_at(offset.saturating_add(done as u64), into),
-                None => file.read(into),
-            })
-        };
-        // Nothing is waited for once there is something to return.
-        let read = match done {
-            0 => until_ready(thread, file, PollEvents::IN, attempt).await,
-            _ => attempt(),
-        };
-        // A short piece is the end.
-        let may_be_more = read == Ok(PIECE) && into.remaining() > 0;
-        // What was read before counts more than why it ended.
-        let read = match read {
-            Ok(read) => Ok(done + read),
-            Err(_) if done > 0 => Ok(done),
-            Err(error) => Err(error),
-        };
-        if !into.is_cold() {
-            if may_be_more {
-                pace::give_way(thread).await;
-                done = read.unwrap_or(0);
-                continue;
+) -> impl Future<Output = SysResult<usize>> {
+    async move {
+        let mut done = 0;
+        loop {
+            let mut attempt = || {
+                into.with_limit(PIECE, |into| match offset {
+                    Some(offset) => file.read_at(offset.saturating_add(done as u64), into),
+                    None => file.read(into),
+                })
+            };
+            // Nothing is waited for once there is something to return.
+            let read = match done {
+                0 => until_ready(thread, file, PollEvents::IN, attempt).await,
+                _ => attempt(),
+            };
+            // A short piece is the end.
+            let may_be_more = read == Ok(PIECE) && into.remaining() > 0;
+            // What was read before counts more than why it ended.
+            let read = match read {
+                Ok(read) => Ok(done + read),
+                Err(_) if done > 0 => Ok(done),
+                Err(error) => Err(error),
+            };
+            if !into.is_cold() {
+                if may_be_more {
+                    pace::give_way(thread).await;
+                    done = read.unwrap_or(0);
+                    continue;
+                }
+                return read;
             }
-            return read;
-        }
-        done = read.unwrap_or(0);
-        let from = match offset {
-            Some(offset) => offset.saturating_add(done as u64),
-            None => file.position(),
-        };
-        match fetch(thread, file, from, into.remaining().min(FETCH)).await {
-            Ok(fetched) => into.warmed(fetched),
-            Err(_) if done > 0 => return Ok(done),
-            Err(error) => return Err(error),
+            done = read.unwrap_or(0);
+            let from = match offset {
+                Some(offset) => offset.saturating_add(done as u64),
+                None => file.position(),
+            };
+            match fetch(thread, file, from, into.remaining().min(FETCH)).await {
+                Ok(fetched) => into.warmed(fetched),
+                Err(_) if done > 0 => return Ok(done),
+                Err(error) => return Err(error),
+            }
         }
     }
 }
@@ -201,7 +211,7 @@ pub(crate) fn read_at_once(
     })
 }
 
-/// write(2) to what has no position and takes all or nothing.
+/// write(2) to what has no position and takes all or nothing, in one piece.
 pub(crate) fn write_at_once(
     thread: &Thread,
     fd: Fd,
@@ -210,7 +220,9 @@ pub(crate) fn write_at_once(
 ) -> Option<SysResult> {
     at_once(thread, fd, count, |file| {
         let from = &mut IoSrc::guest(&*thread.memory, buffer.0, count);
-        (!file.positioned() && !file.writes_fully()).then(|| file.write(from))
+        let written = (!file.positioned() && file.takes_whole(count)).then(|| file.write(from));
+        // That comes with a signal.
+        written.filter(|written| *written != Err(Errno::EPIPE))
     })
 }
 
@@ -378,13 +390,21 @@ pub(crate) fn write_to(offset: Option<u64>) -> WriteTo {
 }
 
 /// read(2)
-pub(crate) async fn read(thread: &Thread, fd: Fd, buffer: UserAddr, count: usize) -> SysResult {
-    let file = thread.files.get(fd)?;
-    if file.readable() {
-        check_reach(buffer.0, count as u64)?;
+#[expect(clippy::manual_async_fn, reason = "see `dispatch`")]
+pub(crate) fn read(
+    thread: &Thread,
+    fd: Fd,
+    buffer: UserAddr,
+    count: usize,
+) -> impl Future<Output = SysResult> {
+    async move {
+        let file = thread.files.get(fd)?;
+        if file.readable() {
+            check_reach(buffer.0, count as u64)?;
+        }
+        let count = count.min(MAX_TRANSFER);
+        read_to(thread, &file, None, &mut IoDst::guest(&*thread.memory, buffer.0, count)).await
     }
-    let count = count.min(MAX_TRANSFER);
-    read_to(thread, &file, None, &mut IoDst::guest(&*thread.memory, buffer.0, count)).await
 }
 
 /// write(2)

@@ -32,7 +32,7 @@ pub(crate) async fn restart_syscall(thread: &Thread) -> SysResult {
     let restart = std::mem::take(&mut *thread.restart.lock());
     match restart {
         Restart::Nothing => Err(Errno::EINTR),
-        Restart::Futex(wait) => futex::wait(thread, wait).await,
+        Restart::Futex(wait) => futex::wait(thread, wait).await.map(|()| 0),
         Restart::Sleep { clock, until, remaining } => {
             time::sleep(thread, clock, until, Some(remaining)).await.map(|()| 0)
         }

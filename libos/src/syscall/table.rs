@@ -8,6 +8,8 @@
 //!
 //! `now` and `wait` take any thread of any process, so calls that come from a ring end here as well.
 
+use std::future::Future;
+
 use crate::{
     errno::Errno,
     process::{Current, Thread},
@@ -57,10 +59,19 @@ macro_rules! system_calls {
         }
 
         /// Carries out a call that [`dispatch_now`] has left; no others.
-        pub async fn dispatch(current: &mut Current, number: u64, arguments: &Arguments) -> Result<u64, Errno> {
-            match number {
-                $($number => in_time!($kind current arguments $handler, $($argument: $ty),*),)*
-                _ => Err(Errno::ENOSYS),
+        ///
+        /// (A block that captures, not an `async fn`, whose arguments would move once more at the first poll; what moves right after it was
+        /// written waits for the store buffer.)
+        pub fn dispatch<'a>(
+            current: &'a mut Current,
+            number: u64,
+            arguments: &'a Arguments,
+        ) -> impl Future<Output = Result<u64, Errno>> + 'a {
+            async move {
+                match number {
+                    $($number => in_time!($kind current arguments $handler, $($argument: $ty),*),)*
+                    _ => Err(Errno::ENOSYS),
+                }
             }
         }
 
@@ -285,7 +296,7 @@ system_calls! {
         199 fremovexattr(fd: Fd, name: UserStr) now attributes::fremovexattr, Full;
         200 tkill(tid: i32, signal: i32) now signal::tkill, Full;
         201 time(time: UserPtr<i64>) now time::time, Full;
-        202 futex(word: UserAddr, operation: u32, value: u32, timeout: u64, second_word: UserAddr, third_value: u32) wait futex::futex, Partial("locks with priority inheritance are handed over, but nobody inherits; no FUTEX_WAIT_REQUEUE_PI, FUTEX_CMP_REQUEUE_PI");
+        202 futex(word: UserAddr, operation: u32, value: u32, timeout: u64, second_word: UserAddr, third_value: u32) wait (futex::futex_at_once) futex::futex, Partial("locks with priority inheritance are handed over, but nobody inherits; no FUTEX_WAIT_REQUEUE_PI, FUTEX_CMP_REQUEUE_PI");
         203 sched_setaffinity(tid: i32, size: usize, mask: UserAddr) now scheduling::sched_setaffinity, Partial("kept and told: any virtual CPU may run the thread");
         204 sched_getaffinity(tid: i32, size: usize, mask: UserAddr) now scheduling::sched_getaffinity, Full;
         213 epoll_create(size: i32) now event::epoll_create, Full;

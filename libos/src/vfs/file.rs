@@ -186,6 +186,11 @@ pub trait File: Send + Sync + Any {
         false
     }
 
+    /// Whether one attempt to write `len` bytes is all that a blocking write of them does.
+    fn takes_whole(&self, _len: usize) -> bool {
+        !self.writes_fully()
+    }
+
     /// What mmap(2) shows; `ENODEV` for files that cannot be mapped.
     fn vmo(&self) -> SysResult<Arc<Vmo>> {
         Err(Errno::ENODEV)
@@ -725,6 +730,11 @@ impl OpenFile {
     /// Whether a blocking write goes on until all bytes are written.
     pub fn writes_fully(&self) -> bool {
         self.special().is_some_and(|file| file.writes_fully())
+    }
+
+    /// Whether one attempt to write `len` bytes is all that a blocking write of them does.
+    pub fn takes_whole(&self, len: usize) -> bool {
+        self.special().is_none_or(|file| file.takes_whole(len))
     }
 
     /// What the link in /proc/PID/fd says, with paths as seen from `root`.

@@ -3,7 +3,7 @@
 //! The one idea: one loop takes component after component with nothing but cache lookups; a symbolic link restarts
 //! the loop on a text made of the link's target and what was left, so that no depth of links costs stack.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use bitflags::bitflags;
 use smallvec::SmallVec;
@@ -91,25 +91,26 @@ enum Step {
 pub(super) struct Walker<'c> {
     cred: &'c Credentials,
     pid: i32,
-    root: Path,
-    at: Path,
+    root: &'c Path,
+    /// Borrowed until it leaves where it began.
+    at: Cow<'c, Path>,
     flags: LookupFlags,
     links: u32,
 }
 
 impl<'c> Walker<'c> {
     /// A walk from `base` (`None`: the current directory).
-    pub(super) fn new(ctx: &'c FsContext, base: Option<&Path>, flags: LookupFlags) -> Self {
-        let at = base.unwrap_or(&ctx.cwd).clone();
+    pub(super) fn new(ctx: &'c FsContext, base: Option<&'c Path>, flags: LookupFlags) -> Self {
+        let at = base.unwrap_or(&ctx.cwd);
         let confined = flags.intersects(LookupFlags::BENEATH | LookupFlags::IN_ROOT);
-        let root = if confined { at.clone() } else { ctx.root.clone() };
-        Self { cred: &ctx.cred, pid: ctx.pid, root, at, flags, links: 0 }
+        let root = if confined { at } else { &ctx.root };
+        Self { cred: &ctx.cred, pid: ctx.pid, root, at: Cow::Borrowed(at), flags, links: 0 }
     }
 
     /// The place that `path` leads to.
     pub(super) fn resolve(mut self, path: &[u8]) -> SysResult<Path> {
         self.run(path, false)?;
-        Ok(self.at)
+        Ok(self.into_place())
     }
 
     /// The directory that the last component of `path` is to be looked up in, and that component.
@@ -127,7 +128,7 @@ impl<'c> Walker<'c> {
 
     /// Ends the walk.
     pub(super) fn into_place(self) -> Path {
-        self.at
+        self.at.into_owned()
     }
 
     fn run(&mut self, path: &[u8], parent: bool) -> SysResult<Option<Last>> {
@@ -252,8 +253,17 @@ impl<'c> Walker<'c> {
 
     /// Moves onto `child`, an entry of the current directory, and onto what is mounted there.
     pub(super) fn step_to(&mut self, child: Arc<Dentry>) -> SysResult<()> {
-        self.at.set_dentry(child);
-        if self.at.cross_mounts() && self.flags.contains(LookupFlags::NO_XDEV) {
+        let at = match &mut self.at {
+            Cow::Owned(at) => {
+                at.set_dentry(child);
+                at
+            }
+            Cow::Borrowed(at) => {
+                self.at = Cow::Owned(Path::new(Arc::clone(at.mount()), child));
+                self.at.to_mut()
+            }
+        };
+        if at.cross_mounts() && self.flags.contains(LookupFlags::NO_XDEV) {
             return Err(Errno::EXDEV);
         }
         Ok(())
@@ -278,7 +288,7 @@ impl<'c> Walker<'c> {
         {
             return Err(Errno::EXDEV);
         }
-        self.at = place;
+        self.at = Cow::Owned(place);
         Ok(None)
     }
 
@@ -298,12 +308,12 @@ impl<'c> Walker<'c> {
         {
             return Err(Errno::EXDEV);
         }
-        self.at = self.root.clone();
+        self.at = Cow::Borrowed(self.root);
         Ok(())
     }
 
     fn go_to_parent(&mut self) -> SysResult<()> {
-        if self.at.same(&self.root) {
+        if self.at.same(self.root) {
             if self.flags.contains(LookupFlags::BENEATH) {
                 return Err(Errno::EXDEV);
             }
@@ -315,7 +325,7 @@ impl<'c> Walker<'c> {
         {
             return Err(Errno::EXDEV);
         }
-        self.at = parent;
+        self.at = Cow::Owned(parent);
         Ok(())
     }
 }

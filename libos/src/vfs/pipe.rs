@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use hal::pmem::{Charge, PhysicalMemory};
+use hal::sync::BiasedMutex;
 use kernel_objects::WaitQueue;
 use linux_raw_sys::{general as raw, ioctl};
 use parking_lot::Mutex;
@@ -212,7 +213,7 @@ struct State {
 
 /// A pipe: what its ends share.
 pub struct Pipe {
-    state: Mutex<State>,
+    state: BiasedMutex<State>,
     /// Whether there was anything to read when the lock was last free: a guess.
     filled: AtomicBool,
     queue: WaitQueue,
@@ -230,7 +231,7 @@ impl Pipe {
         };
         let state = State { ring, readers: 0, writers: 0, readers_ever: 0, writers_ever: 0 };
         let filled = AtomicBool::new(false);
-        Arc::new(Self { state: Mutex::new(state), filled, queue: WaitQueue::new() })
+        Arc::new(Self { state: BiasedMutex::new(state), filled, queue: WaitQueue::new() })
     }
 
     fn notify(&self, events: PollEvents) {
@@ -531,6 +532,10 @@ impl File for PipeEnd {
 
     fn writes_fully(&self) -> bool {
         true
+    }
+
+    fn takes_whole(&self, len: usize) -> bool {
+        len <= PIPE_BUF
     }
 
     fn ioctl(&self, command: u32, arg: u64, memory: &dyn GuestMemory) -> SysResult {
