@@ -1,70 +1,123 @@
-//! Rings in shared memory: queues of plain-old-data entries between threads and between processes.
+//! Rings in shared memory: requests, answers and their buffers, between threads and between processes.
 //!
-//! A queue here has one receiver, and one sender ([`spsc`]) or many ([`mpsc`]). It lives in memory of its own on the heap, or in any
-//! memory that its users bring: a mapped `memfd`, for instance, that a peer process maps as well. The
-//! two ends share nothing but that memory, no pointer is stored in it, and neither end needs to trust
-//! the other: an index that a peer wrote is compared with what is possible before it is used, and
-//! what an entry holds is plain data of any value. A hostile peer can cost an error, never undefined
-//! behaviour.
-//!
-//! On top, the [`driver`] makes operations of requests and their answers: futures that may be dropped
-//! at any time. It needs the standard library (feature `std`, on by default); the queues do not.
-//!
-//! # What it costs
-//!
-//! Each end keeps its own index to itself and a copy of the other's, which it refreshes only when the
-//! copy says that the ring is full, or empty. So a send or a receive touches the entry and stores one
-//! index; a batch stores one index for all its entries. The indices have cache lines of their own.
-//!
-//! # Memory layout
-//!
-//! [`Layout`] computes it from the entry's type and the capacity. All numbers are in the machine's own
-//! byte order; offsets are in bytes.
+//! Two peers share a piece of memory and nothing else. In it are two queues of small entries, one each way, and room for
+//! bodies. While both are busy neither calls the kernel; who has nothing to do sleeps until the other rings. No pointer is
+//! stored in the memory, and neither side needs to trust the other: whatever a peer does or writes, and
+//! whenever it dies, costs an error, never undefined behaviour, a hang or a leak.
 //!
 //! ```text
-//!    0 ┌───────────────────────────────────────────────┐
-//!      │ magic · version · entry size · entry align    │  fixed when made,
-//!      │ capacity · one sender or many                 │  checked when attached to
-//!      │ flags: sender gone, receiver gone             │  written once by each end
-//!  128 ├───────────────────────────────────────────────┤
-//!      │ tail: entries ever sent, mod 2³²              │  written by the sender
-//!  256 ├───────────────────────────────────────────────┤
-//!      │ head: entries ever received, mod 2³²          │  written by the receiver
-//!  384 ├───────────────────────────────────────────────┤
-//!      │ slot 0 │ slot 1 │ …           │ capacity − 1  │  capacity is a power of two
-//!      └───────────────────────────────────────────────┘
-//!
-//!            head                    tail
-//!              ↓                       ↓
-//!      ┌───┬───┬───┬───┬───┬───┬───┬───┬───┬───┐
-//!      │   │   │ a │ b │ c │ d │ e │ f │   │   │   slot = index mod capacity
-//!      └───┴───┴───┴───┴───┴───┴───┴───┴───┴───┘   0 ≤ tail − head ≤ capacity
+//!        requester's process                                        responder's process
+//!      ┌──────────────────────┐      one region of memory         ┌──────────────────────┐
+//!      │  tasks (futures)     │    ┌──────────────────────┐       │                      │
+//!      │    │ submit    ▲     │    │ header, bells        │       │                      │
+//!      │    ▼           │     │    │                      │       │                      │
+//!      │  Driver: operations ─┼──► │ queue of requests ───┼─────► │ Responder: a handler │
+//!      │    ▲                 │    │                      │       │    │                 │
+//!      │    └─────────────────┼────┼─ queue of answers  ◄─┼───────┼────┘                 │
+//!      │                      │    │                      │       │                      │
+//!      │  Heap: its arena ────┼──► │ arena │ arena      ◄─┼───────┼─ Heap: its arena     │
+//!      └──────────────────────┘    └──────────────────────┘       └──────────────────────┘
 //! ```
 //!
-//! # Example
+//! # How to read this
+//!
+//! Each module stands on those before it, and can be used without those after it.
+//!
+//! 1. [`queue`]: rings of plain-old-data entries, with one sender or many. Needs no operating system.
+//! 2. [`wake`]: how to wait for news without burning a CPU and without asking the kernel for nothing.
+//! 3. [`region`]: all that a connection needs, in one piece of memory that cannot shrink.
+//! 4. [`heap`]: buffers in it, lent to the peer or given away.
+//! 5. [`peer`]: the two ends of a connection, how they find each other, and how one learns that the other is dead.
+//! 6. [`driver`]: operations as futures, which may be dropped at any time.
+//!
+//! The programs in `examples` are short: `threads`, `two_processes`, and `equals`, in which both sides ask.
+//!
+//! # Which parts to take
+//!
+//! | to have | take |
+//! |---|---|
+//! | a queue between two threads | [`channel`], or [`mpsc::channel`] for many senders |
+//! | the same, in memory of your own | [`Ring`] |
+//! | requests and answers between threads | [`peer::pair`], [`driver`] |
+//! | the same between processes | [`peer::connect`], [`driver`] |
+//! | bodies larger than an entry | [`heap`] |
+//! | a thread that sleeps when it is idle | [`wake::Waiter`] |
+//! | an event loop or an async runtime that does | [`wake::EventWaiter`], [`region::Options::events`] |
+//! | no standard library | [`queue`], and [`region::Region::create_at`] in memory that you map |
+//!
+//! # An example
 //!
 //! ```
-//! use evering::{RecvError, channel};
+//! use evering::{
+//!     driver::{LocalDriver, Responder, Tagged},
+//!     heap::{Heap, Local, Token},
+//!     peer,
+//!     region::{Keeper, Options},
+//! };
+//! use zerocopy::{FromBytes, Immutable, IntoBytes};
 //!
-//! let (mut sender, mut receiver) = channel::<u64>(8).unwrap();
-//! let server = std::thread::spawn(move || {
-//!     let mut sum = 0;
-//!     loop {
-//!         match receiver.recv() {
-//!             Ok(n) => sum += n,
-//!             Err(RecvError::Empty) => std::thread::yield_now(),
-//!             Err(_) => return sum, // the sender is gone
-//!         }
-//!     }
-//! });
-//! for n in 1..=100 {
-//!     while sender.send(n).is_err() {
-//!         std::thread::yield_now(); // full
-//!     }
+//! #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
+//! #[repr(C)]
+//! struct Message { id: u64, token: Token }
+//!
+//! impl Tagged for Message {
+//!     fn id(&self) -> u64 { self.id }
+//!     fn set_id(&mut self, id: u64) { self.id = id }
 //! }
-//! drop(sender);
-//! assert_eq!(server.join().unwrap(), 5050);
+//!
+//! let (client, server) = peer::pair::<Message, Message>(&Options::new()).unwrap();
+//!
+//! // The server makes upper case of what it is lent, in place.
+//! let server = std::thread::spawn(move || {
+//!     let heap = Heap::<Local>::new(server.arena);
+//!     let mut waiter = server.link.waiter();
+//!     let mut responder =
+//!         Responder::new(server.receiver, server.sender).with_ringer(server.link.ringer());
+//!     let mut handle = |request: Message| {
+//!         let loan = heap.borrow(request.token).ok()?; // checked
+//!         loan.write(0, &loan.to_vec().to_ascii_uppercase()).ok()?;
+//!         Some(request)
+//!     };
+//!     // Until the client is gone.
+//!     while let Some(Ok(_)) = waiter.wait(None, || {
+//!         Some(responder.serve(&mut handle)).filter(|served| *served != Ok(0))
+//!     }) {}
+//! });
+//!
+//! let heap = Heap::<Local>::new(client.arena);
+//! let mut waiter = client.link.waiter();
+//! let driver = LocalDriver::<_, _, _, Keeper, Keeper>::local(client.sender, client.receiver, 64)
+//!     .with_ringer(client.link.ringer());
+//! let answer = driver.block_on(&mut waiter, async {
+//!     let buffer = heap.allocate(5).await.unwrap(); // waits for room
+//!     buffer.write(0, b"hello").unwrap();
+//!     let token = buffer.lend().unwrap();
+//!     let (_, buffer) = driver.submit(Message { id: 0, token }, buffer).await.unwrap().await.unwrap();
+//!     buffer.to_vec()
+//! });
+//! assert_eq!(answer, b"HELLO");
+//! drop(driver);
+//! server.join().unwrap();
 //! ```
+//!
+//! # What a peer can do to us
+//!
+//! It can write any byte of the region at any time. Everything of it that decides anything is read once, checked against what
+//! was computed from the header when the region was attached to, and kept privately:
+//!
+//! | it writes | we |
+//! |---|---|
+//! | the header | have read it once, and checked that its parts make up the file's size |
+//! | a queue's index | find it impossible, and the queue [corrupt](RecvError::Corrupt), or believe it: then entries hold anything |
+//! | an entry | take it for plain data, of which every value is one |
+//! | an operation's number | find nobody under it: numbers have [generations](driver) |
+//! | a token of a buffer | check that it leads into an arena, or find the [ticket](heap) |
+//! | a buffer, while we read it | have copied some mixture of bytes, and check the copy |
+//! | a bell | are woken for nothing, or not at all, as by a peer that never rings: set deadlines |
+//! | that it is dead, or is not | believe it about itself; the [host](peer) says the same of its process |
+//!
+//! It cannot take the memory away, as the file is [sealed](region), and its death is [noticed](peer) wherever we sleep. What it
+//! can do is nothing: time limits are the caller's business, and [operations have deadlines](driver::Operation).
 
 #![no_std]
 

@@ -1,4 +1,73 @@
-//! Buffers in shared memory.
+//! Buffers in shared memory: room for bodies that do not fit in an entry.
+//!
+//! The one idea: each side allocates in an arena of its own and keeps the books about it to itself. The region has the bytes of
+//! the buffers and, for each side, a queue of [`Token`]s by which its buffers come back; no free list, no lock and no
+//! count is in it. So to allocate and to free takes a few nanoseconds and no cache line of the other side's, there is
+//! nothing that a peer could break, and nothing that it could leave locked when it dies.
+//!
+//! ```text
+//!      private, first side          the region                    private, second side
+//!      ┌────────────────┐   ┌───────────────────────────┐   ┌────────────────┐
+//!      │ free blocks by │   │ first's arena             │   │                │
+//!      │ class, runs,   │──►│ ┌────┬──────┬────┬───────┐│   │ Buffer (given) │
+//!      │ tickets        │   │ │    │ lent │    │ given ││◄──│ Loan   (lent)  │
+//!      │                │   │ └────┴──────┴────┴───────┘│   │                │
+//!      │ collect      ◄─┼───┼── queue of returns ◄──────┼───┼─ drop          │
+//!      └────────────────┘   │ … and the other way round │   └────────────────┘
+//!                           └───────────────────────────┘
+//! ```
+//!
+//! # Lent or given
+//!
+//! A [`Buffer`] is ours until it is dropped. It goes to the other side in one of two ways, as a [`Token`] in an entry:
+//!
+//! - **Lent** ([`Buffer::lend`], [`Heap::borrow`]): it stays ours, and goes along with an operation of the
+//!   [driver](crate::driver) as what that lends. The peer reads and writes it, and is done with it when it answers. Nothing
+//!   has to be sent back for it.
+//! - **Given** ([`Buffer::give`], [`Heap::accept`]): it is the peer's. When the peer drops it its token comes back, under the
+//!   ticket that we have written down, and [`collect`](Heap::collect) frees it; or the peer gives it back in an entry. When the
+//!   connection ends [`reclaim`](Heap::reclaim) frees what is away.
+//!
+//! What a buffer goes through is [drawn](Buffer) at its type.
+//!
+//! # Where the body of an answer goes
+//!
+//! There are four usual ways, each with a weakness:
+//!
+//! | | weakness |
+//! |---|---|
+//! | the client allocates it beforehand and sends it along | it has to know how long the answer will be: too much is wasted, too little costs a second round |
+//! | the server allocates in the client's heap | the heap's books are shared, so a server can break them, and a dead one leaves them locked; and it decides about the client's memory |
+//! | both allocate in one shared heap | the same, both ways; and each allocation moves cache lines between the CPUs |
+//! | the server has memory of its own, and the client copies the answer out | another copy of each body, and private memory to hold it |
+//!
+//! Here the server allocates in its own arena and gives the buffer away: it knows the length, the client copies nothing and
+//! keeps the buffer as long as it likes, and nobody shares books. The price is a token of 16 bytes on the way back, which is
+//! sent with no system call and read in batches; and that the memory is divided between the sides beforehand. A client that
+//! does not give back uses up the server's arena for this connection, and nobody else's.
+//!
+//! Where the answer is no longer than the request's buffer, the first way has no weakness, and is the fastest: the server
+//! answers in what it was lent, which is in its cache.
+//!
+//! # Sizes, and how large an arena should be
+//!
+//! Blocks have sizes in steps of a quarter of a power of two, from 64 bytes up to the whole arena. Of each size the block that
+//! was freed last is used first: it is in the cache. What is not used grows together again when another size needs it.
+//!
+//! A full arena is [an error](AllocError::Full), or a [wait](Heap::allocate) in turn: back-pressure. It need not be avoided. An
+//! arena that is smaller than the second-level cache keeps all bodies under way in it, and with two hundred requests of 1 MiB
+//! that is faster than to have them all in memory at once.
+//!
+//! # Who may use it
+//!
+//! A heap is for one thread ([`Local`]), as tasks on one executor are, and then has no lock. With [`Threads`] any thread may
+//! allocate, and drop what another one has allocated, under a lock: ten times as much, though little beside a body of some KiB.
+//! A third way is a connection for each thread.
+//!
+//! # Reading what somebody else can write
+//!
+//! There is no `&[u8]` of a buffer, since the peer can write it meanwhile. [`SharedBytes`] are copied in and out at the speed of
+//! `memcpy`, or [scanned](SharedBytes::scan) piece by piece; what was copied is what can be checked.
 
 mod allocate;
 mod arena;

@@ -1,4 +1,49 @@
-//! The ends of a connection.
+//! The two ends of a connection: what each sends by, receives by, allocates in, and knows of the other.
+//!
+//! The one idea: an end is a plain struct of its parts, since who needs which differs. A requester makes a
+//! [driver](crate::driver) of its two queues; a responder serves them; equals do both. One thread can have them all, or
+//! several share them.
+//!
+//! ```text
+//!           Peer<Out, In>
+//!      ┌──────────────────────┐
+//!      │ sender    ───────────┼──► Driver::new, Responder::new, or as it is
+//!      │ receiver  ───────────┼──► the same
+//!      │ arena     ───────────┼──► Heap::new
+//!      │ link      ───────────┼──► waiter() to sleep, ringer() to wake the peer, peer() to know whether it is there
+//!      └──────────────────────┘
+//! ```
+//!
+//! # Roles
+//!
+//! Chosen at compile time they are types: [`Requester`], [`Responder`], or `Peer<T, T>` for equals, who send
+//! requests and answers over the same queues. Chosen at run time, they are an [`End`] in a [`Role`], which the two sides
+//! agree on when they [connect](connect::offer_role).
+//!
+//! # How they meet
+//!
+//! Threads make a [`pair`]. Processes need a Unix socket between them for a moment: one [offers](connect::offer) a
+//! region, the other one [accepts](connect::accept) it. Where there is no socket, the region's
+//! [descriptor](crate::region::Region::as_fd) can be inherited, through `fork` or `exec`, and [opened](crate::region::Region::open);
+//! the parent knows the child's process to [watch](Link::set_watch), and the child its parent's.
+//!
+//! # How one learns that the other is gone
+//!
+//! ```text
+//!                      dropped: says so, closes, rings
+//!        ┌────────┐ ───────────────────────────────────► Left ─┐
+//!        │  Here  │                                            ├─► the queues are closed: what was sent is still received,
+//!        └────────┘ ───────────────────────────────────► Dead ─┘   operations end, buffers can be reclaimed
+//!                      killed: the host says so, to the
+//!                      thread that watches for all; it
+//!                      closes and rings in its place
+//! ```
+//!
+//! So a death is found in the same place as a departure, by whoever is awake and by whoever sleeps. The host says it of a process,
+//! by a `pidfd`: a peer cannot feign it, and cannot be mistaken for a later process with the same number. A peer that is stopped, or
+//! loops, is not dead. For those there are deadlines.
+//!
+//! An end is taken once: there is no coming back to a region. Whoever wants to go on makes a new connection.
 
 #[cfg(feature = "std")]
 pub mod connect;

@@ -1,4 +1,4 @@
-//! Where things are in a ring's memory. The picture is in the [crate's documentation](crate).
+//! Where things are in a ring's memory. The picture is in the [module's documentation](super).
 
 use core::{
     alloc,

@@ -1,4 +1,37 @@
-//! A connection's memory.
+//! A connection's memory: header, queues, bells and arenas in one piece.
+//!
+//! The one idea: the header has the few numbers that were chosen, and both sides compute where everything is. They read it
+//! once, when they attach, check that it adds up to the memory's size, and keep the result. Nothing in the region is an address,
+//! so each side may have it mapped wherever it likes.
+//!
+//! ```text
+//!     0 ┌──────────────────────────────────────────────────┐
+//!       │ magic · version · size                           │ written once, and checked
+//!       │ arena sizes · queue capacities · buffers away    │ by whoever attaches
+//!   128 ├──────────────────────────────────────────────────┤
+//!       │ first side: life, pid                            │ a Life, each its own
+//!   256 │             bell                                 │ what it sleeps on
+//!   384 │ second side: life, pid                           │
+//!   512 │             bell                                 │
+//!   640 ├──────────────────────────────────────────────────┤
+//!       │ queue of what the first side sends               │ a ring each, as the
+//!       │ queue of what the second side sends              │ module `queue` draws it,
+//!       │ queue of the first side's buffers coming back    │ aligned to 128 bytes
+//!       │ queue of the second side's buffers coming back   │
+//!       ├──────────────────────────────────────────────────┤
+//!       │ first side's arena                               │ aligned to 4096 bytes
+//!       ├──────────────────────────────────────────────────┤
+//!       │ second side's arena                              │
+//!       └──────────────────────────────────────────────────┘ size, a multiple of 4096
+//! ```
+//!
+//! Between processes it is a `memfd`, sealed against shrinking and growing before anybody else sees it
+//! (`F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL`). Whoever receives one looks for the seals first: a page that a peer could take away
+//! would be a SIGBUS. (It can punch holes, which read as zeros.) Between threads it is on the heap, and callers may
+//! bring memory of their own.
+//!
+//! A `memfd`'s pages are allocated when they are touched first, which is a page fault on each side;
+//! [`Options::prefault`] has them all there from the beginning. They count as shared memory of the host.
 
 mod error;
 mod geometry;
