@@ -60,6 +60,54 @@ pub(super) unsafe fn enter(ctx: *mut UserContext, worker: *mut WorkerState) -> u
     cause
 }
 
+/// Loads the guest's general registers but the stack pointer from the context at `rdi`, by moves only: on both ways in.
+macro_rules! load_general {
+    () => {
+        concat!(
+            "mov rax, [rdi + {rax}]\n",
+            "mov rbx, [rdi + {rbx}]\n",
+            "mov rcx, [rdi + {rcx}]\n",
+            "mov rdx, [rdi + {rdx}]\n",
+            "mov rsi, [rdi + {rsi}]\n",
+            "mov rbp, [rdi + {rbp}]\n",
+            "mov r8, [rdi + {r8}]\n",
+            "mov r9, [rdi + {r9}]\n",
+            "mov r10, [rdi + {r10}]\n",
+            "mov r11, [rdi + {r11}]\n",
+            "mov r12, [rdi + {r12}]\n",
+            "mov r13, [rdi + {r13}]\n",
+            "mov r14, [rdi + {r14}]\n",
+            "mov r15, [rdi + {r15}]\n",
+            "mov rdi, [rdi + {rdi}]\n",
+        )
+    };
+}
+
+/// Stores what the guest's vector registers hold in the context at `r11`: on both ways out.
+macro_rules! save_vector {
+    () => {
+        concat!(
+            "stmxcsr [r11 + {c_mxcsr}]\n",
+            "movups [r11 + {c_xmm} + 0x00], xmm0\n",
+            "movups [r11 + {c_xmm} + 0x10], xmm1\n",
+            "movups [r11 + {c_xmm} + 0x20], xmm2\n",
+            "movups [r11 + {c_xmm} + 0x30], xmm3\n",
+            "movups [r11 + {c_xmm} + 0x40], xmm4\n",
+            "movups [r11 + {c_xmm} + 0x50], xmm5\n",
+            "movups [r11 + {c_xmm} + 0x60], xmm6\n",
+            "movups [r11 + {c_xmm} + 0x70], xmm7\n",
+            "movups [r11 + {c_xmm} + 0x80], xmm8\n",
+            "movups [r11 + {c_xmm} + 0x90], xmm9\n",
+            "movups [r11 + {c_xmm} + 0xa0], xmm10\n",
+            "movups [r11 + {c_xmm} + 0xb0], xmm11\n",
+            "movups [r11 + {c_xmm} + 0xc0], xmm12\n",
+            "movups [r11 + {c_xmm} + 0xd0], xmm13\n",
+            "movups [r11 + {c_xmm} + 0xe0], xmm14\n",
+            "movups [r11 + {c_xmm} + 0xf0], xmm15\n",
+        )
+    };
+}
+
 /// The door; its return address is on the stack, as if it had been called.
 ///
 /// # Safety
@@ -117,22 +165,8 @@ unsafe extern "C" fn door(ctx: *mut UserContext, worker: *mut WorkerState) -> u3
         "mov ah, al",
         "sahf",
         // From here only moves: they leave the flags alone.
-        "mov rax, [rdi + {rax}]",
-        "mov rbx, [rdi + {rbx}]",
-        "mov rcx, [rdi + {rcx}]",
-        "mov rdx, [rdi + {rdx}]",
-        "mov rsi, [rdi + {rsi}]",
-        "mov rbp, [rdi + {rbp}]",
         "mov rsp, [rdi + {rsp}]",
-        "mov r8, [rdi + {r8}]",
-        "mov r9, [rdi + {r9}]",
-        "mov r10, [rdi + {r10}]",
-        "mov r11, [rdi + {r11}]",
-        "mov r12, [rdi + {r12}]",
-        "mov r13, [rdi + {r13}]",
-        "mov r14, [rdi + {r14}]",
-        "mov r15, [rdi + {r15}]",
-        "mov rdi, [rdi + {rdi}]",
+        load_general!(),
         ".globl hal_context_enter_jump",
         "hal_context_enter_jump:",
         "jmp qword ptr gs:[{w_target}]",
@@ -143,21 +177,7 @@ unsafe extern "C" fn door(ctx: *mut UserContext, worker: *mut WorkerState) -> u3
         "push [rdi + {rflags}]",
         "push 0x33",
         "push [rdi + {c_target}]",
-        "mov rax, [rdi + {rax}]",
-        "mov rbx, [rdi + {rbx}]",
-        "mov rcx, [rdi + {rcx}]",
-        "mov rdx, [rdi + {rdx}]",
-        "mov rsi, [rdi + {rsi}]",
-        "mov rbp, [rdi + {rbp}]",
-        "mov r8, [rdi + {r8}]",
-        "mov r9, [rdi + {r9}]",
-        "mov r10, [rdi + {r10}]",
-        "mov r11, [rdi + {r11}]",
-        "mov r12, [rdi + {r12}]",
-        "mov r13, [rdi + {r13}]",
-        "mov r14, [rdi + {r14}]",
-        "mov r15, [rdi + {r15}]",
-        "mov rdi, [rdi + {rdi}]",
+        load_general!(),
         ".globl hal_context_enter_iret",
         "hal_context_enter_iret:",
         "iretq",
@@ -213,23 +233,7 @@ unsafe extern "C" fn door(ctx: *mut UserContext, worker: *mut WorkerState) -> u3
         "push {kernel_flags}",
         "popfq",
         "2:",
-        "stmxcsr [r11 + {c_mxcsr}]",
-        "movups [r11 + {c_xmm} + 0x00], xmm0",
-        "movups [r11 + {c_xmm} + 0x10], xmm1",
-        "movups [r11 + {c_xmm} + 0x20], xmm2",
-        "movups [r11 + {c_xmm} + 0x30], xmm3",
-        "movups [r11 + {c_xmm} + 0x40], xmm4",
-        "movups [r11 + {c_xmm} + 0x50], xmm5",
-        "movups [r11 + {c_xmm} + 0x60], xmm6",
-        "movups [r11 + {c_xmm} + 0x70], xmm7",
-        "movups [r11 + {c_xmm} + 0x80], xmm8",
-        "movups [r11 + {c_xmm} + 0x90], xmm9",
-        "movups [r11 + {c_xmm} + 0xa0], xmm10",
-        "movups [r11 + {c_xmm} + 0xb0], xmm11",
-        "movups [r11 + {c_xmm} + 0xc0], xmm12",
-        "movups [r11 + {c_xmm} + 0xd0], xmm13",
-        "movups [r11 + {c_xmm} + 0xe0], xmm14",
-        "movups [r11 + {c_xmm} + 0xf0], xmm15",
+        save_vector!(),
         "test byte ptr gs:[{w_fsgsbase}], 1",
         "jz 5f",
         "rdfsbase rax",
@@ -248,23 +252,7 @@ unsafe extern "C" fn door(ctx: *mut UserContext, worker: *mut WorkerState) -> u3
         // Signal handlers come in here: r11 = context, rsp = kernel stack, FS = kernel's, eax = cause. Vector state is live.
         ".globl hal_context_exit_tail",
         "hal_context_exit_tail:",
-        "stmxcsr [r11 + {c_mxcsr}]",
-        "movups [r11 + {c_xmm} + 0x00], xmm0",
-        "movups [r11 + {c_xmm} + 0x10], xmm1",
-        "movups [r11 + {c_xmm} + 0x20], xmm2",
-        "movups [r11 + {c_xmm} + 0x30], xmm3",
-        "movups [r11 + {c_xmm} + 0x40], xmm4",
-        "movups [r11 + {c_xmm} + 0x50], xmm5",
-        "movups [r11 + {c_xmm} + 0x60], xmm6",
-        "movups [r11 + {c_xmm} + 0x70], xmm7",
-        "movups [r11 + {c_xmm} + 0x80], xmm8",
-        "movups [r11 + {c_xmm} + 0x90], xmm9",
-        "movups [r11 + {c_xmm} + 0xa0], xmm10",
-        "movups [r11 + {c_xmm} + 0xb0], xmm11",
-        "movups [r11 + {c_xmm} + 0xc0], xmm12",
-        "movups [r11 + {c_xmm} + 0xd0], xmm13",
-        "movups [r11 + {c_xmm} + 0xe0], xmm14",
-        "movups [r11 + {c_xmm} + 0xf0], xmm15",
+        save_vector!(),
         // Abandoned entries come in here: the context in memory is whole.
         ".globl hal_context_exit_abort",
         "hal_context_exit_abort:",

@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 
 use crate::{
     errno::{Errno, SysResult},
-    vfs::{File, OpenFile, PollEvents, file::CloseWatcher},
+    vfs::{File, OpenFile, PollEvents, Seeking, file::CloseWatcher},
 };
 
 /// Readiness is told once, when it comes.
@@ -364,25 +364,8 @@ impl File for Epoll {
         if ready { PollEvents::READABLE } else { PollEvents::empty() }
     }
 
-    fn seekable(&self) -> bool {
-        true
-    }
-
-    fn has_position(&self) -> bool {
-        false
-    }
-
-    fn has_offsets(&self) -> bool {
-        false
-    }
-
-    fn seek(&self, _: u64) -> SysResult<u64> {
-        // As in Linux, where these files have a position that never moves.
-        Ok(0)
-    }
-
-    fn size(&self) -> SysResult<u64> {
-        Ok(0)
+    fn seeking(&self) -> Seeking {
+        Seeking::Idle
     }
 
     fn wait_queue(&self) -> Option<&WaitQueue> {

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 use crate::{
     errno::{Errno, SysResult},
-    vfs::{File, IoDst, IoSrc, PollEvents},
+    vfs::{File, IoDst, IoSrc, PollEvents, Seeking},
 };
 
 /// The most that the counter holds.
@@ -77,25 +77,8 @@ impl File for EventFd {
         events
     }
 
-    fn seekable(&self) -> bool {
-        true
-    }
-
-    fn has_position(&self) -> bool {
-        false
-    }
-
-    fn has_offsets(&self) -> bool {
-        false
-    }
-
-    fn seek(&self, _: u64) -> SysResult<u64> {
-        // As in Linux, where these files have a position that never moves.
-        Ok(0)
-    }
-
-    fn size(&self) -> SysResult<u64> {
-        Ok(0)
+    fn seeking(&self) -> Seeking {
+        Seeking::Idle
     }
 
     fn wait_queue(&self) -> Option<&WaitQueue> {

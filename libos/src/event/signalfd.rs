@@ -12,7 +12,7 @@ use crate::{
     errno::{Errno, SysResult},
     process::Thread,
     signal::{SigInfo, SigSet, info::code},
-    vfs::{File, IoDst, PollEvents},
+    vfs::{File, IoDst, PollEvents, Seeking},
 };
 
 /// `struct signalfd_siginfo`
@@ -126,25 +126,8 @@ impl File for SignalFd {
         }
     }
 
-    fn seekable(&self) -> bool {
-        true
-    }
-
-    fn has_position(&self) -> bool {
-        false
-    }
-
-    fn has_offsets(&self) -> bool {
-        false
-    }
-
-    fn seek(&self, _: u64) -> SysResult<u64> {
-        // As in Linux, where these files have a position that never moves.
-        Ok(0)
-    }
-
-    fn size(&self) -> SysResult<u64> {
-        Ok(0)
+    fn seeking(&self) -> Seeking {
+        Seeking::Idle
     }
 
     fn wait_queue(&self) -> Option<&WaitQueue> {

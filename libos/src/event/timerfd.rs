@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use crate::{
     errno::{Errno, SysResult},
     timer::{ClockId, alarm::Setting},
-    vfs::{File, IoDst, PollEvents},
+    vfs::{File, IoDst, PollEvents, Seeking},
 };
 
 /// A timerfd.
@@ -138,25 +138,8 @@ impl File for TimerFd {
         if state.ticks > 0 { PollEvents::READABLE } else { PollEvents::empty() }
     }
 
-    fn seekable(&self) -> bool {
-        true
-    }
-
-    fn has_position(&self) -> bool {
-        false
-    }
-
-    fn has_offsets(&self) -> bool {
-        false
-    }
-
-    fn seek(&self, _: u64) -> SysResult<u64> {
-        // As in Linux, where these files have a position that never moves.
-        Ok(0)
-    }
-
-    fn size(&self) -> SysResult<u64> {
-        Ok(0)
+    fn seeking(&self) -> Seeking {
+        Seeking::Idle
     }
 
     fn wait_queue(&self) -> Option<&WaitQueue> {

@@ -14,7 +14,7 @@ use linux_raw_sys::general as raw;
 use super::UserMemory;
 use crate::{
     errno::{Errno, SysResult},
-    vfs::{OpenFile, devices::Zero, mapped_name::MappedName},
+    vfs::{OpenFile, devices, mapped_name::MappedName},
 };
 
 const PAGE: u64 = PAGE_SIZE as u64;
@@ -90,7 +90,7 @@ impl UserMemory {
         }
         // Mapping /dev/zero is how fresh memory was asked for before MAP_ANONYMOUS.
         let backing = match backing {
-            Backing::File { file, .. } if file.downcast::<Zero>().is_some() => Backing::Anonymous,
+            Backing::File { file, .. } if devices::is_zero(&file) => Backing::Anonymous,
             backing => backing,
         };
         let (vmo, vmo_offset, max_perms) = match backing {

@@ -379,9 +379,9 @@ fn position(offset: i64) -> SysResult<Option<u64>> {
     u64::try_from(offset).map(Some).map_err(|_| Errno::EINVAL)
 }
 
-/// As [`position`], with -1 meaning the file's own (preadv2).
+/// As [`position`], with [`CURRENT`] meaning the file's own.
 fn position_or_current(offset: i64) -> SysResult<Option<u64>> {
-    if offset == -1 { Ok(None) } else { position(offset) }
+    if offset == CURRENT { Ok(None) } else { position(offset) }
 }
 
 /// Where a write with such an offset goes.
@@ -447,8 +447,7 @@ pub(crate) async fn readv(
     vector: UserPtr<IoVec>,
     count: usize,
 ) -> SysResult {
-    let file = thread.files.get(fd)?;
-    read_vector(thread, &file, None, &ranges(thread, vector, count)?).await
+    preadv2(thread, fd, vector, count, CURRENT, 0, Flags(0)).await
 }
 
 /// writev(2)
@@ -458,8 +457,7 @@ pub(crate) async fn writev(
     vector: UserPtr<IoVec>,
     count: usize,
 ) -> SysResult {
-    let file = thread.files.get(fd)?;
-    write_vector(thread, &file, WriteTo::Position, &ranges(thread, vector, count)?).await
+    pwritev2(thread, fd, vector, count, CURRENT, 0, Flags(0)).await
 }
 
 /// preadv(2); the high half of the offset is of no use to 64-bit callers.
@@ -470,9 +468,8 @@ pub(crate) async fn preadv(
     count: usize,
     offset: i64,
 ) -> SysResult {
-    let offset = position(offset)?;
-    let file = thread.files.get(fd)?;
-    read_vector(thread, &file, offset, &ranges(thread, vector, count)?).await
+    position(offset)?;
+    preadv2(thread, fd, vector, count, offset, 0, Flags(0)).await
 }
 
 /// pwritev(2)
@@ -483,10 +480,12 @@ pub(crate) async fn pwritev(
     count: usize,
     offset: i64,
 ) -> SysResult {
-    let to = write_to(position(offset)?);
-    let file = thread.files.get(fd)?;
-    write_vector(thread, &file, to, &ranges(thread, vector, count)?).await
+    position(offset)?;
+    pwritev2(thread, fd, vector, count, offset, 0, Flags(0)).await
 }
+
+/// The offset of preadv2(2) that stands for the file's own.
+const CURRENT: i64 = -1;
 
 /// The flags of preadv2(2): a hint, not to wait, and what is about writing.
 const READ_FLAGS: u32 =

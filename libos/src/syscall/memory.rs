@@ -15,7 +15,7 @@ use crate::{
         argument::{Fd, Flags, UserAddr},
         pace::{self, PIECE},
     },
-    vfs::{Capabilities, devices::Zero},
+    vfs::{Capabilities, devices},
 };
 
 const PAGE: u64 = PAGE_SIZE as u64;
@@ -148,11 +148,7 @@ fn map(
             return Err(Errno::EACCES);
         }
         // Memory of zeroes, as old programs ask for it.
-        if file.downcast::<Zero>().is_some() {
-            Backing::Anonymous
-        } else {
-            Backing::File { file, offset }
-        }
+        if devices::is_zero(&file) { Backing::Anonymous } else { Backing::File { file, offset } }
     };
     check_space(thread, len)?;
     thread.memory.map(MapRequest {

@@ -19,7 +19,7 @@ use crate::{
     syscall::argument::{Fd, Flags, UserPtr},
     vfs::{
         FileType, IoDst, IoSrc, OpenFile, PollEvents,
-        devices::Null,
+        devices::Endless,
         pipe::{PipeEnd, Transfer},
         stdio::HostStdio,
     },
@@ -99,7 +99,7 @@ pub(crate) async fn sendfile(
         return Err(Errno::EINVAL);
     }
     let directory = from.inode().is_some_and(|inode| inode.kind().is_dir());
-    if directory || from.downcast::<Null>().is_some() {
+    if directory || from.downcast() == Some(&Endless::Null) {
         // Nothing there that Linux could splice from.
         return Err(Errno::EINVAL);
     }

@@ -9,7 +9,7 @@ use hal::host::stdio;
 use hal::pmem::PAGE_SIZE;
 
 use super::buf::{IoDst, IoSrc};
-use super::file::{File, PollEvents};
+use super::file::{File, OpenFile, Seeking};
 use super::metadata::DeviceNumber;
 use super::stdio::HostStdio;
 use crate::errno::{Errno, SysResult};
@@ -31,10 +31,10 @@ pub const TTY: DeviceNumber = DeviceNumber::new(5, 0);
 pub fn open(rdev: DeviceNumber, flags: u32) -> SysResult<Arc<dyn File>> {
     let _ = flags;
     Ok(match rdev {
-        NULL => Arc::new(Null),
-        ZERO => Arc::new(Zero),
-        FULL => Arc::new(Full),
-        RANDOM | URANDOM => Arc::new(Random),
+        NULL => Arc::new(Endless::Null),
+        ZERO => Arc::new(Endless::Zero),
+        FULL => Arc::new(Endless::Full),
+        RANDOM | URANDOM => Arc::new(Endless::Random),
         TTY => return terminal(),
         _ => return Err(Errno::ENXIO),
     })
@@ -46,135 +46,58 @@ fn terminal() -> SysResult<Arc<dyn File>> {
     HostStdio::open(terminal).special().cloned().ok_or(Errno::ENXIO)
 }
 
-/// /dev/null: the end of all files, and a place for what nobody wants.
-pub struct Null;
-
-impl File for Null {
-    fn read(&self, _offset: u64, _dst: &mut IoDst<'_>) -> SysResult {
-        Ok(0)
-    }
-
-    fn write(&self, _offset: u64, src: &mut IoSrc<'_>) -> SysResult {
-        Ok(src.skip(src.remaining()))
-    }
-
-    fn seekable(&self) -> bool {
-        true
-    }
-
-    fn has_position(&self) -> bool {
-        false
-    }
-
-    fn seek(&self, _position: u64) -> SysResult<u64> {
-        Ok(0)
-    }
-
-    fn size(&self) -> SysResult<u64> {
-        Ok(0)
-    }
+/// A device that is always ready and whose position never moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endless {
+    /// /dev/null: the end of all files, and a place for what nobody wants.
+    Null,
+    /// /dev/zero: as many zero bytes as asked for. Mapping it gives fresh memory.
+    Zero,
+    /// /dev/full: zeros to read, and never room to write.
+    Full,
+    /// /dev/random and /dev/urandom: the host's random numbers. What is written is thrown away.
+    Random,
 }
 
-/// /dev/zero: as many zero bytes as asked for. Mapping it gives fresh memory.
-pub struct Zero;
-
-impl File for Zero {
+impl File for Endless {
     fn read(&self, _offset: u64, dst: &mut IoDst<'_>) -> SysResult {
-        dst.write_zeros(dst.remaining())
-    }
-
-    fn write(&self, _offset: u64, src: &mut IoSrc<'_>) -> SysResult {
-        Ok(src.skip(src.remaining()))
-    }
-
-    fn seekable(&self) -> bool {
-        true
-    }
-
-    fn has_position(&self) -> bool {
-        false
-    }
-
-    fn seek(&self, _position: u64) -> SysResult<u64> {
-        Ok(0)
-    }
-
-    fn size(&self) -> SysResult<u64> {
-        Ok(0)
-    }
-}
-
-/// /dev/full: zeros to read, and never room to write.
-pub struct Full;
-
-impl File for Full {
-    fn read(&self, _offset: u64, dst: &mut IoDst<'_>) -> SysResult {
-        dst.write_zeros(dst.remaining())
-    }
-
-    fn write(&self, _offset: u64, _src: &mut IoSrc<'_>) -> SysResult {
-        Err(Errno::ENOSPC)
-    }
-
-    fn seekable(&self) -> bool {
-        true
-    }
-
-    fn has_position(&self) -> bool {
-        false
-    }
-
-    fn seek(&self, _position: u64) -> SysResult<u64> {
-        Ok(0)
-    }
-
-    fn size(&self) -> SysResult<u64> {
-        Ok(0)
-    }
-}
-
-/// /dev/random and /dev/urandom: the host's random numbers. What is written is thrown away.
-pub struct Random;
-
-impl File for Random {
-    fn read(&self, _offset: u64, dst: &mut IoDst<'_>) -> SysResult {
-        let mut done = 0;
-        let mut chunk = [0; PAGE_SIZE];
-        while dst.remaining() > 0 {
-            let len = dst.remaining().min(chunk.len());
-            hal::random::fill(&mut chunk[..len]);
-            match dst.write(&chunk[..len]) {
-                Ok(n) => done += n,
-                Err(error) if done == 0 => return Err(error),
-                Err(_) => break,
-            }
+        match self {
+            Self::Null => Ok(0),
+            Self::Zero | Self::Full => dst.write_zeros(dst.remaining()),
+            Self::Random => random(dst),
         }
-        Ok(done)
     }
 
     fn write(&self, _offset: u64, src: &mut IoSrc<'_>) -> SysResult {
-        Ok(src.skip(src.remaining()))
+        match self {
+            Self::Full => Err(Errno::ENOSPC),
+            _ => Ok(src.skip(src.remaining())),
+        }
     }
 
-    fn seekable(&self) -> bool {
-        true
+    fn seeking(&self) -> Seeking {
+        Seeking::Nowhere
     }
+}
 
-    fn has_position(&self) -> bool {
-        false
+fn random(dst: &mut IoDst<'_>) -> SysResult {
+    let mut done = 0;
+    let mut chunk = [0; PAGE_SIZE];
+    while dst.remaining() > 0 {
+        let len = dst.remaining().min(chunk.len());
+        hal::random::fill(&mut chunk[..len]);
+        match dst.write(&chunk[..len]) {
+            Ok(n) => done += n,
+            Err(error) if done == 0 => return Err(error),
+            Err(_) => break,
+        }
     }
+    Ok(done)
+}
 
-    fn seek(&self, _position: u64) -> SysResult<u64> {
-        Ok(0)
-    }
-
-    fn size(&self) -> SysResult<u64> {
-        Ok(0)
-    }
-
-    fn poll(&self) -> PollEvents {
-        PollEvents::ALWAYS
-    }
+/// Whether `file` is /dev/zero, which stands for fresh memory where it is mapped.
+pub fn is_zero(file: &OpenFile) -> bool {
+    file.downcast() == Some(&Endless::Zero)
 }
 
 #[cfg(test)]

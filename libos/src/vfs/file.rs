@@ -93,12 +93,41 @@ impl Whence {
     }
 }
 
+/// What its position is to a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seeking {
+    /// It has none: lseek, pread and pwrite fail with `ESPIPE`.
+    Never,
+    /// Seeking is allowed and does nothing, and there are no offsets, `ESPIPE`: files of events.
+    Idle,
+    /// The position stays at 0 wherever one seeks, and one offset is like another: /dev/null and its kin.
+    Nowhere,
+    /// Reads and writes happen at the position and move it.
+    Moves,
+}
+
+impl Seeking {
+    fn is_allowed(self) -> bool {
+        self != Self::Never
+    }
+
+    /// Whether reads and writes depend on it.
+    fn has_position(self) -> bool {
+        self == Self::Moves
+    }
+
+    /// Whether pread and pwrite work.
+    fn has_offsets(self) -> bool {
+        matches!(self, Self::Nowhere | Self::Moves)
+    }
+}
+
 /// What does the I/O of an open file that is no plain file or directory.
 ///
 /// Reads and writes never wait: `EAGAIN` says that they would have to, and then [`wait_queue`](Self::wait_queue) must
 /// be notified when that changes.
 pub trait File: Send + Sync + Any {
-    /// Reads. `offset` is the position in the file, meaningful when [`seekable`](Self::seekable).
+    /// Reads. `offset` is the position in the file, meaningful when its position [moves](Seeking::Moves).
     fn read(&self, offset: u64, dst: &mut IoDst<'_>) -> SysResult {
         let _ = (offset, dst);
         Err(Errno::EINVAL)
@@ -121,24 +150,14 @@ pub trait File: Send + Sync + Any {
         (true, true)
     }
 
-    /// Whether the file has a position: if not, lseek, pread and pwrite fail with `ESPIPE`.
-    fn seekable(&self) -> bool {
-        false
+    /// What its position is to it.
+    fn seeking(&self) -> Seeking {
+        Seeking::Never
     }
 
-    /// Whether reads and writes depend on a position: not in /dev/zero, though seeking there is allowed.
-    fn has_position(&self) -> bool {
-        self.seekable()
-    }
-
-    /// Whether pread and pwrite work. Files of events may be sought in, to no effect, but have no offsets: `ESPIPE`.
-    fn has_offsets(&self) -> bool {
-        self.seekable()
-    }
-
-    /// What a seek to `position` from the start ends at. Devices such as /dev/null stay at 0.
+    /// What a seek to `position` from the start ends at.
     fn seek(&self, position: u64) -> SysResult<u64> {
-        Ok(position)
+        if self.seeking().has_position() { Ok(position) } else { Ok(0) }
     }
 
     /// ftruncate(2).
@@ -149,7 +168,10 @@ pub trait File: Send + Sync + Any {
 
     /// The size that `SEEK_END` counts from.
     fn size(&self) -> SysResult<u64> {
-        Err(Errno::EINVAL)
+        match self.seeking() {
+            Seeking::Idle | Seeking::Nowhere => Ok(0),
+            Seeking::Never | Seeking::Moves => Err(Errno::EINVAL),
+        }
     }
 
     /// What stat(2) tells, for files without an inode; `None` leaves it to the inode opened.
@@ -292,7 +314,7 @@ impl OpenFile {
         let path_only = flags & raw::O_PATH != 0;
         let (seekable, positioned) = match &object {
             Object::Inode(_) => (true, true),
-            Object::File(file) => (file.seekable(), file.has_position()),
+            Object::File(file) => (file.seeking().is_allowed(), file.seeking().has_position()),
         };
         let access = flags & raw::O_ACCMODE;
         let flags = if path_only {
@@ -433,7 +455,7 @@ impl OpenFile {
     pub fn has_offsets(&self) -> bool {
         match &self.object {
             Object::Inode(_) => true,
-            Object::File(file) => file.has_offsets(),
+            Object::File(file) => file.seeking().has_offsets(),
         }
     }
 

@@ -34,7 +34,7 @@ pub mod tmpfs;
 pub mod writers;
 
 pub use buf::{GuestMemory, GuestRange, IoDst, IoSrc};
-pub use file::{File, OpenFile, PollEvents, Whence};
+pub use file::{File, OpenFile, PollEvents, Seeking, Whence};
 pub use inode::{DirEntry, FileSystem, Inode, NewNode, RenameFlags};
 pub use metadata::{AttributeChange, DeviceNumber, FileType, Metadata, StatFs, Timespec};
 pub use mount::{Mount, MountFlags, Path, Superblock};

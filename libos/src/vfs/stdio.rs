@@ -7,15 +7,16 @@
 use std::sync::{Arc, OnceLock};
 
 use hal::console::{TerminalAction, Termios, TermiosWhen, WindowSize};
-use hal::host::{FileKind, HostError, HostStat, HostStream, Timestamp};
+use hal::host::{FileKind, HostError, HostStat, HostStream};
 use hal::reactor::{Ready, Watch};
 use kernel_objects::WaitQueue;
 use linux_raw_sys::{general as raw, ioctl};
 use parking_lot::Mutex;
 
 use super::buf::{GuestMemory, IoDst, IoSrc};
-use super::file::{File, OpenFile, PollEvents, Whence};
-use super::metadata::{DeviceNumber, FileType, Metadata, Timespec};
+use super::file::{File, OpenFile, PollEvents, Seeking, Whence};
+use super::host_content;
+use super::metadata::{FileType, Metadata};
 use crate::errno::{Errno, SysResult};
 
 /// The most bytes that are moved at once, through a buffer of ours.
@@ -149,8 +150,8 @@ impl File for HostStdio {
         Ok(Arc::new(Self { shared: Arc::clone(&self.shared) }))
     }
 
-    fn seekable(&self) -> bool {
-        self.shared.stream.seekable()
+    fn seeking(&self) -> Seeking {
+        if self.shared.stream.seekable() { Seeking::Moves } else { Seeking::Never }
     }
 
     fn seek(&self, position: u64) -> SysResult<u64> {
@@ -271,24 +272,9 @@ impl File for HostStdio {
 }
 
 fn metadata(stat: &HostStat) -> Metadata {
-    let time = |time: Timestamp| Timespec { sec: time.sec, nsec: time.nsec };
-    Metadata {
-        dev: DeviceNumber::new(stat.dev.0, stat.dev.1),
-        ino: stat.ino,
-        kind: FileType::from_mode(stat.mode).unwrap_or(FileType::CharDevice),
-        mode: stat.mode & 0o7777,
-        nlink: stat.nlink.into(),
-        uid: stat.uid,
-        gid: stat.gid,
-        rdev: DeviceNumber::new(stat.rdev.0, stat.rdev.1),
-        size: stat.size,
-        block_size: stat.blksize,
-        blocks: stat.blocks,
-        atime: time(stat.atime),
-        mtime: time(stat.mtime),
-        ctime: time(stat.ctime),
-        btime: stat.btime.map(time),
-    }
+    // What the host gives no type, a file of events, is no regular file.
+    let kind = FileType::from_mode(stat.mode).unwrap_or(FileType::CharDevice);
+    Metadata { kind, ..host_content::metadata(stat) }
 }
 
 fn termios_bytes(termios: &Termios) -> [u8; TERMIOS_SIZE] {

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use crate::errno::{Errno, SysResult};
 use crate::vfs::buf::{IoDst, IoSrc};
 use crate::vfs::dentry::NameHasher;
-use crate::vfs::file::File;
+use crate::vfs::file::{File, Seeking};
 use crate::vfs::inode::{DirEntry, DirSink, FIRST_COOKIE, Inode};
 use crate::vfs::metadata::{DeviceNumber, FileType, Metadata, Timespec};
 use crate::vfs::mount::Path;
@@ -232,8 +232,8 @@ impl File for TextFile {
         Ok(len)
     }
 
-    fn seekable(&self) -> bool {
-        true
+    fn seeking(&self) -> Seeking {
+        Seeking::Moves
     }
 
     fn size(&self) -> SysResult<u64> {
