@@ -1,14 +1,75 @@
-//! Deadlines: points on the monotonic clock after which an operation gives up.
+//! Deadlines: points on the monotonic clock after which an operation gives up or a timer fires.
+//!
+//! A deadline may come with *slack*: how far it may be moved so that several things happen in one wake-up
+//! of the machine. [`Due`] does that. It moves a deadline to one that another timer has already, if
+//! there is one within the slack, and nowhere else: what is alone is on time.
 
-use std::future::Future;
+use std::{collections::BTreeMap, future::Future, ops::RangeInclusive, pin::pin};
 
-use crate::error::{Error, Result};
+use futures::poll;
+use parking_lot::Mutex;
+
+use crate::{
+    error::{Error, Result},
+    task::{SlackMode, TimerSlack},
+};
 
 /// A time of the monotonic clock in nanoseconds, as [`hal::time::monotonic`] tells it.
 pub type Deadline = u64;
 
 /// Never: `ZX_TIME_INFINITE`.
 pub const INFINITE: Deadline = u64::MAX;
+
+/// When something may happen that is asked for at `deadline` with that slack.
+pub fn window(deadline: Deadline, slack: TimerSlack) -> RangeInclusive<Deadline> {
+    let (early, late) = match slack.mode {
+        SlackMode::Center => (slack.amount, slack.amount),
+        SlackMode::Early => (slack.amount, 0),
+        SlackMode::Late => (0, slack.amount),
+    };
+    deadline.saturating_sub(early)..=deadline.saturating_add(late)
+}
+
+/// The times at which something is due, each with how many things are.
+static DUE: Mutex<BTreeMap<Deadline, usize>> = Mutex::new(BTreeMap::new());
+
+/// A deadline that others with slack may move theirs to, until it is dropped.
+#[derive(Debug)]
+pub struct Due {
+    at: Deadline,
+}
+
+impl Due {
+    /// Notes a deadline, moved to the nearest other within its slack, if there is one.
+    pub fn new(deadline: Deadline, slack: TimerSlack) -> Due {
+        let mut due = DUE.lock();
+        let at = if slack.amount == 0 { deadline } else { nearest(&due, deadline, slack) };
+        *due.entry(at).or_insert(0) += 1;
+        Due { at }
+    }
+
+    /// The deadline as it was moved.
+    pub fn at(&self) -> Deadline {
+        self.at
+    }
+}
+
+fn nearest(due: &BTreeMap<Deadline, usize>, deadline: Deadline, slack: TimerSlack) -> Deadline {
+    let window = window(deadline, slack);
+    let before = due.range(*window.start()..=deadline).next_back().map(|(&at, _)| at);
+    let after = due.range(deadline..=*window.end()).next().map(|(&at, _)| at);
+    before.into_iter().chain(after).min_by_key(|at| at.abs_diff(deadline)).unwrap_or(deadline)
+}
+
+impl Drop for Due {
+    fn drop(&mut self) {
+        let mut due = DUE.lock();
+        match due.get_mut(&self.at) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => drop(due.remove(&self.at)),
+        }
+    }
+}
 
 /// Runs `operation` until it ends or the deadline passes. One that can end at once does, even if the
 /// deadline has passed before: a wait with deadline 0 is a look.
@@ -21,6 +82,29 @@ pub async fn until<T>(deadline: Deadline, operation: impl Future<Output = Result
         return operation.await;
     }
     hal::time::timeout_at(deadline, operation).await.unwrap_or(Err(Error::TimedOut))
+}
+
+/// As [`until`], with a deadline that may be moved by `slack`, which the job's policy gives
+/// ([`JobPolicy::timer_slack`](crate::task::JobPolicy::timer_slack)).
+///
+/// # Errors
+///
+/// As [`until`].
+pub async fn until_with_slack<T>(
+    deadline: Deadline,
+    slack: TimerSlack,
+    operation: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let mut operation = pin!(operation);
+    if slack.amount == 0 || deadline == INFINITE {
+        return until(deadline, operation).await;
+    }
+    // What need not wait need not be moved either.
+    if let std::task::Poll::Ready(result) = poll!(&mut operation) {
+        return result;
+    }
+    let due = Due::new(deadline, slack);
+    until(due.at(), operation).await
 }
 
 #[cfg(test)]
@@ -47,5 +131,74 @@ mod tests {
         let wait = until(start + 5_000_000, event.wait_one(Signals::SIGNALED));
         assert_eq!(block_on(wait), Err(Error::TimedOut));
         assert!(hal::time::monotonic() >= start + 5_000_000);
+    }
+    /// Times that no other test comes near.
+    fn far(n: u64) -> Deadline {
+        const HOUR: u64 = 3_600_000_000_000;
+        hal::time::monotonic() + (1000 + 10 * n) * HOUR
+    }
+
+    fn slack(amount: u64, mode: SlackMode) -> TimerSlack {
+        TimerSlack { amount, mode }
+    }
+
+    #[test]
+    fn slack_allows_what_its_mode_says() {
+        assert_eq!(window(100, slack(30, SlackMode::Center)), 70..=130);
+        assert_eq!(window(100, slack(30, SlackMode::Early)), 70..=100);
+        assert_eq!(window(100, slack(30, SlackMode::Late)), 100..=130);
+        assert_eq!(window(10, slack(30, SlackMode::Center)), 0..=40);
+        assert_eq!(window(u64::MAX - 1, slack(30, SlackMode::Late)), u64::MAX - 1..=u64::MAX);
+    }
+
+    #[test]
+    fn a_deadline_moves_to_another_within_its_slack_and_nowhere_else() {
+        let base = far(0);
+        let none = TimerSlack::default();
+        let (_early, _late) = (Due::new(base - 100, none), Due::new(base + 50, none));
+        for (amount, mode, expected) in [
+            (100, SlackMode::Early, base - 100),
+            (99, SlackMode::Early, base),
+            (50, SlackMode::Late, base + 50),
+            (49, SlackMode::Late, base),
+            (100, SlackMode::Center, base + 50), // the nearer one
+            (49, SlackMode::Center, base),
+            (0, SlackMode::Center, base),
+        ] {
+            assert_eq!(Due::new(base, slack(amount, mode)).at(), expected, "{amount} {mode:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_longer_due_attracts_nothing() {
+        let base = far(1);
+        let (a, b) = (Due::new(base, TimerSlack::default()), Due::new(base, TimerSlack::default()));
+        let moved = || Due::new(base + 10, slack(10, SlackMode::Early)).at();
+        drop(a);
+        assert_eq!(moved(), base, "one is left");
+        drop(b);
+        assert_eq!(moved(), base + 10);
+        assert!(DUE.lock().range(base..=base + 10).next().is_none());
+    }
+
+    #[test]
+    fn a_wait_with_slack_ends_with_a_timer_nearby() {
+        let start = hal::time::monotonic();
+        let _timer = Due::new(start + 5_000_000, TimerSlack::default());
+        let wait = |deadline| {
+            let event = Event::create();
+            let wait = event.wait_one(Signals::SIGNALED);
+            block_on(until_with_slack(deadline, slack(60_000_000_000, SlackMode::Early), wait))
+        };
+        assert_eq!(wait(start + 60_000_000_000), Err(Error::TimedOut));
+        let waited = hal::time::monotonic() - start;
+        assert!((5_000_000..50_000_000_000).contains(&waited));
+    }
+
+    #[test]
+    fn a_wait_with_slack_that_is_over_at_once_is_due_at_no_time() {
+        let base = far(2);
+        let ready = async { Ok(DUE.lock().contains_key(&base)) };
+        assert_eq!(block_on(until_with_slack(base, slack(5, SlackMode::Late), ready)), Ok(false));
     }
 }

@@ -10,6 +10,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod clock;
 pub mod deadline;
 pub mod error;
 pub mod event;
@@ -19,11 +20,13 @@ pub mod port;
 pub mod rights;
 pub mod signals;
 pub mod task;
+pub mod timer;
 pub mod vmar;
 pub mod vmo;
 pub mod wait_many;
 pub mod wait_queue;
 
+pub use clock::Clock;
 pub use error::{Error, Result};
 pub use event::{Event, EventPair};
 pub use handle::{Handle, HandleInfo, HandleTable, HandleValue};
@@ -32,6 +35,7 @@ pub use port::Port;
 pub use rights::Rights;
 pub use signals::Signals;
 pub use task::{Job, Process, SuspendToken, Thread};
+pub use timer::Timer;
 pub use vmar::{MapArgs, Mapping, MappingFlags, Placement, Vmar};
 pub use vmo::{PageSink, PageSource, Vmo, VmoOptions};
 pub use wait_queue::WaitQueue;

@@ -54,6 +54,8 @@ bitflags! {
         const SOCKET_PEER_WRITE_DISABLED = 1 << 4;
         /// Threads: suspended.
         const THREAD_SUSPENDED = 1 << 5;
+        /// Clocks: updated. Shown to those who wait when it happens, never set in an object's state.
+        const CLOCK_UPDATED = 1 << 5;
         /// Jobs: no process in it is alive.
         const JOB_NO_PROCESSES = 1 << 5;
         /// Sockets: this end does not write any more.
@@ -197,11 +199,21 @@ impl SignalState {
     /// As [`update`](Self::update), leaving the calls to the caller: for one who holds a lock that
     /// orders its changes.
     pub(crate) fn change(&self, clear: Signals, set: Signals) -> Calls {
+        self.change_and_strobe(clear, set, Signals::empty())
+    }
+
+    /// Sets bits, and shows others to those who wait now, for whom they become set and are clear again at once.
+    pub fn set_and_strobe(&self, set: Signals, strobe: Signals) {
+        self.change_and_strobe(Signals::empty(), set, strobe).run();
+    }
+
+    fn change_and_strobe(&self, clear: Signals, set: Signals, strobe: Signals) -> Calls {
         let mut watchers = self.watchers.lock();
         let before = self.get();
-        let now = (before - clear) | set;
+        let stays = (before - clear) | set;
+        let now = stays | strobe;
         let mut calls = Calls { observed: now, ..Calls::default() };
-        self.bits.store(now.bits(), Ordering::SeqCst);
+        self.bits.store(stays.bits(), Ordering::SeqCst);
         if watchers.slab.is_empty() || now == before {
             return calls;
         }

@@ -171,6 +171,22 @@ pub enum SlackMode {
     Late = 2,
 }
 
+impl SlackMode {
+    /// The mode with this number.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidArgs`].
+    pub fn from_raw(raw: u32) -> Result<Self> {
+        match raw {
+            0 => Ok(Self::Center),
+            1 => Ok(Self::Early),
+            2 => Ok(Self::Late),
+            _ => Err(Error::InvalidArgs),
+        }
+    }
+}
+
 /// How far a deadline may be moved so that timers fire together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TimerSlack {
@@ -286,6 +302,9 @@ mod tests {
         assert_eq!(PolicyAction::from_raw(5), Err(Error::NotSupported));
         assert_eq!(PolicyOverride::from_raw(1), Ok(PolicyOverride::Deny));
         assert_eq!(PolicyOverride::from_raw(2), Err(Error::NotSupported));
+        assert_eq!(SlackMode::from_raw(1), Ok(SlackMode::Early));
+        assert_eq!(SlackMode::from_raw(2), Ok(SlackMode::Late));
+        assert_eq!(SlackMode::from_raw(3), Err(Error::InvalidArgs));
         for (raw, condition) in PolicyCondition::ALL.into_iter().enumerate() {
             assert_eq!(condition as usize, raw);
         }
