@@ -18,7 +18,7 @@ use super::{Watch, deaths::Watched};
 #[cfg(feature = "std")]
 use crate::wake::{EventFd, EventWaiter, Ringer, Waiter};
 use crate::{
-    queue::{RECEIVER_GONE, SENDER_GONE},
+    queue::{self, RECEIVER_GONE, SENDER_GONE},
     region::{Header, Keeper, Life, RegionError, Side},
     wake::SharedBell,
 };
@@ -85,7 +85,7 @@ impl Signs {
     pub(super) fn peer_is_dead(&self) {
         for (flags, gone) in self.flags.iter().zip([RECEIVER_GONE, SENDER_GONE]) {
             // SAFETY: the keeper keeps them, and they are atomic.
-            unsafe { flags.as_ref() }.fetch_or(gone, Ordering::Release);
+            queue::close(unsafe { flags.as_ref() }, gone);
         }
         // After that: who sees it finds the queues closed.
         self.over.store(true, Ordering::Release);

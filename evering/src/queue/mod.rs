@@ -59,6 +59,7 @@
 //! assert_eq!(server.join().unwrap(), 5050);
 //! ```
 
+mod death;
 mod entry;
 mod error;
 mod layout;
@@ -69,6 +70,8 @@ mod slot;
 pub mod spsc;
 mod stamp;
 
+#[cfg(not(loom))]
+pub(crate) use death::close;
 pub use entry::Entry;
 pub use error::{AttachError, LayoutError, RecvError, SendError};
 pub use layout::{Layout, MAX_CAPACITY, VERSION};
