@@ -1,10 +1,10 @@
 //! The atomics in use: the machine's, or loom's when its models run.
 
 #[cfg(not(loom))]
-pub(crate) use core::sync::atomic::{AtomicU32, Ordering};
+pub(crate) use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 #[cfg(loom)]
-pub(crate) use loom::sync::atomic::{AtomicU32, Ordering};
+pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 /// A sequentially consistent fence.
 #[inline]
@@ -18,7 +18,7 @@ pub(crate) fn full_fence() {
         core::arch::asm!("lock or dword ptr [rsp], 0")
     };
     #[cfg(all(not(loom), any(not(target_arch = "x86_64"), miri)))]
-    core::sync::atomic::fence(Ordering::SeqCst);
+    fence(Ordering::SeqCst);
     #[cfg(loom)]
-    loom::sync::atomic::fence(Ordering::SeqCst);
+    fence(Ordering::SeqCst);
 }

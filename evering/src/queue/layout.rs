@@ -10,11 +10,12 @@ use super::{
     error::{AttachError, LayoutError},
     producers::{One, Producers},
     slot::Place,
+    tail::TailLine,
 };
 use crate::sync::{AtomicU32, Ordering};
 
 /// The layout's version: rings of another are refused.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// The largest capacity of a ring, in entries: indices are 32 bits, and full and empty must differ.
 pub const MAX_CAPACITY: usize = 1 << 31;
@@ -34,7 +35,7 @@ pub(crate) const RECEIVER_GONE: u32 = 1 << 1;
 #[repr(C)]
 pub(crate) struct Lines {
     pub(crate) fixed: Fixed,
-    pub(crate) tail: Line,
+    pub(crate) tail: TailLine,
     pub(crate) head: Line,
 }
 
@@ -74,7 +75,7 @@ impl Lines {
                 flags: AtomicU32::new(0),
                 senders: AtomicU32::new(0),
             },
-            tail: Line(AtomicU32::new(0)),
+            tail: TailLine::new(),
             head: Line(AtomicU32::new(0)),
         }
     }

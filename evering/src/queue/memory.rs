@@ -232,6 +232,19 @@ impl<T: Entry, K, P: Producers> Ring<T, K, P> {
         unsafe { self.slots.add(slot as usize).as_ref() }
     }
 
+    /// Asks for the slot for the entry number `index` as one that is going to be written.
+    #[inline]
+    pub(crate) fn claim(&self, index: u32) {
+        let place: *const Place<T, P> = self.place(index);
+        #[cfg(all(target_arch = "x86_64", not(loom), not(miri)))]
+        // SAFETY: a hint; it changes nothing that the language knows of.
+        unsafe {
+            core::arch::asm!("prefetchw [{}]", in(reg) place, options(nostack, preserves_flags))
+        };
+        #[cfg(not(all(target_arch = "x86_64", not(loom), not(miri))))]
+        let _ = place;
+    }
+
     /// What keeps the memory.
     pub fn keeper(&self) -> &K {
         &self.keeper
@@ -248,7 +261,7 @@ impl<T: Entry, K, P: Producers> Ring<T, K, P> {
     ///
     /// [`AttachError::Corrupt`] if they cannot be.
     pub(crate) fn indices(&self) -> Result<(u32, u32), AttachError> {
-        let tail = self.lines().tail.0.load(Ordering::Acquire);
+        let tail = self.lines().tail.index.load(Ordering::Acquire);
         let head = self.lines().head.0.load(Ordering::Acquire);
         // The other end may have gone on between the two loads, but not past what is possible.
         if tail.wrapping_sub(head) as usize > self.capacity() {

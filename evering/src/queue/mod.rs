@@ -7,7 +7,8 @@
 //!
 //! Each end keeps its own index to itself and a copy of the other's, which it refreshes only when the
 //! copy says that the ring is full, or empty. So a send or a receive touches the entry and stores one
-//! index; a batch stores one index for all its entries. The indices have cache lines of their own.
+//! index; a batch stores one index for all its entries. The indices have cache lines of their own, and
+//! a small entry that is sent alone travels in the index's: one transfer of a line brings both.
 //!
 //! # Memory layout
 //!
@@ -20,7 +21,8 @@
 //!      │ capacity · one sender or many                 │  checked when attached to
 //!      │ flags: sender gone, receiver gone             │  written once by each end
 //!  128 ├───────────────────────────────────────────────┤
-//!      │ tail: entries ever sent, mod 2³²              │  written by the sender
+//!      │ tail: entries ever sent, mod 2³² · the last   │  written by the sender
+//!      │ entry, if it was sent alone and is small      │
 //!  256 ├───────────────────────────────────────────────┤
 //!      │ head: entries ever received, mod 2³²          │  written by the receiver
 //!  384 ├───────────────────────────────────────────────┤
@@ -66,9 +68,11 @@ mod layout;
 mod memory;
 pub mod mpsc;
 mod producers;
+mod slip;
 mod slot;
 pub mod spsc;
 mod stamp;
+mod tail;
 
 #[cfg(not(loom))]
 pub(crate) use death::close;

@@ -132,7 +132,7 @@ impl<T: Entry, K> Sender<T, K> {
             return Err(NoClaim::Closed);
         }
         let capacity = self.ring.capacity() as u32;
-        let mut tail = lines.tail.0.load(Ordering::Relaxed);
+        let mut tail = lines.tail.index.load(Ordering::Relaxed);
         for _ in 0..MOST_LOST_CLAIMS {
             // Ours may be older than the tail by more than a lap, and then it is looked up again.
             let mut free = capacity.saturating_sub(tail.wrapping_sub(self.head));
@@ -142,7 +142,7 @@ impl<T: Entry, K> Sender<T, K> {
                     Some(free) => free,
                     None => {
                         // The head has passed a tail that we read long ago; or it is nonsense.
-                        let now = lines.tail.0.load(Ordering::Relaxed);
+                        let now = lines.tail.index.load(Ordering::Relaxed);
                         if now == tail {
                             return Err(NoClaim::Corrupt);
                         }
@@ -158,7 +158,7 @@ impl<T: Entry, K> Sender<T, K> {
             let next = tail.wrapping_add(count);
             // Nothing is published by the tail, and what the slots held was read before the head that we
             // have acquired moved past them.
-            match lines.tail.0.compare_exchange_weak(
+            match lines.tail.index.compare_exchange_weak(
                 tail,
                 next,
                 Ordering::Relaxed,
@@ -293,7 +293,7 @@ impl<T: Entry, K> Receiver<T, K> {
             return Err(RecvError::Empty);
         }
         // Acquire, and after the flag: all claims of the senders that are gone are in it.
-        let tail = lines.tail.0.load(Ordering::Acquire);
+        let tail = lines.tail.index.load(Ordering::Acquire);
         let claimed = tail.wrapping_sub(self.head);
         if claimed as usize > self.ring.capacity() {
             return Err(RecvError::Corrupt);

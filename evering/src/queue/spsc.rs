@@ -27,6 +27,8 @@ use super::{
     error::{AttachError, LayoutError, RecvError, SendError},
     layout::{RECEIVER_GONE, SENDER_GONE},
     memory::{Allocation, HeapRing, Ring},
+    slip::Slip,
+    tail::TailLine,
 };
 use crate::sync::Ordering;
 
@@ -38,7 +40,7 @@ use crate::sync::Ordering;
 pub fn channel<T: Entry>(capacity: usize) -> Result<(Sender<T>, Receiver<T>), LayoutError> {
     let ring = HeapRing::new(capacity)?;
     let sender = Sender { ring: ring.clone(), tail: 0, next: 0, head: 0 };
-    Ok((sender, Receiver { ring, head: 0, tail: 0 }))
+    Ok((sender, Receiver { ring, head: 0, tail: 0, slip: Slip::default() }))
 }
 
 /// The end that sends. When it is dropped the receiver finds the queue closed, once it is empty.
@@ -51,6 +53,9 @@ pub struct Sender<T: Entry, K = Arc<Allocation<T>>> {
     /// How many of them the receiver had taken when we last looked.
     head: u32,
 }
+
+/// How many bytes ahead of what it writes a sender asks for a line: as far as it writes while the line is on its way.
+const AHEAD: usize = 768;
 
 /// Why there is no room.
 enum NoRoom {
@@ -99,7 +104,20 @@ impl<T: Entry, K> Sender<T, K> {
     #[inline]
     fn write(&mut self, entry: T) {
         self.ring.place(self.next).slot.store(entry);
+        self.claim_ahead();
         self.next = self.next.wrapping_add(1);
+    }
+
+    /// Asks for a line some way ahead when a line has been begun, so that writing does not wait for the way from the receiver,
+    /// which read it a lap ago. Not where the receiver may still be reading.
+    #[inline]
+    fn claim_ahead(&self) {
+        const LINE: usize = 64;
+        let ahead = const { AHEAD / size_of::<T>() };
+        let begun = self.next as usize * size_of::<T>() % LINE < size_of::<T>();
+        if ahead > 0 && begun && self.len() + 2 * ahead <= self.ring.capacity() {
+            self.ring.claim(self.next.wrapping_add(ahead as u32));
+        }
     }
 
     /// Sends an entry, after those that are [staged](Self::stage).
@@ -159,9 +177,13 @@ impl<T: Entry, K> Sender<T, K> {
     #[inline]
     pub fn publish(&mut self) -> usize {
         let count = self.staged();
-        if count > 0 {
+        if count == 1 && TailLine::takes::<T>() {
+            let entry = self.ring.place(self.tail).slot.load();
             self.tail = self.next;
-            self.ring.lines().tail.0.store(self.tail, Ordering::Release);
+            self.ring.lines().tail.publish_one(self.tail, entry);
+        } else if count > 0 {
+            self.tail = self.next;
+            self.ring.lines().tail.index.store(self.tail, Ordering::Release);
         }
         count
     }
@@ -227,6 +249,7 @@ pub struct Receiver<T: Entry, K = Arc<Allocation<T>>> {
     head: u32,
     /// How many there were to take when we last looked.
     tail: u32,
+    slip: Slip,
 }
 
 impl<T: Entry, K> Receiver<T, K> {
@@ -235,11 +258,11 @@ impl<T: Entry, K> Receiver<T, K> {
         if ring.lines().fixed.flags.load(Ordering::Acquire) & RECEIVER_GONE != 0 {
             return Err(AttachError::Closed);
         }
-        Ok(Receiver { ring, head, tail })
+        Ok(Receiver { ring, head, tail, slip: Slip::default() })
     }
 
     fn look(&mut self) -> Result<u32, RecvError> {
-        let tail = self.ring.lines().tail.0.load(Ordering::Acquire);
+        let tail = self.ring.lines().tail.index.load(Ordering::Acquire);
         let there = tail.wrapping_sub(self.head);
         if there as usize > self.ring.capacity() {
             return Err(RecvError::Corrupt);
@@ -284,7 +307,18 @@ impl<T: Entry, K> Receiver<T, K> {
     /// [`RecvError`]: [`Closed`](RecvError::Closed) only after everything that was sent.
     #[inline]
     pub fn recv(&mut self) -> Result<T, RecvError> {
-        self.available(1)?;
+        if self.tail == self.head {
+            self.slip.pause();
+            let there = self.available(1)?;
+            self.slip.found(there);
+            if there == 1
+                && TailLine::takes::<T>()
+                && let Some(entry) = self.ring.lines().tail.take_one(self.tail)
+            {
+                self.release(self.tail);
+                return Ok(entry);
+            }
+        }
         let entry = self.ring.place(self.head).slot.load();
         self.release(self.head.wrapping_add(1));
         Ok(entry)

@@ -73,7 +73,7 @@ fn batches_send_and_receive_what_fits() {
 fn indices_wrap_around() {
     let ring = HeapRing::<u32, Many>::new(4).expect("a power of two");
     let start = u32::MAX - 2;
-    ring.lines().tail.0.store(start, Ordering::Relaxed);
+    ring.lines().tail.index.store(start, Ordering::Relaxed);
     ring.lines().head.0.store(start, Ordering::Relaxed);
     let (sender, receiver) = (ring.clone().sender(), ring.receiver());
     let (mut sender, mut receiver) = (sender.expect("valid"), receiver.expect("valid"));
@@ -115,10 +115,10 @@ fn impossible_indices_are_errors() {
     assert!(receiver.recv_batch(&mut [0; 4]).is_ok());
     ring.lines().fixed.flags.store(SENDER_GONE, Ordering::Relaxed);
     for bad in [9, u32::MAX, 1 << 31] {
-        ring.lines().tail.0.store(bad, Ordering::Relaxed);
+        ring.lines().tail.index.store(bad, Ordering::Relaxed);
         assert_eq!(receiver.recv(), Err(RecvError::Corrupt));
     }
-    ring.lines().tail.0.store(6, Ordering::Relaxed);
+    ring.lines().tail.index.store(6, Ordering::Relaxed);
     assert_eq!(receiver.recv(), Err(RecvError::Corrupt), "claimed by nobody");
 }
 

@@ -97,3 +97,27 @@ fn slots_received_in_a_batch_are_reused_only_after_it() {
         send.join().expect("it does not panic");
     });
 }
+
+/// Entries that are small enough come with the index, if they come alone.
+#[test]
+fn entries_come_with_the_index_or_from_their_slots() {
+    model(|| {
+        let (mut sender, mut receiver) = channel::<[u64; 2]>(2).expect("a power of two");
+        let send = thread::spawn(move || {
+            for n in 0..3 {
+                while sender.send([n, n]).is_err() {
+                    thread::yield_now();
+                }
+            }
+        });
+        for n in 0..3 {
+            loop {
+                match receiver.recv() {
+                    Ok(entry) => break assert_eq!(entry, [n, n]),
+                    Err(_) => thread::yield_now(),
+                }
+            }
+        }
+        send.join().expect("it does not panic");
+    });
+}

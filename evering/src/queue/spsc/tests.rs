@@ -99,7 +99,7 @@ fn a_drain_that_stops_half_way_leaves_the_rest() {
 fn indices_wrap_around() {
     let ring = HeapRing::<u32>::new(4).expect("a power of two");
     let start = u32::MAX - 2;
-    ring.lines().tail.0.store(start, Ordering::Relaxed);
+    ring.lines().tail.index.store(start, Ordering::Relaxed);
     ring.lines().head.0.store(start, Ordering::Relaxed);
     let (sender, receiver) = (ring.clone().sender(), ring.receiver());
     let (mut sender, mut receiver) = (sender.expect("valid"), receiver.expect("valid"));
@@ -183,7 +183,7 @@ fn impossible_indices_are_errors() {
         assert_eq!(sender.send(9), Err(SendError::Corrupt(9)));
     }
     for bad in [5, u32::MAX, 1 << 31] {
-        peer.lines().tail.0.store(bad, Ordering::Relaxed);
+        peer.lines().tail.index.store(bad, Ordering::Relaxed);
         assert_eq!(receiver.recv(), Err(RecvError::Corrupt));
         assert_eq!(receiver.pending(), Err(RecvError::Corrupt));
         assert_eq!(receiver.drain().map(|_| ()), Err(RecvError::Corrupt));
@@ -305,7 +305,7 @@ proptest! {
     ) {
         let capacity = 1usize << shift;
         let ring = HeapRing::<u16>::new(capacity).expect("a power of two");
-        ring.lines().tail.0.store(start, Ordering::Relaxed);
+        ring.lines().tail.index.store(start, Ordering::Relaxed);
         ring.lines().head.0.store(start, Ordering::Relaxed);
         let mut sender = ring.clone().sender().expect("valid");
         let mut receiver = ring.receiver().expect("valid");
