@@ -43,6 +43,9 @@
 //! by a `pidfd`: a peer cannot feign it, and cannot be mistaken for a later process with the same number. A peer that is stopped, or
 //! loops, is not dead. For those there are deadlines.
 //!
+//! A child that is forked off has the memory too. It must not return to where its parent's ends are dropped, which would say
+//! that they are gone: it either executes another program or leaves by `_exit`.
+//!
 //! An end is taken once: there is no coming back to a region. Whoever wants to go on makes a new connection.
 
 #[cfg(feature = "std")]

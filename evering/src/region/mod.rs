@@ -31,7 +31,9 @@
 //! bring memory of their own.
 //!
 //! A `memfd`'s pages are allocated when they are touched first, which is a page fault on each side;
-//! [`Options::prefault`] has them all there from the beginning. They count as shared memory of the host.
+//! [`Options::prefault`] has them all there from the beginning. They count as shared memory of the host, which ends a process
+//! by a signal if it has no page left for it: another reason to have them there. But whoever made the region chose its
+//! size, so fault in only what comes from somebody that may use up your memory.
 
 mod error;
 mod geometry;

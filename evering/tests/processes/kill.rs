@@ -9,7 +9,10 @@ use evering::{
     RecvError,
     driver::{LocalDriver, SubmitError, Tagged},
     heap::{Buffer, Heap, Local, Token},
-    peer::connect::{accept, offer},
+    peer::{
+        Peer,
+        connect::{ConnectError, accept, offer},
+    },
     region::{Keeper, Life, Options},
 };
 use futures::{FutureExt, executor::block_on};
@@ -38,9 +41,15 @@ impl Tagged for Message {
     }
 }
 
+/// Connects, as the side that makes the region or as the one that takes it.
+fn connect(socket: &UnixStream, offers: bool) -> Result<Peer<Message, Message>, ConnectError> {
+    let options = Options::new().capacity(8).arena(ARENA).away(8);
+    if offers { offer(socket, &options) } else { accept(socket, false) }
+}
+
 /// Answers until it is killed; keeps some of what it is given.
-fn victim(socket: UnixStream) {
-    let Ok(mut peer) = accept::<Message, Message>(&socket, false) else { return };
+fn victim(socket: UnixStream, offers: bool) {
+    let Ok(mut peer) = connect(&socket, offers) else { return };
     let (heap, mut waiter, ringer) =
         (Heap::<Local>::new(peer.arena), peer.link.waiter(), peer.link.ringer());
     let mut kept = Vec::new();
@@ -66,16 +75,16 @@ type Client = LocalDriver<Message, Message, Buffer, Keeper, Keeper>;
 
 /// One life of a peer. Whether it lived to be connected.
 fn round(random: &mut Random, asleep: bool) -> bool {
-    let (child, socket) = Child::new(victim);
+    let offers = random.below(2) == 0;
+    let (child, socket) = Child::new(|socket| victim(socket, !offers));
     let start = Instant::now();
     let life = Duration::from_micros(random.below(600));
-    let options = Options::new().capacity(8).arena(ARENA).away(8);
     // Some die before anybody waits for them.
     if random.below(8) == 0 {
         while start.elapsed() < life {}
         child.kill();
     }
-    let Ok(peer) = offer::<Message, Message>(&socket, &options) else { return false };
+    let Ok(peer) = connect(&socket, offers) else { return false };
     drop(socket);
     let (heap, mut waiter, ringer) =
         (Heap::<Local>::new(peer.arena), peer.link.waiter(), peer.link.ringer());
