@@ -93,13 +93,15 @@ fn what_dead_senders_began_is_skipped_and_what_they_sent_is_not() {
     assert!(matches!(a.claim(2), Ok((1, 2))), "and dies");
     assert_eq!(b.send(2), Ok(()));
     assert!(matches!(b.claim(1), Ok((4, 1))), "and dies");
-    core::mem::forget((a, b));
+    // They say nothing any more.
+    let dead = (a, b);
     assert_eq!(receiver.recv(), Ok(1));
     assert_eq!(receiver.recv(), Err(RecvError::Empty), "it may still come");
     receiver.senders_died();
     assert_eq!(receiver.recv(), Ok(2));
     assert_eq!(receiver.recv(), Err(RecvError::Closed));
     assert_eq!(receiver.recv(), Err(RecvError::Closed));
+    drop(dead);
 }
 
 #[test]

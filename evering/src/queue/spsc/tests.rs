@@ -1,7 +1,7 @@
 //! A ring against its model, against threads and against a peer up to no good.
 
 use core::{cell::UnsafeCell, ptr::NonNull};
-use std::{boxed::Box, collections::VecDeque, thread, vec, vec::Vec};
+use std::{boxed::Box, collections::VecDeque, sync::Mutex, thread, vec, vec::Vec};
 
 use proptest::prelude::*;
 
@@ -121,7 +121,10 @@ struct Memory(UnsafeCell<[u8; 512]>);
 unsafe impl Sync for Memory {}
 
 fn memory() -> (&'static Memory, NonNull<u8>) {
+    // So that who looks for leaks finds others.
+    static KEPT: Mutex<Vec<&'static Memory>> = Mutex::new(Vec::new());
     let memory = Box::leak(Box::new(Memory(UnsafeCell::new([0; 512]))));
+    KEPT.lock().expect("no panic").push(memory);
     let at = NonNull::new(memory.0.get().cast()).expect("not null");
     (memory, at)
 }
