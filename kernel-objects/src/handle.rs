@@ -8,6 +8,8 @@
 //! A value has the slot's index and the slot's generation in it, so that a value which was closed does
 //! not soon name another object, and its two low bits are set, as Zircon promises.
 
+mod closing;
+
 use std::{
     collections::VecDeque,
     fmt,
@@ -115,7 +117,7 @@ impl Drop for Handle {
     fn drop(&mut self) {
         LIVE_HANDLES.fetch_sub(1, Ordering::Relaxed);
         if self.object.base().remove_handle() {
-            self.object.on_zero_handles();
+            closing::zero_handles(&self.object);
         }
     }
 }
@@ -341,8 +343,7 @@ impl HandleTable {
     /// [`Error::BadHandle`]; [`Error::AccessDenied`] without [`Rights::DUPLICATE`];
     /// [`Error::InvalidArgs`] if `rights` has one that the handle has not; [`Error::NoMemory`].
     pub fn duplicate(&self, value: HandleValue, rights: Rights) -> Result<HandleValue> {
-        let handle = self.slots.lock().lookup(value)?.duplicate(rights)?;
-        self.insert(handle)
+        self.insert(self.copy(value, rights)?)
     }
 
     /// Gives the handle a new value and the same rights or fewer (`zx_handle_replace`). The old value
@@ -365,6 +366,15 @@ impl HandleTable {
         let handle = self.slots.lock().remove(value)?;
         handle.object.base().signal_state().cancel_handle(self.id_of(value));
         Ok(handle)
+    }
+
+    /// Another handle to the object, which is in no table yet, with the same rights or fewer.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadHandle`], and as [`Handle::duplicate`].
+    pub(crate) fn copy(&self, value: HandleValue, rights: Rights) -> Result<Handle> {
+        self.slots.lock().lookup(value)?.duplicate(rights)
     }
 
     /// Takes handles out to send them elsewhere. As for `zx_channel_write`, all of them are gone from
@@ -435,7 +445,22 @@ impl HandleTable {
     /// [`Error::BadHandle`]; [`Error::AccessDenied`] without [`Rights::WAIT`]; [`Error::Canceled`]
     /// when the handle is closed or leaves the table meanwhile.
     pub async fn wait_one(&self, value: HandleValue, signals: Signals) -> Result<Signals> {
-        let object = self.get_any(value, Rights::WAIT)?;
+        self.wait_through(value, Rights::WAIT, signals).await
+    }
+
+    /// Waits until the handle is closed or leaves the table, and returns the error of those whom that interrupts.
+    pub(crate) async fn closed(&self, value: HandleValue) -> Error {
+        let _ = self.wait_through(value, Rights::empty(), Signals::empty()).await;
+        Error::Canceled
+    }
+
+    async fn wait_through(
+        &self,
+        value: HandleValue,
+        rights: Rights,
+        signals: Signals,
+    ) -> Result<Signals> {
+        let object = self.get_any(value, rights)?;
         let mut wait = object.base().signal_state().wait(signals, self.id_of(value));
         let mut registered = false;
         poll_fn(|cx| {
