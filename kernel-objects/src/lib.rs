@@ -10,12 +10,14 @@
 
 #![forbid(unsafe_code)]
 
+pub mod channel;
 pub mod clock;
 pub mod deadline;
 pub mod error;
 pub mod event;
 pub mod handle;
 pub mod object;
+mod peer;
 pub mod port;
 pub mod rights;
 pub mod signals;
@@ -26,6 +28,7 @@ pub mod vmo;
 pub mod wait_many;
 pub mod wait_queue;
 
+pub use channel::{Channel, Message};
 pub use clock::Clock;
 pub use error::{Error, Result};
 pub use event::{Event, EventPair};
