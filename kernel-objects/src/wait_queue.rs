@@ -49,8 +49,9 @@ const NIL: usize = usize::MAX;
 /// It is called without any lock of the queue held, on the notifier's stack. It may register or
 /// unregister observers and notify other queues; it must not block.
 pub trait Observer: Send + Sync {
-    /// `events` of those this observer registered for have happened.
-    fn notify(&self, events: u32);
+    /// `events` of those this observer registered for have happened. True if somebody was woken for it, so that no other
+    /// [exclusive](WaitQueue::register_exclusive) observer need be told.
+    fn notify(&self, events: u32) -> bool;
 }
 
 /// Names a registered [`Observer`] of one queue; never reused by that queue.
@@ -154,10 +155,14 @@ impl Woken {
     }
 }
 
+/// An observer that is to be called, with which events, and whether it is exclusive.
+type Called = (Arc<dyn Observer>, u32, bool);
+
 struct Registered {
     observer: Arc<dyn Observer>,
     interest: u32,
     serial: u64,
+    exclusive: bool,
 }
 
 impl Default for State {
@@ -235,11 +240,11 @@ impl State {
         self.waiters.len() + self.observers.len()
     }
 
-    /// The observers of `events`, each with those of them that it is to be told of.
+    /// The observers of `events`, each with those of them that it is to be told of, and whether it is exclusive.
     #[cold]
-    fn observers_of(&self, events: u32) -> SmallVec<[(Arc<dyn Observer>, u32); 4]> {
+    fn observers_of(&self, events: u32) -> SmallVec<[Called; 4]> {
         let concerned = self.observers.iter().filter(|(_, o)| o.interest & events != 0);
-        concerned.map(|(_, o)| (o.observer.clone(), o.interest & events)).collect()
+        concerned.map(|(_, o)| (o.observer.clone(), o.interest & events, o.exclusive)).collect()
     }
 }
 
@@ -380,8 +385,11 @@ impl WaitQueue {
         drop(state);
         // Wakers and observers are foreign code that may come back to this queue.
         woken.wake();
-        for (observer, events) in observers.into_iter().flatten() {
-            observer.notify(events);
+        let mut taken = false;
+        for (observer, events, exclusive) in observers.into_iter().flatten() {
+            if !(exclusive && taken) {
+                taken |= observer.notify(events) && exclusive;
+            }
         }
         count
     }
@@ -390,10 +398,25 @@ impl WaitQueue {
     /// [`unregister`](Self::unregister). It is not called for what happened before: look at the
     /// state after registering.
     pub fn register(&self, events: u32, observer: Arc<dyn Observer>) -> ObserverKey {
+        self.register_as(events, observer, false)
+    }
+
+    /// As [`register`](Self::register), but of all observers that are registered so only as many are called as it takes until
+    /// one has woken somebody (`EPOLLEXCLUSIVE`).
+    pub fn register_exclusive(&self, events: u32, observer: Arc<dyn Observer>) -> ObserverKey {
+        self.register_as(events, observer, true)
+    }
+
+    fn register_as(
+        &self,
+        interest: u32,
+        observer: Arc<dyn Observer>,
+        exclusive: bool,
+    ) -> ObserverKey {
         let mut state = self.state.lock();
         state.next_serial += 1;
         let serial = state.next_serial;
-        let index = state.observers.insert(Registered { observer, interest: events, serial });
+        let index = state.observers.insert(Registered { observer, interest, serial, exclusive });
         self.publish_more(&mut state);
         ObserverKey { index, serial }
     }

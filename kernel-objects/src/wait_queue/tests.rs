@@ -23,8 +23,10 @@ impl ArcWake for Count {
 }
 
 impl Observer for Count {
-    fn notify(&self, events: u32) {
+    fn notify(&self, events: u32) -> bool {
         self.0.fetch_add(events as usize, SeqCst);
+        // One that wakes somebody only if it is asked to by this bit.
+        events & 0b1000 != 0
     }
 }
 
@@ -189,14 +191,29 @@ fn observers_are_called_until_unregistered() {
 }
 
 #[test]
+fn exclusive_observers_are_called_until_one_has_woken_somebody() {
+    let queue = WaitQueue::new();
+    let counts: Vec<_> = (0..4).map(|_| Arc::new(Count::default())).collect();
+    queue.register(0b1111, counts[0].clone());
+    queue.register_exclusive(0b0111, counts[1].clone());
+    queue.register_exclusive(0b1111, counts[2].clone());
+    queue.register_exclusive(0b1111, counts[3].clone());
+    let called = || counts.iter().map(|c| c.0.load(SeqCst)).collect::<Vec<_>>();
+    queue.notify_all_for(0b0001);
+    assert_eq!(called(), [1, 1, 1, 1]);
+    queue.notify_all_for(0b1001);
+    assert_eq!(called(), [10, 2, 10, 1], "the first woke nobody, the second did");
+}
+
+#[test]
 fn an_observer_may_come_back_to_the_queue() {
     struct Again(Arc<WaitQueue>, Mutex<Option<ObserverKey>>);
     impl Observer for Again {
-        fn notify(&self, _: u32) {
+        fn notify(&self, _: u32) -> bool {
             if let Some(key) = self.1.lock().take() {
                 self.0.unregister(key);
             }
-            self.0.notify_one();
+            self.0.notify_one()
         }
     }
     let queue = Arc::new(WaitQueue::new());

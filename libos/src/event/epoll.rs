@@ -91,15 +91,14 @@ impl Item {
 }
 
 impl Observer for Item {
-    fn notify(&self, events: u32) {
+    fn notify(&self, events: u32) -> bool {
         let wanted = self.interest.lock().wanted().bits();
         if !self.armed.load(Ordering::Acquire) || events & wanted == 0 {
-            return;
+            return false;
         }
-        if let Some(set) = self.set.upgrade()
-            && self.listed.set()
-        {
-            set.list(self.id);
+        match self.set.upgrade() {
+            Some(set) if self.listed.set() => set.list(self.id),
+            _ => false,
         }
     }
 }
@@ -150,10 +149,10 @@ impl Epoll {
         })
     }
 
-    /// Puts an item on the ready list that is marked as being there, and wakes a waiter.
-    fn list(&self, id: Id) {
+    /// Puts an item on the ready list that is marked as being there, and wakes a waiter; whether there was one.
+    fn list(&self, id: Id) -> bool {
         self.ready.lock().push_back(id);
-        self.queue.notify_n_for(1, PollEvents::READABLE.bits());
+        self.queue.notify_n_for(1, PollEvents::READABLE.bits()) > 0
     }
 
     /// EPOLL_CTL_ADD. `EEXIST`; `EPERM` for files that are always ready; `EINVAL` for the set itself, `ELOOP` for a ring of sets.
@@ -188,7 +187,11 @@ impl Epoll {
             inner.above.lock().push(self.itself.clone());
         }
         drop(nesting);
-        let key = queue.register(u32::MAX, Arc::clone(&item) as Arc<dyn Observer>);
+        let observer = Arc::clone(&item) as Arc<dyn Observer>;
+        let key = match interest.events & EPOLLEXCLUSIVE {
+            0 => queue.register(u32::MAX, observer),
+            _ => queue.register_exclusive(u32::MAX, observer),
+        };
         *item.observer.lock() = Some(key);
         file.watch_close(Arc::downgrade(&item) as Weak<dyn CloseWatcher>);
         self.look(&item);

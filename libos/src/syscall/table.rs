@@ -315,7 +315,7 @@ system_calls! {
         230 clock_nanosleep(clock: i32, flags: Flags, request: UserPtr<Timespec>, remaining: UserPtr<Timespec>) wait time::clock_nanosleep, Full;
         231 exit_group(code: i32) now thread::exit_group, Full;
         232 epoll_wait(set: Fd, events: UserPtr<event::EpollEvent>, max: i32, timeout: i32) wait event::epoll_wait, Full;
-        233 epoll_ctl(set: Fd, operation: u32, fd: Fd, event: UserPtr<event::EpollEvent>) now event::epoll_ctl, Partial("EPOLLEXCLUSIVE wakes as if it were not given");
+        233 epoll_ctl(set: Fd, operation: u32, fd: Fd, event: UserPtr<event::EpollEvent>) now event::epoll_ctl, Full;
         234 tgkill(tgid: i32, tid: i32, signal: i32) now signal::tgkill, Full;
         235 utimes(path: UserStr, times: UserPtr<[[i64; 2]; 2]>) now attributes::utimes, Full;
         257 openat(dir: Fd, path: UserStr, flags: Flags, mode: Mode) wait fs::openat, Partial("O_ASYNC");

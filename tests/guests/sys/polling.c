@@ -265,11 +265,32 @@ static void epolls(void) {
     CALL(epoll_wait(e, out, 8, 0)), SHOW(out[0].events);
 }
 
+/* Two sets watch one file, a thread waits for each: how many an event wakes. */
+static int woken, sets[2];
+static void *waits(void *set) {
+    struct epoll_event out;
+    if (epoll_wait(*(int *)set, &out, 1, 300) == 1) __atomic_fetch_add(&woken, 1, __ATOMIC_SEQ_CST);
+    return NULL;
+}
+static void herd(unsigned how) {
+    int ev = eventfd(0, 0);
+    struct epoll_event x = {.events = EPOLLIN | how};
+    pthread_t t[2];
+    woken = 0;
+    for (int i = 0; i < 2; i++) sets[i] = epoll_create1(0), epoll_ctl(sets[i], EPOLL_CTL_ADD, ev, &x), pthread_create(&t[i], NULL, waits, &sets[i]);
+    usleep(100000), eventfd_write(ev, 1), usleep(50000), SHOW(woken);
+    eventfd_write(ev, 1), usleep(50000), SHOW(woken);
+    for (int i = 0; i < 2; i++) pthread_join(t[i], NULL), close(sets[i]);
+    close(ev);
+}
+
 int main(void) {
     pipes();
     events();
     polls();
     epolls();
+    SECTION("who is woken");
+    herd(0), herd(EPOLLEXCLUSIVE), herd(EPOLLET), herd(EPOLLET | EPOLLEXCLUSIVE);
     SECTION("killed by SIGPIPE");
     int p[2];
     pipe(p), close(p[0]);
