@@ -66,34 +66,42 @@ impl<Q: Tagged, A: Tagged, L, S: Sharing, KQ, KA> Future for Operation<Q, A, L, 
             return Poll::Pending; // fused: there is nothing to come
         }
         let (id, state) = (self.id, &self.driver.state);
-        let output = loop {
-            let (look, next) = S::with(state, |state| match state.table.look(id, cx.waker()) {
-                Look::TimedOut => {
-                    state.cancel(id);
-                    (Look::TimedOut, None)
+        loop {
+            let (mut look, mut next) = (Look::Wait, None);
+            // The end of an operation is written where it is returned, and not moved about.
+            let output = S::with(state, |state| {
+                look = state.table.look(id, cx.waker());
+                match look {
+                    Look::Over => {
+                        next = state.waiters.next();
+                        return state.table.take(id).map_or(Poll::Pending, Poll::Ready);
+                    }
+                    Look::TimedOut => state.cancel(id),
+                    Look::Wait | Look::Register => {}
                 }
-                look @ Look::Over(_) => (look, state.waiters.next()),
-                look => (look, None),
+                Poll::Pending
             });
             if let Some(next) = next {
                 next.wake();
             }
             match look {
-                Look::Wait => return Poll::Pending,
-                Look::Register => {
-                    // Cloned and dropped here, since that is foreign code.
-                    let waker = cx.waker().clone();
-                    match S::with(state, |state| state.table.register(id, waker)) {
-                        Ok(_before) => return Poll::Pending,
-                        Err(_unused) => continue,
-                    }
+                Look::Wait => return output,
+                Look::Over => {
+                    self.done = true;
+                    return output;
                 }
-                Look::TimedOut => break Err(OperationError::TimedOut),
-                Look::Over(output) => break output,
+                Look::TimedOut => {
+                    self.done = true;
+                    return Poll::Ready(Err(OperationError::TimedOut));
+                }
+                Look::Register => {}
             }
-        };
-        self.done = true;
-        Poll::Ready(output)
+            // Cloned and dropped here, since that is foreign code.
+            let waker = cx.waker().clone();
+            if let Ok(_before) = S::with(state, |state| state.table.register(id, waker)) {
+                return Poll::Pending;
+            }
+        }
     }
 }
 

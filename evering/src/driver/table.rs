@@ -4,12 +4,11 @@
 //! an answer that comes twice, or to an operation that is over, finds nobody.
 
 use alloc::{collections::BTreeSet, vec::Vec};
-use core::{mem, task::Waker};
+use core::task::Waker;
 use std::time::Instant;
 
-use slab::Slab;
-
 use super::OperationError;
+use crate::Entry;
 
 /// What is to be woken and dropped when nothing is borrowed or locked any more: foreign code, both.
 pub(super) struct Later<L> {
@@ -36,7 +35,11 @@ impl<L> Later<L> {
 }
 
 pub(super) struct Table<A, L> {
-    records: Slab<Record<A, L>>,
+    places: Vec<Place<A, L>>,
+    /// The place that became free last, if there is one: the number of places else.
+    free: u32,
+    /// How many places are in use.
+    len: usize,
     next_generation: u32,
     /// When operations end that have a deadline and wait.
     deadlines: BTreeSet<(Instant, u64)>,
@@ -44,37 +47,49 @@ pub(super) struct Table<A, L> {
     pub(super) strays: u64,
 }
 
-struct Record<A, L> {
+/// A place for an operation. Its parts lie side by side and not in an enum, so that an answer is copied once on its way in and once
+/// on its way out: a copy of what has just been written piece by piece makes the processor wait.
+struct Place<A, L> {
+    progress: Progress,
     generation: u32,
-    progress: Progress<A>,
+    /// Of a free place: the one that became free before it, or the number of places then.
+    next: u32,
     deadline: Option<Instant>,
-    /// What the peer may be using until it has answered.
-    lent: L,
+    /// The task that polled last, while the operation waits.
+    waker: Option<Waker>,
+    /// What the peer may be using until it has answered. None in a free place only.
+    lent: Option<L>,
+    /// Of an answered operation: the answer.
+    answer: A,
 }
 
-enum Progress<A> {
-    /// Sent. The waker is that of the task that polled last.
-    Waiting(Option<Waker>),
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    /// There is no operation.
+    Free,
+    /// Sent.
+    Waiting,
     /// Sent; its deadline has passed, which nobody has seen yet.
     Overdue,
     /// Sent; nobody wants the answer.
     Abandoned,
     /// The answer is here.
-    Answered(A),
+    Answered,
     /// There will be no answer.
     Lost,
 }
 
 /// What a future finds.
-pub(super) enum Look<A, L> {
+#[derive(Clone, Copy)]
+pub(super) enum Look {
     /// Nothing, and its task will be woken.
     Wait,
     /// Nothing, and its task is not known.
     Register,
     /// The deadline has passed; the peer has it still.
     TimedOut,
-    /// It is over, and the place is free.
-    Over(Result<(A, L), OperationError<L>>),
+    /// It is over, and its end is to be [taken](Table::take).
+    Over,
 }
 
 /// What became of an operation whose future was dropped.
@@ -87,23 +102,31 @@ pub(super) enum Dropped<L> {
     Unknown,
 }
 
-fn number(index: usize, generation: u32) -> u64 {
-    u64::from(generation) << 32 | index as u64
+fn number(index: u32, generation: u32) -> u64 {
+    u64::from(generation) << 32 | u64::from(index)
 }
 
-impl<A, L> Table<A, L> {
+impl<A: Entry, L> Table<A, L> {
     pub(super) fn new() -> Self {
-        Table { records: Slab::new(), next_generation: 0, deadlines: BTreeSet::new(), strays: 0 }
+        Table {
+            places: Vec::new(),
+            free: 0,
+            len: 0,
+            next_generation: 0,
+            deadlines: BTreeSet::new(),
+            strays: 0,
+        }
     }
 
+    #[inline]
     pub(super) fn len(&self) -> usize {
-        self.records.len()
+        self.len
     }
 
     /// The number that the next operation will have.
     #[inline]
     pub(super) fn next_id(&self) -> u64 {
-        number(self.records.vacant_key(), self.next_generation)
+        number(self.free, self.next_generation)
     }
 
     /// A new operation; its number is what [`next_id`](Self::next_id) said.
@@ -111,110 +134,146 @@ impl<A, L> Table<A, L> {
     pub(super) fn insert(&mut self, lent: L) {
         let generation = self.next_generation;
         self.next_generation = generation.wrapping_add(1);
-        let progress = Progress::Waiting(None);
-        self.records.insert(Record { generation, progress, deadline: None, lent });
+        self.len += 1;
+        match self.places.get_mut(self.free as usize) {
+            Some(place) => {
+                place.generation = generation;
+                place.progress = Progress::Waiting;
+                place.lent = Some(lent);
+                self.free = place.next;
+            }
+            None => self.grow(generation, lent),
+        }
     }
 
+    #[cold]
+    fn grow(&mut self, generation: u32, lent: L) {
+        self.places.push(Place {
+            progress: Progress::Waiting,
+            generation,
+            next: 0,
+            deadline: None,
+            waker: None,
+            lent: Some(lent),
+            answer: A::new_zeroed(),
+        });
+        self.free = self.places.len() as u32;
+    }
+
+    /// The place of an operation, unless it is over and done with.
     #[inline]
-    fn record(&mut self, id: u64) -> Option<&mut Record<A, L>> {
-        let record = self.records.get_mut(id as u32 as usize)?;
-        (record.generation == (id >> 32) as u32).then_some(record)
+    fn place(&mut self, id: u64) -> Option<&mut Place<A, L>> {
+        let place = self.places.get_mut(id as u32 as usize)?;
+        let here = place.generation == (id >> 32) as u32 && place.progress != Progress::Free;
+        here.then_some(place)
     }
 
-    fn remove(&mut self, id: u64) -> Option<Record<A, L>> {
-        self.record(id)?;
-        let record = self.records.try_remove(id as u32 as usize)?;
-        if let Some(deadline) = record.deadline {
+    /// Makes the place of an operation free. What was lent.
+    #[inline]
+    fn remove(&mut self, id: u64) -> Option<L> {
+        let free = self.free;
+        let place = self.place(id)?;
+        place.progress = Progress::Free;
+        place.next = free;
+        let (lent, deadline) = (place.lent.take(), place.deadline.take());
+        self.free = id as u32;
+        self.len -= 1;
+        if let Some(deadline) = deadline {
             self.deadlines.remove(&(deadline, id));
         }
-        Some(record)
+        lent
     }
 
     /// Takes the answer to an operation. Whether a place has become free.
     #[inline]
     pub(super) fn answer(&mut self, id: u64, answer: A, later: &mut Later<L>) -> bool {
-        match self.record(id).map(|record| &mut record.progress) {
-            Some(progress @ (Progress::Waiting(_) | Progress::Overdue)) => {
-                if let Progress::Waiting(Some(waker)) =
-                    mem::replace(progress, Progress::Answered(answer))
-                {
-                    later.wakers.push(waker);
-                }
+        let Some(place) = self.place(id) else {
+            self.strays += 1;
+            return false;
+        };
+        match place.progress {
+            Progress::Waiting | Progress::Overdue => {
+                place.progress = Progress::Answered;
+                place.answer = answer;
+                later.wakers.extend(place.waker.take());
                 false
             }
-            Some(Progress::Abandoned) => {
-                let record = self.remove(id);
-                later.lent.extend(record.map(|record| record.lent));
+            Progress::Abandoned => {
+                later.lent.extend(self.remove(id));
                 true
             }
-            Some(Progress::Answered(_) | Progress::Lost) | None => {
+            Progress::Answered | Progress::Lost | Progress::Free => {
                 self.strays += 1;
                 false
             }
         }
     }
 
-    /// Looks at an operation for the future of the task that `waker` wakes. Ready means that the future is done; the place
-    /// is free then, unless the deadline was it.
+    /// Looks at an operation for the future of the task that `waker` wakes.
     #[inline]
-    pub(super) fn look(&mut self, id: u64, waker: &Waker) -> Look<A, L> {
-        match self.record(id).map(|record| &mut record.progress) {
-            Some(Progress::Waiting(Some(known))) if known.will_wake(waker) => Look::Wait,
-            Some(Progress::Waiting(_)) => Look::Register,
-            Some(progress @ Progress::Overdue) => {
-                *progress = Progress::Abandoned;
+    pub(super) fn look(&mut self, id: u64, waker: &Waker) -> Look {
+        // Only its own future removes an operation that is not abandoned.
+        let Some(place) = self.place(id) else { return Look::Wait };
+        match place.progress {
+            Progress::Waiting => match &place.waker {
+                Some(known) if known.will_wake(waker) => Look::Wait,
+                _ => Look::Register,
+            },
+            Progress::Overdue => {
+                place.progress = Progress::Abandoned;
                 Look::TimedOut
             }
-            _ => match self.remove(id) {
-                Some(Record { progress: Progress::Answered(answer), lent, .. }) => {
-                    Look::Over(Ok((answer, lent)))
-                }
-                Some(record) => Look::Over(Err(OperationError::Lost(record.lent))),
-                // Only its own future removes an operation that is not abandoned.
-                None => Look::Wait,
-            },
+            Progress::Answered | Progress::Lost => Look::Over,
+            Progress::Abandoned | Progress::Free => Look::Wait,
         }
+    }
+
+    /// Takes the end of an operation that is [over](Look::Over). The place is free then.
+    #[inline]
+    pub(super) fn take(&mut self, id: u64) -> Option<Result<(A, L), OperationError<L>>> {
+        let place = self.place(id)?;
+        let (answer, answered) = (place.answer, place.progress == Progress::Answered);
+        let lent = self.remove(id)?;
+        Some(if answered { Ok((answer, lent)) } else { Err(OperationError::Lost(lent)) })
     }
 
     /// Whom to wake when an operation's state changes; or the waker back if it has changed already. Gives the one before, which
     /// is not to be dropped here.
     #[inline]
     pub(super) fn register(&mut self, id: u64, waker: Waker) -> Result<Option<Waker>, Waker> {
-        match self.record(id).map(|record| &mut record.progress) {
-            Some(Progress::Waiting(known)) => Ok(known.replace(waker)),
+        match self.place(id) {
+            Some(place) if place.progress == Progress::Waiting => Ok(place.waker.replace(waker)),
             _ => Err(waker),
         }
     }
 
     /// The future of an operation is gone.
     pub(super) fn drop_future(&mut self, id: u64) -> Dropped<L> {
-        match self.record(id).map(|record| &mut record.progress) {
-            Some(progress @ (Progress::Waiting(_) | Progress::Overdue)) => {
-                match mem::replace(progress, Progress::Abandoned) {
-                    Progress::Waiting(waker) => Dropped::Abandoned(waker),
-                    _ => Dropped::Abandoned(None),
-                }
+        let Some(place) = self.place(id) else { return Dropped::Unknown };
+        match place.progress {
+            Progress::Waiting | Progress::Overdue => {
+                place.progress = Progress::Abandoned;
+                Dropped::Abandoned(place.waker.take())
             }
-            Some(_) => match self.remove(id) {
-                Some(record) => Dropped::Over(record.lent),
-                None => Dropped::Unknown,
-            },
-            None => Dropped::Unknown,
+            Progress::Answered | Progress::Lost => {
+                self.remove(id).map_or(Dropped::Unknown, Dropped::Over)
+            }
+            Progress::Abandoned | Progress::Free => Dropped::Unknown,
         }
     }
 
     /// Whether nobody wants an operation's answer, and the peer has not given it.
     pub(super) fn is_abandoned(&mut self, id: u64) -> bool {
-        matches!(self.record(id), Some(Record { progress: Progress::Abandoned, .. }))
+        self.place(id).is_some_and(|place| place.progress == Progress::Abandoned)
     }
 
     /// Sets the deadline of an operation that waits, in place of the one before.
     pub(super) fn set_deadline(&mut self, id: u64, deadline: Instant) {
-        let Some(record) = self.record(id) else { return };
-        if !matches!(record.progress, Progress::Waiting(_)) {
+        let Some(place) = self.place(id) else { return };
+        if place.progress != Progress::Waiting {
             return;
         }
-        if let Some(before) = record.deadline.replace(deadline) {
+        if let Some(before) = place.deadline.replace(deadline) {
             self.deadlines.remove(&(before, id));
         }
         self.deadlines.insert((deadline, id));
@@ -229,11 +288,11 @@ impl<A, L> Table<A, L> {
         let mut count = 0;
         while let Some(&(deadline, id)) = self.deadlines.first().filter(|first| first.0 <= now) {
             self.deadlines.remove(&(deadline, id));
-            let Some(record) = self.record(id) else { continue };
-            record.deadline = None;
-            if let Progress::Waiting(waker) = &mut record.progress {
-                later.wakers.extend(waker.take());
-                record.progress = Progress::Overdue;
+            let Some(place) = self.place(id) else { continue };
+            place.deadline = None;
+            if place.progress == Progress::Waiting {
+                place.progress = Progress::Overdue;
+                later.wakers.extend(place.waker.take());
                 count += 1;
             }
         }
@@ -243,21 +302,20 @@ impl<A, L> Table<A, L> {
     /// Nobody will answer: ends every operation.
     pub(super) fn lose(&mut self, later: &mut Later<L>) {
         self.deadlines.clear();
-        let mut abandoned = Vec::new();
-        for (index, record) in &mut self.records {
-            record.deadline = None;
-            match &mut record.progress {
-                Progress::Waiting(waker) => {
-                    later.wakers.extend(waker.take());
-                    record.progress = Progress::Lost;
+        for index in 0..self.places.len() {
+            let place = &mut self.places[index];
+            place.deadline = None;
+            match place.progress {
+                Progress::Waiting | Progress::Overdue => {
+                    place.progress = Progress::Lost;
+                    later.wakers.extend(place.waker.take());
                 }
-                Progress::Overdue => record.progress = Progress::Lost,
-                Progress::Abandoned => abandoned.push(index),
-                Progress::Answered(_) | Progress::Lost => {}
+                Progress::Abandoned => {
+                    let id = number(index as u32, place.generation);
+                    later.lent.extend(self.remove(id));
+                }
+                Progress::Free | Progress::Answered | Progress::Lost => {}
             }
-        }
-        for index in abandoned {
-            later.lent.extend(self.records.try_remove(index).map(|record| record.lent));
         }
     }
 }
