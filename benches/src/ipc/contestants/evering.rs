@@ -39,15 +39,15 @@ const INLINE: usize = 16;
 /// As long as it takes to wake a sleeper on another CPU.
 const SPIN: Duration = Duration::from_micros(50);
 
-/// A request or a response.
+/// A request or a response, in whole words.
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 struct Message {
     id: u64,
-    header: u32,
-    length: u32,
+    /// The header, and the body's length.
+    head: [u32; 2],
     /// The body, or the token of the buffer that it is in.
-    body: [u8; INLINE],
+    body: [u64; INLINE / 8],
 }
 
 impl Tagged for Message {
@@ -63,24 +63,31 @@ impl Tagged for Message {
 impl Message {
     /// A message that holds its body.
     fn small(header: u32, length: usize) -> Self {
-        let mut body = [0; INLINE];
-        payload::write(header, &mut body[..length]);
-        Message { id: 0, header, length: length as u32, body }
+        let mut body = [0; INLINE / 8];
+        payload::write(header, &mut body.as_mut_bytes()[..length]);
+        Message { id: 0, head: [header, length as u32], body }
     }
 
     /// A message whose body is in a buffer.
-    fn large(header: u32, length: usize, token: Token) -> Result<Self> {
-        let body = token.as_bytes().try_into()?;
-        Ok(Message { id: 0, header, length: length as u32, body })
+    fn large(header: u32, length: usize, token: Token) -> Self {
+        Message { id: 0, head: [header, length as u32], body: zerocopy::transmute!(token) }
+    }
+
+    fn header(&self) -> u32 {
+        self.head[0]
+    }
+
+    fn length(&self) -> usize {
+        self.head[1] as usize
     }
 
     /// The body that it holds, if it does.
     fn body(&self) -> Option<&[u8]> {
-        self.body.get(..self.length as usize)
+        self.body.as_bytes().get(..self.length())
     }
 
-    fn token(&self) -> Result<Token> {
-        Token::read_from_bytes(&self.body).map_err(|_| "a token of another size".into())
+    fn token(&self) -> Token {
+        zerocopy::transmute!(self.body)
     }
 }
 
@@ -139,7 +146,7 @@ impl Contestant for Processes {
     fn connect(&self, setup: &Setup) -> Result<Box<dyn Client>> {
         let socket = UnixStream::connect(setup.socket())?;
         let end = connect::offer(&socket, &options(setup))?;
-        Ok(Box::new(EveringClient::new(end, setup, None)))
+        Ok(client(end, setup, None))
     }
 }
 
@@ -178,7 +185,7 @@ impl Contestant for Threads {
                 eprintln!("{error}");
             }
         });
-        Ok(Box::new(EveringClient::new(ours, setup, Some(ServerThread(Some(server))))))
+        Ok(client(ours, setup, Some(ServerThread(Some(server)))))
     }
 }
 
@@ -211,99 +218,136 @@ fn serve(end: End, setup: &Setup) -> Result<()> {
 }
 
 fn answer(heap: &Heap, request: Message) -> Result<Message> {
-    if !payload::is_request(request.header) {
+    if !payload::is_request(request.header()) {
         return Err("not a request".into());
     }
-    let header = payload::response(request.header);
-    let length = request.length as usize;
+    let header = payload::response(request.header());
+    let length = request.length();
     if let Some(body) = request.body() {
-        if !payload::check(request.header, body) {
+        if !payload::check(request.header(), body) {
             return Err("a body with a wrong byte".into());
         }
         return Ok(Message { id: request.id, ..Message::small(header, length) });
     }
-    let loan = heap.borrow(request.token()?)?;
+    let loan = heap.borrow(request.token())?;
     if loan.len() != length {
         return Err("a body of another length".into());
     }
-    check(request.header, &loan)?;
+    check(request.header(), &loan)?;
     write(header, &loan)?;
-    Ok(Message { header, ..request })
+    Ok(Message { head: [header, request.head[1]], ..request })
 }
 
-type Operations = LocalDriver<Message, Message, Option<Buffer>, Keeper, Keeper>;
+type Operations<L> = LocalDriver<Message, Message, L, Keeper, Keeper>;
 
-/// A task's share of the connection.
-struct Lane {
-    driver: Operations,
-    heap: Heap,
+/// What a task does: bodies in the entry lend nothing, others a buffer.
+trait Exchange: Clone {
+    type Lent;
+
+    /// Sends a request and checks its response.
+    async fn exchange(&self, driver: &Operations<Self::Lent>, request: u32) -> Result<()>;
+}
+
+#[derive(Clone)]
+struct Small {
     size: usize,
+}
+
+impl Exchange for Small {
+    type Lent = ();
+
+    async fn exchange(&self, driver: &Operations<()>, request: u32) -> Result<()> {
+        let message = Message::small(request, self.size);
+        let operation = driver.try_submit(message, ()).map_err(|_| "not sent")?;
+        let (response, ()) = operation.await.map_err(|_| "the server is gone")?;
+        let header = payload::response(request);
+        match response.body() {
+            Some(body) if response.header() == header && payload::check(header, body) => Ok(()),
+            _ => Err("a wrong response".into()),
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Large {
+    size: usize,
+    heap: Heap,
+}
+
+impl Exchange for Large {
+    type Lent = Buffer;
+
+    async fn exchange(&self, driver: &Operations<Buffer>, request: u32) -> Result<()> {
+        let buffer = self.heap.allocate(self.size).await?;
+        write(request, &buffer)?;
+        let token = buffer.lend().ok_or("a buffer that cannot be lent")?;
+        let message = Message::large(request, self.size, token);
+        let operation = driver.try_submit(message, buffer).map_err(|_| "not sent")?;
+        let (response, buffer) = operation.await.map_err(|_| "the server is gone")?;
+        let header = payload::response(request);
+        if response.header() != header {
+            return Err("a response to something else".into());
+        }
+        check(header, &buffer)
+    }
+}
+
+/// A task.
+struct Lane<E: Exchange> {
+    driver: Operations<E::Lent>,
+    how: E,
     next: u32,
 }
 
-impl Lane {
+impl<E: Exchange> Lane<E> {
     async fn run(mut self, rounds: usize, latencies: Rc<Latencies>) -> Result<Self> {
         for _ in 0..rounds {
             let start = latencies.start();
             let request = payload::request(self.next);
             self.next = self.next.wrapping_add(1);
-            if self.size <= INLINE {
-                self.small(request).await?;
-            } else {
-                self.large(request).await?;
-            }
+            self.how.exchange(&self.driver, request).await?;
             latencies.stop(start);
         }
         Ok(self)
     }
+}
 
-    async fn small(&self, request: u32) -> Result<()> {
-        let message = Message::small(request, self.size);
-        let operation = self.driver.try_submit(message, None).map_err(|_| "not sent")?;
-        let (response, _) = operation.await.map_err(|_| "the server is gone")?;
-        let header = payload::response(request);
-        match response.body() {
-            Some(body) if response.header == header && payload::check(header, body) => Ok(()),
-            _ => Err("a wrong response".into()),
-        }
-    }
-
-    async fn large(&self, request: u32) -> Result<()> {
-        let buffer = self.heap.allocate(self.size).await?;
-        write(request, &buffer)?;
-        let token = buffer.lend().ok_or("a buffer that cannot be lent")?;
-        let message = Message::large(request, self.size, token)?;
-        let operation = self.driver.try_submit(message, Some(buffer)).map_err(|_| "not sent")?;
-        let (response, buffer) = operation.await.map_err(|_| "the server is gone")?;
-        let header = payload::response(request);
-        if response.header != header {
-            return Err("a response to something else".into());
-        }
-        let buffer = buffer.ok_or("the buffer does not come back")?;
-        check(header, &buffer)
+/// A client that has connected.
+fn client(end: End, setup: &Setup, server: Option<ServerThread>) -> Box<dyn Client> {
+    let Peer { sender, receiver, arena, link } = end;
+    let (size, heap) = (setup.size, Heap::new(arena));
+    let limit = ENTRIES as usize;
+    if size <= INLINE {
+        let driver = Operations::local(sender, receiver, limit).with_ringer(link.ringer());
+        Box::new(EveringClient::new(driver.batching(), Small { size }, link, setup, server))
+    } else {
+        // A request that took long to write is not held back for the next.
+        let driver = Operations::local(sender, receiver, limit).with_ringer(link.ringer());
+        Box::new(EveringClient::new(driver, Large { size, heap }, link, setup, server))
     }
 }
 
 // Dropped from the first field to the last: the server's thread ends when the connection is closed.
-struct EveringClient {
-    lanes: Vec<Lane>,
-    driver: Operations,
+struct EveringClient<E: Exchange> {
+    lanes: Vec<Lane<E>>,
+    driver: Operations<E::Lent>,
     waiter: Waiter<SharedBell<Keeper>>,
     _link: Link,
     _server: Option<ServerThread>,
 }
 
-impl EveringClient {
-    fn new(end: End, setup: &Setup, server: Option<ServerThread>) -> Self {
-        let Peer { sender, receiver, arena, link } = end;
-        let driver = Operations::local(sender, receiver, ENTRIES as usize);
-        let driver = driver.with_ringer(link.ringer());
-        // A request that took long to write is not held back for the next.
-        let driver = if setup.size <= INLINE { driver.batching() } else { driver };
-        let heap = Heap::new(arena);
-        let lane = |task| {
-            let next = (task as u32) << 16;
-            Lane { driver: driver.clone(), heap: heap.clone(), size: setup.size, next }
+impl<E: Exchange> EveringClient<E> {
+    fn new(
+        driver: Operations<E::Lent>,
+        how: E,
+        link: Link,
+        setup: &Setup,
+        server: Option<ServerThread>,
+    ) -> Self {
+        let lane = |task: usize| Lane {
+            driver: driver.clone(),
+            how: how.clone(),
+            next: (task as u32) << 16,
         };
         EveringClient {
             lanes: (0..setup.concurrency).map(lane).collect(),
@@ -315,7 +359,7 @@ impl EveringClient {
     }
 }
 
-impl Client for EveringClient {
+impl<E: Exchange> Client for EveringClient<E> {
     fn run(&mut self, rounds: usize, latencies: &Rc<Latencies>) -> Result<()> {
         let lanes = std::mem::take(&mut self.lanes);
         let lanes = lanes.into_iter().map(|lane| lane.run(rounds, latencies.clone()));
