@@ -26,6 +26,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
+    futex::FutexTable,
     handle::HandleTable,
     object::{KObjectBase, KernelObject, Koid, ObjectType},
     signals::Signals,
@@ -64,6 +65,7 @@ pub struct Process {
     base: KObjectBase,
     job: Arc<Job>,
     handles: HandleTable,
+    futexes: FutexTable,
     pub(super) inner: Mutex<Inner>,
 }
 
@@ -120,6 +122,7 @@ impl Process {
             base: KObjectBase::with(name, Signals::empty()),
             job: job.clone(),
             handles: HandleTable::new(),
+            futexes: FutexTable::new(),
             inner: Mutex::new(Inner {
                 state: State::Initial,
                 vmar: None,
@@ -144,6 +147,11 @@ impl Process {
     /// Its handles by value.
     pub fn handles(&self) -> &HandleTable {
         &self.handles
+    }
+
+    /// The futexes that its threads wait at.
+    pub fn futexes(&self) -> &FutexTable {
+        &self.futexes
     }
 
     /// Starts it with its first thread, which will do `body` (`zx_process_start`). Nothing happens
