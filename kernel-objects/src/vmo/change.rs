@@ -69,6 +69,27 @@ impl Vmo {
         Ok(())
     }
 
+    /// Makes it `size` bytes large, rounded up to pages, if it is smaller; the content size stays.
+    ///
+    /// # Errors
+    /// As [`set_size`](Self::set_size).
+    pub(crate) fn extend(&self, size: u64) -> Result<()> {
+        if !self.options.resizable {
+            return Err(Error::Unavailable);
+        }
+        let new = round_up(size)?;
+        let _changing = self.changing.lock();
+        if new <= self.size.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let mut contents = self.contents.write();
+        if let Some(charge) = &mut contents.charge {
+            charge.resize(new).map_err(|_| Error::NoMemory)?;
+        }
+        self.size.store(new, Ordering::Release);
+        Ok(())
+    }
+
     /// Makes anonymous memory that only one mapping uses larger, resizable or not.
     ///
     /// # Errors

@@ -143,6 +143,8 @@ pub struct Vmo {
     content_size: AtomicU64,
     contents: RwLock<Contents>,
     changing: Mutex<()>,
+    /// Held by streams while they write beyond the content.
+    pub(crate) appending: Mutex<()>,
     /// Somebody mapped it so that pages may have been written since they were read from the source.
     dirty: AtomicBool,
     links: Mutex<Links>,
@@ -198,6 +200,7 @@ impl Vmo {
                 ..Contents::default()
             }),
             changing: Mutex::default(),
+            appending: Mutex::default(),
             dirty: AtomicBool::new(false),
             links: Mutex::default(),
             cookie: Mutex::default(),
