@@ -36,6 +36,8 @@ pub struct Link {
 pub(super) struct Signs {
     header: NonNull<Header>,
     side: Side,
+    /// In which generation of the region it was taken.
+    generation: u32,
     /// The flags of the queue that we send into, and of the one that we receive from.
     flags: [NonNull<AtomicU32>; 2],
     keeper: Keeper,
@@ -89,9 +91,7 @@ impl Signs {
         }
         // After that: who sees it finds the queues closed.
         self.over.store(true, Ordering::Release);
-        if self.header().life(self.side.other()) != Life::Left {
-            self.header().set_life(self.side.other(), Life::Dead);
-        }
+        self.header().end(self.side.other(), self.generation, Life::Dead);
         #[cfg(feature = "std")]
         drop(self.ringer(self.side, |events| &events.own));
     }
@@ -122,16 +122,19 @@ impl Link {
         flags: [NonNull<AtomicU32>; 2],
         keeper: Keeper,
     ) -> Result<Self, RegionError> {
+        let header = base.cast::<Header>();
+        // SAFETY: it is there, says the caller, and consists of atomics.
+        let generation = unsafe { header.as_ref() }.enter(side, own_pid())?;
         let signs = Signs {
-            header: base.cast(),
+            header,
             side,
+            generation,
             flags,
             keeper,
             over: AtomicBool::new(false),
             #[cfg(feature = "std")]
             events: None,
         };
-        signs.header().enter(side, own_pid())?;
         Ok(Link {
             signs: Arc::new(signs),
             #[cfg(feature = "std")]
@@ -158,7 +161,7 @@ impl Link {
     /// over.
     #[inline]
     pub fn peer(&self) -> Life {
-        match self.signs.header().life(self.side().other()) {
+        match self.signs.header().life(self.side().other(), self.signs.generation) {
             Life::Left => Life::Left,
             _ if self.signs.over.load(Ordering::Acquire) => Life::Dead,
             life => life,
@@ -231,7 +234,7 @@ impl Link {
 
 impl Drop for Link {
     fn drop(&mut self) {
-        self.signs.header().set_life(self.side(), Life::Left);
+        self.signs.header().end(self.side(), self.signs.generation, Life::Left);
         // That it is gone is news.
         #[cfg(feature = "std")]
         drop(self.ringer());

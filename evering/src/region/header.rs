@@ -14,6 +14,11 @@ use crate::{Producers, wake::Bell};
 /// The version of a region's layout: regions of another are refused. (Queues have a [version](crate::VERSION) of their own.)
 pub const VERSION: u32 = 1;
 
+const LIFE_BITS: u32 = 2;
+
+/// What a generation can be: it shares a word with a [`Life`].
+const GENERATIONS: u32 = u32::MAX >> LIFE_BITS;
+
 /// "evRN".
 const MAGIC: u32 = u32::from_le_bytes(*b"evRN");
 
@@ -26,13 +31,15 @@ pub(crate) struct Header {
     arenas: [AtomicU64; 2],
     capacities: [AtomicU32; 2],
     away: AtomicU32,
+    /// How often a region was made in this memory.
+    generation: AtomicU32,
     sides: [SideLines; 2],
 }
 
 /// What one side says of itself.
 #[repr(C, align(128))]
 struct SideLines {
-    /// A [`Life`].
+    /// The region's generation, and a [`Life`] in the lowest [`LIFE_BITS`].
     life: AtomicU32,
     /// For people to read.
     pid: AtomicU32,
@@ -51,6 +58,9 @@ const _: () = assert!(size_of::<Header>() == 640);
 ///                          └─────────────► Dead
 ///                            written by the other side, which saw the process end
 /// ```
+///
+/// The word in the region has the region's generation beside it. Where a new region is made in the memory of one that somebody
+/// still has, after its process was taken for dead perhaps, that one finds another generation, and its peer dead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Life {
@@ -65,16 +75,26 @@ pub enum Life {
 }
 
 impl Header {
+    /// The generation of a region that is made where this header is.
+    pub(super) fn next_generation(&self) -> u32 {
+        if self.magic.load(Ordering::Acquire) != MAGIC {
+            return 0;
+        }
+        self.generation.load(Ordering::Relaxed).wrapping_add(1) & GENERATIONS
+    }
+
     /// Begins the region's description; it is valid once [`publish`](Self::publish) is called. The memory was zeroed.
-    pub(super) fn write(&self, geometry: &Geometry) {
+    pub(super) fn write(&self, geometry: &Geometry, generation: u32) {
         let Chosen { capacities, arenas, away } = geometry.chosen;
         self.version.store(VERSION, Ordering::Relaxed);
         self.size.store(geometry.size as u64, Ordering::Relaxed);
         for i in 0..2 {
             self.arenas[i].store(arenas[i], Ordering::Relaxed);
             self.capacities[i].store(capacities[i], Ordering::Relaxed);
+            self.sides[i].life.store(word(generation, Life::Vacant), Ordering::Relaxed);
         }
         self.away.store(away, Ordering::Relaxed);
+        self.generation.store(generation, Ordering::Relaxed);
     }
 
     /// Says that the region is complete.
@@ -110,30 +130,41 @@ impl Header {
         Ok(geometry)
     }
 
-    /// Takes a side, for good.
-    pub(crate) fn enter(&self, side: Side, pid: u32) -> Result<(), RegionError> {
+    /// Takes a side, for good; returns in which generation.
+    pub(crate) fn enter(&self, side: Side, pid: u32) -> Result<u32, RegionError> {
         let lines = &self.sides[side as usize];
-        let (vacant, here) = (Life::Vacant as u32, Life::Here as u32);
+        let generation = self.generation.load(Ordering::Relaxed) & GENERATIONS;
+        let (vacant, here) = (word(generation, Life::Vacant), word(generation, Life::Here));
         match lines.life.compare_exchange(vacant, here, Ordering::AcqRel, Ordering::Relaxed) {
             Ok(_) => {
                 lines.pid.store(pid, Ordering::Relaxed);
-                Ok(())
+                Ok(generation)
             }
             Err(_) => Err(RegionError::Taken),
         }
     }
 
-    pub(crate) fn life(&self, side: Side) -> Life {
+    /// Of a side of that generation.
+    #[inline]
+    pub(crate) fn life(&self, side: Side, generation: u32) -> Life {
         match self.sides[side as usize].life.load(Ordering::Acquire) {
-            0 => Life::Vacant,
-            1 => Life::Here,
-            2 => Life::Left,
+            now if now == word(generation, Life::Vacant) => Life::Vacant,
+            now if now == word(generation, Life::Here) => Life::Here,
+            now if now == word(generation, Life::Left) => Life::Left,
             _ => Life::Dead,
         }
     }
 
-    pub(crate) fn set_life(&self, side: Side, life: Life) {
-        self.sides[side as usize].life.store(life as u32, Ordering::Release);
+    /// Says so of a side, if it is of that generation and there.
+    pub(crate) fn end(&self, side: Side, generation: u32, life: Life) {
+        let (here, end) = (word(generation, Life::Here), word(generation, life));
+        // Another one's word is not ours to change.
+        let _ = self.sides[side as usize].life.compare_exchange(
+            here,
+            end,
+            Ordering::Release,
+            Ordering::Relaxed,
+        );
     }
 
     pub(crate) fn pid(&self, side: Side) -> u32 {
@@ -145,4 +176,8 @@ impl Header {
         let sides = offset_of!(Header, sides) + side as usize * size_of::<SideLines>();
         sides + offset_of!(SideLines, bell)
     }
+}
+
+fn word(generation: u32, life: Life) -> u32 {
+    generation << LIFE_BITS | life as u32
 }

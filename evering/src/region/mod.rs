@@ -8,10 +8,11 @@
 //!     0 ┌──────────────────────────────────────────────────┐
 //!       │ magic · version · size                           │ written once, and checked
 //!       │ arena sizes · queue capacities · buffers away    │ by whoever attaches
+//!       │ generation                                       │
 //!   128 ├──────────────────────────────────────────────────┤
-//!       │ first side: life, pid                            │ a Life, each its own
+//!       │ first side: generation and life, pid             │ a Life, each its own
 //!   256 │             bell                                 │ what it sleeps on
-//!   384 │ second side: life, pid                           │
+//!   384 │ second side: generation and life, pid            │
 //!   512 │             bell                                 │
 //!   640 ├──────────────────────────────────────────────────┤
 //!       │ queue of what the first side sends               │ a ring each, as the
@@ -96,7 +97,7 @@ impl<F: Entry, S: Entry, PF: Producers, PS: Producers> Region<F, S, PF, PS> {
         let (at, keeper) = memory::on_heap(geometry.size).ok_or(RegionError::Geometry)?;
         // SAFETY: the memory is as large as the geometry says, aligned to pages, zeroed, nobody else's, and freed by the
         // keeper.
-        unsafe { Self::initialise(at, geometry, keeper) }
+        unsafe { Self::initialise(at, geometry, 0, keeper) }
     }
 
     /// A region in a sealed `memfd`, for processes. [`as_fd`](Self::as_fd) is what the other one needs.
@@ -111,7 +112,7 @@ impl<F: Entry, S: Entry, PF: Producers, PS: Producers> Region<F, S, PF, PS> {
         let (at, _, keeper) = memory::map(fd.as_fd(), options.prefault)?;
         // SAFETY: the file has the geometry's size, which cannot change any more, and is zeroed; its mapping is aligned
         // to pages, and nobody else has either. The keeper unmaps it.
-        let region = unsafe { Self::initialise(at, geometry, keeper) }?;
+        let region = unsafe { Self::initialise(at, geometry, 0, keeper) }?;
         Ok(Region { fd: Some(fd), ..region })
     }
 
@@ -139,7 +140,8 @@ impl<F: Entry, S: Entry, PF: Producers, PS: Producers> Region<F, S, PF, PS> {
     }
 
     /// Makes a region in the `len` bytes at `at`, for whose life `keeper` cares; `len` must be its
-    /// [size](Self::size). The other end must attach after that.
+    /// [size](Self::size). The other end must attach after that. If there was a region, another process that still has an end
+    /// of it finds its peer [dead](Life).
     ///
     /// # Errors
     ///
@@ -147,7 +149,7 @@ impl<F: Entry, S: Entry, PF: Producers, PS: Producers> Region<F, S, PF, PS> {
     ///
     /// # Safety
     ///
-    /// The memory must be valid for reads and writes until every clone of `keeper` is gone, and aligned to 4096 bytes.
+    /// The memory must be initialised, valid for reads and writes until every clone of `keeper` is gone, and aligned to 4096 bytes.
     /// While it is, nothing in this process may access it but through this region and those attached to it, or by
     /// atomic operations. (What other processes do with it does not matter, as long as they cannot take it away.)
     pub unsafe fn create_at(
@@ -160,10 +162,12 @@ impl<F: Entry, S: Entry, PF: Producers, PS: Producers> Region<F, S, PF, PS> {
         if geometry.size != len {
             return Err(RegionError::Size);
         }
-        // SAFETY: the caller promises that the memory is writable, and that nobody uses it yet.
+        // SAFETY: there is room for a header, aligned, says the caller; it consists of atomics, to which any bytes are valid.
+        let generation = unsafe { at.cast::<Header>().as_ref() }.next_generation();
+        // SAFETY: the caller promises that the memory is writable, and that nobody here uses it yet.
         unsafe { at.write_bytes(0, len) };
         // SAFETY: it is large enough and zeroed; the rest the caller promises.
-        unsafe { Self::initialise(at, geometry, keeper) }
+        unsafe { Self::initialise(at, geometry, generation, keeper) }
     }
 
     /// Finds the region that someone else made in the `len` bytes at `at`.
@@ -175,7 +179,7 @@ impl<F: Entry, S: Entry, PF: Producers, PS: Producers> Region<F, S, PF, PS> {
     /// # Safety
     ///
     /// As [`create_at`](Self::create_at), but for `create_at` itself: whoever called it must have returned from it if
-    /// that was in this process. The memory must be initialised; what it holds does not matter.
+    /// that was in this process. What the memory holds does not matter.
     pub unsafe fn attach_at(
         at: NonNull<u8>,
         len: usize,
@@ -203,11 +207,12 @@ impl<F: Entry, S: Entry, PF: Producers, PS: Producers> Region<F, S, PF, PS> {
     unsafe fn initialise(
         base: NonNull<u8>,
         geometry: Geometry,
+        generation: u32,
         keeper: Keeper,
     ) -> Result<Self, RegionError> {
         // SAFETY: there is room for a header, aligned; it consists of atomics, to which zeros are valid.
         let header = unsafe { base.cast::<Header>().as_ref() };
-        header.write(&geometry);
+        header.write(&geometry, generation);
         let region = Region {
             base,
             geometry,

@@ -114,6 +114,26 @@ fn number() -> impl Strategy<Value = u32> {
     prop_oneof![any::<u32>(), (0u32..32).prop_map(|shift| 1 << shift)]
 }
 
+#[test]
+fn whoever_has_an_end_of_a_region_before_finds_its_peer_dead() {
+    let size = Region::<u64, u32>::size(&options()).expect("it is possible");
+    let memory = Memory::new(&std::vec![0; size]);
+    let (at, keeper) = (memory.0, Keeper::new(memory));
+    // SAFETY: the keeper frees it, and it is initialised, aligned, and as long. Of the ends before only the link is used,
+    // by atomic operations.
+    let make = || unsafe { Region::<u64, u32>::create_at(at, size, &options(), keeper.clone()) };
+    let before = make().expect("it is possible");
+    let links =
+        [before.first().expect("it is free").link, before.second().expect("it is free").link];
+    assert!(links.iter().all(|link| link.peer() == Life::Here));
+    let after = make().expect("it is possible");
+    assert!(links.iter().all(|link| link.peer() == Life::Dead));
+    let first = after.first().expect("it is free");
+    drop(links);
+    let second = after.second().expect("nobody has left");
+    assert_eq!((first.link.peer(), second.link.peer()), (Life::Here, Life::Here));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
 
