@@ -7,3 +7,4 @@ pub mod chart;
 pub mod ipc;
 pub mod page;
 pub mod report;
+pub mod rings;
