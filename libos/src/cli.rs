@@ -38,7 +38,7 @@ pub struct Cli {
     #[arg(long, value_name = "N", value_parser = parse_cpus)]
     cpus: Option<usize>,
 
-    /// Limit of the guests' memory, such as 64M or 1G [default: none]
+    /// Limit of the guests' memory, files in memory included, such as 64M or 1G [default: none]
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     memory: Option<u64>,
 

@@ -94,6 +94,7 @@ fn a_loop_leaves_turns_to_the_thread_beside_it_on_one_cpu() {
 #[test]
 fn threads_are_refused_when_there_is_no_more_room() {
     says("threads", &["--memory", "64M"], "EAGAIN\n");
+    says("bare-threads", &["--memory", "64M"], "ENOMEM\n");
 }
 
 #[test]

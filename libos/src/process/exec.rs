@@ -254,7 +254,8 @@ impl Current {
             attributes: old.attributes.lock().clone(),
         };
         let kicker = started.context.kicker();
-        let thread = Thread::around(Arc::clone(&old.object), process.pid, parts, kicker);
+        let charge = process.kernel.memory.no_charge();
+        let thread = Thread::around(Arc::clone(&old.object), process.pid, parts, kicker, charge);
         thread.favour();
         old.files.detach();
         process.enter_memory(&thread.memory);

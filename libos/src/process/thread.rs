@@ -8,7 +8,10 @@ use std::{
     sync::{Arc, Weak, atomic::AtomicU64},
 };
 
-use hal::context::{Kicker, UserContext};
+use hal::{
+    context::{Kicker, UserContext},
+    pmem::Charge,
+};
 use kernel_objects::{
     KernelObject,
     task::{BlockedReason, Interrupted, Run},
@@ -57,7 +60,11 @@ pub struct Thread {
     pub(crate) restart: Mutex<Restart>,
     /// What it has said about itself.
     pub attributes: Mutex<ThreadAttributes>,
+    _charge: Charge,
 }
+
+/// Bytes of the kernel's memory that count for a thread: more than it takes, and what Linux takes for its stack.
+const THREAD: u64 = 16 << 10;
 
 /// What a new thread is made of.
 pub struct ThreadParts {
@@ -76,15 +83,18 @@ pub struct ThreadParts {
 }
 
 impl Thread {
-    /// A thread numbered `tid` of `parts`; `kicker` is that of the context it will run with. `EAGAIN` when the process is ending.
+    /// A thread numbered `tid` of `parts`; `kicker` is that of the context it will run with. `EAGAIN` when the process is ending,
+    /// `ENOMEM` at the memory limit.
     pub fn create(
         tid: i32,
         parts: ThreadParts,
         name: &[u8],
         kicker: Arc<Kicker>,
     ) -> SysResult<Arc<Self>> {
+        let charge = parts.process.kernel.memory.charge(THREAD).map_err(|_| Errno::ENOMEM)?;
         let object = kernel_objects::Thread::create(&parts.process.object, "");
-        let thread = Self::around(object.map_err(|_| Errno::EAGAIN)?, tid, parts, kicker);
+        let object = object.map_err(|_| Errno::EAGAIN)?;
+        let thread = Self::around(object, tid, parts, kicker, charge);
         thread.set_name(name);
         Ok(thread)
     }
@@ -95,6 +105,7 @@ impl Thread {
         tid: i32,
         parts: ThreadParts,
         kicker: Arc<Kicker>,
+        charge: Charge,
     ) -> Arc<Self> {
         let ThreadParts { process, memory, files, fs, signals, attributes } = parts;
         files.attach();
@@ -111,6 +122,7 @@ impl Thread {
             restart: Mutex::default(),
             attributes: Mutex::new(attributes),
             object,
+            _charge: charge,
         });
         let weak: Weak<Self> = Arc::downgrade(&thread);
         thread.object.set_cookie(weak);
