@@ -58,7 +58,7 @@ impl<S: Sharing> Buffer<S> {
     }
 
     /// What the peer [borrows](Heap::borrow) it by. It must be told in another way when to be done with it: by the end
-    /// of an operation, which has the buffer as long. `None` if it is the peer's own.
+    /// of an operation, which has the buffer as long. `None` if it is the peer's own, or 4 GiB or longer.
     ///
     /// If the buffer is dropped before, the peer reads and writes what has become of the memory.
     pub fn lend(&self) -> Option<Token> {
@@ -73,7 +73,7 @@ impl<S: Sharing> Buffer<S> {
     ///
     /// # Errors
     ///
-    /// The buffer, if as many are away as can be.
+    /// The buffer, if as many are away as can be, or it is 4 GiB or longer.
     pub fn give(self) -> Result<Token, Self> {
         let len = self.bytes.len();
         let token = if self.is_own() {

@@ -222,6 +222,14 @@ fn what_was_freed_last_is_used_first() {
 }
 
 #[test]
+fn a_token_of_zeros_is_refused() {
+    for heap in heaps() {
+        assert_eq!(heap.borrow(Token::default()).err(), Some(TokenError::Range));
+        assert_eq!(heap.accept(Token::default()).err(), Some(TokenError::Kind));
+    }
+}
+
+#[test]
 fn an_arena_of_nothing_has_no_buffers() {
     let options = Options::new().capacity(1).arenas(0, 4096).away(1);
     let (first, second): Ends<u8, u8> = pair(&options).expect("it is possible");

@@ -9,7 +9,8 @@ use super::class::GRANULE;
 /// A buffer as plain data: where it is in the region, how long, and whether it has been given away.
 ///
 /// It is an allegation. Who receives one makes a buffer of it with [`Heap::borrow`](super::Heap::borrow) or
-/// [`Heap::accept`](super::Heap::accept), which check it. Zeroed, it is an empty loan.
+/// [`Heap::accept`](super::Heap::accept), which check it. Zeroed, it leads nowhere and is
+/// refused: what stands where there is no buffer.
 ///
 /// ```text
 ///      0         4         8        12        16

@@ -93,7 +93,17 @@ impl Signs {
         self.over.store(true, Ordering::Release);
         self.header().end(self.side.other(), self.generation, Life::Dead);
         #[cfg(feature = "std")]
-        drop(self.ringer(self.side, |events| &events.own));
+        self.ring(self.side, |events| &events.own);
+    }
+
+    /// Rings that side's bell once. Needs no descriptor of its own, so that an end is always told.
+    #[cfg(feature = "std")]
+    fn ring(&self, side: Side, event: impl FnOnce(&Events) -> &EventFd) {
+        drop(Ringer::new(self.bell(side)));
+        if let Some(events) = &self.events {
+            // Perhaps for nothing, which is harmless.
+            event(events).signal();
+        }
     }
 
     #[cfg(feature = "std")]
@@ -187,7 +197,8 @@ impl Link {
         Waiter::new(self.own_bell())
     }
 
-    /// Rings the peer's bell, whichever way it sleeps.
+    /// Rings the peer's bell, whichever way it sleeps. It has a descriptor of the peer's eventfd, if the connection has
+    /// [such](crate::region::Options::events); made when none is left, it wakes a peer on its futex only.
     pub fn ringer(&self) -> Ringer<SharedBell<Keeper>> {
         self.signs.ringer(self.side().other(), |events| &events.peers)
     }
@@ -237,7 +248,7 @@ impl Drop for Link {
         self.signs.header().end(self.side(), self.signs.generation, Life::Left);
         // That it is gone is news.
         #[cfg(feature = "std")]
-        drop(self.ringer());
+        self.signs.ring(self.side().other(), |events| &events.peers);
     }
 }
 
