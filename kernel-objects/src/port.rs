@@ -6,12 +6,12 @@
 //! tells what it is about.
 //!
 //! What an object sends can always be queued, since there is at most one packet for each operation
-//! that was asked for. What users send is bounded: a full port refuses. An operation that is cancelled
+//! that was asked for. Interrupts have a queue of their own, which is read first. What users send is bounded: a full port refuses. An operation that is cancelled
 //! takes its queued packet with it; the place in the queue stays until it is reached or until such
 //! places are the larger part, so that cancelling does not depend on how long the queue is.
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     fmt,
     sync::{Arc, Weak},
 };
@@ -51,6 +51,26 @@ pub enum Payload {
     User([u8; 32]),
     /// From [`Port::wait_async`] (`ZX_PKT_TYPE_SIGNAL_ONE`).
     Signal(SignalPacket),
+    /// From an [`Interrupt`](crate::Interrupt) (`ZX_PKT_TYPE_INTERRUPT`).
+    Interrupt(InterruptPacket),
+}
+
+impl Payload {
+    /// The number of its kind: `ZX_PKT_TYPE_*`.
+    pub const fn packet_type(&self) -> u32 {
+        match self {
+            Payload::User(_) => 0,
+            Payload::Signal(_) => 1,
+            Payload::Interrupt(_) => 7,
+        }
+    }
+}
+
+/// What an interrupt sends: `zx_packet_interrupt_t`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InterruptPacket {
+    /// When it was triggered, in ns of the monotonic clock or as its trigger said.
+    pub timestamp: u64,
 }
 
 /// What an object sends: `zx_packet_signal_t`.
@@ -64,6 +84,15 @@ pub struct SignalPacket {
     pub count: u64,
     /// When, in ns of the monotonic clock; 0 unless asked for.
     pub timestamp: u64,
+}
+
+bitflags! {
+    /// How a port is made.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+    pub struct PortOptions: u32 {
+        /// Interrupts can be bound to it: `ZX_PORT_BIND_TO_INTERRUPT`.
+        const BIND_TO_INTERRUPT = 1 << 0;
+    }
 }
 
 bitflags! {
@@ -98,6 +127,7 @@ bitflags! {
 /// ```
 pub struct Port {
     base: KObjectBase,
+    options: PortOptions,
     /// How many packets of users it holds at most.
     capacity: usize,
     this: Weak<Port>,
@@ -108,6 +138,9 @@ pub struct Port {
 #[derive(Default)]
 struct Inner {
     queue: VecDeque<Entry>,
+    /// The packets of interrupts by number, which is their order: each one's key and time.
+    interrupts: BTreeMap<u64, (u64, InterruptPacket)>,
+    next_interrupt: u64,
     /// How many entries of the queue are users' packets.
     user_packets: usize,
     /// How many entries of the queue belong to operations that are gone.
@@ -188,6 +221,9 @@ impl Inner {
     }
 
     fn pop(&mut self) -> Option<Packet> {
+        if let Some((_, (key, packet))) = self.interrupts.pop_first() {
+            return Some(Packet { key, status: 0, payload: Payload::Interrupt(packet) });
+        }
         loop {
             match self.queue.pop_front()? {
                 Entry::User(packet) => {
@@ -240,10 +276,27 @@ impl Port {
         Self::with_capacity(DEFAULT_CAPACITY)
     }
 
+    /// A new, empty port with options.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidArgs`] for unknown ones.
+    pub fn create_with(options: PortOptions) -> Result<Arc<Port>> {
+        match PortOptions::all().contains(options) {
+            true => Ok(Self::new(options, DEFAULT_CAPACITY)),
+            false => Err(Error::InvalidArgs),
+        }
+    }
+
     /// A new, empty port that holds up to `capacity` packets of users.
     pub fn with_capacity(capacity: usize) -> Arc<Port> {
+        Self::new(PortOptions::empty(), capacity)
+    }
+
+    fn new(options: PortOptions, capacity: usize) -> Arc<Port> {
         Arc::new_cyclic(|this| Port {
             base: KObjectBase::new(),
+            options,
             capacity,
             this: this.clone(),
             inner: Mutex::default(),
@@ -297,7 +350,35 @@ impl Port {
     /// How many packets are queued.
     pub fn len(&self) -> usize {
         let inner = self.inner.lock();
-        inner.queue.len() - inner.stale
+        inner.queue.len() - inner.stale + inner.interrupts.len()
+    }
+
+    /// Whether interrupts can be bound to it.
+    pub(crate) fn takes_interrupts(&self) -> bool {
+        self.options.contains(PortOptions::BIND_TO_INTERRUPT)
+    }
+
+    /// Queues the packet of an interrupt; its number, or `None` if nobody can read it any more. The caller tells a reader when
+    /// it holds no lock.
+    pub(crate) fn queue_interrupt(&self, key: u64, timestamp: u64) -> Option<u64> {
+        let mut inner = self.inner.lock();
+        if inner.closed {
+            return None;
+        }
+        inner.next_interrupt += 1;
+        let number = inner.next_interrupt;
+        inner.interrupts.insert(number, (key, InterruptPacket { timestamp }));
+        Some(number)
+    }
+
+    /// Takes the packet of an interrupt back; false if it has been read.
+    pub(crate) fn remove_interrupt(&self, number: u64) -> bool {
+        self.inner.lock().interrupts.remove(&number).is_some()
+    }
+
+    /// Wakes one who waits for a packet.
+    pub(crate) fn notify_reader(&self) {
+        self.waiters.notify_one();
     }
 
     /// True if no packet is queued.
@@ -430,6 +511,7 @@ impl Port {
         let indices: Vec<_> = inner.operations.iter().map(|(index, _)| index).collect();
         let watched = inner.cancel(indices);
         inner.queue.clear();
+        inner.interrupts.clear();
         (inner.user_packets, inner.stale) = (0, 0);
         drop(inner);
         watched.into_iter().for_each(Watched::end);
@@ -516,270 +598,4 @@ impl fmt::Debug for Port {
 }
 
 #[cfg(test)]
-mod tests {
-    use futures::{FutureExt, executor::block_on};
-
-    use super::*;
-    use crate::{event::Event, handle::Handle};
-
-    fn user(port: &Port, key: u64) -> Result {
-        port.queue(key, 0, [0; 32])
-    }
-
-    fn keys(port: &Port) -> Vec<u64> {
-        std::iter::from_fn(|| port.try_wait().ok()).map(|packet| packet.key).collect()
-    }
-
-    fn object() -> (Arc<Event>, Arc<dyn KernelObject>) {
-        let event = Event::create();
-        (event.clone(), event)
-    }
-
-    const NONE: WaitAsync = WaitAsync::empty();
-
-    #[test]
-    fn packets_come_in_order_and_complete() {
-        let port = Port::create();
-        let bytes = std::array::from_fn(|i| i as u8);
-        assert_eq!(port.queue(1, -7, bytes), Ok(()));
-        assert_eq!(user(&port, 2), Ok(()));
-        assert_eq!(port.len(), 2);
-        let packet = Packet { key: 1, status: -7, payload: Payload::User(bytes) };
-        assert_eq!(port.wait().now_or_never(), Some(packet));
-        assert_eq!(keys(&port), [2]);
-        assert_eq!(port.try_wait(), Err(Error::ShouldWait));
-    }
-
-    #[test]
-    fn a_full_port_refuses_users_but_not_objects() {
-        let port = Port::with_capacity(2);
-        assert_eq!([1, 2, 3].map(|key| user(&port, key)), [Ok(()), Ok(()), Err(Error::ShouldWait)]);
-        let (event, object) = object();
-        event.base().signal_state().set(Signals::SIGNALED);
-        assert_eq!(port.wait_async(&object, 4, Signals::SIGNALED, NONE), Ok(()));
-        assert_eq!(keys(&port), [1, 2, 4]);
-        assert_eq!(user(&port, 5), Ok(()));
-    }
-
-    #[test]
-    fn a_wait_times_out() {
-        let port = Port::create();
-        assert_eq!(block_on(port.wait_until(0)), Err(Error::TimedOut));
-        let soon = hal::time::monotonic() + 2_000_000;
-        assert_eq!(block_on(port.wait_until(soon)), Err(Error::TimedOut));
-        assert_eq!(user(&port, 1), Ok(()));
-        assert!(block_on(port.wait_until(0)).is_ok());
-        assert_eq!(port.waiters.entries(), 0);
-    }
-
-    #[test]
-    fn an_operation_delivers_one_packet() {
-        let port = Port::create();
-        let (event, object) = object();
-        let trigger = Signals::USER_0 | Signals::USER_1;
-        assert_eq!(port.wait_async(&object, 9, trigger, NONE), Ok(()));
-        let state = event.base().signal_state();
-        state.set(Signals::USER_2);
-        assert!(port.is_empty());
-        state.set(Signals::USER_1);
-        state.clear(Signals::USER_1);
-        state.set(Signals::USER_0);
-        let observed = Signals::USER_1 | Signals::USER_2;
-        let payload = Payload::Signal(SignalPacket { trigger, observed, count: 1, timestamp: 0 });
-        assert_eq!(port.try_wait(), Ok(Packet { key: 9, status: 0, payload }));
-        assert!(port.is_empty());
-        assert_eq!(state.watchers(), 0);
-        assert_eq!(port.inner.lock().operations.len(), 0);
-    }
-
-    #[test]
-    fn an_edge_ignores_what_is_set_already() {
-        let port = Port::create();
-        let (event, object) = object();
-        let state = event.base().signal_state();
-        state.set(Signals::SIGNALED);
-        assert_eq!(port.wait_async(&object, 1, Signals::SIGNALED, WaitAsync::EDGE), Ok(()));
-        assert!(port.is_empty());
-        state.clear(Signals::SIGNALED);
-        state.set(Signals::SIGNALED);
-        assert_eq!(keys(&port), [1]);
-    }
-
-    #[test]
-    fn timestamps_are_made_when_asked_for() {
-        let port = Port::create();
-        let (event, object) = object();
-        event.base().signal_state().set(Signals::SIGNALED);
-        for options in [WaitAsync::TIMESTAMP, WaitAsync::BOOT_TIMESTAMP] {
-            let before = hal::time::monotonic();
-            assert_eq!(port.wait_async(&object, 1, Signals::SIGNALED, options), Ok(()));
-            let Ok(Packet { payload: Payload::Signal(packet), .. }) = port.try_wait() else {
-                panic!("there should be a packet")
-            };
-            assert!(packet.timestamp >= before);
-        }
-    }
-
-    #[test]
-    fn bad_options_are_refused() {
-        let port = Port::create();
-        let (_, object) = object();
-        let wait = |options| port.wait_async(&object, 1, Signals::SIGNALED, options);
-        assert_eq!(wait(WaitAsync::from_bits_retain(1 << 3)), Err(Error::InvalidArgs));
-        let both = WaitAsync::TIMESTAMP | WaitAsync::BOOT_TIMESTAMP;
-        assert_eq!(wait(both), Err(Error::InvalidArgs));
-        assert_eq!(object.base().signal_state().watchers(), 0);
-    }
-
-    #[test]
-    fn cancel_ends_operations_and_removes_their_packets() {
-        let port = Port::create();
-        let ((a, a_object), (_b, b_object)) = (object(), object());
-        for key in [1, 1, 2] {
-            assert_eq!(port.wait_async(&a_object, key, Signals::USER_0, NONE), Ok(()));
-        }
-        assert_eq!(port.wait_async(&b_object, 1, Signals::USER_0, NONE), Ok(()));
-        assert_eq!(user(&port, 1), Ok(()));
-        a.base().signal_state().set(Signals::USER_0);
-        assert_eq!(port.len(), 4);
-        assert_eq!(port.cancel(a.koid(), 1), Ok(()));
-        assert_eq!(port.cancel(a.koid(), 1), Err(Error::NotFound));
-        assert_eq!(port.cancel(a.koid(), 3), Err(Error::NotFound));
-        assert_eq!(port.len(), 2);
-        assert_eq!(port.cancel(b_object.koid(), 1), Ok(()));
-        assert_eq!(b_object.base().signal_state().watchers(), 0);
-        assert_eq!(keys(&port), [1, 2], "the user's packet and that of key 2");
-        assert_eq!(port.inner.lock().stale, 0);
-    }
-
-    #[test]
-    fn cancel_leaves_the_operations_of_other_sources() {
-        let port = Port::create();
-        let objects = [(); 3].map(|()| object().1);
-        for object in &objects {
-            assert_eq!(port.wait_async(object, 1, Signals::USER_0, NONE), Ok(()));
-        }
-        assert_eq!(port.cancel(objects[1].koid(), 1), Ok(()));
-        assert_eq!(objects.map(|o| o.base().signal_state().watchers()), [1, 0, 1]);
-    }
-
-    #[test]
-    fn cancel_key_ends_operations_of_all_sources() {
-        let port = Port::create();
-        let (a, b) = (object(), object());
-        for (object, key) in [(&a.1, 1), (&b.1, 1), (&b.1, 2)] {
-            assert_eq!(port.wait_async(object, key, Signals::USER_0, NONE), Ok(()));
-        }
-        b.0.base().signal_state().set(Signals::USER_0);
-        assert_eq!(port.cancel_key(1), Ok(()));
-        assert_eq!(port.cancel_key(1), Err(Error::NotFound));
-        assert_eq!(keys(&port), [2]);
-        assert_eq!(a.0.base().signal_state().watchers(), 0);
-    }
-
-    #[test]
-    fn closing_the_handle_ends_the_operation_but_keeps_a_queued_packet() {
-        let (port, table) = (Port::create(), HandleTable::new());
-        let (event, _) = object();
-        let value = table.insert(Handle::new(event.clone())).unwrap_or(HandleValue::INVALID);
-        assert_eq!(table.wait_async(value, &port, 1, Signals::USER_0, NONE), Ok(()));
-        assert_eq!(table.wait_async(value, &port, 2, Signals::USER_1, NONE), Ok(()));
-        event.base().signal_state().set(Signals::USER_0);
-        assert_eq!(table.close(value), Ok(()));
-        event.base().signal_state().set(Signals::USER_1);
-        assert_eq!(keys(&port), [1]);
-        let wait = |value| table.wait_async(value, &port, 1, Signals::USER_0, NONE);
-        assert_eq!(wait(value), Err(Error::BadHandle));
-        let deaf = table.insert(Handle::with_rights(event, Rights::SIGNAL));
-        assert_eq!(deaf.and_then(wait), Err(Error::AccessDenied));
-    }
-
-    #[test]
-    fn the_last_handle_closes_the_port() {
-        let port = Port::create();
-        let (event, object) = object();
-        let handle = Handle::new(port.clone());
-        assert_eq!(port.wait_async(&object, 1, Signals::USER_0, NONE), Ok(()));
-        assert_eq!(user(&port, 1), Ok(()));
-        drop(handle);
-        assert_eq!(event.base().signal_state().watchers(), 0);
-        assert!(port.is_empty());
-        assert_eq!(user(&port, 1), Err(Error::BadHandle));
-        assert_eq!(port.wait_async(&object, 1, Signals::USER_0, NONE), Err(Error::BadHandle));
-    }
-
-    #[test]
-    fn a_dropped_port_leaves_no_watcher() {
-        let port = Port::create();
-        let (event, object) = object();
-        assert_eq!(port.wait_async(&object, 1, Signals::USER_0, NONE), Ok(()));
-        drop(port);
-        assert_eq!(event.base().signal_state().watchers(), 0);
-    }
-
-    #[test]
-    fn a_hundred_thousand_packets_are_cancelled_one_by_one() {
-        const N: u64 = 100_000;
-        let port = Port::create();
-        let (event, object) = object();
-        event.base().signal_state().set(Signals::USER_0);
-        for key in 0..N {
-            assert_eq!(port.wait_async(&object, key, Signals::USER_0, NONE), Ok(()));
-        }
-        assert_eq!(port.len() as u64, N);
-        for key in (0..N).step_by(2) {
-            assert_eq!(port.cancel(event.koid(), key), Ok(()));
-        }
-        assert!(keys(&port).into_iter().eq((1..N).step_by(2)));
-        assert_eq!(port.inner.lock().operations.capacity(), 0);
-    }
-
-    #[test]
-    fn threads_that_queue_wait_and_cancel_agree_on_the_packets() {
-        const N: u64 = 5_000;
-        let port = Port::with_capacity(usize::MAX);
-        let received = Mutex::new(Vec::new());
-        std::thread::scope(|scope| {
-            for sender in 0..3 {
-                let port = &port;
-                scope.spawn(move || {
-                    (0..N).for_each(|i| assert_eq!(user(port, sender * N + i), Ok(())))
-                });
-            }
-            let (event, object) = object();
-            let port_ref = &port;
-            scope.spawn(move || {
-                for _ in 0..N {
-                    assert_eq!(
-                        port_ref.wait_async(&object, u64::MAX, Signals::USER_0, NONE),
-                        Ok(())
-                    );
-                    // Whether it had fired or not: nothing of it may arrive.
-                    let _ = port_ref.cancel(object.koid(), u64::MAX);
-                }
-            });
-            scope.spawn(move || {
-                for _ in 0..N {
-                    event.base().signal_state().set(Signals::USER_0);
-                    event.base().signal_state().clear(Signals::USER_0);
-                }
-            });
-            for _ in 0..3 {
-                scope.spawn(|| {
-                    let mut mine = Vec::new();
-                    while mine.len() < N as usize {
-                        let packet = block_on(port.wait());
-                        if packet.key != u64::MAX {
-                            mine.push(packet.key);
-                        }
-                    }
-                    received.lock().extend(mine);
-                });
-            }
-        });
-        let mut received = received.into_inner();
-        received.sort_unstable();
-        assert!(received.into_iter().eq(0..3 * N));
-        assert!(port.inner.lock().operations.is_empty());
-    }
-}
+mod tests;

@@ -50,6 +50,8 @@ bitflags! {
         const JOB_NO_JOBS = 1 << 4;
         /// Clocks: started.
         const CLOCK_STARTED = 1 << 4;
+        /// Virtual interrupts: not triggered, or acknowledged since.
+        const VIRTUAL_INTERRUPT_UNTRIGGERED = 1 << 4;
         /// Sockets: the peer does not write any more.
         const SOCKET_PEER_WRITE_DISABLED = 1 << 4;
         /// Threads: suspended.
