@@ -51,6 +51,8 @@ bitflags! {
         const MANAGE_THREAD = 1 << 18;
         /// Apply a scheduling profile.
         const APPLY_PROFILE = 1 << 19;
+        /// Say which ends of a socket may write.
+        const MANAGE_SOCKET = 1 << 20;
         /// As an argument only: the rights that the handle has already.
         const SAME_RIGHTS = 1 << 31;
 
@@ -79,7 +81,11 @@ impl Rights {
             T::Event => basic.union(Rights::SIGNAL),
             T::EventPair => basic.union(both),
             T::Fifo => basic.union(Rights::IO).union(both),
-            T::Socket => basic.union(Rights::IO).union(Rights::PROPERTY).union(both),
+            T::Socket => basic
+                .union(Rights::IO)
+                .union(Rights::PROPERTY)
+                .union(both)
+                .union(Rights::MANAGE_SOCKET),
             T::Stream => basic.union(Rights::PROPERTY).union(Rights::SIGNAL),
             T::Port => no_wait.union(Rights::IO),
             T::Timer => basic.union(Rights::WRITE).union(Rights::SIGNAL),
@@ -166,6 +172,7 @@ mod tests {
         assert_eq!(of(ObjectType::Process), 0x6d3cf);
         assert_eq!(of(ObjectType::Thread), 0x4d2cf);
         assert_eq!(of(ObjectType::Timer), 0xd00b);
+        assert_eq!(of(ObjectType::Socket), 0x10_f0cf);
     }
 
     #[test]
