@@ -536,7 +536,7 @@ mod tests {
     use futures::task::noop_waker_ref;
 
     use super::*;
-    use crate::event::{Event, EventPair};
+    use crate::{event::Event, eventpair::EventPair};
 
     fn event(table: &HandleTable) -> HandleValue {
         table.insert(Handle::new(Event::create())).unwrap_or(HandleValue::INVALID)

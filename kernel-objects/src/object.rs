@@ -340,7 +340,7 @@ pub fn downcast<T: KernelObject>(object: Arc<dyn KernelObject>) -> Result<Arc<T>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Event, EventPair};
+    use crate::{event::Event, eventpair::EventPair};
 
     #[test]
     fn koids_are_unique_and_beyond_the_reserved_ones() {

@@ -4,10 +4,7 @@ use futures::{FutureExt, executor::block_on, future::FusedFuture, task::noop_wak
 use std::task::{Context, Poll};
 
 use super::*;
-use crate::{
-    event::{Event, EventPair},
-    handle::Handle,
-};
+use crate::{event::Event, eventpair::EventPair, handle::Handle};
 
 mod values;
 

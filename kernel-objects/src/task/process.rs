@@ -431,7 +431,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        event::EventPair,
+        eventpair::EventPair,
         handle::Handle,
         task::{BasicPolicy, PolicyMode, PolicyOverride},
     };
