@@ -12,6 +12,7 @@
 
 pub mod channel;
 pub mod clock;
+pub mod counter;
 pub mod deadline;
 pub mod error;
 pub mod event;
@@ -37,6 +38,7 @@ pub mod wait_queue;
 
 pub use channel::{Channel, Message};
 pub use clock::Clock;
+pub use counter::Counter;
 pub use error::{Error, Result};
 pub use event::Event;
 pub use eventpair::EventPair;

@@ -52,6 +52,8 @@ bitflags! {
         const CLOCK_STARTED = 1 << 4;
         /// Virtual interrupts: not triggered, or acknowledged since.
         const VIRTUAL_INTERRUPT_UNTRIGGERED = 1 << 4;
+        /// Counters: the value is not positive.
+        const COUNTER_NON_POSITIVE = 1 << 4;
         /// Sockets: the peer does not write any more.
         const SOCKET_PEER_WRITE_DISABLED = 1 << 4;
         /// Threads: suspended.
@@ -60,6 +62,8 @@ bitflags! {
         const CLOCK_UPDATED = 1 << 5;
         /// Jobs: no process in it is alive.
         const JOB_NO_PROCESSES = 1 << 5;
+        /// Counters: the value is positive.
+        const COUNTER_POSITIVE = 1 << 5;
         /// Sockets: this end does not write any more.
         const SOCKET_WRITE_DISABLED = 1 << 5;
         /// Jobs: neither a child job nor a process is alive.
