@@ -31,6 +31,7 @@ int main(void) {
     TRY(write(p[1], b, 5000)), TRY(write(open("/dev/null", O_WRONLY), b, 5000));
     l.rlim_cur = 0, setrlimit(RLIMIT_FSIZE, &l);
     TRY(ftruncate(f, 10)), TRY(pwrite(f, b, 1, 0));
+    signal(SIGXFSZ, SIG_IGN), TRY(pwrite(f, b, 1, 0));
     l.rlim_cur = RLIM_INFINITY, setrlimit(RLIMIT_FSIZE, &l);
     TRY(pwrite(f, b, 1, 9000));
     return 0;
