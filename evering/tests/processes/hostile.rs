@@ -142,7 +142,9 @@ fn use_region(region: &Region<Message, Message>, random: &mut Random, until: Ins
                 }
             }
         }
-        for _ in 0..4 {
+        // Not at once, so that the entries lie there to be overwritten.
+        let burst = if random.below(6) == 0 { 20 } else { 0 };
+        for _ in 0..burst {
             let Ok(Message { token, id }) = receiver.recv() else { break };
             // As they come, which may be anything.
             match heaps[1].accept(token).or_else(|_| heaps[0].accept(token)) {
