@@ -2,7 +2,8 @@
 //!
 //! The one idea: spinning pays only if the news come sooner than a sleeper could be woken, and the
 //! recent past is the best guess. News within the budget raise it to the bound; none halve it, down to
-//! a few looks. With one CPU to run on there is nobody who could bring news meanwhile: no spin at all.
+//! a few looks. Now and then the whole bound is tried all the same: two sides that fell asleep once, and would
+//! each find news soon if both were awake, would never learn of it. With one CPU to run on there is nobody who could bring news meanwhile: no spin at all.
 
 use std::{
     thread,
@@ -15,14 +16,19 @@ const LOOKS_A_ROUND: u32 = 64;
 /// What it costs to wake a sleeper on another CPU, about: to spin longer than that is never worth it.
 const WAKE_UP: Duration = Duration::from_micros(50);
 
-/// The least budget that is tried, so that better times are noticed.
+/// The least budget that is tried.
 const LEAST: Duration = Duration::from_micros(1);
+
+/// Every so many waits that find nothing at once the bound is tried, so that better times are noticed.
+const TRIAL: u32 = 16;
 
 /// A spin controller, one for each place that waits.
 #[derive(Debug, Clone)]
 pub struct Spin {
     budget: Duration,
     most: Duration,
+    /// How many waits there were with less than the bound.
+    waits: u32,
 }
 
 impl Default for Spin {
@@ -43,7 +49,7 @@ impl Spin {
 
     /// Spins as long as it has paid recently, at most `most`.
     pub fn up_to(most: Duration) -> Self {
-        Spin { budget: most, most }
+        Spin { budget: most, most, waits: 0 }
     }
 
     /// Goes to sleep at once.
@@ -66,6 +72,13 @@ impl Spin {
         if self.most.is_zero() {
             return None;
         }
+        let mut budget = self.budget;
+        if budget < self.most {
+            self.waits = self.waits.wrapping_add(1);
+            if self.waits.is_multiple_of(TRIAL) {
+                budget = self.most;
+            }
+        }
         // News often come within the first round, which needs no clock.
         let mut start = None;
         loop {
@@ -78,7 +91,7 @@ impl Spin {
             // Leaves the core to its other hyperthread for a moment.
             std::hint::spin_loop();
             let now = Instant::now();
-            if now.duration_since(*start.get_or_insert(now)) >= self.budget {
+            if now.duration_since(*start.get_or_insert(now)) >= budget {
                 self.budget = (self.budget / 2).max(LEAST).min(self.most);
                 return None;
             }
@@ -89,6 +102,22 @@ impl Spin {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_bound_is_tried_now_and_then() {
+        let most = Duration::from_millis(2);
+        let mut spin = Spin::up_to(most);
+        while spin.budget > LEAST {
+            assert_eq!(spin.until(|| None::<()>), None);
+        }
+        let longest = (0..TRIAL).map(|_| {
+            let start = Instant::now();
+            assert_eq!(spin.until(|| None::<()>), None);
+            start.elapsed()
+        });
+        assert!(longest.max().is_some_and(|longest| longest >= most));
+        assert_eq!(spin.budget, LEAST, "it was in vain");
+    }
 
     #[test]
     fn it_looks_once_even_with_no_budget() {
