@@ -30,8 +30,8 @@ use super::{
 /// Entries of each ring: more than there are tasks.
 const ENTRIES: u32 = 256;
 
-/// Bytes of bodies under way, if two of them are not more than that: half of a second-level cache.
-const UNDER_WAY: usize = 1 << 20;
+/// Bytes of bodies under way, if two of them are not more than that: as much as a second-level cache has.
+const UNDER_WAY: usize = 2 << 20;
 
 /// Bodies up to this size travel in the entry.
 const INLINE: usize = 16;
