@@ -2,11 +2,11 @@
 //!
 //! `-- --help` lists the options. Without any it measures everything, in about ten minutes.
 
-use std::{error::Error, fs, path::Path, process::ExitCode};
+use std::{error::Error, fmt::Write, fs, path::Path, process::ExitCode};
 
 use benches::{
     ipc::{
-        charts, contestants, flamegraph,
+        charts, contestants, csv, flamegraph,
         options::{Options, Role},
         results::Results,
         run, sample, server,
@@ -38,18 +38,29 @@ fn main() -> ExitCode {
 }
 
 fn compare(options: &Options) -> Result<(), Box<dyn Error>> {
-    let results = run::all(options)?;
+    let mut results = Results::default();
+    for file in &options.load {
+        csv::read(&fs::read_to_string(file)?, &mut results)?;
+    }
+    if !options.show {
+        run::all(options, &mut results)?;
+    }
     let body = tables::page(&results);
     println!("{body}");
     let folder = page::folder()?;
-    fs::write(folder.join("ipc.csv"), tables::csv(&results))?;
+    fs::write(folder.join("ipc.csv"), csv::write(&results))?;
     fs::write(folder.join("ipc.md"), &body)?;
     let charts = draw_charts(&folder, &results)?;
     println!("wrote {}", folder.join("ipc*").display());
     if options.save {
-        let how = "medians over rounds in which all contestants take turns, of the samples of a cell that were taken in the same cache mode.";
-        let pictures: String =
-            charts.iter().map(|chart| format!("![time an operation]({chart})\n\n")).collect();
+        let how = "all contestants take turns in each round, in processes of their own; medians over rounds in the same cache mode. \
+                   Client on CPU 0, server on CPU 1, or both on CPU 0. Warm-up until no page is faulted; `cold` is the first round trip after \
+                   connecting, `faults` are page faults while timing, `raw` is the round trip of a cache line between the two CPUs at the time, \
+                   `CPU, both` the CPU time of both sides an operation. A time with * was taken in another cache mode than its column.";
+        let mut pictures = String::new();
+        for chart in &charts {
+            let _ = writeln!(pictures, "![time an operation]({chart})\n");
+        }
         let charts: Vec<&str> = charts.iter().map(String::as_str).collect();
         page::save("ipc", "Request and response", how, &(pictures + &body), &charts)?;
     }

@@ -53,7 +53,7 @@ pub fn write(
             })
             .collect();
         if !points.is_empty() {
-            lines.push((*contestant, points));
+            lines.push((contestant, points));
         }
     }
     let figures = || lines.iter().flat_map(|(_, points)| points.iter().map(|point| point.1));

@@ -23,6 +23,7 @@
 
 pub mod charts;
 pub mod contestants;
+pub mod csv;
 pub mod executor;
 pub mod flamegraph;
 pub mod latency;

@@ -1,5 +1,7 @@
 //! The command line.
 
+use std::path::PathBuf;
+
 use clap::{Parser, Subcommand};
 
 use super::{
@@ -31,9 +33,18 @@ pub struct Options {
     /// Only with everything on one CPU.
     #[arg(long)]
     pub one_cpu: bool,
+    /// Only with client and server on a CPU each.
+    #[arg(long, conflicts_with = "one_cpu")]
+    pub two_cpus: bool,
     /// A minute's worth: three sizes, one round of short samples.
     #[arg(long)]
     pub quick: bool,
+    /// Adds what an earlier run measured, from its CSV file: a run in slices.
+    #[arg(long, value_name = "FILE")]
+    pub load: Vec<PathBuf>,
+    /// Measures nothing: only shows what was loaded.
+    #[arg(long, requires = "load")]
+    pub show: bool,
     /// Updates the page under docs.
     #[arg(long)]
     pub save: bool,

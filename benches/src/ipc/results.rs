@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use super::{
+    contestants,
     probe::Mode,
     sample::Sample,
     setup::{SIZES, human},
@@ -44,35 +45,33 @@ pub struct Entry {
 }
 
 /// All that was measured.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Results {
-    cells: Vec<Cell>,
-    contestants: Vec<&'static str>,
     entries: BTreeMap<(Cell, &'static str), Entry>,
     idle: BTreeMap<&'static str, Entry>,
 }
 
 impl Results {
-    /// Nothing yet.
-    pub fn new(cells: Vec<Cell>, contestants: impl Iterator<Item = &'static str>) -> Self {
-        let contestants = contestants.collect();
-        Results { cells, contestants, entries: BTreeMap::new(), idle: BTreeMap::new() }
+    /// The cells of which there is something, those of a group together.
+    pub fn cells(&self) -> Vec<Cell> {
+        let mut cells: Vec<Cell> = self.entries.keys().map(|(cell, _)| *cell).collect();
+        cells.dedup();
+        cells
     }
 
-    /// The cells, in the order in which they are measured.
-    pub fn cells(&self) -> &[Cell] {
-        &self.cells
-    }
-
-    /// The contestants, in the order of tables.
-    pub fn contestants(&self) -> &[&'static str] {
-        &self.contestants
+    /// The contestants of which there is something, in the order of tables.
+    pub fn contestants(&self) -> Vec<&'static str> {
+        let names = contestants::ALL.iter().map(|contestant| contestant.name());
+        let known = |name: &&'static str| {
+            self.idle.contains_key(name) || self.entries.keys().any(|(_, other)| other == name)
+        };
+        names.filter(known).collect()
     }
 
     /// The groups of cells that differ in size only.
     pub fn groups(&self) -> Vec<(bool, usize)> {
         let mut groups: Vec<_> =
-            self.cells.iter().map(|cell| (cell.one_cpu, cell.concurrency)).collect();
+            self.cells().iter().map(|cell| (cell.one_cpu, cell.concurrency)).collect();
         groups.dedup();
         groups
     }
@@ -80,7 +79,7 @@ impl Results {
     /// The sizes of a group.
     pub fn sizes(&self, (one_cpu, concurrency): (bool, usize)) -> Vec<usize> {
         let of_group = |cell: &&Cell| (cell.one_cpu, cell.concurrency) == (one_cpu, concurrency);
-        self.cells.iter().filter(of_group).map(|cell| cell.size).collect()
+        self.cells().iter().filter(of_group).map(|cell| cell.size).collect()
     }
 
     /// Adds a round's sample.
@@ -132,8 +131,8 @@ impl Results {
             return None;
         }
         let samples = || {
-            self.contestants
-                .iter()
+            self.contestants()
+                .into_iter()
                 .filter_map(|contestant| self.entry(cell, contestant))
                 .flat_map(|entry| &entry.samples)
         };
@@ -196,24 +195,24 @@ mod tests {
 
     #[test]
     fn medians_are_of_one_mode() {
-        let mut results = Results::new(vec![CELL], ["a", "b"].into_iter());
+        let mut results = Results::default();
         for (mean, probe) in [(1.0, 110.0), (2.0, 120.0), (900.0, 500.0), (3.0, 130.0)] {
-            results.add(CELL, "a", sample(mean, probe));
+            results.add(CELL, "shmipc", sample(mean, probe));
         }
-        results.add(CELL, "b", sample(70.0, 600.0));
+        results.add(CELL, "iceoryx2", sample(70.0, 600.0));
         assert_eq!(results.mode(CELL), Some(Mode::Fast));
-        assert_eq!(results.mean(CELL, "a"), Some(2.0));
-        let (b, in_mode) = results.medians(CELL, "b").expect("it has a sample");
+        assert_eq!(results.mean(CELL, "shmipc"), Some(2.0));
+        let (b, in_mode) = results.medians(CELL, "iceoryx2").expect("it has a sample");
         assert_eq!((b.mean, in_mode), (70.0, false));
-        assert_eq!(results.mean(CELL, "c"), None);
+        assert_eq!(results.mean(CELL, "pipe pair"), None);
     }
 
     #[test]
     fn failures_are_kept() {
-        let mut results = Results::new(vec![CELL], ["a"].into_iter());
-        results.add(CELL, "a", Err("it panicked".into()));
-        assert_eq!(results.failure(CELL, "a"), Some("it panicked"));
+        let mut results = Results::default();
+        results.add(CELL, "shmipc", Err("it panicked".into()));
+        assert_eq!(results.failure(CELL, "shmipc"), Some("it panicked"));
         assert_eq!(results.failures().count(), 1);
-        assert_eq!(results.mean(CELL, "a"), None);
+        assert_eq!(results.mean(CELL, "shmipc"), None);
     }
 }

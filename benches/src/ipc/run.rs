@@ -26,12 +26,15 @@ use super::{
 /// A client that takes longer hangs.
 const LIMIT: Duration = Duration::from_secs(90);
 
-/// Measures what the options want.
+/// The connection that is left idle for a second.
+const IDLE: Cell = Cell { one_cpu: false, concurrency: 1, size: 4 };
+
+/// Measures what the options want, and adds it to the results.
 ///
 /// # Errors
 ///
 /// There is nothing to measure, or the host's. What a contestant meets is in the results.
-pub fn all(options: &Options) -> Result<Results> {
+pub fn all(options: &Options, results: &mut Results) -> Result<()> {
     let chosen: Vec<_> = contestants::ALL
         .into_iter()
         .filter(|contestant| options.wants(contestant.name()))
@@ -41,10 +44,11 @@ pub fn all(options: &Options) -> Result<Results> {
     }
     let cells = cells(options);
     let samples: usize = cells.iter().map(|cell| options.rounds(cell.under_way())).sum();
-    let mut results = Results::new(cells, chosen.iter().map(|contestant| contestant.name()));
-    let bar = ProgressBar::new((samples + 1) as u64 * chosen.len() as u64);
+    // In slices of a run idleness belongs to one of them.
+    let idlers = if cells.contains(&IDLE) { &chosen[..] } else { &[] };
+    let bar = ProgressBar::new((samples * chosen.len() + idlers.len()) as u64);
     bar.set_style(ProgressStyle::with_template("{elapsed_precise} {bar:30} {pos}/{len} {msg}")?);
-    for cell in results.cells().to_vec() {
+    for cell in cells {
         for round in 1..=options.rounds(cell.under_way()) {
             for contestant in &chosen {
                 bar.set_message(format!("{cell}, round {round}, {}", contestant.name()));
@@ -56,21 +60,20 @@ pub fn all(options: &Options) -> Result<Results> {
             }
         }
     }
-    let cell = Cell { one_cpu: false, concurrency: 1, size: 4 };
-    for contestant in &chosen {
+    for contestant in idlers {
         bar.set_message(format!("a second of idleness, {}", contestant.name()));
-        let sample = one(*contestant, cell, options, true);
+        let sample = one(*contestant, IDLE, options, true);
         results.add_idle(contestant.name(), sample.map_err(|e| e.to_string()));
         bar.inc(1);
     }
     bar.finish_and_clear();
-    Ok(results)
+    Ok(())
 }
 
 fn cells(options: &Options) -> Vec<Cell> {
     let mut cells = Vec::new();
     for one_cpu in [false, true] {
-        if options.one_cpu && !one_cpu {
+        if if one_cpu { options.two_cpus } else { options.one_cpu } {
             continue;
         }
         for concurrency in options.concurrency() {

@@ -45,6 +45,10 @@ pub struct How {
     pub idle: bool,
 }
 
+/// The names of a sample's figures.
+pub const NAMES: [&str; 9] =
+    ["mean", "p50", "p99", "cpu", "cold", "operations", "faults", "probe before", "probe after"];
+
 /// What was measured. Times are nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Sample {
@@ -72,25 +76,23 @@ impl Sample {
         (self.probes[0] + self.probes[1]) / 2.0
     }
 
-    fn fields(&mut self) -> [(&'static str, &mut f64); 9] {
-        let [before, after] = &mut self.probes;
-        [
-            ("mean", &mut self.mean),
-            ("p50", &mut self.p50),
-            ("p99", &mut self.p99),
-            ("cpu", &mut self.cpu),
-            ("cold", &mut self.cold),
-            ("operations", &mut self.operations),
-            ("faults", &mut self.faults),
-            ("probe before", before),
-            ("probe after", after),
-        ]
+    /// All figures, in the order of [`NAMES`].
+    pub fn figures(&self) -> [f64; NAMES.len()] {
+        let Sample { mean, p50, p99, cpu, cold, operations, faults, probes: [before, after] } =
+            *self;
+        [mean, p50, p99, cpu, cold, operations, faults, before, after]
+    }
+
+    /// The sample with these [figures](Self::figures).
+    pub fn from_figures(figures: [f64; NAMES.len()]) -> Self {
+        let [mean, p50, p99, cpu, cold, operations, faults, before, after] = figures;
+        Sample { mean, p50, p99, cpu, cold, operations, faults, probes: [before, after] }
     }
 
     /// What the client's process prints.
-    pub fn to_lines(mut self) -> String {
+    pub fn to_lines(self) -> String {
         let mut text = String::new();
-        for (name, value) in self.fields() {
+        for (name, value) in NAMES.iter().zip(self.figures()) {
             let _ = writeln!(text, "{name}={value}");
         }
         text
@@ -101,15 +103,15 @@ impl FromStr for Sample {
     type Err = String;
 
     fn from_str(text: &str) -> std::result::Result<Self, String> {
-        let mut sample = Sample::default();
-        for (name, value) in sample.fields() {
-            *value = text
+        let mut figures = [0.0; NAMES.len()];
+        for (name, figure) in NAMES.iter().zip(&mut figures) {
+            *figure = text
                 .lines()
-                .find_map(|line| line.split_once('=').filter(|(key, _)| *key == name))
+                .find_map(|line| line.split_once('=').filter(|(key, _)| key == name))
                 .and_then(|(_, value)| value.parse().ok())
                 .ok_or_else(|| format!("the client does not say its {name}"))?;
         }
-        Ok(sample)
+        Ok(Sample::from_figures(figures))
     }
 }
 

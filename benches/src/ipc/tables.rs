@@ -1,4 +1,4 @@
-//! The results as text: Markdown tables, aligned so that they can be read in a terminal as well, and CSV.
+//! The results as text: Markdown tables, aligned so that they can be read in a terminal as well.
 
 use std::fmt::Write;
 
@@ -84,7 +84,7 @@ fn means(results: &Results, group: (bool, usize)) -> String {
     let mut rows = vec![vec![String::new()]];
     rows[0].extend(cells.iter().map(|cell| human(cell.size)));
     for contestant in results.contestants() {
-        let mut row = vec![(*contestant).to_string()];
+        let mut row = vec![contestant.to_string()];
         row.extend(cells.iter().map(|cell| match results.medians(*cell, contestant) {
             Some((sample, true)) => duration(sample.mean),
             // No sample in the mode of the others.
@@ -98,7 +98,7 @@ fn means(results: &Results, group: (bool, usize)) -> String {
         row.extend(cells.iter().map(|cell| {
             let probes = results
                 .contestants()
-                .iter()
+                .into_iter()
                 .filter_map(|contestant| results.medians(*cell, contestant))
                 .filter(|(_, in_mode)| *in_mode)
                 .map(|(sample, _)| sample.probe());
@@ -131,7 +131,7 @@ fn details(results: &Results, group: (bool, usize)) -> String {
             let raw = if group.0 { "-".into() } else { duration(sample.probe()) };
             rows.push(vec![
                 human(size),
-                (*contestant).into(),
+                contestant.into(),
                 duration(sample.mean),
                 duration(sample.p50),
                 duration(sample.p99),
@@ -150,7 +150,7 @@ fn idle(results: &Results) -> String {
     let mut rows = vec![vec!["contestant".to_string(), "CPU time".to_string()]];
     for contestant in results.contestants() {
         rows.push(vec![
-            (*contestant).to_string(),
+            contestant.to_string(),
             results.idle(contestant).map_or("failed".into(), duration),
         ]);
     }
@@ -183,41 +183,6 @@ fn versions(results: &Results) -> String {
     text
 }
 
-/// Every sample, for other tools.
-pub fn csv(results: &Results) -> String {
-    let mut text = String::from(
-        "cpus,concurrency,size,contestant,round,mean_ns,p50_ns,p99_ns,cpu_ns,cold_ns,operations,faults,\
-         probe_before_ns,probe_after_ns,failure\n",
-    );
-    for cell in results.cells() {
-        for contestant in results.contestants() {
-            let Some(entry) = results.entry(*cell, contestant) else { continue };
-            let cpus = if cell.one_cpu { 1 } else { 2 };
-            let start = format!("{cpus},{},{},{contestant}", cell.concurrency, cell.size);
-            for (round, s) in entry.samples.iter().enumerate() {
-                let _ = writeln!(
-                    text,
-                    "{start},{round},{},{},{},{},{},{},{},{},{},",
-                    s.mean,
-                    s.p50,
-                    s.p99,
-                    s.cpu,
-                    s.cold,
-                    s.operations,
-                    s.faults,
-                    s.probes[0],
-                    s.probes[1]
-                );
-            }
-            if let Some(failure) = &entry.failure {
-                let failure = failure.replace('"', "'");
-                let _ = writeln!(text, "{start},{},,,,,,,,,,\"{failure}\"", entry.samples.len());
-            }
-        }
-    }
-    text
-}
-
 /// The slices of the sizes that the charts show, by the name of the chart.
 pub const SLICES: [(&str, std::ops::Range<usize>); 4] = [
     ("all", 0..SIZES.len()),
@@ -239,12 +204,11 @@ mod tests {
     }
 
     #[test]
-    fn failures_are_in_the_page_and_the_csv() {
+    fn failures_are_in_the_page() {
         let cell = Cell { one_cpu: false, concurrency: 1, size: 4 };
-        let mut results = Results::new(vec![cell], ["shmipc"].into_iter());
+        let mut results = Results::default();
         results.add(cell, "shmipc", Ok(Sample { mean: 5.0, ..Sample::default() }));
         results.add(cell, "shmipc", Err("it hangs".into()));
         assert!(page(&results).contains("- shmipc, 4 B x 1: it hangs"));
-        assert_eq!(csv(&results).lines().count(), 3);
     }
 }
