@@ -16,6 +16,7 @@ use benches::{
     page,
 };
 use clap::Parser;
+use tests::paths;
 
 fn main() -> ExitCode {
     let options = Options::parse();
@@ -61,6 +62,9 @@ fn compare(options: &Options) -> Result<(), Box<dyn Error>> {
         for chart in &charts {
             let _ = writeln!(pictures, "![time an operation]({chart})\n");
         }
+        for name in flamegraphs()? {
+            let _ = writeln!(pictures, "Where the time goes: [{name}]({name})\n");
+        }
         let charts: Vec<&str> = charts.iter().map(String::as_str).collect();
         page::save("ipc", "Request and response", how, &(pictures + &body), &charts)?;
     }
@@ -88,6 +92,19 @@ fn draw_charts(folder: &Path, results: &Results) -> Result<Vec<String>, Box<dyn 
     Ok(names)
 }
 
+/// The names of the flamegraphs beside the page.
+fn flamegraphs() -> Result<Vec<String>, Box<dyn Error>> {
+    let mut names = Vec::new();
+    for file in fs::read_dir(paths::workspace().join("docs/benchmarks"))? {
+        let name = file?.file_name().to_string_lossy().into_owned();
+        if name.starts_with("flame-") {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
 fn draw_flamegraphs(options: &Options) -> Result<(), Box<dyn Error>> {
     let target = page::folder()?;
     let folder = tempfile::tempdir()?;
@@ -104,13 +121,16 @@ fn draw_flamegraphs(options: &Options) -> Result<(), Box<dyn Error>> {
                     folder: folder.path().into(),
                 };
                 let title = format!("{}: {size} bytes x {concurrency}", contestant.name());
-                let name: String = format!("flame {} {size} x {concurrency}", contestant.name())
-                    .chars()
-                    .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
-                    .collect();
+                let name = format!("flame {} {size} x {concurrency}", contestant.name());
+                let name: String =
+                    name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
                 let path = target.join(name).with_extension("svg");
                 flamegraph::write(&path, contestant, &setup, &title)?;
                 println!("wrote {}", path.display());
+                if options.save {
+                    let docs = paths::workspace().join("docs/benchmarks");
+                    fs::copy(&path, docs.join(path.file_name().unwrap_or_default()))?;
+                }
             }
         }
     }

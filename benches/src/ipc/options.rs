@@ -45,7 +45,7 @@ pub struct Options {
     /// Measures nothing: only shows what was loaded.
     #[arg(long, requires = "load")]
     pub show: bool,
-    /// Updates the page under docs.
+    /// Updates the page under docs, or the flamegraphs beside it.
     #[arg(long)]
     pub save: bool,
     /// Records the chosen contestants with perf instead of comparing them.
