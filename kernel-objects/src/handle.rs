@@ -442,10 +442,17 @@ impl HandleTable {
     ///
     /// # Errors
     ///
-    /// [`Error::BadHandle`]; [`Error::AccessDenied`] without [`Rights::WAIT`]; [`Error::Canceled`]
-    /// when the handle is closed or leaves the table meanwhile.
+    /// [`Error::BadHandle`]; [`Error::AccessDenied`] without [`Rights::WAIT`]; [`Error::NotSupported`] for an object that
+    /// [cannot be waited for](KernelObject::is_waitable); [`Error::Canceled`] when the handle is closed or leaves the table
+    /// meanwhile.
     pub async fn wait_one(&self, value: HandleValue, signals: Signals) -> Result<Signals> {
+        self.get_waitable(value)?;
         self.wait_through(value, Rights::WAIT, signals).await
+    }
+
+    fn get_waitable(&self, value: HandleValue) -> Result<Arc<dyn KernelObject>> {
+        let object = self.get_any(value, Rights::WAIT)?;
+        if object.is_waitable() { Ok(object) } else { Err(Error::NotSupported) }
     }
 
     /// Waits until the handle is closed or leaves the table, and returns the error of those whom that interrupts.
@@ -487,7 +494,7 @@ impl HandleTable {
         }
         let mut objects = Vec::with_capacity(items.len());
         for &(value, _) in items {
-            objects.push(self.get_any(value, Rights::WAIT)?);
+            objects.push(self.get_waitable(value)?);
         }
         let through = objects.iter().zip(items);
         let mut wait =
@@ -715,5 +722,19 @@ mod tests {
         });
         assert!(table.is_empty());
         assert_eq!(object.handle_count(), 0);
+    }
+    #[test]
+    fn what_cannot_be_waited_for_is_not_even_by_who_has_the_right() {
+        let table = HandleTable::new();
+        let port = Handle::with_rights(crate::Port::create(), Rights::WAIT);
+        let value = table.insert(port).unwrap_or(HandleValue::INVALID);
+        let one = table.wait_one(value, Signals::USER_0).now_or_never();
+        assert_eq!(one, Some(Err(Error::NotSupported)));
+        let many = table.wait_many(&[(value, Signals::USER_0)]).now_or_never();
+        assert_eq!(many, Some(Err(Error::NotSupported)));
+        let target = crate::Port::create();
+        let options = crate::port::WaitAsync::empty();
+        let later = table.wait_async(value, &target, 1, Signals::USER_0, options);
+        assert_eq!(later, Err(Error::NotSupported));
     }
 }

@@ -287,6 +287,11 @@ pub trait KernelObject: Any + Send + Sync {
         Rights::default_for(self.object_type())
     }
 
+    /// Whether a user can wait for it: whether handles to objects of its type have [`Rights::WAIT`] to begin with.
+    fn is_waitable(&self) -> bool {
+        Rights::default_for(self.object_type()).contains(Rights::WAIT)
+    }
+
     /// Clears and then sets signals of the object (`zx_object_signal`).
     ///
     /// # Errors

@@ -391,8 +391,8 @@ impl Port {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgs`] for unknown options or both kinds of timestamp, [`Error::BadHandle`] if
-    /// the port's last handle is gone, [`Error::NoMemory`] if 2³² operations are under way.
+    /// [`Error::InvalidArgs`] for unknown options or both kinds of timestamp, [`Error::NotSupported`] for an object that
+    /// [cannot be waited for](KernelObject::is_waitable), [`Error::BadHandle`] if the port's last handle is gone, [`Error::NoMemory`] if 2³² operations are under way.
     pub fn wait_async(
         &self,
         object: &Arc<dyn KernelObject>,
@@ -418,6 +418,9 @@ impl Port {
         let stamps = WaitAsync::TIMESTAMP | WaitAsync::BOOT_TIMESTAMP;
         if !WaitAsync::all().contains(options) || options.contains(stamps) {
             return Err(Error::InvalidArgs);
+        }
+        if !object.is_waitable() {
+            return Err(Error::NotSupported);
         }
         let source = object.koid();
         let mut inner = self.inner.lock();
