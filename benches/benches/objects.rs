@@ -74,7 +74,12 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    match options().and_then(|options| measure(&options)) {
+    let run = options().and_then(|options| {
+        // As `libos` does: locks that favour a single CPU need it.
+        hal::context::prepare()?;
+        measure(&options)
+    });
+    match run {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");

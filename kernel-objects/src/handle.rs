@@ -22,7 +22,7 @@ use std::{
 };
 
 use futures::FutureExt;
-use parking_lot::Mutex;
+use hal::sync::BiasedMutex;
 
 use crate::{
     error::{Error, Result},
@@ -197,7 +197,7 @@ static NEXT_TABLE: AtomicU32 = AtomicU32::new(1);
 pub struct HandleTable {
     /// Tells the handles of this table from those of others in a [`HandleId`].
     id: u32,
-    slots: Mutex<Slots>,
+    slots: BiasedMutex<Slots>,
 }
 
 #[derive(Default)]
@@ -252,7 +252,7 @@ impl HandleTable {
     /// An empty table.
     pub fn new() -> Self {
         let id = NEXT_TABLE.fetch_add(1, Ordering::Relaxed);
-        HandleTable { id, slots: Mutex::default() }
+        HandleTable { id, slots: BiasedMutex::default() }
     }
 
     fn id_of(&self, value: HandleValue) -> HandleId {

@@ -6,7 +6,7 @@
 
 use std::sync::{Arc, Weak};
 
-use parking_lot::{Mutex, MutexGuard};
+use hal::sync::{BiasedGuard, BiasedMutex};
 
 use crate::{
     error::{Error, Result},
@@ -27,7 +27,7 @@ pub(crate) struct Half<T, S> {
     peer_koid: Koid,
     /// Which of the two this is.
     side: usize,
-    pair: Arc<Mutex<Pair<S>>>,
+    pair: Arc<BiasedMutex<Pair<S>>>,
 }
 
 impl<T: KernelObject, S: Default> Half<T, S> {
@@ -37,7 +37,7 @@ impl<T: KernelObject, S: Default> Half<T, S> {
         make: impl Fn(KObjectBase, Half<T, S>) -> T,
     ) -> (Arc<T>, Arc<T>) {
         let pair = Pair { closed: false, ends: [S::default(), S::default()] };
-        let pair = Arc::new(Mutex::new(pair));
+        let pair = Arc::new(BiasedMutex::new(pair));
         let bases = [KObjectBase::with("", signals), KObjectBase::with("", signals)];
         let koids = [bases[0].koid(), bases[1].koid()];
         let half =
@@ -75,7 +75,7 @@ impl<T: KernelObject, S> Half<T, S> {
     }
 
     /// Locks what both share.
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Pair<S>> {
+    pub(crate) fn lock(&self) -> BiasedGuard<'_, Pair<S>> {
         self.pair.lock()
     }
 

@@ -19,7 +19,7 @@ use std::{
 
 use bitflags::bitflags;
 use futures::future::FusedFuture;
-use parking_lot::Mutex;
+use hal::sync::BiasedMutex;
 use slab::Slab;
 use smallvec::SmallVec;
 
@@ -126,7 +126,7 @@ pub struct SignalState {
     bits: AtomicU32,
     /// How many entries the slab has; written under its lock.
     count: AtomicUsize,
-    watchers: Mutex<Watchers>,
+    watchers: BiasedMutex<Watchers>,
 }
 
 #[derive(Default)]
@@ -180,7 +180,7 @@ impl SignalState {
         SignalState {
             bits: AtomicU32::new(bits.bits()),
             count: AtomicUsize::new(0),
-            watchers: Mutex::default(),
+            watchers: BiasedMutex::default(),
         }
     }
 
@@ -464,6 +464,7 @@ mod tests {
     };
 
     use futures::{FutureExt, executor::block_on, task::noop_waker_ref};
+    use parking_lot::Mutex;
 
     use super::*;
 
