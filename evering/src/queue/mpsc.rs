@@ -93,6 +93,21 @@ pub struct Sender<T: Entry, K = Arc<Allocation<T, Many>>> {
 /// another one's success, so only a peer that writes the tail without sending makes it this many.
 const MOST_LOST_CLAIMS: u32 = 1 << 24;
 
+/// How long a sender pauses that has lost a claim, in the processor's pauses. Measured with four senders on two CPUs.
+const PAUSES: u32 = if cfg!(loom) { 0 } else { 8 };
+
+/// How often that is doubled.
+const MOST_DOUBLINGS: u32 = 6;
+
+/// Leaves the tail to whoever has its line, for longer each time: a sender that goes on alone sends many entries while two that take
+/// turns have the line change hands at each.
+#[inline]
+fn back_off(lost: u32) {
+    for _ in 0..PAUSES << lost.min(MOST_DOUBLINGS) {
+        core::hint::spin_loop();
+    }
+}
+
 /// Why nothing was claimed.
 enum NoClaim {
     Full,
@@ -133,7 +148,7 @@ impl<T: Entry, K> Sender<T, K> {
         }
         let capacity = self.ring.capacity() as u32;
         let mut tail = lines.tail.index.load(Ordering::Relaxed);
-        for _ in 0..MOST_LOST_CLAIMS {
+        for lost in 0..MOST_LOST_CLAIMS {
             // Ours may be older than the tail by more than a lap, and then it is looked up again.
             let mut free = capacity.saturating_sub(tail.wrapping_sub(self.head));
             if free < wanted {
@@ -165,7 +180,10 @@ impl<T: Entry, K> Sender<T, K> {
                 Ordering::Relaxed,
             ) {
                 Ok(_) => return Ok((tail, count)),
-                Err(now) => tail = now,
+                Err(now) => {
+                    back_off(lost);
+                    tail = now;
+                }
             }
         }
         Err(NoClaim::Corrupt)
