@@ -45,7 +45,7 @@ fn fields(sample: &Sample) -> String {
     figures.join(",")
 }
 
-/// Adds what [`write`] has written.
+/// Adds what [`write()`] has written.
 ///
 /// # Errors
 ///
