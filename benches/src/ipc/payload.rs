@@ -72,16 +72,9 @@ pub fn write(header: u32, body: &mut [u8]) {
 #[inline]
 #[must_use]
 pub fn check(header: u32, body: &[u8]) -> bool {
-    check_from(header, 0, body)
-}
-
-/// Whether `part` is what the body that belongs to `header` has from byte `start` on, a multiple of [`CHUNK`].
-#[inline]
-#[must_use]
-pub fn check_from(header: u32, start: usize, part: &[u8]) -> bool {
-    part.chunks(CHUNK)
-        .zip(start / CHUNK..)
-        .all(|(chunk, index)| *chunk == window(header, index)[..chunk.len()])
+    body.chunks(CHUNK)
+        .enumerate()
+        .all(|(index, chunk)| *chunk == window(header, index)[..chunk.len()])
 }
 
 #[cfg(test)]

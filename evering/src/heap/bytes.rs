@@ -153,6 +153,19 @@ impl SharedBytes {
         Ok(())
     }
 
+    /// Whether the bytes from `offset` on are `expected`, which saves the copy that [`read`](Self::read) makes. A peer that writes
+    /// meanwhile gets either answer.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfRange`] if there are not so many.
+    #[inline]
+    pub fn is_equal(&self, offset: usize, expected: &[u8]) -> Result<bool, OutOfRange> {
+        let from = self.range(offset, expected.len())?;
+        // SAFETY: `range` has found them valid, and `expected` is as long.
+        Ok(unsafe { copy::equal(expected.as_ptr(), from, expected.len()) })
+    }
+
     /// Calls `look` with all bytes from the first to the last, a piece of up to 16 KiB at a time, which is copied
     /// first and is still in the cache: to check or to consume them without memory for them all.
     pub fn scan(&self, mut look: impl FnMut(&[u8])) {

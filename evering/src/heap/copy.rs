@@ -97,8 +97,64 @@ pub(crate) unsafe fn fill(to: *mut u8, byte: u8, len: usize) {
     }
 }
 
+/// Whether `len` bytes are the same here and there. What a peer writes meanwhile may be seen or not, byte by byte.
+///
+/// # Safety
+///
+/// As [`copy`], for `ours` and `shared` both read.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+pub(crate) unsafe fn equal(ours: *const u8, shared: *const u8, len: usize) -> bool {
+    use core::arch::asm;
+    const BLOCK: usize = 64;
+    let blocks = len / BLOCK * BLOCK;
+    let mut mask = 0xffff_u32;
+    if blocks > 0 {
+        // SAFETY: it reads `blocks` bytes here and there, not more than `len`; the rest as in `copy`.
+        unsafe {
+            asm!(
+                "pcmpeqd {all}, {all}",
+                "2:",
+                "movdqu {a}, [{ours} + {at}]",
+                "movdqu {x}, [{shared} + {at}]",
+                "movdqu {b}, [{ours} + {at} + 16]",
+                "movdqu {y}, [{shared} + {at} + 16]",
+                "pcmpeqb {a}, {x}",
+                "pcmpeqb {b}, {y}",
+                "movdqu {x}, [{ours} + {at} + 32]",
+                "movdqu {y}, [{shared} + {at} + 32]",
+                "pand {a}, {b}",
+                "pcmpeqb {x}, {y}",
+                "movdqu {b}, [{ours} + {at} + 48]",
+                "movdqu {y}, [{shared} + {at} + 48]",
+                "pand {all}, {a}",
+                "pcmpeqb {b}, {y}",
+                "pand {x}, {b}",
+                "pand {all}, {x}",
+                "add {at}, 64",
+                "cmp {at}, {end}",
+                "jb 2b",
+                "pmovmskb {mask:e}, {all}",
+                ours = in(reg) ours, shared = in(reg) shared,
+                at = inout(reg) 0usize => _, end = in(reg) blocks, mask = out(reg) mask,
+                all = out(xmm_reg) _, a = out(xmm_reg) _, b = out(xmm_reg) _,
+                x = out(xmm_reg) _, y = out(xmm_reg) _,
+                options(nostack, readonly),
+            );
+        }
+    }
+    let mut rest = [0; BLOCK];
+    let left = len - blocks;
+    // SAFETY: the rest is shorter than a block, and lies behind them here and there.
+    let (ours, rest) = unsafe {
+        copy(shared.add(blocks), rest.as_mut_ptr(), left);
+        (core::slice::from_raw_parts(ours.add(blocks), left), &rest[..left])
+    };
+    mask == 0xffff && ours == rest
+}
+
 #[cfg(not(target_arch = "x86_64"))]
-pub(crate) use portable::{copy, fill};
+pub(crate) use portable::{copy, equal, fill};
 
 /// The loop of relaxed atomics that the assembly stands for.
 #[cfg(any(test, not(target_arch = "x86_64")))]
@@ -126,6 +182,16 @@ mod portable {
                 }
             }
         }
+    }
+
+    /// # Safety
+    ///
+    /// As [`equal`](super::equal).
+    pub(crate) unsafe fn equal(ours: *const u8, shared: *const u8, len: usize) -> bool {
+        // SAFETY: it is one of the `len` bytes.
+        (0..len).all(|at| unsafe {
+            *ours.add(at) == (*shared.add(at).cast::<AtomicU8>()).load(Relaxed)
+        })
     }
 
     /// # Safety
@@ -159,6 +225,25 @@ mod tests {
                     unsafe { copy(source[from..].as_ptr(), target[to..].as_mut_ptr(), len) };
                     assert_eq!(target[to..to + len], source[from..from + len], "{len} {from} {to}");
                     assert!(target[..to].iter().chain(&target[to + len..]).all(|&b| b == 0xEE));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_difference_is_found_wherever_it_is() {
+        for equal in [equal as unsafe fn(*const u8, *const u8, usize) -> bool, portable::equal] {
+            for len in [0, 1, 15, 63, 64, 65, 127, 128, 200] {
+                let ours: Vec<u8> = (0..len + 3).map(|i| (i * 7 % 251) as u8).collect();
+                let mut shared = ours[3..].to_vec();
+                // SAFETY: there are `len` bytes here and there.
+                let mut same =
+                    |shared: &[u8]| unsafe { equal(ours[3..].as_ptr(), shared.as_ptr(), len) };
+                assert!(same(&shared), "{len}");
+                for at in 0..len {
+                    shared[at] ^= 0x80;
+                    assert!(!same(&shared), "{at} of {len}");
+                    shared[at] ^= 0x80;
                 }
             }
         }
