@@ -237,7 +237,7 @@ mod tests {
                 let ours: Vec<u8> = (0..len + 3).map(|i| (i * 7 % 251) as u8).collect();
                 let mut shared = ours[3..].to_vec();
                 // SAFETY: there are `len` bytes here and there.
-                let mut same =
+                let same =
                     |shared: &[u8]| unsafe { equal(ours[3..].as_ptr(), shared.as_ptr(), len) };
                 assert!(same(&shared), "{len}");
                 for at in 0..len {
