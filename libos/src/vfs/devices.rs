@@ -9,8 +9,9 @@ use hal::host::stdio;
 use hal::pmem::PAGE_SIZE;
 
 use super::buf::{IoDst, IoSrc};
-use super::file::{File, OpenFile, Seeking};
+use super::file::{File, OpenFile};
 use super::metadata::DeviceNumber;
+use super::seek::Seeking;
 use super::stdio::HostStdio;
 use crate::errno::{Errno, SysResult};
 

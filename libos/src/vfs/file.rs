@@ -9,7 +9,6 @@ use std::any::Any;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 
-use bitflags::bitflags;
 use kernel_objects::{Vmo, WaitQueue};
 use linux_raw_sys::{general as raw, ioctl};
 use parking_lot::Mutex;
@@ -18,109 +17,15 @@ use super::buf::{GuestMemory, IoDst, IoSrc};
 use super::inode::{DirEntry, DirSink, FIRST_COOKIE, Inode};
 use super::metadata::{FileType, Metadata, StatFs};
 use super::mount::Path;
+use super::readiness::PollEvents;
 use super::reopen::Reopen;
+use super::seek::{Seeking, Whence};
 use super::writers::Use;
 use crate::errno::{Errno, SysResult};
-
-bitflags! {
-    /// Readiness; the values of `POLLIN` and its kin, which are also those of `EPOLLIN` (poll(2), epoll_ctl(2)).
-    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-    pub struct PollEvents: u32 {
-        /// There is something to read.
-        const IN = 0x001;
-        /// There is an exceptional condition.
-        const PRI = 0x002;
-        /// Writing is possible.
-        const OUT = 0x004;
-        /// An error is pending, or the reading end of a pipe is closed.
-        const ERR = 0x008;
-        /// The other side hung up.
-        const HUP = 0x010;
-        /// Not an open descriptor.
-        const NVAL = 0x020;
-        /// Equivalent to `IN`.
-        const RDNORM = 0x040;
-        /// Priority data may be read.
-        const RDBAND = 0x080;
-        /// Equivalent to `OUT`.
-        const WRNORM = 0x100;
-        /// Priority data may be written.
-        const WRBAND = 0x200;
-        /// The peer shut down its writing half.
-        const RDHUP = 0x2000;
-    }
-}
-
-impl PollEvents {
-    /// What an ordinary file always is.
-    pub const ALWAYS: Self = Self::IN.union(Self::OUT).union(Self::RDNORM).union(Self::WRNORM);
-    /// Reading would not wait.
-    pub const READABLE: Self = Self::IN.union(Self::RDNORM);
-    /// Writing would not wait.
-    pub const WRITABLE: Self = Self::OUT.union(Self::WRNORM);
-}
 
 /// The status flags that fcntl(2) `F_SETFL` can change.
 pub const SETTABLE_FLAGS: u32 =
     raw::O_APPEND | raw::O_NONBLOCK | raw::FASYNC | raw::O_DIRECT | raw::O_NOATIME;
-
-/// Where lseek(2) counts from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Whence {
-    /// `SEEK_SET`: the beginning.
-    Start,
-    /// `SEEK_CUR`: the position.
-    Current,
-    /// `SEEK_END`: the end.
-    End,
-    /// `SEEK_DATA`: the next data.
-    Data,
-    /// `SEEK_HOLE`: the next hole.
-    Hole,
-}
-
-impl Whence {
-    /// The value of lseek(2)'s third argument; `EINVAL` if unknown.
-    pub fn from_raw(raw: u32) -> SysResult<Self> {
-        Ok(match raw {
-            raw::SEEK_SET => Self::Start,
-            raw::SEEK_CUR => Self::Current,
-            raw::SEEK_END => Self::End,
-            raw::SEEK_DATA => Self::Data,
-            raw::SEEK_HOLE => Self::Hole,
-            _ => return Err(Errno::EINVAL),
-        })
-    }
-}
-
-/// What its position is to a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Seeking {
-    /// It has none: lseek, pread and pwrite fail with `ESPIPE`.
-    Never,
-    /// Seeking is allowed and does nothing, and there are no offsets, `ESPIPE`: files of events.
-    Idle,
-    /// The position stays at 0 wherever one seeks, and one offset is like another: /dev/null and its kin.
-    Nowhere,
-    /// Reads and writes happen at the position and move it.
-    Moves,
-}
-
-impl Seeking {
-    fn is_allowed(self) -> bool {
-        self != Self::Never
-    }
-
-    /// Whether reads and writes depend on it.
-    fn has_position(self) -> bool {
-        self == Self::Moves
-    }
-
-    /// Whether pread and pwrite work.
-    fn has_offsets(self) -> bool {
-        matches!(self, Self::Nowhere | Self::Moves)
-    }
-}
 
 /// What does the I/O of an open file that is no plain file or directory.
 ///

@@ -26,7 +26,9 @@ pub mod path;
 pub mod permission;
 pub mod pipe;
 pub mod procfs;
+pub mod readiness;
 mod reopen;
+pub mod seek;
 pub mod stdio;
 #[cfg(test)]
 mod testing;
@@ -34,9 +36,11 @@ pub mod tmpfs;
 pub mod writers;
 
 pub use buf::{GuestMemory, GuestRange, IoDst, IoSrc};
-pub use file::{File, OpenFile, PollEvents, Seeking, Whence};
+pub use file::{File, OpenFile};
 pub use inode::{DirEntry, FileSystem, Inode, NewNode, RenameFlags};
 pub use metadata::{AttributeChange, DeviceNumber, FileType, Metadata, StatFs, Timespec};
 pub use mount::{Mount, MountFlags, Path, Superblock};
 pub use path::{FsContext, LookupFlags};
 pub use permission::{Access, Capabilities, Credentials};
+pub use readiness::PollEvents;
+pub use seek::{Seeking, Whence};

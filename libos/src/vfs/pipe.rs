@@ -16,8 +16,9 @@ use linux_raw_sys::{general as raw, ioctl};
 use parking_lot::Mutex;
 
 use super::buf::{GuestMemory, IoDst, IoSrc};
-use super::file::{File, OpenFile, PollEvents};
+use super::file::{File, OpenFile};
 use super::metadata::{DeviceNumber, FileType, Metadata, Timespec};
+use super::readiness::PollEvents;
 use crate::errno::{Errno, SysResult};
 
 /// Writes of at most this many bytes are atomic.

@@ -14,9 +14,11 @@ use linux_raw_sys::{general as raw, ioctl};
 use parking_lot::Mutex;
 
 use super::buf::{GuestMemory, IoDst, IoSrc};
-use super::file::{File, OpenFile, PollEvents, Seeking, Whence};
+use super::file::{File, OpenFile};
 use super::host_content;
 use super::metadata::{FileType, Metadata};
+use super::readiness::PollEvents;
+use super::seek::{Seeking, Whence};
 use crate::errno::{Errno, SysResult};
 
 /// The most bytes that are moved at once, through a buffer of ours.

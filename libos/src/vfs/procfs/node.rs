@@ -12,10 +12,10 @@ use parking_lot::Mutex;
 use crate::errno::{Errno, SysResult};
 use crate::vfs::buf::{IoDst, IoSrc};
 use crate::vfs::dentry::NameHasher;
-use crate::vfs::file::{File, Seeking};
 use crate::vfs::inode::{DirEntry, DirSink, FIRST_COOKIE, Inode};
 use crate::vfs::metadata::{DeviceNumber, FileType, Metadata, Timespec};
 use crate::vfs::mount::Path;
+use crate::vfs::{file::File, seek::Seeking};
 
 /// Makes the text of a file.
 pub(super) type Text = Arc<dyn Fn() -> SysResult<Vec<u8>> + Send + Sync>;
