@@ -40,8 +40,9 @@ impl<Q: Tagged, A: Tagged, L, S: Sharing, KQ, KA> Driver<Q, A, L, S, KQ, KA> {
     /// Polls `future` until it is ready, with turns in between; without anything to do the thread spins and sleeps as
     /// `waiter` says, whose bell the peer has to ring.
     ///
-    /// A peer that goes away ends the operations, and so, presumably, the future. For one that dies without a word,
-    /// somebody has to call [`lose`](Self::lose), and to ring the bell.
+    /// A peer that goes away ends the operations, and so, presumably, the future. One that dies without a word does so too if its
+    /// process is [watched](crate::peer::Link::set_watch), as that of a connection over a socket is; else somebody has to call
+    /// [`lose`](Self::lose), and to ring the bell.
     pub fn block_on<F, B>(&self, waiter: &mut Waiter<B>, future: F) -> F::Output
     where
         F: Future,
