@@ -134,6 +134,16 @@ def stop(*_):
     signal.signal(signal.SIGTSTP, signal.SIG_DFL); os.kill(0, signal.SIGTSTP)
     print(\"back\", flush=True)
 signal.signal(signal.SIGTSTP, stop)\n";
+    // Its last word comes before what is typed next, or the terminal's echo may.
+    let steps = [
+        "until:ready",
+        "send:\\x1a",
+        "stopped",
+        "continue",
+        "until:back",
+        "send:on\\r",
+        "until:got",
+    ];
     same(&python(&format!("{handler}{main}")), &steps);
     same(
         &python(&format!("signal.signal(signal.SIGTSTP, signal.SIG_IGN)\n{main}")),
