@@ -103,11 +103,6 @@ impl<T> BiasedMutex<T> {
         // SAFETY: only guards call this, once, and this one's `lock_with_others` has locked it on this thread.
         unsafe { self.lock.unlock() };
     }
-
-    /// The value of a mutex that nobody can hold.
-    pub fn get_mut(&mut self) -> &mut T {
-        self.value.get_mut()
-    }
 }
 
 impl<T: Default> Default for BiasedMutex<T> {
