@@ -28,8 +28,8 @@ impl Vmo {
     /// it fault.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] if it is not resizable, [`Error::OutOfRange`], [`Error::NoMemory`] if
-    /// it is charged and passes the limit.
+    /// [`Error::Unavailable`] if it is not resizable, [`Error::OutOfRange`], [`Error::BadState`] if pinned pages would be cut
+    /// off, [`Error::NoMemory`] if it is charged and passes the limit.
     pub fn set_size(&self, size: u64) -> Result<()> {
         if !self.options.resizable {
             return Err(Error::Unavailable);
@@ -40,6 +40,9 @@ impl Vmo {
         let old_content = self.content_size.load(Ordering::Relaxed);
         let cut = {
             let mut contents = self.contents.write();
+            if new < old && contents.pins.overlap(&(new..old)) {
+                return Err(Error::BadState);
+            }
             if let Some(charge) = &mut contents.charge {
                 charge.resize(new).map_err(|_| Error::NoMemory)?;
             }
@@ -141,11 +144,13 @@ impl Vmo {
     /// Does `op` to a range (`zx_vmo_op_range`).
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] if the range passes the end; else as [`prepare`](Self::prepare).
+    /// [`Error::OutOfRange`] if the range passes the end, [`Error::BadState`] if a page to decommit is pinned; else as
+    /// [`prepare`](Self::prepare).
     pub fn op_range(&self, op: RangeOp, offset: u64, len: u64) -> Result<()> {
         let range = self.check(offset, len)?;
         match op {
             RangeOp::Commit => self.access(pages_of(&range), self.is_snapshot(), |_, _, _| Ok(())),
+            RangeOp::Decommit if self.is_pinned(range.clone()) => Err(Error::BadState),
             RangeOp::Decommit => {
                 self.decommit(range);
                 Ok(())
@@ -173,7 +178,7 @@ impl Vmo {
     }
 
     /// Gives the pages wholly inside `range` back. They read as zero, or as the source or the
-    /// parent has them, afterwards.
+    /// parent has them, afterwards. Pinned ones stay; those of anonymous memory are zeroed.
     pub fn decommit(&self, range: Range<u64>) {
         let range = range.start.next_multiple_of(PAGE)..range.end / PAGE * PAGE;
         if range.is_empty() {
@@ -183,17 +188,24 @@ impl Vmo {
             return parent.decommit(offset + range.start..offset + range.end);
         }
         let _changing = self.changing.lock();
+        let parts = self.contents.read().pins.unpinned(&range);
         if !self.is_anonymous() {
             let mut contents = self.contents.write();
-            contents.present.remove(range.clone());
+            parts.iter().for_each(|part| contents.present.remove(part.clone()));
             let _ = contents.recount_cached();
             drop(contents);
-            self.notify(range.clone());
+            parts.iter().for_each(|part| self.notify(part.clone()));
         }
         let contents = self.contents.read();
         contents.segments.set_cold(&range);
-        for run in contents.segments.runs(range) {
+        for run in parts.into_iter().flat_map(|part| contents.segments.runs(part)) {
             self.memory.decommit(run.pa, run.len);
+        }
+        if self.is_anonymous() {
+            let pinned = contents.pins.pinned(&range);
+            for run in pinned.into_iter().flat_map(|part| contents.segments.runs(part)) {
+                self.memory.zero(run.pa, run.len);
+            }
         }
     }
 }

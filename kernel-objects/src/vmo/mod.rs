@@ -12,6 +12,7 @@ mod change;
 mod children;
 mod content;
 mod pages;
+mod pin;
 mod reclaim;
 mod segments;
 mod source;
@@ -34,6 +35,7 @@ use self::segments::Segments;
 pub use self::{
     change::RangeOp,
     content::CopyError,
+    pin::Pin,
     segments::PageRun,
     source::{PageSink, PageSource},
 };
@@ -95,6 +97,8 @@ struct Contents {
     charge: Option<Charge>,
     /// For the pages present, if they come from a source.
     cached: Option<Charge>,
+    /// Pages that stay. Added to under `changing`, which whoever takes pages away holds.
+    pins: pin::Pins,
     /// It has grown or may: give segments room.
     growing: bool,
 }

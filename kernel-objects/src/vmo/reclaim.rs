@@ -53,6 +53,9 @@ impl Reclaim for Vmo {
         let Some(_changing) = self.changing.try_lock() else { return false };
         let taken: Vec<PageRun> = {
             let mut contents = self.contents.write();
+            if contents.pins.overlap(range) {
+                return false;
+            }
             let parts = contents.present.overlapping(range);
             let parts = parts.map(|own| own.start.max(range.start)..own.end.min(range.end));
             let taken = parts.flat_map(|part| contents.segments.runs(part)).collect();
