@@ -16,12 +16,16 @@ use super::thread::{BlockedReason, Thread};
 
 /// The bits of [`Thread::work`].
 pub mod work {
-    /// The thread has been told to end. Set by anybody, never cleared.
+    /// The thread is to end. Set by anybody, never cleared.
     pub const KILL: u32 = 1;
     /// The thread is suspended. Set and cleared under its lock, with the count of suspensions.
     pub const SUSPEND: u32 = 2;
     /// The personality has something for it: a Linux signal may be deliverable. Set by anybody, cleared by the thread itself.
     pub const SIGNAL: u32 = 4;
+    /// Somebody else told it to end, so it waits for nobody any more. Set by anybody and with [`KILL`], never cleared.
+    pub const KILLED: u32 = 8;
+    /// It has met a condition of its job's policy that raises an exception. Set and cleared by the thread itself.
+    pub const POLICY: u32 = 16;
 }
 
 /// Brings a thread out of user mode soon, from any other thread.
@@ -105,7 +109,8 @@ impl Thread {
             if let Poll::Ready(output) = operation.as_mut().poll(cx) {
                 return Poll::Ready(Ok(output));
             }
-            if self.work() != 0 {
+            // A policy's exception is of the thread's own making and comes when the call has ended.
+            if self.work() & !work::POLICY != 0 {
                 return Poll::Ready(Err(Interrupted));
             }
             blocked.get_or_insert_with(|| self.block(on));

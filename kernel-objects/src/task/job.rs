@@ -17,6 +17,7 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
+    exception::TaskHandlers,
     policy::{BasicPolicy, JobPolicy, PolicyMode, TimerSlack},
     process::Process,
     retcode,
@@ -48,6 +49,8 @@ pub struct JobInfo {
     pub exited: bool,
     /// Whether it is to be killed when the system is out of memory.
     pub kill_on_oom: bool,
+    /// Whether somebody debugs it.
+    pub debugger_attached: bool,
 }
 
 /// A group of processes and jobs (`zx_job_create`).
@@ -72,6 +75,7 @@ pub struct Job {
     parent_koid: Koid,
     /// How many levels of jobs may be below.
     height: u32,
+    pub(super) handlers: TaskHandlers,
     inner: Mutex<Inner>,
 }
 
@@ -93,6 +97,14 @@ enum State {
     Killing,
     /// Killed and empty. Final.
     Dead,
+}
+
+/// Why a child was not adopted.
+enum Refusal {
+    /// The job has been killed.
+    BadState,
+    /// The child was made with a policy that the job has no more.
+    PolicyChanged,
 }
 
 impl Inner {
@@ -133,6 +145,7 @@ impl Job {
             parent_koid: parent.as_ref().map_or(0, |parent| parent.koid()),
             parent,
             height,
+            handlers: TaskHandlers::default(),
             inner: Mutex::new(Inner {
                 state: State::Ready,
                 return_code: 0,
@@ -152,17 +165,43 @@ impl Job {
     /// been killed.
     pub fn create(parent: &Arc<Job>) -> Result<Arc<Job>> {
         let height = parent.height.checked_sub(1).ok_or(Error::OutOfRange)?;
-        let job = Self::new(Some(parent.clone()), height, parent.policy());
-        parent.adopt(|inner| {
-            inner.jobs.insert(job.koid(), Arc::downgrade(&job));
-        })?;
-        Ok(job)
+        parent.adopt(
+            |policy| Self::new(Some(parent.clone()), height, policy),
+            |inner, job| {
+                inner.jobs.insert(job.koid(), Arc::downgrade(job));
+            },
+        )
     }
 
-    fn adopt(&self, insert: impl FnOnce(&mut Inner)) -> Result {
+    /// Makes a child with the policy that the job has when the child joins it.
+    fn adopt<T>(
+        &self,
+        make: impl Fn(JobPolicy) -> Arc<T>,
+        insert: impl Fn(&mut Inner, &Arc<T>),
+    ) -> Result<Arc<T>> {
+        loop {
+            let policy = self.policy();
+            // Not under the lock, which the child's destructor takes.
+            let child = make(policy);
+            match self.try_adopt(&policy, |inner| insert(inner, &child)) {
+                Ok(()) => return Ok(child),
+                Err(Refusal::BadState) => return Err(Error::BadState),
+                Err(Refusal::PolicyChanged) => {}
+            }
+        }
+    }
+
+    fn try_adopt(
+        &self,
+        policy: &JobPolicy,
+        insert: impl FnOnce(&mut Inner),
+    ) -> Result<(), Refusal> {
         let mut inner = self.inner.lock();
         if inner.state != State::Ready {
-            return Err(Error::BadState);
+            return Err(Refusal::BadState);
+        }
+        if inner.policy != *policy {
+            return Err(Refusal::PolicyChanged);
         }
         insert(&mut inner);
         let (_, calls) = inner.settle(&self.base);
@@ -171,8 +210,11 @@ impl Job {
         Ok(())
     }
 
-    pub(super) fn add_process(&self, process: &Arc<Process>) -> Result {
-        self.adopt(|inner| {
+    pub(super) fn add_process(
+        &self,
+        make: impl Fn(JobPolicy) -> Arc<Process>,
+    ) -> Result<Arc<Process>> {
+        self.adopt(make, |inner, process| {
             inner.processes.insert(process.koid(), Arc::downgrade(process));
         })
     }
@@ -198,10 +240,12 @@ impl Job {
 
     /// This job has died: its parent loses a child, and may die of it, and so on.
     fn announce_death(&self) {
+        self.handlers.shut();
         let mut job = self;
         while let Some(parent) = &job.parent
             && parent.remove(|inner| inner.jobs.remove(&job.koid()).is_some())
         {
+            parent.handlers.shut();
             job = parent;
         }
     }
@@ -333,6 +377,11 @@ impl Job {
         }
     }
 
+    /// Whether it has been killed.
+    pub fn is_ending(&self) -> bool {
+        self.inner.lock().state != State::Ready
+    }
+
     /// What it is now.
     pub fn info(&self) -> JobInfo {
         let inner = self.inner.lock();
@@ -340,6 +389,7 @@ impl Job {
             return_code: inner.return_code,
             exited: inner.state == State::Dead,
             kill_on_oom: inner.kill_on_oom,
+            debugger_attached: self.handlers.debugger.is_bound(),
         }
     }
 }

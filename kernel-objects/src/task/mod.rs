@@ -8,6 +8,7 @@
 //! Locks are taken from a thread to its process to its job, or not at once; nothing is woken while one is
 //! held. Whatever walks a tree does so with a list of its own, not by recursion.
 
+mod exception;
 mod interrupt;
 mod job;
 mod memory;
@@ -19,6 +20,10 @@ mod suspend_token;
 mod thread;
 mod waker;
 
+pub use exception::{
+    ArchContext, Exception, ExceptionChannelType, ExceptionInfo, ExceptionReport, ExceptionState,
+    ExceptionStrategy, ExceptionType, HandlerKind, PolicyCode, create_exception_channel,
+};
 pub use interrupt::{Interrupted, Kick, work};
 pub use job::{Critical, Job, JobInfo, MAX_JOB_HEIGHT};
 pub use policy::{

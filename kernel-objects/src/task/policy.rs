@@ -4,7 +4,10 @@
 //! down may say something else. A job starts with its parent's policy and can be given another as
 //! long as it is empty, so that a policy never changes for something that exists.
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    object::ObjectType,
+};
 
 /// Something that a process tries to do: `ZX_POL_*` (`zircon/syscalls/policy.h`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -38,12 +41,14 @@ pub enum PolicyCondition {
     NewProcess = 12,
     /// Create a profile.
     NewProfile = 13,
+    /// Create a pager.
+    NewPager = 14,
     /// Make a VMO executable without a resource that allows it.
-    AmbientMarkVmoExec = 14,
+    AmbientMarkVmoExec = 15,
 }
 
 impl PolicyCondition {
-    const ALL: [PolicyCondition; 15] = [
+    pub(super) const ALL: [PolicyCondition; 16] = [
         Self::BadHandle,
         Self::WrongObject,
         Self::VmarWx,
@@ -58,6 +63,7 @@ impl PolicyCondition {
         Self::NewTimer,
         Self::NewProcess,
         Self::NewProfile,
+        Self::NewPager,
         Self::AmbientMarkVmoExec,
     ];
 
@@ -73,11 +79,39 @@ impl PolicyCondition {
     /// The conditions that this one stands for.
     fn expand(self) -> &'static [PolicyCondition] {
         const FIRST_NEW: usize = PolicyCondition::NewVmo as usize;
-        const LAST_NEW: usize = PolicyCondition::NewProfile as usize;
-        static ALL: [PolicyCondition; 15] = PolicyCondition::ALL;
+        const LAST_NEW: usize = PolicyCondition::NewPager as usize;
+        static ALL: [PolicyCondition; 16] = PolicyCondition::ALL;
         match self {
             Self::NewAny => &ALL[FIRST_NEW..=LAST_NEW],
             one => &ALL[one as usize..=one as usize],
+        }
+    }
+
+    /// What a process meets when it creates an object of this type; `None` for those that are made from another object, whose
+    /// handle is what allows it.
+    pub const fn of_new(object: ObjectType) -> Option<Self> {
+        Some(match object {
+            ObjectType::Vmo => Self::NewVmo,
+            ObjectType::Channel => Self::NewChannel,
+            ObjectType::Event => Self::NewEvent,
+            ObjectType::EventPair => Self::NewEventPair,
+            ObjectType::Port => Self::NewPort,
+            ObjectType::Socket => Self::NewSocket,
+            ObjectType::Fifo => Self::NewFifo,
+            ObjectType::Timer => Self::NewTimer,
+            ObjectType::Process => Self::NewProcess,
+            ObjectType::Profile => Self::NewProfile,
+            ObjectType::Pager => Self::NewPager,
+            _ => return None,
+        })
+    }
+
+    /// What the call fails with if it may not go on.
+    pub(super) const fn denial(self) -> Error {
+        match self {
+            Self::BadHandle => Error::BadHandle,
+            Self::WrongObject => Error::WrongType,
+            _ => Error::AccessDenied,
         }
     }
 }
@@ -89,7 +123,7 @@ pub enum PolicyAction {
     /// It may go on.
     #[default]
     Allow = 0,
-    /// The call fails with [`Error::AccessDenied`].
+    /// The call fails, mostly with [`Error::AccessDenied`].
     Deny = 1,
     /// An exception is raised in the thread; then it may go on.
     AllowException = 2,
@@ -297,7 +331,8 @@ mod tests {
     #[test]
     fn numbers_are_zircons_and_others_are_refused() {
         assert_eq!(PolicyCondition::from_raw(12), Ok(PolicyCondition::NewProcess));
-        assert_eq!(PolicyCondition::from_raw(15), Err(Error::OutOfRange));
+        assert_eq!(PolicyCondition::from_raw(15), Ok(PolicyCondition::AmbientMarkVmoExec));
+        assert_eq!(PolicyCondition::from_raw(16), Err(Error::OutOfRange));
         assert_eq!(PolicyAction::from_raw(4), Ok(PolicyAction::Kill));
         assert_eq!(PolicyAction::from_raw(5), Err(Error::NotSupported));
         assert_eq!(PolicyOverride::from_raw(1), Ok(PolicyOverride::Deny));
@@ -319,7 +354,7 @@ mod tests {
             assert_eq!(policy.set(PolicyMode::Absolute, &lines), Ok(()));
             assert_eq!(policy.action(PolicyCondition::NewPort), PolicyAction::Allow);
             assert_eq!(policy.action(PolicyCondition::NewVmo), PolicyAction::Deny);
-            assert_eq!(policy.action(PolicyCondition::NewProfile), PolicyAction::Deny);
+            assert_eq!(policy.action(PolicyCondition::NewPager), PolicyAction::Deny);
             assert_eq!(policy.action(PolicyCondition::VmarWx), PolicyAction::Allow);
             assert_eq!(policy.action(PolicyCondition::AmbientMarkVmoExec), PolicyAction::Allow);
         }
@@ -346,7 +381,7 @@ mod tests {
         let mut policy = JobPolicy::default();
         assert_eq!(policy.set(PolicyMode::Relative, &[]), Err(Error::InvalidArgs));
         let one = line(PolicyCondition::NewVmo, PolicyAction::Deny, PolicyOverride::Allow);
-        assert_eq!(policy.set(PolicyMode::Relative, &[one; 16]), Err(Error::OutOfRange));
+        assert_eq!(policy.set(PolicyMode::Relative, &[one; 17]), Err(Error::OutOfRange));
     }
 
     #[test]

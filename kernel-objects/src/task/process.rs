@@ -17,9 +17,10 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
+    exception::TaskHandlers,
     interrupt::work,
     job::{Critical, Job},
-    policy::{PolicyAction, PolicyCondition},
+    policy::JobPolicy,
     retcode,
     run::Run,
     thread::Thread,
@@ -44,6 +45,8 @@ pub struct ProcessInfo {
     pub started: bool,
     /// Whether it has ended.
     pub exited: bool,
+    /// Whether somebody debugs it.
+    pub debugger_attached: bool,
 }
 
 /// Threads with an address space and handles in common (`zx_process_create`).
@@ -64,8 +67,11 @@ pub struct ProcessInfo {
 pub struct Process {
     base: KObjectBase,
     job: Arc<Job>,
+    /// Its job's, which cannot change as long as the process is there.
+    policy: JobPolicy,
     handles: HandleTable,
     futexes: FutexTable,
+    pub(super) handlers: TaskHandlers,
     pub(super) inner: Mutex<Inner>,
 }
 
@@ -118,30 +124,37 @@ impl Process {
     ///
     /// [`Error::BadState`] if the job has been killed.
     pub fn create(job: &Arc<Job>, name: &str) -> Result<Arc<Process>> {
-        let process = Arc::new(Process {
-            base: KObjectBase::with(name, Signals::empty()),
-            job: job.clone(),
-            handles: HandleTable::new(),
-            futexes: FutexTable::new(),
-            inner: Mutex::new(Inner {
-                state: State::Initial,
-                vmar: None,
-                return_code: 0,
-                start_time: 0,
-                threads: BTreeMap::new(),
-                past_runtime: 0,
-                suspensions: 0,
-                critical: None,
-                clean_up: None,
-            }),
-        });
-        job.add_process(&process)?;
-        Ok(process)
+        job.add_process(|policy| {
+            Arc::new(Process {
+                base: KObjectBase::with(name, Signals::empty()),
+                job: job.clone(),
+                policy,
+                handles: HandleTable::new(),
+                futexes: FutexTable::new(),
+                handlers: TaskHandlers::default(),
+                inner: Mutex::new(Inner {
+                    state: State::Initial,
+                    vmar: None,
+                    return_code: 0,
+                    start_time: 0,
+                    threads: BTreeMap::new(),
+                    past_runtime: 0,
+                    suspensions: 0,
+                    critical: None,
+                    clean_up: None,
+                }),
+            })
+        })
     }
 
     /// The job it is in.
     pub fn job(&self) -> &Arc<Job> {
         &self.job
+    }
+
+    /// What it may do: its job's policy.
+    pub fn policy(&self) -> &JobPolicy {
+        &self.policy
     }
 
     /// Its handles by value.
@@ -264,7 +277,9 @@ impl Process {
         let others: Vec<_> = others.filter_map(|(_, thread)| thread.upgrade()).collect();
         let newly: Vec<_> = others
             .iter()
-            .filter(|thread| thread.work.fetch_or(work::KILL, SeqCst) & work::KILL == 0)
+            .filter(|thread| {
+                thread.work.fetch_or(work::KILL | work::KILLED, SeqCst) & work::KILLED == 0
+            })
             .collect();
         drop(inner);
         newly.into_iter().for_each(|thread| thread.prod(thread.kick()));
@@ -316,6 +331,7 @@ impl Process {
         if let Some(clean_up) = clean_up {
             clean_up();
         }
+        self.handlers.shut();
         self.base.signal_state().set(Signals::TASK_TERMINATED);
         self.job.remove_process(self.koid());
         if let Some((job, when)) = critical
@@ -333,22 +349,6 @@ impl Process {
         }
         inner.critical = Some((job, critical));
         Ok(())
-    }
-
-    /// Does what the job's policy says about `condition`.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::AccessDenied`] if it is denied, or if the process has been killed for it.
-    pub fn enforce_policy(&self, condition: PolicyCondition) -> Result {
-        match self.job.policy().action(condition) {
-            PolicyAction::Allow | PolicyAction::AllowException => Ok(()),
-            PolicyAction::Deny | PolicyAction::DenyException => Err(Error::AccessDenied),
-            PolicyAction::Kill => {
-                self.kill_with(retcode::POLICY_KILL);
-                Err(Error::AccessDenied)
-            }
-        }
     }
 
     /// The threads that were started and have not ended, in the order of their creation
@@ -392,6 +392,7 @@ impl Process {
             start_time: inner.start_time,
             started: inner.start_time != 0,
             exited: inner.state == State::Dead,
+            debugger_attached: self.handlers.debugger.is_bound(),
         }
     }
 }
@@ -430,11 +431,7 @@ mod tests {
     use futures::{FutureExt, executor::block_on};
 
     use super::*;
-    use crate::{
-        eventpair::EventPair,
-        handle::Handle,
-        task::{BasicPolicy, PolicyMode, PolicyOverride},
-    };
+    use crate::{eventpair::EventPair, handle::Handle};
 
     fn process() -> Arc<Process> {
         Process::create(&Job::root(), "test").unwrap_or_else(|error| panic!("{error}"))
@@ -515,27 +512,6 @@ mod tests {
         drop(Process::create(&job, ""));
         assert!(job.signals().contains(Signals::JOB_NO_PROCESSES));
         assert!(!job.info().exited);
-    }
-
-    #[test]
-    fn policies_allow_deny_or_kill() {
-        let job = Job::root();
-        let line = |condition, action| BasicPolicy {
-            condition,
-            action,
-            overridable: PolicyOverride::Deny,
-        };
-        let lines = [
-            line(PolicyCondition::NewVmo, PolicyAction::Deny),
-            line(PolicyCondition::BadHandle, PolicyAction::Kill),
-        ];
-        assert_eq!(job.set_policy(PolicyMode::Absolute, &lines), Ok(()));
-        let process = Process::create(&job, "").unwrap_or_else(|error| panic!("{error}"));
-        assert_eq!(process.enforce_policy(PolicyCondition::NewEvent), Ok(()));
-        assert_eq!(process.enforce_policy(PolicyCondition::NewVmo), Err(Error::AccessDenied));
-        assert!(!process.is_ending());
-        assert_eq!(process.enforce_policy(PolicyCondition::BadHandle), Err(Error::AccessDenied));
-        assert_eq!(process.info().return_code, retcode::POLICY_KILL);
     }
 
     #[test]

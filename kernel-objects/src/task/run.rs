@@ -4,6 +4,9 @@
 //! or suspended. Then the body is polled once more, so that what it does can end early and it can come to rest at its
 //! [checkpoint](Thread::checkpoint), and is left alone until the thread is resumed. So both take effect where the body waits.
 //!
+//! Debuggers are told that a thread starts and that it exits before and after its body, and are waited for. Who has none pays for it with a
+//! look at whether there is one, at either end.
+//!
 //! The body's destructors are the thread's clean-up: they run when it ends in any way, even when the
 //! run itself is dropped by an executor that shuts down.
 
@@ -15,30 +18,38 @@ use std::{
     task::{Context, Poll},
 };
 
+use futures::future::BoxFuture;
+
 use super::{interrupt::work, thread::Thread};
 
 /// A started thread: done when the thread has ended. Dropped before that, it ends it.
 #[must_use = "the thread runs only when this is polled"]
 pub struct Run<F: Future<Output = ()>> {
     thread: Arc<Thread>,
-    /// `None` once the thread has ended.
+    /// `None` once it has ended.
     body: Option<Pin<Box<F>>>,
     progress: Progress,
+    /// A debugger is being told that the thread starts or, without a body, that it exits.
+    told: Option<BoxFuture<'static, ()>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Progress {
+    /// Nobody has been told of the thread yet, or of the process whose first it may be.
+    New { first: bool },
     /// The body has not been polled yet.
-    New,
+    Told,
     /// It is polled whenever the run is.
     Running,
     /// It is left alone, for the thread is suspended.
     Parked,
+    /// The thread is dead.
+    Ended,
 }
 
 impl<F: Future<Output = ()>> Run<F> {
-    pub(super) fn new(thread: Arc<Thread>, body: F) -> Self {
-        Run { thread, body: Some(Box::pin(body)), progress: Progress::New }
+    pub(super) fn new(thread: Arc<Thread>, body: F, first: bool) -> Self {
+        Run { thread, body: Some(Box::pin(body)), progress: Progress::New { first }, told: None }
     }
 
     /// The thread.
@@ -46,9 +57,21 @@ impl<F: Future<Output = ()>> Run<F> {
         &self.thread
     }
 
-    fn end(&mut self) {
-        if let Some(body) = self.body.take() {
-            drop(body); // its destructors may still use the process
+    /// The body has ended, or is to end here: from now on there is none.
+    #[cold]
+    fn leave(&mut self) {
+        self.thread.exit();
+        self.body = None; // its destructors may still use the process
+        if self.thread.work() & work::KILLED != 0 {
+            self.thread.tell_killed();
+        } else {
+            self.told = self.thread.exiting();
+        }
+    }
+
+    fn finish(&mut self) {
+        if self.progress != Progress::Ended {
+            self.progress = Progress::Ended;
             self.thread.finish();
         }
     }
@@ -60,7 +83,7 @@ impl<F: Future<Output = ()>> Run<F> {
         match self.progress {
             _ if park => self.progress = Progress::Parked,
             Progress::Parked => self.progress = Progress::Running,
-            Progress::New | Progress::Running => {}
+            Progress::New { .. } | Progress::Told | Progress::Running | Progress::Ended => {}
         }
         park
     }
@@ -72,40 +95,64 @@ impl<F: Future<Output = ()>> Future for Run<F> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         this.thread.waker.register(cx.waker());
-        let work = this.thread.work();
-        if work & work::KILL != 0 {
-            this.end();
-            return Poll::Ready(());
-        }
-        let suspended = work & work::SUSPEND != 0;
-        match this.progress {
-            // It may yet come to rest where it likes.
-            Progress::Running => {}
-            Progress::New if !suspended => {}
-            Progress::New | Progress::Parked => {
-                if this.park() {
+        loop {
+            let work = this.thread.work();
+            if let Some(told) = &mut this.told {
+                // A kill does not wait for a debugger.
+                if work & work::KILLED == 0 && told.as_mut().poll(cx).is_pending() {
                     return Poll::Pending;
                 }
+                this.told = None;
             }
+            if this.body.is_some() && work & work::KILL != 0 {
+                this.leave();
+                continue;
+            }
+            if this.body.is_none() {
+                this.finish();
+                return Poll::Ready(());
+            }
+            let suspended = work & work::SUSPEND != 0;
+            match this.progress {
+                // It may yet come to rest where it likes.
+                Progress::Running | Progress::Ended => {}
+                Progress::New { first } => {
+                    this.progress = Progress::Told;
+                    this.told = this.thread.starting(first);
+                    continue;
+                }
+                Progress::Told if !suspended => {}
+                Progress::Told | Progress::Parked => {
+                    if this.park() {
+                        return Poll::Pending;
+                    }
+                }
+            }
+            this.progress = Progress::Running;
+            this.thread.scheduled();
+            this.thread.runtime.start();
+            let ended = this.body.as_mut().is_none_or(|body| body.as_mut().poll(cx).is_ready());
+            this.thread.runtime.stop();
+            if ended {
+                this.leave();
+                continue;
+            }
+            // In an exception it is not suspended before that has been handled.
+            if suspended && !this.thread.is_in_exception() {
+                this.park();
+            }
+            return Poll::Pending;
         }
-        let Some(body) = &mut this.body else { return Poll::Ready(()) };
-        this.progress = Progress::Running;
-        this.thread.scheduled();
-        this.thread.runtime.start();
-        let poll = body.as_mut().poll(cx);
-        this.thread.runtime.stop();
-        if poll.is_ready() {
-            this.end();
-        } else if suspended {
-            this.park();
-        }
-        poll
     }
 }
 
 impl<F: Future<Output = ()>> Drop for Run<F> {
     fn drop(&mut self) {
-        self.end();
+        if self.body.take().is_some() {
+            self.thread.tell_killed();
+        }
+        self.told = None;
+        self.finish();
     }
 }
 

@@ -18,6 +18,7 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
+    exception::{Exception, ExceptionChannelType, ThreadExceptions},
     interrupt::{Kick, work},
     process::Process,
     run::Run,
@@ -108,6 +109,8 @@ impl ThreadState {
 pub struct ThreadInfo {
     /// What it is doing.
     pub state: ThreadState,
+    /// By which channel the exception that it waits in went to a handler.
+    pub wait_exception_channel: ExceptionChannelType,
 }
 
 /// What a thread has used: `zx_info_thread_stats_t`.
@@ -145,6 +148,7 @@ pub struct Thread {
     last_cpu: AtomicU32,
     pub(super) runtime: Runtime,
     pub(super) waker: TaskWaker,
+    pub(super) exceptions: ThreadExceptions,
     inner: Mutex<Inner>,
 }
 
@@ -200,6 +204,7 @@ impl Thread {
             last_cpu: AtomicU32::new(0),
             runtime: Runtime::default(),
             waker: TaskWaker::default(),
+            exceptions: ThreadExceptions::default(),
             inner: Mutex::new(Inner {
                 life: Life::New,
                 suspensions: 0,
@@ -241,13 +246,13 @@ impl Thread {
         let calls = inner.settle(&self.base);
         drop(inner);
         calls.run();
-        Ok(Run::new(self.clone(), body))
+        Ok(Run::new(self.clone(), body, first))
     }
 
     /// Ends it (`zx_task_kill`): the body is dropped where it waits.
     pub fn kill(&self) {
         let mut inner = self.inner.lock();
-        let before = self.work.fetch_or(work::KILL, Ordering::SeqCst);
+        let before = self.work.fetch_or(work::KILL | work::KILLED, Ordering::SeqCst);
         if inner.life == Life::New {
             inner.life = Life::Dead;
             let calls = inner.settle(&self.base);
@@ -258,7 +263,7 @@ impl Thread {
         // Taken with the lock held, for the run may end the thread at once.
         let kick = inner.kick.clone();
         drop(inner);
-        if before & work::KILL == 0 {
+        if before & work::KILLED == 0 {
             self.prod(kick);
         }
     }
@@ -351,7 +356,10 @@ impl Thread {
             Life::Started => BlockedReason::from_raw(self.blocked.load(Ordering::Relaxed))
                 .map_or(ThreadState::Running, ThreadState::Blocked),
         };
-        ThreadInfo { state }
+        drop(inner);
+        let exception = self.exceptions.current();
+        let channel = exception.as_deref().map_or_else(Default::default, Exception::channel_type);
+        ThreadInfo { state, wait_exception_channel: channel }
     }
 
     /// What it has used.
@@ -360,6 +368,11 @@ impl Thread {
             total_runtime: hal::time::cycles_to_nanos(self.runtime.cycles()),
             last_scheduled_cpu: (self.last_cpu.load(Ordering::Relaxed) as usize).checked_sub(1),
         }
+    }
+
+    /// Whether it waits for somebody to handle its exception, for its own run.
+    pub(super) fn is_in_exception(&self) -> bool {
+        self.blocked.load(Ordering::Relaxed) == BlockedReason::Exception as u32
     }
 
     /// The run is about to poll the body.
@@ -394,6 +407,7 @@ impl Thread {
         let calls = inner.settle(&self.base);
         drop(inner);
         drop((kick, cookie));
+        self.exceptions.handler.shut();
         // First the thread, then what it was the last of.
         calls.run();
         if last {
