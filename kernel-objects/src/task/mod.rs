@@ -8,6 +8,7 @@
 //! Locks are taken from a thread to its process to its job, or not at once; nothing is woken while one is
 //! held. Whatever walks a tree does so with a list of its own, not by recursion.
 
+mod enforce;
 mod exception;
 mod interrupt;
 mod job;
