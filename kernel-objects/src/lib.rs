@@ -15,6 +15,7 @@ pub mod clock;
 pub mod counter;
 pub mod deadline;
 pub mod debuglog;
+pub mod dma;
 pub mod error;
 pub mod event;
 pub mod eventpair;

@@ -14,6 +14,7 @@ use std::{
     sync::{Arc, Weak},
 };
 
+use hal::pmem::Extent;
 use parking_lot::Mutex;
 
 use crate::{
@@ -117,12 +118,18 @@ pub struct ResourceSpace {
     this: Weak<ResourceSpace>,
     /// Those that exist and have a range, by koid.
     ranges: Mutex<BTreeMap<Koid, (ResourceOptions, Range<u64>)>>,
+    /// Memory of devices, by its physical address.
+    devices: Mutex<BTreeMap<u64, Arc<Extent>>>,
 }
 
 impl ResourceSpace {
     /// A space in which nothing has been handed out.
     pub fn new() -> Arc<ResourceSpace> {
-        Arc::new_cyclic(|this| ResourceSpace { this: this.clone(), ranges: Mutex::default() })
+        Arc::new_cyclic(|this| ResourceSpace {
+            this: this.clone(),
+            ranges: Mutex::default(),
+            devices: Mutex::default(),
+        })
     }
 
     /// The resource that may do anything.
@@ -142,6 +149,14 @@ impl ResourceSpace {
         }
         let options = ResourceOptions::shared(kind);
         Ok(self.make(ResourceInfo { options, base: 0, size: 0 }, name))
+    }
+
+    /// Says that `extent` is a device's: its registers, or memory of its own. Physical VMOs can be made of it, and of nothing
+    /// else, for as long as the machine exists.
+    pub fn add_device_memory(&self, extent: Extent) -> Arc<Extent> {
+        let extent = Arc::new(extent);
+        self.devices.lock().insert(extent.base().0, extent.clone());
+        extent
     }
 
     fn make(&self, info: ResourceInfo, name: &str) -> Arc<Resource> {
@@ -233,6 +248,15 @@ impl Resource {
     /// What it is (`ZX_INFO_RESOURCE`).
     pub fn info(&self) -> ResourceInfo {
         self.info
+    }
+
+    /// The memory of a device that has all of `size` bytes from `base` on.
+    pub(crate) fn device_memory(&self, base: u64, size: u64) -> Option<Arc<Extent>> {
+        let space = self.space.upgrade()?;
+        let devices = space.devices.lock();
+        let (start, extent) = devices.range(..=base).next_back()?;
+        let end = (base - start).checked_add(size)?;
+        (end <= extent.len()).then(|| extent.clone())
     }
 
     fn permits(&self, kind: ResourceKind, base: u64, size: u64) -> Result {

@@ -105,10 +105,21 @@ impl Allocator {
 
     /// The smallest free range that is large enough, cut from its low end.
     pub(super) fn allocate(&mut self, pages: u64) -> Option<u64> {
-        let &(len, base) = self.by_len.range((pages, 0)..).next()?;
+        self.allocate_aligned(pages, 1)
+    }
+
+    /// As [`allocate`](Self::allocate), from a page on whose number is a multiple of `align`, a power of two.
+    pub(super) fn allocate_aligned(&mut self, pages: u64, align: u64) -> Option<u64> {
+        let fit = |&(len, base): &(u64, u64)| {
+            let start = base.checked_next_multiple_of(align)?;
+            let end = start.checked_add(pages)?;
+            (end <= base + len).then_some((base, len, start))
+        };
+        let (base, len, start) = self.by_len.range((pages, 0)..).find_map(fit)?;
         self.remove(base, len);
-        self.insert(base + pages, len - pages);
-        Some(base)
+        self.insert(base, start - base);
+        self.insert(start + pages, base + len - (start + pages));
+        Some(start)
     }
 
     /// Gives a clean range back.
@@ -152,6 +163,19 @@ mod tests {
         a.free(z, 80);
         a.free(y, 10);
         assert_eq!(a.by_base.len(), 1);
+        assert_eq!(a.allocate(100), Some(1));
+    }
+
+    #[test]
+    fn an_aligned_range_is_cut_from_the_middle() {
+        let mut a = Allocator::new(1, 100, 0);
+        assert_eq!(a.allocate_aligned(4, 16), Some(16));
+        assert_eq!(a.allocate_aligned(15, 1), Some(1));
+        assert_eq!(a.allocate_aligned(1, 64), Some(64));
+        assert_eq!(a.allocate_aligned(38, 64), None);
+        for (base, pages) in [(16, 4), (1, 15), (64, 1)] {
+            a.free(base, pages);
+        }
         assert_eq!(a.allocate(100), Some(1));
     }
 

@@ -159,6 +159,28 @@ impl PhysicalMemory {
         Ok(Extent { memory: self.clone(), base, len: bytes, warm: AtomicBool::new(warm) })
     }
 
+    /// As [`allocate`](Self::allocate), at a multiple of `align` bytes, a power of two.
+    ///
+    /// # Errors
+    /// As [`allocate`](Self::allocate); or `align` is no power of two.
+    pub fn allocate_aligned(
+        self: &Arc<Self>,
+        len: usize,
+        align: u64,
+    ) -> Result<Extent, OutOfMemory> {
+        if align <= PAGE {
+            return self.allocate(len);
+        }
+        let bytes = len as u64;
+        if bytes == 0 || !bytes.is_multiple_of(PAGE) || !align.is_power_of_two() {
+            return Err(OutOfMemory);
+        }
+        let base = self.allocator.lock().allocate_aligned(bytes / PAGE, align / PAGE);
+        let base = PhysAddr(base.ok_or(OutOfMemory)? * PAGE);
+        self.allocated.fetch_add(bytes, Ordering::Relaxed);
+        Ok(Extent { memory: self.clone(), base, len: bytes, warm: AtomicBool::new(false) })
+    }
+
     /// Zeroes a recycled extent; returns whether all of its pages are committed.
     fn scrub(&self, base: PhysAddr, len: u64, warm: bool) -> bool {
         if warm {
@@ -462,6 +484,21 @@ mod tests {
         memory.copy(extent.base().offset(4092), extent.base().offset(4090), 12);
         memory.read(extent.base().offset(4092), &mut buf);
         assert_eq!(&buf, b"across pages");
+    }
+
+    #[test]
+    fn an_aligned_extent_is_zero_too() {
+        let memory = PhysicalMemory::new(None).unwrap();
+        let extent = memory.allocate_aligned(3 * PAGE_SIZE, 1 << 20).unwrap();
+        assert!(extent.base().0.is_multiple_of(1 << 20));
+        memory.write(extent.base(), &[7; 3 * PAGE_SIZE]);
+        let base = extent.base();
+        drop(extent);
+        let again = memory.allocate_aligned(3 * PAGE_SIZE, 1 << 20).unwrap();
+        assert_eq!(byte(&memory, again.base()), 0, "{base:?}");
+        assert!(memory.allocate_aligned(1, 1 << 20).is_err());
+        assert!(memory.allocate_aligned(PAGE_SIZE, 3 << 20).is_err());
+        assert!(memory.allocate_aligned(PAGE_SIZE, 1 << 63).is_err());
     }
 
     #[test]

@@ -247,6 +247,10 @@ impl Mapper for Tree {
         })
     }
 
+    fn maps(&self, vmo: &Vmo) -> bool {
+        self.state.lock().all().any(|(_, entry)| std::ptr::eq(&*entry.vmo, vmo))
+    }
+
     fn invalidate(&self, vmo: &Vmo, range: Range<u64>) {
         let mut state = self.state.lock();
         let hits: Vec<(u64, Entry, Range<u64>)> = state

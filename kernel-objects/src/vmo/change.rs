@@ -144,10 +144,14 @@ impl Vmo {
     /// Does `op` to a range (`zx_vmo_op_range`).
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] if the range passes the end, [`Error::BadState`] if a page to decommit is pinned; else as
+    /// [`Error::OutOfRange`] if the range passes the end, [`Error::BadState`] if a page to decommit is pinned,
+    /// [`Error::NotSupported`] for a physical VMO, and for pages of a contiguous one to decommit; else as
     /// [`prepare`](Self::prepare).
     pub fn op_range(&self, op: RangeOp, offset: u64, len: u64) -> Result<()> {
         let range = self.check(offset, len)?;
+        if self.is_physical() || (op == RangeOp::Decommit && self.is_contiguous()) {
+            return Err(Error::NotSupported);
+        }
         match op {
             RangeOp::Commit => self.access(pages_of(&range), self.is_snapshot(), |_, _, _| Ok(())),
             RangeOp::Decommit if self.is_pinned(range.clone()) => Err(Error::BadState),

@@ -37,14 +37,17 @@ impl Vmo {
     /// beyond the end of this VMO: those pages cannot be accessed.
     ///
     /// # Errors
-    /// [`Error::InvalidArgs`] if `offset` is not aligned, [`Error::OutOfRange`],
-    /// [`Error::NoMemory`] if it is charged and passes the limit.
+    /// [`Error::InvalidArgs`] if `offset` is not aligned, [`Error::OutOfRange`], [`Error::NotSupported`] if this one is contiguous or
+    /// physical, [`Error::NoMemory`] if it is charged and passes the limit.
     pub fn create_snapshot(
         self: &Arc<Self>,
         offset: u64,
         size: u64,
         charged: bool,
     ) -> Result<Arc<Self>> {
+        if self.is_contiguous() {
+            return Err(Error::NotSupported);
+        }
         let options = VmoOptions { resizable: false, charged };
         let kind = Kind::Snapshot { parent: self.clone(), offset };
         self.create_child(offset, size, options, kind)

@@ -55,8 +55,10 @@ impl Vmo {
     /// Copies bytes out (`zx_vmo_read`).
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] if the range passes the end, or as [`prepare`](Self::prepare).
+    /// [`Error::OutOfRange`] if the range passes the end, [`Error::NotSupported`] for a physical VMO, [`Error::BadState`] for one
+    /// that is not cached; or as [`prepare`](Self::prepare).
     pub fn read(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        self.check_direct()?;
         let range = self.check(offset, buf.len() as u64)?;
         self.access(range, false, |at, pa, len| {
             let from = (at - offset) as usize;
@@ -71,6 +73,7 @@ impl Vmo {
     /// # Errors
     /// As [`read`](Self::read).
     pub fn write(&self, offset: u64, buf: &[u8]) -> Result<()> {
+        self.check_direct()?;
         let range = self.check(offset, buf.len() as u64)?;
         self.access(range, true, |at, pa, len| {
             let from = (at - offset) as usize;
@@ -92,6 +95,7 @@ impl Vmo {
         va: u64,
         len: u64,
     ) -> Result<(), CopyError> {
+        self.check_direct()?;
         let range = self.check(offset, len)?;
         self.access(range, false, |at, pa, len| {
             Ok(space.copy_from_pmem(va.wrapping_add(at - offset), pa, len)?)
@@ -110,6 +114,7 @@ impl Vmo {
         va: u64,
         len: u64,
     ) -> Result<(), CopyError> {
+        self.check_direct()?;
         let range = self.check(offset, len)?;
         self.access(range, true, |at, pa, len| {
             Ok(space.copy_to_pmem(va.wrapping_add(at - offset), pa, len)?)

@@ -13,6 +13,7 @@ mod children;
 mod content;
 mod pages;
 mod pin;
+mod placed;
 mod reclaim;
 mod segments;
 mod source;
@@ -36,6 +37,7 @@ pub use self::{
     change::RangeOp,
     content::CopyError,
     pin::Pin,
+    placed::CachePolicy,
     segments::PageRun,
     source::{PageSink, PageSource},
 };
@@ -68,6 +70,9 @@ pub(crate) trait Mapper: Send + Sync {
 
     /// Whether there is a mapping of `vmo` that is or may become writable.
     fn may_write(&self, vmo: &Vmo) -> bool;
+
+    /// Whether there is a mapping of `vmo`.
+    fn maps(&self, vmo: &Vmo) -> bool;
 }
 
 enum Kind {
@@ -86,6 +91,8 @@ enum Kind {
         parent: Arc<Vmo>,
         offset: u64,
     },
+    /// All pages are in one place, from the start.
+    Placed(Box<placed::Placed>),
 }
 
 #[derive(Debug, Default)]
@@ -162,6 +169,8 @@ impl fmt::Debug for Vmo {
             Kind::Source { .. } => "source",
             Kind::Snapshot { .. } => "snapshot",
             Kind::Slice { .. } => "slice",
+            Kind::Placed(_) if self.is_physical() => "physical",
+            Kind::Placed(_) => "contiguous",
         };
         f.debug_struct("Vmo").field("kind", &kind).field("size", &self.size()).finish()
     }
@@ -312,7 +321,7 @@ impl Vmo {
     /// Whether its bytes may be changed by others than a snapshot of it.
     pub(crate) fn may_change(&self) -> bool {
         match &self.kind {
-            Kind::Anonymous => true,
+            Kind::Anonymous | Kind::Placed(_) => true,
             Kind::Source { source, .. } => source.may_change(),
             Kind::Snapshot { parent, .. } | Kind::Slice { parent, .. } => parent.may_change(),
         }
@@ -323,6 +332,12 @@ impl Vmo {
     pub fn is_mapped_for_writing(&self) -> bool {
         let mappers = self.links.lock().mappers.live();
         mappers.iter().any(|mapper| mapper.may_write(self))
+    }
+
+    /// Whether somebody maps it, itself and not a child. Anonymous memory of fixed size does not know.
+    fn is_mapped(&self) -> bool {
+        let mappers = self.links.lock().mappers.live();
+        mappers.iter().any(|mapper| mapper.maps(self))
     }
 
     /// Whether a page can be shared with a parent, so that a mapping may not write all that it may

@@ -30,6 +30,7 @@ impl Vmo {
         match &self.kind {
             Kind::Anonymous => contents.segments.runs(range).try_for_each(each),
             Kind::Source { .. } => contents.own(range, each),
+            Kind::Placed(placed) => each(placed.run(range)),
             Kind::Slice { parent, offset } => for_parent(parent, *offset, range, true, each),
             Kind::Snapshot { parent, offset } => {
                 let mut at = range.start;
@@ -125,6 +126,8 @@ impl Vmo {
         }
         match &self.kind {
             Kind::Anonymous => self.reserve(offset),
+            // All of them are present.
+            Kind::Placed(_) => Err(Error::Internal),
             Kind::Source { source, me } => self.fill(source.as_ref(), me, offset, wait),
             Kind::Slice { parent, offset: base } => parent.make_present(base + offset, write, wait),
             Kind::Snapshot { parent, offset: base } => {

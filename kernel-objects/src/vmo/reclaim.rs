@@ -31,7 +31,7 @@ impl Vmo {
         match &self.kind {
             Kind::Source { .. } => self.dirty.store(true, Ordering::Relaxed),
             Kind::Slice { parent, .. } => parent.note_writable(),
-            Kind::Anonymous | Kind::Snapshot { .. } => {}
+            Kind::Anonymous | Kind::Snapshot { .. } | Kind::Placed(_) => {}
         }
     }
 
