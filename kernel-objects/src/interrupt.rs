@@ -90,6 +90,8 @@ struct State {
     bound: Option<Binding>,
     /// How many wait.
     waiting: usize,
+    /// What its maker wants to have as long as it is not destroyed.
+    keep: Option<Box<dyn Send + Sync>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,6 +155,7 @@ impl Interrupt {
                 triggered: None,
                 bound: None,
                 waiting: 0,
+                keep: None,
             }),
             waiters: WaitQueue::new(),
         })
@@ -197,6 +200,19 @@ impl Interrupt {
                 break;
             }
         }
+    }
+
+    /// One that `line` triggers; `keep` is dropped when it is destroyed.
+    pub(crate) fn from_line(line: Line, keep: Box<dyn Send + Sync>) -> Arc<Interrupt> {
+        let interrupt = Self::new(Some(line), Signals::empty());
+        interrupt.state.lock().keep = Some(keep);
+        interrupt.look();
+        interrupt
+    }
+
+    /// Whether it has been destroyed.
+    pub(crate) fn is_destroyed(&self) -> bool {
+        self.state.lock().phase == Phase::Destroyed
     }
 
     /// Triggers a virtual one, at a time that the caller says (`zx_interrupt_trigger`).
@@ -367,7 +383,9 @@ impl Interrupt {
         state.triggered = None;
         let binding = state.bound.take();
         let removed = binding.as_ref().is_some_and(Binding::remove_packet);
+        let keep = state.keep.take();
         drop(state);
+        drop(keep);
         self.waiters.notify_all();
         match before {
             Phase::NeedsAck if binding.is_some() && !removed => Err(Error::NotFound),

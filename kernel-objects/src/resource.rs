@@ -11,7 +11,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     ops::Range,
-    sync::{Arc, Weak},
+    sync::{Arc, OnceLock, Weak},
 };
 
 use hal::pmem::Extent;
@@ -19,6 +19,7 @@ use parking_lot::Mutex;
 
 use crate::{
     error::{Error, Result},
+    msi::MsiController,
     object::{KObjectBase, KernelObject, Koid, ObjectType},
     signals::Signals,
 };
@@ -63,6 +64,44 @@ impl ResourceKind {
             Self::Root => 0..0,
         }
     }
+}
+
+/// Parts of the system, each of them one number of a resource of kind [`ResourceKind::System`]: `ZX_RSRC_SYSTEM_*_BASE`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u64)]
+pub enum SystemBase {
+    /// Virtual machines.
+    Hypervisor = 0,
+    /// Making memory executable.
+    Vmex = 1,
+    /// Debugging the kernel.
+    Debug = 2,
+    /// Reading what the system does.
+    Info = 3,
+    /// CPUs.
+    Cpu = 4,
+    /// Switching the machine off.
+    Power = 5,
+    /// Starting another kernel.
+    Mexec = 6,
+    /// Reading how much energy is used.
+    EnergyInfo = 7,
+    /// IOMMUs.
+    Iommu = 8,
+    /// The boot loader's picture.
+    Framebuffer = 9,
+    /// Profiles.
+    Profile = 10,
+    /// Message-signalled interrupts.
+    Msi = 11,
+    /// The debug log.
+    DebugLog = 12,
+    /// Holding a CPU up.
+    Stall = 13,
+    /// Tracing the kernel.
+    Tracing = 14,
+    /// Sampling threads.
+    Sampling = 15,
 }
 
 /// How a resource is made: its kind in the low half, flags in the high one.
@@ -120,6 +159,7 @@ pub struct ResourceSpace {
     ranges: Mutex<BTreeMap<Koid, (ResourceOptions, Range<u64>)>>,
     /// Memory of devices, by its physical address.
     devices: Mutex<BTreeMap<u64, Arc<Extent>>>,
+    msi: OnceLock<Arc<MsiController>>,
 }
 
 impl ResourceSpace {
@@ -129,6 +169,7 @@ impl ResourceSpace {
             this: this.clone(),
             ranges: Mutex::default(),
             devices: Mutex::default(),
+            msi: OnceLock::new(),
         })
     }
 
@@ -153,10 +194,20 @@ impl ResourceSpace {
 
     /// Says that `extent` is a device's: its registers, or memory of its own. Physical VMOs can be made of it, and of nothing
     /// else, for as long as the machine exists.
-    pub fn add_device_memory(&self, extent: Extent) -> Arc<Extent> {
-        let extent = Arc::new(extent);
+    pub fn add_device_memory(&self, extent: impl Into<Arc<Extent>>) -> Arc<Extent> {
+        let extent = extent.into();
         self.devices.lock().insert(extent.base().0, extent.clone());
         extent
+    }
+
+    /// Gives the machine message-signalled interrupts; `None` if it has them already.
+    pub fn set_msi_controller(&self, controller: Arc<MsiController>) -> Option<Arc<MsiController>> {
+        self.msi.set(controller.clone()).ok().map(|()| controller)
+    }
+
+    /// What its devices send messages to, if there is such a thing.
+    pub(crate) fn msi_controller(&self) -> Option<Arc<MsiController>> {
+        self.msi.get().cloned()
     }
 
     fn make(&self, info: ResourceInfo, name: &str) -> Arc<Resource> {
@@ -232,7 +283,7 @@ impl Resource {
         size: u64,
         name: &str,
     ) -> Result<Arc<Resource>> {
-        let space = parent.space.upgrade().ok_or(Error::BadState)?;
+        let space = parent.space()?;
         let info = ResourceInfo { options, base, size };
         if options.kind == ResourceKind::Root {
             parent.permits(ResourceKind::Root, 0, 0).map_err(|_| Error::AccessDenied)?;
@@ -248,6 +299,15 @@ impl Resource {
     /// What it is (`ZX_INFO_RESOURCE`).
     pub fn info(&self) -> ResourceInfo {
         self.info
+    }
+
+    /// The machine that it is of.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadState`] if that is gone.
+    pub(crate) fn space(&self) -> Result<Arc<ResourceSpace>> {
+        self.space.upgrade().ok_or(Error::BadState)
     }
 
     /// The memory of a device that has all of `size` bytes from `base` on.
@@ -273,6 +333,15 @@ impl Resource {
         let from_start = base.checked_sub(own.base);
         let end = from_start.and_then(|offset| offset.checked_add(size));
         if end.is_some_and(|end| end <= own.size) { Ok(()) } else { Err(Error::OutOfRange) }
+    }
+
+    /// Checks that it gives the right to a part of the system, as the root resource does.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::AccessDenied`] if it does not.
+    pub fn validate_system(&self, base: SystemBase) -> Result {
+        self.validate(ResourceKind::System, base as u64, 1).map_err(|_| Error::AccessDenied)
     }
 
     /// Checks that it gives the right to `size` of a kind from `base` on.
@@ -414,6 +483,29 @@ mod tests {
         assert_eq!(error(create(EXCLUSIVE, 105, 1)), None);
         drop(neighbours);
         assert_eq!(space.ranges.lock().len(), 0);
+    }
+
+    #[test]
+    fn a_part_of_the_system_is_for_who_has_just_that_or_all() {
+        let space = ResourceSpace::new();
+        let system = space.ranged_root(ResourceKind::System, "system").unwrap();
+        let options = ResourceOptions::shared(ResourceKind::System);
+        let msi = Resource::create(&system, options, SystemBase::Msi as u64, 1, "msi").unwrap();
+        assert_eq!(msi.validate_system(SystemBase::Msi), Ok(()));
+        for base in [SystemBase::Profile, SystemBase::DebugLog, SystemBase::Hypervisor] {
+            assert_eq!(msi.validate_system(base), Err(Error::AccessDenied));
+            assert_eq!(system.validate_system(base), Ok(()));
+            assert_eq!(space.root().validate_system(base), Ok(()));
+        }
+        let mmio = space.ranged_root(ResourceKind::Mmio, "").unwrap();
+        assert_eq!(mmio.validate_system(SystemBase::Msi), Err(Error::AccessDenied));
+        assert_eq!((SystemBase::Iommu as u64, SystemBase::Sampling as u64), (8, 15));
+    }
+
+    #[test]
+    fn nothing_is_made_once_the_machine_is_gone() {
+        let root = ResourceSpace::new().root();
+        assert_eq!(error(Resource::create(&root, MMIO, 0, 1, "")), Some(Error::BadState));
     }
 
     #[test]

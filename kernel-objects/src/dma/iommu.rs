@@ -14,7 +14,7 @@ use super::{bti::PinOptions, pmt::Hold};
 use crate::{
     error::{Error, Result},
     object::{KObjectBase, KernelObject, ObjectType},
-    resource::{Resource, ResourceKind},
+    resource::{Resource, SystemBase},
 };
 
 const PAGE: u64 = PAGE_SIZE as u64;
@@ -107,18 +107,18 @@ pub struct Iommu {
 }
 
 impl Iommu {
-    /// An IOMMU in front of `memory`, by the right that the root resource gives.
+    /// An IOMMU in front of `memory`, by the right of the resource for [IOMMUs](SystemBase::Iommu), or of the root resource.
     ///
     /// # Errors
     ///
-    /// [`Error::AccessDenied`] if `resource` is not a root resource; [`Error::InvalidArgs`] if the descriptor's numbers are not as it
+    /// [`Error::AccessDenied`] if the resource is another; [`Error::InvalidArgs`] if the descriptor's numbers are not as it
     /// wants them.
     pub fn create(
         resource: &Resource,
         memory: &Arc<PhysicalMemory>,
         descriptor: IommuDescriptor,
     ) -> Result<Arc<Iommu>> {
-        resource.validate(ResourceKind::Root, 0, 0).map_err(|_| Error::AccessDenied)?;
+        resource.validate_system(SystemBase::Iommu)?;
         if let IommuDescriptor::Translating { address_space, minimum_contiguity } = descriptor {
             let fits = minimum_contiguity.is_power_of_two()
                 && minimum_contiguity >= PAGE
@@ -296,7 +296,7 @@ impl fmt::Debug for Iommu {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resource::ResourceSpace;
+    use crate::resource::{ResourceKind, ResourceSpace};
 
     fn memory() -> Arc<PhysicalMemory> {
         PhysicalMemory::new(None).unwrap()
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_root_resource_makes_one_and_its_numbers_are_checked() {
+    fn only_the_right_resource_makes_one_and_its_numbers_are_checked() {
         let (memory, machine) = (memory(), ResourceSpace::new());
         let mmio = machine.ranged_root(ResourceKind::Mmio, "").unwrap();
         let denied = Iommu::create(&mmio, &memory, IommuDescriptor::Dummy);
