@@ -28,6 +28,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     object::{KObjectBase, KernelObject, Koid, ObjectType},
+    profile::Scheduling,
     signals::{Calls, Signals},
 };
 
@@ -163,6 +164,7 @@ struct Inner {
     parked: bool,
     kick: Option<Arc<dyn Kick>>,
     cookie: Option<Cookie>,
+    scheduling: Scheduling,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -211,6 +213,7 @@ impl Thread {
                 parked: false,
                 kick: None,
                 cookie: None,
+                scheduling: Scheduling::default(),
             }),
         }))
     }
@@ -318,6 +321,25 @@ impl Thread {
 
     pub(super) fn kick(&self) -> Option<Arc<dyn Kick>> {
         self.inner.lock().kick.clone()
+    }
+
+    /// How it is to be scheduled.
+    pub fn scheduling(&self) -> Scheduling {
+        self.inner.lock().scheduling
+    }
+
+    /// Says how it is to be scheduled; see [`Profile::apply`](crate::Profile::apply).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadState`] if it has been killed or has ended.
+    pub(crate) fn set_scheduling(&self, scheduling: Scheduling) -> Result {
+        let mut inner = self.inner.lock();
+        if inner.life == Life::Dead || self.is_dying() {
+            return Err(Error::BadState);
+        }
+        inner.scheduling = scheduling;
+        Ok(())
     }
 
     /// What the personality that the thread belongs to knows it by: a reference to what it keeps of the thread itself.

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
+    profile::MemoryPriority,
     vmo::{Mapper, PageRun, Vmo},
 };
 
@@ -249,6 +250,12 @@ impl Mapper for Tree {
 
     fn maps(&self, vmo: &Vmo) -> bool {
         self.state.lock().all().any(|(_, entry)| std::ptr::eq(&*entry.vmo, vmo))
+    }
+
+    fn keeps(&self, vmo: &Vmo) -> bool {
+        let state = self.state.lock();
+        let precious = |region| state.priority(region) == Ok(MemoryPriority::High);
+        state.all().any(|(_, entry)| std::ptr::eq(&*entry.vmo, vmo) && precious(entry.region))
     }
 
     fn invalidate(&self, vmo: &Vmo, range: Range<u64>) {

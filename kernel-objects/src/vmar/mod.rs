@@ -30,6 +30,7 @@ use self::tree::{Entry, State};
 use crate::{
     error::{Error, Result},
     object::{KObjectBase, KernelObject, ObjectType},
+    profile::MemoryPriority,
     vmo::{Mapper, Vmo},
 };
 
@@ -268,6 +269,25 @@ impl Vmar {
         state.remove_region(self.region);
         drop(state);
         removed.finish();
+        Ok(())
+    }
+
+    /// How precious the pages of what it maps are.
+    ///
+    /// # Errors
+    /// [`Error::BadState`] if it is destroyed.
+    pub fn memory_priority(&self) -> Result<MemoryPriority> {
+        self.tree.state.lock().priority(self.region)
+    }
+
+    /// Says so, of the region and all in it; see [`Profile::apply_to_vmar`](crate::Profile::apply_to_vmar).
+    ///
+    /// # Errors
+    /// [`Error::BadState`] if it is destroyed.
+    pub(crate) fn set_memory_priority(&self, priority: MemoryPriority) -> Result {
+        let mut state = self.tree.state.lock();
+        state.check_alive(self.region)?;
+        state.set_priority(self.region, priority);
         Ok(())
     }
 

@@ -12,6 +12,7 @@ use hal::{aspace::Prot, pmem::Charge};
 use super::{Mapping, MappingFlags, PAGE};
 use crate::{
     error::{Error, Result},
+    profile::MemoryPriority,
     vmo::Vmo,
 };
 
@@ -74,6 +75,7 @@ struct Region {
     parent: Option<u64>,
     /// Child regions by start: (end, number).
     children: BTreeMap<u64, (u64, u64)>,
+    priority: MemoryPriority,
 }
 
 #[derive(Debug)]
@@ -97,7 +99,8 @@ pub(super) struct State {
 
 impl State {
     pub(super) fn new(range: Range<u64>, window: Range<u64>, account: Charge) -> Self {
-        let root = Region { range, parent: None, children: BTreeMap::new() };
+        let priority = MemoryPriority::Default;
+        let root = Region { range, parent: None, children: BTreeMap::new(), priority };
         Self {
             mappings: BTreeMap::new(),
             regions: BTreeMap::from([(ROOT, root)]),
@@ -123,10 +126,26 @@ impl State {
             return Err(Error::OutOfRange);
         }
         owner.children.insert(range.start, (range.end, number));
-        let region = Region { range, parent: Some(parent), children: BTreeMap::new() };
+        let priority = owner.priority;
+        let region = Region { range, parent: Some(parent), children: BTreeMap::new(), priority };
         self.regions.insert(number, region);
         self.next_region += 1;
         Ok(number)
+    }
+
+    /// How precious the pages of what a region maps are.
+    pub(super) fn priority(&self, region: u64) -> Result<MemoryPriority> {
+        self.regions.get(&region).map(|region| region.priority).ok_or(Error::BadState)
+    }
+
+    /// Says so, of the region and all in it.
+    pub(super) fn set_priority(&mut self, region: u64, priority: MemoryPriority) {
+        let mut todo = vec![region];
+        while let Some(next) = todo.pop() {
+            let Some(region) = self.regions.get_mut(&next) else { continue };
+            region.priority = priority;
+            todo.extend(region.children.values().map(|&(_, child)| child));
+        }
     }
 
     /// Forgets a region and its children; the root stays.

@@ -73,6 +73,9 @@ pub(crate) trait Mapper: Send + Sync {
 
     /// Whether there is a mapping of `vmo`.
     fn maps(&self, vmo: &Vmo) -> bool;
+
+    /// Whether there is one whose pages must not be reclaimed.
+    fn keeps(&self, vmo: &Vmo) -> bool;
 }
 
 enum Kind {

@@ -26,6 +26,15 @@ impl Contents {
 }
 
 impl Vmo {
+    /// Whether its pages must stay, since somebody maps it, or a child, with high priority.
+    fn is_kept(&self) -> bool {
+        let (mappers, children) = {
+            let links = self.links.lock();
+            (links.mappers.live(), links.children.live())
+        };
+        mappers.iter().any(|mapper| mapper.keeps(self)) || children.iter().any(|c| c.is_kept())
+    }
+
     /// Notes that pages may be written through a mapping from now on.
     pub(super) fn note_writable(&self) {
         match &self.kind {
@@ -50,6 +59,9 @@ impl Vmo {
 impl Reclaim for Vmo {
     fn reclaim(&self, range: &Range<u64>) -> bool {
         let Kind::Source { source, .. } = &self.kind else { return true };
+        if self.is_kept() {
+            return false;
+        }
         let Some(_changing) = self.changing.try_lock() else { return false };
         let taken: Vec<PageRun> = {
             let mut contents = self.contents.write();
