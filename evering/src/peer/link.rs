@@ -18,7 +18,7 @@ use super::{Watch, deaths::Watched};
 #[cfg(feature = "std")]
 use crate::wake::{EventFd, EventWaiter, Ringer, Waiter};
 use crate::{
-    queue::{self, RECEIVER_GONE, SENDER_GONE},
+    queue::{self, RECEIVER_GONE, SENDER_DIED, SENDER_GONE},
     region::{Header, Keeper, Life, RegionError, Side},
     wake::SharedBell,
 };
@@ -85,7 +85,7 @@ impl Signs {
     /// The peer's process is over: does what it would have done if it had gone in peace, and rings our own bell in its
     /// place.
     pub(super) fn peer_is_dead(&self) {
-        for (flags, gone) in self.flags.iter().zip([RECEIVER_GONE, SENDER_GONE]) {
+        for (flags, gone) in self.flags.iter().zip([RECEIVER_GONE, SENDER_GONE | SENDER_DIED]) {
             // SAFETY: the keeper keeps them, and they are atomic.
             queue::close(unsafe { flags.as_ref() }, gone);
         }

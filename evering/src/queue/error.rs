@@ -91,7 +91,7 @@ pub enum LayoutError {
 impl fmt::Display for LayoutError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            LayoutError::Capacity => "the capacity is not a power of two up to 2^31",
+            LayoutError::Capacity => "the capacity is not a power of two up to 2^30",
             LayoutError::Entry => "the entry is empty or aligned to more than a cache line",
             LayoutError::TooLarge => "the ring would be too large",
             LayoutError::TooSmall => "the memory is too small for the ring",

@@ -15,10 +15,10 @@ use super::{
 use crate::sync::{AtomicU32, Ordering};
 
 /// The layout's version: rings of another are refused.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
-/// The largest capacity of a ring, in entries: indices are 32 bits, and full and empty must differ.
-pub const MAX_CAPACITY: usize = 1 << 31;
+/// The largest capacity of a ring, in entries: indices are 32 bits, full and empty must differ, and so must the stamps of two laps.
+pub const MAX_CAPACITY: usize = 1 << 30;
 
 /// "evRG".
 const MAGIC: u32 = u32::from_le_bytes(*b"evRG");
@@ -30,6 +30,8 @@ const LINE: usize = 128;
 pub(crate) const SENDER_GONE: u32 = 1 << 0;
 /// In `flags`: the receiver will not receive any more. Set by the receiver, once.
 pub(crate) const RECEIVER_GONE: u32 = 1 << 1;
+/// In `flags`, beside [`SENDER_GONE`]: whoever sent has died, and will not finish what it had begun. Set by who knows of the death.
+pub(crate) const SENDER_DIED: u32 = 1 << 2;
 
 /// What is before the slots.
 #[repr(C)]
@@ -39,7 +41,7 @@ pub(crate) struct Lines {
     pub(crate) head: Line,
 }
 
-/// What does not change while the ring is used, but for the flags, which change twice at most.
+/// What does not change while the ring is used, but for the flags, each of which is set once.
 #[repr(C, align(128))]
 pub(crate) struct Fixed {
     // Atomic although written once: whoever attaches may share them with a peer that still writes.

@@ -19,7 +19,7 @@
 //!    0 ┌───────────────────────────────────────────────┐
 //!      │ magic · version · entry size · entry align    │  fixed when made,
 //!      │ capacity · one sender or many                 │  checked when attached to
-//!      │ flags: sender gone, receiver gone             │  written once by each end
+//!      │ flags: sender gone or dead, receiver gone     │  each set once
 //!  128 ├───────────────────────────────────────────────┤
 //!      │ tail: entries ever sent, mod 2³² · the last   │  written by the sender
 //!      │ entry, if it was sent alone and is small      │
@@ -80,6 +80,6 @@ pub use entry::Entry;
 pub use error::{AttachError, LayoutError, RecvError, SendError};
 pub use layout::{Layout, MAX_CAPACITY, VERSION};
 #[cfg(not(loom))]
-pub(crate) use layout::{RECEIVER_GONE, SENDER_GONE};
+pub(crate) use layout::{RECEIVER_GONE, SENDER_DIED, SENDER_GONE};
 pub use memory::{Allocation, HeapRing, Ring};
 pub use producers::{Many, One, Producers};

@@ -25,18 +25,25 @@
 //!
 //! What one sender sends arrives in the order in which it sent it. A batch has consecutive indices.
 //!
+//! A sender can also [reserve](Sender::reserve) slots, write them in place and publish them together. What it has claimed by that
+//! cannot be handed back, since others have claimed what comes after it: those that it does not fill are stamped as given up
+//! instead, and the receiver passes over them.
+//!
 //! A sender that stops between its claim and its stamp holds the receiver up: if it was preempted, for
 //! as long; if its process died, for ever. So whoever learns that the senders' process is dead says so
-//! by [`Receiver::senders_died`], and the slots that were claimed and never filled are skipped. (That
-//! is for all senders at once: a live one must not find its claim given away.)
+//! by [`Receiver::senders_died`] (a [`Link`](crate::peer::Link) does), and the slots that were claimed and never filled are skipped.
+//! (That is for all senders at once: a live one must not find its claim given away.)
+
+pub use self::reserve::Reservation;
 
 use alloc::sync::Arc;
 use core::fmt;
 
 use super::{
+    death,
     entry::Entry,
     error::{AttachError, LayoutError, RecvError, SendError},
-    layout::{RECEIVER_GONE, SENDER_GONE},
+    layout::{RECEIVER_GONE, SENDER_DIED, SENDER_GONE},
     memory::{Allocation, HeapRing, Ring},
     producers::Many,
 };
@@ -78,7 +85,7 @@ use crate::sync::Ordering;
 pub fn channel<T: Entry>(capacity: usize) -> Result<(Sender<T>, Receiver<T>), LayoutError> {
     let ring = HeapRing::new(capacity)?;
     let sender = Sender::beside_others(ring.clone(), 0);
-    Ok((sender, Receiver { ring, head: 0, released: 0, dead: false }))
+    Ok((sender, Receiver { ring, head: 0, released: 0 }))
 }
 
 /// One of the ends that send. When the last is dropped the receiver finds the queue closed, once it is
@@ -269,8 +276,6 @@ pub struct Receiver<T: Entry, K = Arc<Allocation<T, Many>>> {
     head: u32,
     /// How much of that the senders know of.
     released: u32,
-    /// The senders are dead: what they claimed and did not fill never will be.
-    dead: bool,
 }
 
 impl<T: Entry, K> Receiver<T, K> {
@@ -279,19 +284,33 @@ impl<T: Entry, K> Receiver<T, K> {
         if ring.lines().fixed.flags.load(Ordering::Acquire) & RECEIVER_GONE != 0 {
             return Err(AttachError::Closed);
         }
-        Ok(Receiver { ring, head, released: head, dead: false })
+        Ok(Receiver { ring, head, released: head })
     }
 
     /// Takes the next entry if it is there, and leaves its slot to be released.
     #[inline]
     fn take(&mut self) -> Option<T> {
         let place = self.ring.place(self.head);
-        if !place.stamp.is_filled(self.head) {
+        if !place.stamp.is_filled(self.head) && !self.pass_given_up() {
             return None;
         }
-        let entry = place.slot.load();
+        let entry = self.ring.place(self.head).slot.load();
         self.head = self.head.wrapping_add(1);
         Some(entry)
+    }
+
+    /// Passes over what was given up; whether there is an entry behind it.
+    #[cold]
+    fn pass_given_up(&mut self) -> bool {
+        // Not further than a lap: a peer could write the stamps as we go.
+        for _ in 0..self.ring.capacity() {
+            let stamp = &self.ring.place(self.head).stamp;
+            if !stamp.is_given_up(self.head) {
+                return stamp.is_filled(self.head);
+            }
+            self.head = self.head.wrapping_add(1);
+        }
+        false
     }
 
     #[inline]
@@ -305,9 +324,11 @@ impl<T: Entry, K> Receiver<T, K> {
     /// Why there is nothing; or an entry after all.
     #[cold]
     fn nothing(&mut self) -> Result<T, RecvError> {
+        // What was given up has been passed over.
+        self.release();
         let lines = self.ring.lines();
-        let closed = lines.fixed.flags.load(Ordering::Acquire) & SENDER_GONE != 0;
-        if !closed && !self.dead {
+        let flags = lines.fixed.flags.load(Ordering::Acquire);
+        if flags & SENDER_GONE == 0 {
             return Err(RecvError::Empty);
         }
         // Acquire, and after the flag: all claims of the senders that are gone are in it.
@@ -320,8 +341,12 @@ impl<T: Entry, K> Receiver<T, K> {
             if let Some(entry) = self.take() {
                 return Ok(entry);
             }
-            if !self.dead {
-                // Those that are gone have filled what they claimed; so the tail is not theirs.
+            // What was given up reaches to the end.
+            if self.head == tail {
+                break;
+            }
+            if flags & SENDER_DIED == 0 {
+                // Those that are gone have filled or given up what they claimed; so the tail is not theirs.
                 return Err(RecvError::Corrupt);
             }
             self.head = self.head.wrapping_add(1);
@@ -374,7 +399,7 @@ impl<T: Entry, K> Receiver<T, K> {
     /// Says that no sender lives any more, for one cannot have said so itself. What was sent is still
     /// received; what was begun is skipped.
     pub fn senders_died(&mut self) {
-        self.dead = true;
+        death::close(&self.ring.lines().fixed.flags, SENDER_GONE | SENDER_DIED);
     }
 
     /// How many entries fit in the ring.
@@ -382,14 +407,15 @@ impl<T: Entry, K> Receiver<T, K> {
         self.ring.capacity()
     }
 
-    /// Whether there is an entry to receive.
+    /// Whether there is something to do: an entry to receive, or slots to [pass over](Reservation).
     pub fn is_ready(&self) -> bool {
-        self.ring.place(self.head).stamp.is_filled(self.head)
+        let stamp = &self.ring.place(self.head).stamp;
+        stamp.is_filled(self.head) || stamp.is_given_up(self.head)
     }
 
     /// Whether all senders are gone. There may still be something to receive.
     pub fn is_closed(&self) -> bool {
-        self.dead || self.ring.lines().fixed.flags.load(Ordering::Acquire) & SENDER_GONE != 0
+        self.ring.lines().fixed.flags.load(Ordering::Acquire) & SENDER_GONE != 0
     }
 }
 
@@ -431,6 +457,8 @@ impl<T: Entry, K> Drop for Drain<'_, T, K> {
         self.receiver.release();
     }
 }
+
+mod reserve;
 
 #[cfg(all(test, loom))]
 mod models;

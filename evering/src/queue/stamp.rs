@@ -1,4 +1,4 @@
-//! What a slot says of itself: nothing, or for which index it was filled last.
+//! What a slot says of itself: nothing, or for which index it was filled or given up last.
 
 use crate::sync::{AtomicU32, Ordering};
 
@@ -20,7 +20,8 @@ impl Stamp for NoStamp {
     }
 }
 
-/// One more than the index that the slot was filled for, so that a new ring's zeros are nobody's.
+/// One more than the index that the slot was filled for, so that a new ring's zeros are nobody's; with the highest bit flipped
+/// if it was given up instead. (A slot's next index is at most 2³⁰ further on, so that is no other index's stamp.)
 #[derive(Debug)]
 #[repr(transparent)]
 pub struct Lap(AtomicU32);
@@ -32,11 +33,26 @@ impl Stamp for Lap {
     }
 }
 
+/// In a [`Lap`].
+const GIVEN_UP: u32 = 1 << 31;
+
 impl Lap {
     /// The entry for `index` is there. By the one sender who has claimed it.
     #[inline]
     pub(crate) fn fill(&self, index: u32) {
         self.0.store(index.wrapping_add(1), Ordering::Release);
+    }
+
+    /// There will be no entry for `index`. By the one sender who has claimed it.
+    #[inline]
+    pub(crate) fn give_up(&self, index: u32) {
+        self.0.store(index.wrapping_add(1) ^ GIVEN_UP, Ordering::Release);
+    }
+
+    /// Whether there will be no entry for `index`.
+    #[inline]
+    pub(crate) fn is_given_up(&self, index: u32) -> bool {
+        self.0.load(Ordering::Acquire) == index.wrapping_add(1) ^ GIVEN_UP
     }
 
     /// Whether the entry for `index` is there, and may be read then.

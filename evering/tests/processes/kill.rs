@@ -6,12 +6,12 @@ use std::{
 };
 
 use evering::{
-    RecvError,
+    Many, One, RecvError,
     driver::{LocalDriver, SubmitError, Tagged},
     heap::{Buffer, Heap, Local, Token},
     peer::{
         Peer,
-        connect::{ConnectError, accept, offer},
+        connect::{ConnectError, accept, accept_as, offer, offer_as},
     },
     region::{Keeper, Life, Options},
 };
@@ -156,4 +156,37 @@ pub(super) fn nothing_leaks() {
     let connected = (0..KILLS).filter(|kill| round(&mut random, kill % 2 == 0)).count();
     assert_eq!(possessions(), before, "descriptors, mappings, threads");
     assert!(connected as u64 > KILLS / 2, "most have lived: {connected}");
+}
+
+/// A sender that is killed while it holds a reservation takes what it had begun with it, and nothing else.
+pub(super) fn a_reservation_dies_with_its_sender() {
+    for staged in 0..3 {
+        let (child, socket) = Child::new(|socket| {
+            let mut peer = accept_as::<u64, u64, One, Many>(&socket, false).expect("it is offered");
+            let mut other = peer.sender.clone();
+            assert_eq!(peer.sender.send(1), Ok(()));
+            let mut room = peer.sender.reserve(2).expect("there is room");
+            for n in 0..staged {
+                assert_eq!(room.stage(100 + n), Ok(()));
+            }
+            assert_eq!(other.send(2), Ok(()), "which comes behind");
+            peer.link.ringer().ring();
+            std::thread::park_timeout(Duration::from_secs(10));
+        });
+        let options = Options::new().capacity(8).arena(0);
+        let mut peer = offer_as::<u64, u64, One, Many>(&socket, &options).expect("it is accepted");
+        let mut waiter = peer.link.waiter();
+        let deadline = || Some(Instant::now() + Duration::from_secs(10));
+        let mut next = |until| {
+            waiter.wait(until, || match peer.receiver.recv() {
+                Err(RecvError::Empty) => None,
+                other => Some(other),
+            })
+        };
+        assert_eq!(next(deadline()), Some(Ok(1)));
+        assert_eq!(next(Some(Instant::now() + Duration::from_millis(20))), None, "it may come");
+        child.kill();
+        assert_eq!(next(deadline()), Some(Ok(2)));
+        assert_eq!(next(deadline()), Some(Err(RecvError::Closed)));
+    }
 }

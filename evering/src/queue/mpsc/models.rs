@@ -60,6 +60,43 @@ fn batches_of_two_senders_do_not_mix() {
 }
 
 #[test]
+fn what_is_reserved_comes_whole_or_is_passed_over() {
+    model(|| {
+        let (mut sender, mut receiver) = channel::<u32>(4).expect("a power of two");
+        let mut other = sender.clone();
+        let send = thread::spawn(move || {
+            let mut room = other.reserve(2).expect("there is room");
+            assert_eq!((room.capacity(), room.stage(1)), (2, Ok(())));
+            assert_eq!(room.publish(), 1);
+        });
+        drop(sender.reserve(1).expect("there is room"));
+        assert_eq!(sender.send(11), Ok(()));
+        drop(sender);
+        let all = receive_all(|| receiver.recv());
+        assert!(all == [1, 11] || all == [11, 1], "{all:?}");
+        send.join().expect("it does not panic");
+    });
+}
+
+/// Slots that were given up are free again only when the receiver has passed over them, for whichever sender.
+#[test]
+fn slots_that_were_given_up_are_reused() {
+    model(|| {
+        let (mut sender, mut receiver) = channel::<u32>(1).expect("a power of two");
+        let mut other = sender.clone();
+        let send = thread::spawn(move || other.send(7).is_ok());
+        let give_up = thread::spawn(move || {
+            if let Ok(mut room) = sender.reserve(1) {
+                assert_eq!(room.stage(5), Ok(()));
+            }
+        });
+        let all = receive_all(|| receiver.recv());
+        assert_eq!(all == [7], send.join().expect("it does not panic"));
+        give_up.join().expect("it does not panic");
+    });
+}
+
+#[test]
 fn the_last_of_two_senders_closes() {
     model(|| {
         let (mut sender, mut receiver) = channel::<u32>(2).expect("a power of two");

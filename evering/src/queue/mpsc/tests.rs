@@ -69,14 +69,20 @@ fn batches_send_and_receive_what_fits() {
     assert_eq!(sender.send_batch(&[0; 5]), Ok(4), "all slots are free again");
 }
 
+/// A ring that has come so far.
+fn channel_at(capacity: usize, index: u32) -> (Sender<u32>, Receiver<u32>) {
+    let ring = HeapRing::<u32, Many>::new(capacity).expect("a power of two");
+    ring.lines().tail.index.store(index, Ordering::Relaxed);
+    ring.lines().head.0.store(index, Ordering::Relaxed);
+    for before in (1..=capacity as u32).map(|n| index.wrapping_sub(n)) {
+        ring.place(before).stamp.fill(before);
+    }
+    (ring.clone().sender().expect("valid"), ring.receiver().expect("valid"))
+}
+
 #[test]
 fn indices_wrap_around() {
-    let ring = HeapRing::<u32, Many>::new(4).expect("a power of two");
-    let start = u32::MAX - 2;
-    ring.lines().tail.index.store(start, Ordering::Relaxed);
-    ring.lines().head.0.store(start, Ordering::Relaxed);
-    let (sender, receiver) = (ring.clone().sender(), ring.receiver());
-    let (mut sender, mut receiver) = (sender.expect("valid"), receiver.expect("valid"));
+    let (mut sender, mut receiver) = channel_at(4, u32::MAX - 2);
     for i in 0..10 {
         assert_eq!((sender.send(i), sender.send(i)), (Ok(()), Ok(())));
         assert_eq!((receiver.recv(), receiver.recv()), (Ok(i), Ok(i)));
@@ -102,6 +108,54 @@ fn what_dead_senders_began_is_skipped_and_what_they_sent_is_not() {
     assert_eq!(receiver.recv(), Err(RecvError::Closed));
     assert_eq!(receiver.recv(), Err(RecvError::Closed));
     drop(dead);
+}
+
+#[test]
+fn a_reservation_holds_back_what_comes_behind_it() {
+    let (mut a, mut receiver) = channel::<u32>(4).expect("a power of two");
+    let mut b = a.clone();
+    assert_eq!(a.reserve(0).map(|room| room.capacity()), Ok(0));
+    let mut room = a.reserve(9).expect("there is room");
+    assert_eq!((room.capacity(), b.send(9)), (4, Err(SendError::Full(9))));
+    assert_eq!((room.stage(1), room.stage(2), room.staged()), (Ok(()), Ok(()), 2));
+    assert_eq!((receiver.recv(), receiver.is_ready()), (Err(RecvError::Empty), false));
+    assert_eq!((room.stage(3), room.stage(4)), (Ok(()), Ok(())));
+    assert_eq!(room.stage(5), Err(SendError::Full(5)));
+    assert_eq!(room.publish(), 4);
+    assert_eq!(receiver.drain().collect::<Vec<_>>(), [1, 2, 3, 4]);
+    drop(receiver);
+    assert_eq!(a.reserve(1).map(drop), Err(SendError::Closed(())));
+}
+
+#[test]
+fn what_is_given_up_is_passed_over_and_free_again() {
+    let (mut sender, mut receiver) = channel::<u32>(4).expect("a power of two");
+    for _ in 0..3 {
+        drop(sender.reserve(4).expect("there is room"));
+        assert!(sender.reserve(1).is_err(), "not before the receiver has passed over it");
+        assert_eq!((receiver.is_ready(), receiver.recv()), (true, Err(RecvError::Empty)));
+        assert!(!receiver.is_ready());
+        drop(sender.reserve(2).expect("there is room"));
+        assert_eq!(sender.send_batch(&[1, 2, 3]), Ok(2));
+        assert!(receiver.is_ready());
+        assert_eq!(receiver.drain().collect::<Vec<_>>(), [1, 2]);
+    }
+    let mut room = sender.reserve(3).expect("there is room");
+    assert_eq!(room.stage(7), Ok(()));
+    assert_eq!(room.publish(), 1);
+    drop(sender);
+    let mut out = [0; 4];
+    assert_eq!((receiver.recv_batch(&mut out), out[0]), (Ok(1), 7));
+    assert_eq!(receiver.recv_batch(&mut out), Err(RecvError::Closed));
+}
+
+#[test]
+fn a_forgotten_reservation_ends_with_the_last_sender() {
+    let (mut sender, mut receiver) = channel::<u32>(4).expect("a power of two");
+    core::mem::forget(sender.reserve(1).expect("there is room"));
+    assert_eq!((sender.send(1), receiver.recv()), (Ok(()), Err(RecvError::Empty)));
+    drop(sender);
+    assert_eq!(receiver.recv(), Err(RecvError::Corrupt));
 }
 
 #[test]
@@ -171,12 +225,14 @@ fn threads_send_everything_once_and_each_in_its_order() {
 }
 
 proptest! {
+    /// The model: entries, and `None` for a slot that was given up.
     #[test]
     fn it_is_a_queue(
         capacity in 0u32..5,
-        ops in proptest::collection::vec((0usize..3, 0usize..9), 1..200),
+        start in prop_oneof![Just(0u32), (u32::MAX - 40)..=u32::MAX],
+        ops in proptest::collection::vec((0usize..5, 0usize..9), 1..200),
     ) {
-        let (mut a, mut receiver) = channel::<u32>(1 << capacity).expect("a power of two");
+        let (mut a, mut receiver) = channel_at(1 << capacity, start);
         let mut b = a.clone();
         let mut model = VecDeque::new();
         for (n, (op, count)) in (0u32..).zip(ops) {
@@ -185,15 +241,39 @@ proptest! {
                 2 => {
                     let mut out = [0; 9];
                     let got = receiver.recv_batch(&mut out[..count]).unwrap_or(0);
-                    let expected: Vec<_> = model.drain(..count.min(model.len())).collect();
+                    let wanted: usize = model.iter().flatten().count().min(count);
+                    let mut expected = Vec::new();
+                    while expected.len() < wanted || (got < count && !model.is_empty()) {
+                        expected.extend(model.pop_front().expect("there are so many"));
+                    }
                     prop_assert_eq!(&out[..got], &expected[..]);
+                }
+                // Half of what is reserved is published, the rest given up.
+                3 | 4 => {
+                    let sender = if op == 3 { &mut a } else { &mut b };
+                    let room = (1 << capacity) - model.len();
+                    match sender.reserve(count) {
+                        Ok(mut reservation) => {
+                            prop_assert_eq!(reservation.capacity(), room.min(count));
+                            let staged = entries.iter().take(room.min(count) / 2);
+                            for &entry in staged.clone() {
+                                prop_assert_eq!(reservation.stage(entry), Ok(()));
+                            }
+                            model.extend(staged.map(|&entry| Some(entry)));
+                            let given_up = room.min(count) - reservation.publish();
+                            model.extend((0..given_up).map(|_| None));
+                        }
+                        Err(error) => {
+                            prop_assert_eq!((error, room), (SendError::Full(()), 0));
+                        }
+                    }
                 }
                 op => {
                     let sender = if op == 0 { &mut a } else { &mut b };
                     let room = (1 << capacity) - model.len();
                     let sent = sender.send_batch(&entries).unwrap_or(0);
                     prop_assert_eq!(sent, room.min(count));
-                    model.extend(&entries[..sent]);
+                    model.extend(entries[..sent].iter().map(|&entry| Some(entry)));
                 }
             }
         }
