@@ -65,13 +65,9 @@ impl<B: Deref<Target = Bell>> Waiter<B> {
     pub fn wait<T>(
         &mut self,
         deadline: Option<Instant>,
-        mut look: impl FnMut() -> Option<T>,
+        look: impl FnMut() -> Option<T>,
     ) -> Option<T> {
-        self.spin.until(&mut look).or_else(|| {
-            sleep(&self.bell, How::Futex, deadline, look, || {
-                futex::wait(self.bell.word(), How::Futex as u32, deadline);
-            })
-        })
+        wait(&self.bell, &mut self.spin, &Futex, deadline, look)
     }
 
     /// The bell.
@@ -80,22 +76,63 @@ impl<B: Deref<Target = Bell>> Waiter<B> {
     }
 }
 
-/// Sleeps by `sleep` until `look` finds something, or until `deadline`.
-#[cold]
-fn sleep<T>(
+/// What a thread sleeps on.
+trait Bed {
+    /// How its sleeper is woken.
+    const HOW: How;
+
+    /// Sleeps until somebody answers the bell, or `deadline`, or for no reason.
+    fn sleep(&self, bell: &Bell, deadline: Option<Instant>);
+}
+
+/// The futex in the bell itself.
+struct Futex;
+
+impl Bed for Futex {
+    const HOW: How = How::Futex;
+
+    fn sleep(&self, bell: &Bell, deadline: Option<Instant>) {
+        futex::wait(bell.word(), Self::HOW as u32, deadline);
+    }
+}
+
+#[cfg(not(loom))]
+impl Bed for EventFd {
+    const HOW: How = How::EventFd;
+
+    fn sleep(&self, _: &Bell, deadline: Option<Instant>) {
+        self.wait(deadline);
+        self.clear();
+    }
+}
+
+/// Spins, then sleeps, until `look` finds something or until `deadline`.
+#[inline]
+fn wait<T, B: Bed>(
     bell: &Bell,
-    how: How,
+    spin: &mut Spin,
+    bed: &B,
     deadline: Option<Instant>,
     mut look: impl FnMut() -> Option<T>,
-    mut sleep: impl FnMut(),
+) -> Option<T> {
+    spin.until(&mut look).or_else(|| sleep(bell, bed, deadline, look))
+}
+
+/// Sleeps until `look` finds something, or until `deadline`.
+#[cold]
+fn sleep<T, B: Bed>(
+    bell: &Bell,
+    bed: &B,
+    deadline: Option<Instant>,
+    mut look: impl FnMut() -> Option<T>,
 ) -> Option<T> {
     loop {
-        bell.arm(how);
+        bell.arm(B::HOW);
         if let Some(news) = look() {
             bell.disarm();
             return Some(news);
         }
-        sleep();
+        bed.sleep(bell, deadline);
         bell.disarm();
         let news = look();
         if news.is_some() || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
@@ -182,15 +219,9 @@ impl<B: Deref<Target = Bell>> EventWaiter<B> {
     pub fn wait<T>(
         &mut self,
         deadline: Option<Instant>,
-        mut look: impl FnMut() -> Option<T>,
+        look: impl FnMut() -> Option<T>,
     ) -> Option<T> {
-        let (bell, event) = (&self.bell, &self.event);
-        self.spin.until(&mut look).or_else(|| {
-            sleep(bell, How::EventFd, deadline, look, || {
-                event.wait(deadline);
-                event.clear();
-            })
-        })
+        wait(&self.bell, &mut self.spin, &self.event, deadline, look)
     }
 
     /// Calls `look` until it finds something. In between it waits for `poll_readable`, which has to be ready when the
