@@ -181,6 +181,7 @@ fn offer_saying<F: Entry, S: Entry, PF: Producers, PS: Producers>(
     setsockopt(socket, PassCred, &true)?;
     let region = Region::<F, S, PF, PS>::create(options)?;
     let mut peer = region.first()?;
+    peer.link.tell_cpus();
     let mut files: Vec<_> = region.as_fd().into_iter().collect();
     let events = if options.has_events() { Some((EventFd::new()?, EventFd::new()?)) } else { None };
     if let Some((own, peers)) = &events {
@@ -265,6 +266,7 @@ fn take_second<F: Entry, S: Entry, PF: Producers, PS: Producers>(
     let mut files = mem::take(&mut hello.files).into_iter();
     let file = files.next().ok_or(ConnectError::Hello)?;
     let mut peer = Region::<F, S, PF, PS>::open(file, prefault)?.second()?;
+    peer.link.tell_cpus();
     match (files.next(), files.next(), files.next()) {
         (None, ..) => {}
         (Some(peers), Some(own), None) => {

@@ -16,7 +16,7 @@ use std::io;
 #[cfg(feature = "std")]
 use super::{Watch, deaths::Watched};
 #[cfg(feature = "std")]
-use crate::wake::{EventFd, EventWaiter, Ringer, Waiter};
+use crate::wake::{Cpus, EventFd, EventWaiter, Ringer, Spin, Waiter};
 use crate::{
     queue::{self, RECEIVER_GONE, SENDER_DIED, SENDER_GONE},
     region::{Header, Keeper, Life, RegionError, Side},
@@ -192,9 +192,23 @@ impl Link {
 
 #[cfg(feature = "std")]
 impl Link {
-    /// A waiter on our own bell, which spins as long as that pays.
+    /// How long the calling thread should spin when it waits: as long as that pays, and not at all if the peer says that it
+    /// has the same only CPU. The peer is told where the calling thread may run, for its own next waiter.
+    pub fn spin(&self) -> Spin {
+        let own = self.tell_cpus();
+        Spin::between(own, self.signs.header().cpus(self.side().other()))
+    }
+
+    /// Tells the peer where the calling thread may run.
+    pub(super) fn tell_cpus(&self) -> Cpus {
+        let own = Cpus::of_this_thread();
+        self.signs.header().set_cpus(self.side(), own);
+        own
+    }
+
+    /// A waiter on our own bell, for the calling thread, which [spins](Self::spin) as long as that pays.
     pub fn waiter(&self) -> Waiter<SharedBell<Keeper>> {
-        Waiter::new(self.own_bell())
+        Waiter::with_spin(self.own_bell(), self.spin())
     }
 
     /// Rings the peer's bell, whichever way it sleeps. It has a descriptor of the peer's eventfd, if the connection has
@@ -203,10 +217,10 @@ impl Link {
         self.signs.ringer(self.side().other(), |events| &events.peers)
     }
 
-    /// A waiter on our eventfd, if the connection has [such](crate::region::Options::events).
+    /// A waiter on our eventfd, for the calling thread, if the connection has [such](crate::region::Options::events).
     pub fn event_waiter(&self) -> Option<EventWaiter<SharedBell<Keeper>>> {
         let event = self.signs.events.as_ref()?.own.try_clone().ok()?;
-        Some(EventWaiter::new(self.own_bell(), event))
+        Some(EventWaiter::with_spin(self.own_bell(), event, self.spin()))
     }
 
     /// Has the peer's process watched: if it is over, this end finds the queues closed, after whatever was sent before, and

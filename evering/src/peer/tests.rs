@@ -344,3 +344,34 @@ fn a_peer_that_is_declared_dead_has_sent_what_it_has_sent() {
     assert_eq!(ours.receiver.recv(), Err(RecvError::Closed));
     assert!(ours.sender.send(2).is_err_and(|error| !error.is_full()));
 }
+
+#[test]
+fn ends_that_share_their_only_cpu_do_not_spin() {
+    use crate::wake::{Cpus, Spin};
+    use nix::{
+        sched::{CpuSet, sched_getaffinity, sched_setaffinity},
+        unistd::Pid,
+    };
+    let may_run = sched_getaffinity(Pid::from_raw(0)).expect("it is a thread");
+    let cpus: Vec<_> =
+        (0..CpuSet::count()).filter(|&cpu| may_run.is_set(cpu) == Ok(true)).collect();
+    let spin_of = |link: &super::Link, cpu: usize| {
+        let mut set = CpuSet::new();
+        set.set(cpu).expect("it is one of ours");
+        thread::scope(|scope| {
+            let pinned = scope.spawn(|| {
+                sched_setaffinity(Pid::from_raw(0), &set).expect("it is one of ours");
+                link.spin()
+            });
+            pinned.join().expect("it does not panic")
+        })
+    };
+    let (ours, theirs) = pair::<u64, u64>(&options()).expect("it is possible");
+    for (here, there) in [(0, 0), (0, cpus.len() - 1)] {
+        let _ = spin_of(&theirs.link, cpus[there]);
+        let spin = spin_of(&ours.link, cpus[here]);
+        let expected = if here == there { Spin::never() } else { Spin::adaptive() };
+        assert_eq!(spin, expected, "on {} and {}", cpus[here], cpus[there]);
+    }
+    assert_ne!(Cpus::of_this_thread(), Cpus::UNKNOWN);
+}

@@ -9,10 +9,12 @@ use super::{
     RegionError,
     geometry::{Chosen, Geometry, Side},
 };
+#[cfg(feature = "std")]
+use crate::wake::Cpus;
 use crate::{Producers, wake::Bell};
 
 /// The version of a region's layout: regions of another are refused. (Queues have a [version](crate::VERSION) of their own.)
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 const LIFE_BITS: u32 = 2;
 
@@ -43,6 +45,8 @@ struct SideLines {
     life: AtomicU32,
     /// For people to read.
     pid: AtomicU32,
+    /// On which [CPUs](crate::wake::Cpus) it may run, as it says itself; 0 if it has not said.
+    cpus: AtomicU64,
     /// What it sleeps on.
     bell: Bell,
 }
@@ -169,6 +173,16 @@ impl Header {
 
     pub(crate) fn pid(&self, side: Side) -> u32 {
         self.sides[side as usize].pid.load(Ordering::Relaxed)
+    }
+
+    #[cfg(feature = "std")]
+    pub(crate) fn set_cpus(&self, side: Side, cpus: Cpus) {
+        self.sides[side as usize].cpus.store(cpus.to_bits(), Ordering::Relaxed);
+    }
+
+    #[cfg(feature = "std")]
+    pub(crate) fn cpus(&self, side: Side) -> Cpus {
+        Cpus::from_bits(self.sides[side as usize].cpus.load(Ordering::Relaxed))
     }
 
     /// Where the side's bell is, from the region's beginning.

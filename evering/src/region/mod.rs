@@ -10,9 +10,9 @@
 //!       │ arena sizes · queue capacities · buffers away    │ by whoever attaches
 //!       │ generation                                       │
 //!   128 ├──────────────────────────────────────────────────┤
-//!       │ first side: generation and life, pid             │ a Life, each its own
+//!       │ first side: generation and life, pid, CPUs       │ a Life, each its own
 //!   256 │             bell                                 │ what it sleeps on
-//!   384 │ second side: generation and life, pid            │
+//!   384 │ second side: generation and life, pid, CPUs      │
 //!   512 │             bell                                 │
 //!   640 ├──────────────────────────────────────────────────┤
 //!       │ queue of what the first side sends               │ a ring each, as the

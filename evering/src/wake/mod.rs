@@ -5,6 +5,8 @@
 //! futex in the bell's own memory, which threads and processes can share, or as an [`EventWaiter`] on an eventfd.
 
 pub mod bell;
+#[cfg(feature = "std")]
+mod cpus;
 #[cfg(all(feature = "std", not(loom)))]
 mod eventfd;
 #[cfg(feature = "std")]
@@ -15,6 +17,8 @@ mod spin;
 mod waiter;
 
 pub use bell::{Bell, How, SharedBell};
+#[cfg(feature = "std")]
+pub use cpus::Cpus;
 #[cfg(all(feature = "std", not(loom)))]
 pub use eventfd::EventFd;
 #[cfg(feature = "std")]
