@@ -6,7 +6,7 @@ use std::{error::Error, thread};
 
 use evering::{
     RecvError,
-    driver::{LocalDriver, Responder, Tagged},
+    driver::{LocalDriver, Server, Tagged},
     peer::{self, Peer},
     region::{Keeper, Options},
 };
@@ -34,12 +34,12 @@ impl Tagged for Message {
 /// Squares numbers until nobody asks any more.
 fn serve(peer: Peer<Message, Message>) {
     let mut waiter = peer.link.waiter();
-    let mut responder = Responder::new(peer.receiver, peer.sender).with_ringer(peer.link.ringer());
+    let mut server = Server::new(peer.receiver, peer.sender).with_ringer(peer.link.ringer());
     let mut square = |request: Message| {
         Some(Message { number: request.number.wrapping_mul(request.number), ..request })
     };
     // Looks for requests, spins a while if there are none, and then sleeps until the other side rings.
-    while waiter.wait(None, || match responder.serve(&mut square) {
+    while waiter.wait(None, || match server.serve(&mut square) {
         Ok(0) => None,
         Ok(count) => Some(Ok(count)),
         Err(end) => Some(Err(end)),

@@ -11,7 +11,7 @@ use std::{
 };
 
 use evering::{
-    driver::{LocalDriver, OperationError, Responder, Tagged},
+    driver::{LocalDriver, OperationError, Server, Tagged},
     heap::{Buffer, Heap, Local, Token},
     peer::{Requester, connect},
     region::{Keeper, Options},
@@ -58,11 +58,11 @@ fn serve(socket: &UnixStream) -> Result<(), Box<dyn Error>> {
     let peer = connect::accept::<Message, Message>(socket, true)?;
     let heap = Heap::new(peer.arena);
     let mut waiter = peer.link.waiter();
-    let mut responder = Responder::new(peer.receiver, peer.sender).with_ringer(peer.link.ringer());
+    let mut server = Server::new(peer.receiver, peer.sender).with_ringer(peer.link.ringer());
     loop {
         let served = waiter.wait(None, || {
             let mut dead = false;
-            let served = responder.serve(|request| {
+            let served = server.serve(|request| {
                 // An empty text is the sign to die without a word.
                 dead |= request.token.is_empty();
                 report(&heap, request).filter(|_| !dead)

@@ -11,7 +11,7 @@
 //!      │  tasks (futures)     │    ┌──────────────────────┐       │                      │
 //!      │    │ submit    ▲     │    │ header, bells        │       │                      │
 //!      │    ▼           │     │    │                      │       │                      │
-//!      │  Driver: operations ─┼──► │ queue of requests ───┼─────► │ Responder: a handler │
+//!      │  Driver: operations ─┼──► │ queue of requests ───┼─────► │ Server: a handler    │
 //!      │    ▲                 │    │                      │       │    │                 │
 //!      │    └─────────────────┼────┼─ queue of answers  ◄─┼───────┼────┘                 │
 //!      │                      │    │                      │       │                      │
@@ -49,7 +49,7 @@
 //!
 //! ```
 //! use evering::{
-//!     driver::{LocalDriver, Responder, Tagged},
+//!     driver::{LocalDriver, Server, Tagged},
 //!     heap::{Heap, Local, Token},
 //!     peer,
 //!     region::{Keeper, Options},
@@ -65,14 +65,13 @@
 //!     fn set_id(&mut self, id: u64) { self.id = id }
 //! }
 //!
-//! let (client, server) = peer::pair::<Message, Message>(&Options::new()).unwrap();
+//! let (here, there) = peer::pair::<Message, Message>(&Options::new()).unwrap();
 //!
 //! // The server makes upper case of what it is lent, in place.
-//! let server = std::thread::spawn(move || {
-//!     let heap = Heap::<Local>::new(server.arena);
-//!     let mut waiter = server.link.waiter();
-//!     let mut responder =
-//!         Responder::new(server.receiver, server.sender).with_ringer(server.link.ringer());
+//! let thread = std::thread::spawn(move || {
+//!     let heap = Heap::<Local>::new(there.arena);
+//!     let mut waiter = there.link.waiter();
+//!     let mut server = Server::new(there.receiver, there.sender).with_ringer(there.link.ringer());
 //!     let mut handle = |request: Message| {
 //!         let loan = heap.borrow(request.token).ok()?; // checked
 //!         loan.write(0, &loan.to_vec().to_ascii_uppercase()).ok()?;
@@ -80,14 +79,14 @@
 //!     };
 //!     // Until the client is gone.
 //!     while let Some(Ok(_)) = waiter.wait(None, || {
-//!         Some(responder.serve(&mut handle)).filter(|served| *served != Ok(0))
+//!         Some(server.serve(&mut handle)).filter(|served| *served != Ok(0))
 //!     }) {}
 //! });
 //!
-//! let heap = Heap::<Local>::new(client.arena);
-//! let mut waiter = client.link.waiter();
-//! let driver = LocalDriver::<_, _, _, Keeper, Keeper>::local(client.sender, client.receiver, 64)
-//!     .with_ringer(client.link.ringer());
+//! let heap = Heap::<Local>::new(here.arena);
+//! let mut waiter = here.link.waiter();
+//! let driver = LocalDriver::<_, _, _, Keeper, Keeper>::local(here.sender, here.receiver, 64)
+//!     .with_ringer(here.link.ringer());
 //! let answer = driver.block_on(&mut waiter, async {
 //!     let buffer = heap.allocate(5).await.unwrap(); // waits for room
 //!     buffer.write(0, b"hello").unwrap();
@@ -97,7 +96,7 @@
 //! });
 //! assert_eq!(answer, b"HELLO");
 //! drop(driver);
-//! server.join().unwrap();
+//! thread.join().unwrap();
 //! ```
 //!
 //! # What a peer can do to us

@@ -27,13 +27,13 @@
 //! nothing is locked or borrowed, so any executor will do. Time is what the caller says that it is.
 //!
 //! A driver for one thread has no lock ([`LocalDriver`]); one [that batches](Driver::batching) publishes what is
-//! submitted between two turns at once, and rings once for it. On the other side, a [`Responder`] does the same for answers.
+//! submitted between two turns at once, and rings once for it. On the other side, a [`Server`] does the same for answers.
 
 mod block_on;
 mod error;
 mod operation;
 mod permit;
-mod responder;
+mod server;
 mod state;
 mod table;
 
@@ -45,7 +45,7 @@ pub use self::{
     error::{Disconnected, OperationError, SubmitError},
     operation::Operation,
     permit::{Acquire, Permit},
-    responder::Responder,
+    server::Server,
 };
 use self::{state::State, table::Later};
 use crate::{

@@ -41,9 +41,9 @@ fn message(n: u64) -> Message {
     Message { id: 0, n }
 }
 
-type Server = (Receiver<Message>, Sender<Message>);
+type Ends = (Receiver<Message>, Sender<Message>);
 /// [`pair`] or [`local`], for operations that lend an `Arc`.
-type Make<S> = fn(usize, usize) -> (Driver<Message, Message, Arc<()>, S>, Server);
+type Make<S> = fn(usize, usize) -> (Driver<Message, Message, Arc<()>, S>, Ends);
 
 /// Runs a test with a driver of either kind.
 macro_rules! either {
@@ -62,14 +62,14 @@ macro_rules! either {
     };
 }
 
-fn pair<L>(capacity: usize, limit: usize) -> (Driver<Message, Message, L>, Server) {
+fn pair<L>(capacity: usize, limit: usize) -> (Driver<Message, Message, L>, Ends) {
     let (requests, server_in) = channel(capacity).expect("a power of two");
     let (server_out, answers) = channel(capacity).expect("a power of two");
     (Driver::new(requests, answers, limit), (server_in, server_out))
 }
 
 /// Answers every request with its number plus 100.
-fn serve((server_in, server_out): &mut Server) -> usize {
+fn serve((server_in, server_out): &mut Ends) -> usize {
     let requests: Vec<_> = server_in.drain().map(Iterator::collect).unwrap_or_default();
     requests.iter().filter(|r| r.n != CANCEL).for_each(|request| {
         assert!(server_out.send(Message { n: request.n + 100, ..*request }).is_ok());
@@ -77,7 +77,7 @@ fn serve((server_in, server_out): &mut Server) -> usize {
     requests.len()
 }
 
-fn local<L>(capacity: usize, limit: usize) -> (LocalDriver<Message, Message, L>, Server) {
+fn local<L>(capacity: usize, limit: usize) -> (LocalDriver<Message, Message, L>, Ends) {
     let (requests, server_in) = channel(capacity).expect("a power of two");
     let (server_out, answers) = channel(capacity).expect("a power of two");
     (LocalDriver::local(requests, answers, limit), (server_in, server_out))
@@ -282,7 +282,7 @@ fn op() -> impl Strategy<Value = Op> {
 fn check<S: Sharing>(
     ops: Vec<Op>,
     batching: bool,
-    (mut driver, mut server): (Driver<Message, Message, Arc<()>, S>, Server),
+    (mut driver, mut server): (Driver<Message, Message, Arc<()>, S>, Ends),
 ) -> Result<(), TestCaseError> {
     if batching {
         driver = driver.batching();

@@ -9,16 +9,15 @@ use std::{
     os::unix::net::{UnixListener, UnixStream},
     rc::Rc,
     thread,
-    time::Duration,
 };
 
 use ::evering::{
     RecvError,
-    driver::{LocalDriver, Responder, Tagged},
+    driver::{LocalDriver, Server, Tagged},
     heap::{Buffer, Heap, SharedBytes, Token},
     peer::{self, Link, Peer, connect},
     region::{Keeper, Options},
-    wake::{SharedBell, Spin, Waiter},
+    wake::{SharedBell, Waiter},
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -35,9 +34,6 @@ const UNDER_WAY: usize = 2 << 20;
 
 /// Bodies up to this size travel in the entry.
 const INLINE: usize = 16;
-
-/// As long as it takes to wake a sleeper on another CPU.
-const SPIN: Duration = Duration::from_micros(50);
 
 /// A request or a response, in whole words.
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
@@ -109,11 +105,6 @@ fn check(header: u32, buffer: &SharedBytes) -> Result<()> {
 
 type End = Peer<Message, Message>;
 
-fn spin(setup: &Setup) -> Spin {
-    // Each thread is pinned to one CPU, so it cannot find out itself that its peer has another one.
-    if setup.one_cpu { Spin::never() } else { Spin::up_to(SPIN) }
-}
-
 fn options(setup: &Setup) -> Options {
     let arena = if setup.size <= INLINE { 0 } else { UNDER_WAY.max(2 * setup.size) };
     let arena = arena.min(setup.concurrency * setup.size.next_power_of_two());
@@ -140,7 +131,7 @@ impl Contestant for Processes {
         let listener = UnixListener::bind(setup.socket())?;
         ready.tell();
         let (socket, _) = listener.accept()?;
-        serve(connect::accept(&socket, true)?, setup)
+        serve(connect::accept(&socket, true)?)
     }
 
     fn connect(&self, setup: &Setup) -> Result<Box<dyn Client>> {
@@ -178,8 +169,7 @@ impl Contestant for Threads {
         let (ours, theirs) = peer::pair(&options(setup))?;
         let of_server = setup.clone();
         let server = thread::spawn(move || {
-            let served =
-                usage::pin(of_server.server_cpu()).and_then(|()| serve(theirs, &of_server));
+            let served = usage::pin(of_server.server_cpu()).and_then(|()| serve(theirs));
             if let Err(error) = served {
                 // The client finds the connection closed.
                 eprintln!("{error}");
@@ -190,11 +180,11 @@ impl Contestant for Threads {
 }
 
 /// Answers requests until the client is gone.
-fn serve(end: End, setup: &Setup) -> Result<()> {
+fn serve(end: End) -> Result<()> {
     let Peer { sender, receiver, arena, link } = end;
     let heap = Heap::new(arena);
-    let mut waiter = Waiter::with_spin(link.own_bell(), spin(setup));
-    let mut responder = Responder::new(receiver, sender).with_ringer(link.ringer());
+    let mut waiter = link.waiter();
+    let mut server = Server::new(receiver, sender).with_ringer(link.ringer());
     let mut failure = None;
     while failure.is_none() {
         let mut handle = |request| match answer(&heap, request) {
@@ -204,7 +194,7 @@ fn serve(end: End, setup: &Setup) -> Result<()> {
                 None
             }
         };
-        let served = waiter.wait(None, || match responder.serve(&mut handle) {
+        let served = waiter.wait(None, || match server.serve(&mut handle) {
             Ok(0) => None,
             other => Some(other),
         });
@@ -351,7 +341,7 @@ impl<E: Exchange> EveringClient<E> {
         };
         EveringClient {
             lanes: (0..setup.concurrency).map(lane).collect(),
-            waiter: Waiter::with_spin(link.own_bell(), spin(setup)),
+            waiter: link.waiter(),
             driver,
             _link: link,
             _server: server,

@@ -15,7 +15,7 @@ type Client<S> = Driver<Message, Message, u64, S>;
 
 /// A client's driver and its waiter, and a server that answers until the driver is gone.
 fn serve_in_thread<S: Sharing>(
-    make: fn(usize, usize) -> (Client<S>, Server),
+    make: fn(usize, usize) -> (Client<S>, Ends),
 ) -> (Client<S>, Waiter<Arc<Bell>>, thread::JoinHandle<u64>) {
     let (driver, (server_in, server_out)) = make(8, 8);
     let bells = [(); 2].map(|()| Arc::new(Bell::new()));
@@ -24,12 +24,12 @@ fn serve_in_thread<S: Sharing>(
     let [to_us, to_them] = bells.map(Ringer::new);
     let server = thread::spawn(move || {
         let mut waiter = theirs;
-        let mut responder = Responder::new(server_in, server_out).with_ringer(to_us);
+        let mut server = Server::new(server_in, server_out).with_ringer(to_us);
         let mut count = 0;
         loop {
             let served = waiter.wait(None, || {
                 let answer = |request: Message| Some(Message { n: request.n + 100, ..request });
-                Some(responder.serve(answer)).filter(|served| *served != Ok(0))
+                Some(server.serve(answer)).filter(|served| *served != Ok(0))
             });
             match served {
                 Some(Ok(served)) => count += served as u64,
@@ -164,23 +164,23 @@ fn a_deadline_ends_the_sleep() {
     drop(server);
 }
 
-/// A responder that finds no room keeps the answers, and takes no more requests meanwhile.
+/// A server that finds no room keeps the answers, and takes no more requests meanwhile.
 #[test]
 fn answers_wait_for_room_in_the_queue() {
     let (mut requests, server_in) = channel::<Message>(8).expect("a power of two");
     let (server_out, mut answers) = channel::<Message>(2).expect("a power of two");
-    let mut responder = Responder::new(server_in, server_out);
+    let mut server = Server::new(server_in, server_out);
     assert_eq!(requests.send_batch(&[1, 2, 3].map(message)), Ok(3));
-    assert_eq!(responder.serve(Some), Ok(3));
+    assert_eq!(server.serve(Some), Ok(3));
     assert_eq!(requests.send(message(4)), Ok(()));
-    assert_eq!(responder.serve(Some), Ok(0), "there is an answer to be sent first");
+    assert_eq!(server.serve(Some), Ok(0), "there is an answer to be sent first");
     assert_eq!([answers.recv(), answers.recv()].map(|a| a.map(|a| a.n)), [Ok(1), Ok(2)]);
-    assert_eq!(responder.serve(|_| None), Ok(1));
-    responder.answer(message(5));
-    responder.flush();
+    assert_eq!(server.serve(|_| None), Ok(1));
+    server.answer(message(5));
+    server.flush();
     assert_eq!([answers.recv(), answers.recv()].map(|a| a.map(|a| a.n)), [Ok(3), Ok(5)]);
     let requester = Box::new((requests, answers));
     drop(requester);
-    assert!(responder.is_closed());
-    assert_eq!(responder.serve(Some), Err(RecvError::Closed));
+    assert!(server.is_closed());
+    assert_eq!(server.serve(Some), Err(RecvError::Closed));
 }

@@ -18,7 +18,7 @@ const HANDFUL: usize = 32;
 /// Receives requests `Q` and answers them with `A`s that have their numbers.
 ///
 /// ```
-/// # use evering::driver::{LocalDriver, Responder, Tagged};
+/// # use evering::driver::{LocalDriver, Server, Tagged};
 /// # use zerocopy::{FromBytes, Immutable, IntoBytes};
 /// # #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
 /// # #[repr(C)]
@@ -30,14 +30,14 @@ const HANDFUL: usize = 32;
 /// let (requests, server_in) = evering::channel::<Message>(8).unwrap();
 /// let (server_out, answers) = evering::channel::<Message>(8).unwrap();
 /// let driver = LocalDriver::<Message, Message>::local(requests, answers, 8);
-/// let mut responder = Responder::new(server_in, server_out);
+/// let mut server = Server::new(server_in, server_out);
 ///
 /// let operation = driver.try_submit(Message { id: 0, n: 1 }, ()).unwrap();
-/// let served = responder.serve(|request| Some(Message { n: request.n + 1, ..request }));
+/// let served = server.serve(|request| Some(Message { n: request.n + 1, ..request }));
 /// assert_eq!((served, driver.turn()), (Ok(1), Ok(1)));
 /// assert_eq!(futures::executor::block_on(operation).unwrap().0.n, 2);
 /// ```
-pub struct Responder<Q: Tagged, A: Tagged, KQ = Arc<Allocation<Q>>, KA = Arc<Allocation<A>>> {
+pub struct Server<Q: Tagged, A: Tagged, KQ = Arc<Allocation<Q>>, KA = Arc<Allocation<A>>> {
     requests: Receiver<Q, KQ>,
     answers: Sender<A, KA>,
     /// It goes after the queues: it tells of their close as well.
@@ -46,10 +46,10 @@ pub struct Responder<Q: Tagged, A: Tagged, KQ = Arc<Allocation<Q>>, KA = Arc<All
     backlog: VecDeque<A>,
 }
 
-impl<Q: Tagged, A: Tagged, KQ, KA> Responder<Q, A, KQ, KA> {
+impl<Q: Tagged, A: Tagged, KQ, KA> Server<Q, A, KQ, KA> {
     /// One between these queues.
     pub fn new(requests: Receiver<Q, KQ>, answers: Sender<A, KA>) -> Self {
-        Responder { requests, answers, ringer: None, backlog: VecDeque::new() }
+        Server { requests, answers, ringer: None, backlog: VecDeque::new() }
     }
 
     /// Has the requester woken when there are answers for it, once for all that are published together, and when this is gone.
@@ -138,8 +138,8 @@ fn publish<A: Tagged, K>(answers: &mut Sender<A, K>, ringer: Option<&dyn Ring>) 
     }
 }
 
-impl<Q: Tagged, A: Tagged, KQ, KA> fmt::Debug for Responder<Q, A, KQ, KA> {
+impl<Q: Tagged, A: Tagged, KQ, KA> fmt::Debug for Server<Q, A, KQ, KA> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Responder").field("backlog", &self.backlog.len()).finish_non_exhaustive()
+        f.debug_struct("Server").field("backlog", &self.backlog.len()).finish_non_exhaustive()
     }
 }
