@@ -14,7 +14,7 @@ use std::{
 
 use benches::{
     chart, page,
-    report::{self, Row},
+    report::{self, Row, Target},
 };
 use tests::{
     guests::{self, Build},
@@ -95,7 +95,7 @@ fn measure(options: &Options) -> Result<(), Box<dyn Error>> {
         .filter(|(name, _)| wanted(name))
         .map(|(name, target)| Row {
             name: (*name).into(),
-            target: *target,
+            target: Target::Ratio(*target),
             native: Vec::new(),
             inside: Vec::new(),
         })

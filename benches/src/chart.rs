@@ -47,7 +47,7 @@ pub fn write(path: &Path, rows: &[Row]) -> Result<(), Box<dyn Error>> {
         chart
             .draw_series([Rectangle::new([(0.02, y + 0.2), (ratio, y + 0.8)], colour.filled())])?;
         chart.draw_series([PathElement::new(
-            [(row.target, y + 0.1), (row.target, y + 0.9)],
+            [(row.highest(), y + 0.1), (row.highest(), y + 0.9)],
             INK.stroke_width(2),
         )])?;
         let style = ("sans-serif", 13).into_font().color(&INK);

@@ -1,18 +1,36 @@
 //! Rows of paired measurements, as a table, a CSV file and a Markdown page.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 /// A row: one operation, measured in several rounds on both sides.
 #[derive(Clone, Debug)]
 pub struct Row {
     /// What is measured.
     pub name: String,
-    /// The highest ratio inside/native that is good enough.
-    pub target: f64,
+    /// What is good enough.
+    pub target: Target,
     /// Nanoseconds an operation, natively, by round.
     pub native: Vec<f64>,
     /// Nanoseconds an operation, inside, by round.
     pub inside: Vec<f64>,
+}
+
+/// The most that is good enough.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Target {
+    /// Of the time inside to the time natively.
+    Ratio(f64),
+    /// Nanoseconds inside, whatever they are natively.
+    Time(f64),
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Target::Ratio(ratio) => f.pad(&format!("{ratio:.2}")),
+            Target::Time(time) => f.pad(&duration(time)),
+        }
+    }
 }
 
 /// The middle of some figures; NaN of none.
@@ -28,9 +46,17 @@ impl Row {
         median(&self.inside) / median(&self.native)
     }
 
+    /// The highest ratio that meets the target.
+    pub fn highest(&self) -> f64 {
+        match self.target {
+            Target::Ratio(ratio) => ratio,
+            Target::Time(time) => time / median(&self.native),
+        }
+    }
+
     /// Whether the target is met.
     pub fn passes(&self) -> bool {
-        self.ratio() <= self.target
+        self.ratio() <= self.highest()
     }
 
     fn verdict(&self) -> &'static str {
@@ -58,7 +84,7 @@ pub fn table(rows: &[Row]) -> String {
         let (native, inside) = (duration(median(&row.native)), duration(median(&row.inside)));
         let _ = writeln!(
             text,
-            "{:<32}{native:>12}{inside:>12}{:>9.2}{:>9.2}  {}",
+            "{:<32}{native:>12}{inside:>12}{:>9.2}{:>9}  {}",
             row.name,
             row.ratio(),
             row.target,
@@ -76,7 +102,7 @@ pub fn markdown(rows: &[Row]) -> String {
     for row in rows {
         let _ = writeln!(
             text,
-            "| {} | {} | {} | {:.2} | {:.2} | {} |",
+            "| {} | {} | {} | {:.2} | {} | {} |",
             row.name,
             duration(median(&row.native)),
             duration(median(&row.inside)),
@@ -106,7 +132,16 @@ mod tests {
     use super::*;
 
     fn row(native: &[f64], inside: &[f64]) -> Row {
-        Row { name: "x".into(), target: 0.5, native: native.to_vec(), inside: inside.to_vec() }
+        let target = Target::Ratio(0.5);
+        Row { name: "x".into(), target, native: native.to_vec(), inside: inside.to_vec() }
+    }
+
+    #[test]
+    fn a_target_can_be_a_time() {
+        let target = Target::Time(20.0);
+        let row = Row { target, ..row(&[14.0], &[15.0]) };
+        assert!(row.passes() && markdown(&[row]).contains("| 15 ns | 1.07 | 20 ns | pass |"));
+        assert!(!Row { target, ..self::row(&[25.0], &[21.0]) }.passes());
     }
 
     #[test]
