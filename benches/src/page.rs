@@ -1,6 +1,6 @@
 //! The pages of figures under `docs/benchmarks`: one a bench, written whole by `--save`, with the machine it ran on.
 
-use std::{error::Error, fs, io, path::PathBuf, thread};
+use std::{error::Error, fs, io, path::PathBuf};
 
 use tests::paths;
 
@@ -21,8 +21,9 @@ pub fn folder() -> io::Result<PathBuf> {
 ///
 /// The file system's.
 pub fn machine() -> io::Result<String> {
-    let cpus = thread::available_parallelism().map_or(0, usize::from);
     let cpuinfo = fs::read_to_string("/proc/cpuinfo")?;
+    // Not those that the calling thread may run on: benches pin themselves.
+    let cpus = cpuinfo.lines().filter(|line| line.starts_with("processor\t")).count();
     let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name\t: "));
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
     Ok(format!("{cpus} CPUs ({}), Linux {}.", model.unwrap_or("unknown"), kernel.trim()))
