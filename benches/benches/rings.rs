@@ -4,11 +4,11 @@
 use std::{env, fs, process::ExitCode};
 
 use benches::{
-    ipc::probe,
+    ipc::{probe, server},
     page,
     rings::{
-        self, ping_pong,
-        results::{self, Results},
+        self, ping_pong, request,
+        results::{self, Results, Sample},
     },
 };
 
@@ -21,6 +21,7 @@ struct Options {
 fn main() -> ExitCode {
     let run = match env::args().nth(1) {
         Some(command) if command == ping_pong::ECHO => ping_pong::echo(),
+        Some(command) if command == server::COMMAND => request::serve(),
         _ => options().and_then(|options| measure(&options)),
     };
     match run {
@@ -33,7 +34,7 @@ fn main() -> ExitCode {
 }
 
 fn options() -> rings::Result<Options> {
-    let mut options = Options { save: false, rounds: 20, filter: None };
+    let mut options = Options { save: false, rounds: 41, filter: None };
     let mut words = env::args().skip(1);
     while let Some(word) = words.next() {
         match word.as_str() {
@@ -52,13 +53,19 @@ fn measure(options: &Options) -> rings::Result<()> {
     let wanted = |name: &str| options.filter.as_deref().is_none_or(|filter| name.contains(filter));
     let mut all: Vec<Results> =
         rings::tasks().into_iter().filter(|task| wanted(task.name)).map(Results::new).collect();
-    for round in 1..=options.rounds {
-        eprint!("\rround {round} of {} ", options.rounds);
+    for round in 0..options.rounds {
+        eprint!("\rround {} of {} ", round + 1, options.rounds);
         for results in &mut all {
-            for (contestant, entry) in results.task.contestants.iter().zip(&mut results.entries) {
+            let mut pairs: Vec<_> =
+                results.task.contestants.iter().zip(&mut results.entries).collect();
+            // There and back, so that nobody is always the one after the other.
+            if round % 2 == 1 {
+                pairs.reverse();
+            }
+            for (contestant, entry) in pairs {
                 let probe = probe::round_trip([0, 1]).map_err(|error| error.to_string())?;
                 match (contestant.sample)() {
-                    Ok(figures) => entry.samples.push((probe, figures)),
+                    Ok(figures) => entry.samples.push(Sample { round, probe, figures }),
                     Err(error) => eprintln!("\n{}: {error}", entry.name),
                 }
                 eprint!(".");
@@ -74,8 +81,9 @@ fn measure(options: &Options) -> rings::Result<()> {
     println!("wrote {}", folder.join("rings.{csv,svg}").display());
     if options.save {
         let how = format!(
-            "{} rounds, all contestants in turn, medians of the samples in the machine's prevailing cache mode; threads \
-             pinned, buffers touched before.",
+            "{} rounds, all contestants in turn, there and back; medians of the samples in the machine's prevailing cache mode; a ratio \
+             is the median of the ratios within each round, the middle half of which lies where the page says. Threads pinned, buffers touched \
+             before, but for the cold start.",
             options.rounds
         );
         let body = format!("![times](rings.svg)\n\n{text}");

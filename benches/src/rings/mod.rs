@@ -7,6 +7,7 @@
 pub mod many;
 pub mod one_way;
 pub mod ping_pong;
+pub mod request;
 pub mod results;
 pub mod sleep;
 
@@ -64,6 +65,7 @@ pub struct Task {
 pub fn tasks() -> Vec<Task> {
     let mut tasks = vec![ping_pong::task(), one_way::task(), many::task()];
     tasks.extend(sleep::tasks());
+    tasks.extend(request::tasks());
     tasks
 }
 

@@ -11,8 +11,19 @@ use crate::{ipc::probe::Mode, report::median};
 pub struct Entry {
     /// Its name.
     pub name: &'static str,
-    /// Each with the raw round trip beside it, in nanoseconds.
-    pub samples: Vec<(f64, Figures)>,
+    /// Of each round in which it did not fail.
+    pub samples: Vec<Sample>,
+}
+
+/// What one contestant did in one round.
+#[derive(Clone, Copy, Debug)]
+pub struct Sample {
+    /// Which round it was.
+    pub round: usize,
+    /// The raw round trip at the time, in nanoseconds.
+    pub probe: f64,
+    /// What was found.
+    pub figures: Figures,
 }
 
 /// A task and what it has found so far.
@@ -34,35 +45,58 @@ impl Results {
     /// The machine's mode in most of the samples: only those count.
     pub fn mode(&self) -> Mode {
         let samples = self.entries.iter().flat_map(|entry| &entry.samples);
-        let (fast, all) = samples.fold((0, 0), |(fast, all), (probe, _)| {
-            (fast + usize::from(Mode::of(*probe) == Mode::Fast), all + 1)
+        let (fast, all) = samples.fold((0, 0), |(fast, all), sample| {
+            (fast + usize::from(Mode::of(sample.probe) == Mode::Fast), all + 1)
         });
         if 2 * fast >= all { Mode::Fast } else { Mode::Slow }
     }
 
-    fn figure(&self, name: &str, of: impl Fn(&(f64, Figures)) -> f64) -> f64 {
+    /// The samples of a contestant in the prevailing mode.
+    fn samples(&self, name: &str) -> impl Iterator<Item = &Sample> {
         let mode = self.mode();
-        let entry = self.entries.iter().find(|entry| entry.name == name);
-        let samples = entry.into_iter().flat_map(|entry| &entry.samples);
-        let figures: Vec<f64> =
-            samples.filter(|(probe, _)| Mode::of(*probe) == mode).map(of).collect();
-        median(&figures)
+        let entries = self.entries.iter().filter(move |entry| entry.name == name);
+        entries.flat_map(|entry| &entry.samples).filter(move |s| Mode::of(s.probe) == mode)
+    }
+
+    fn figure(&self, name: &str, of: impl Fn(&Sample) -> f64) -> f64 {
+        median(&self.samples(name).map(of).collect::<Vec<_>>())
     }
 
     /// The median time of a contestant, in nanoseconds an operation.
     pub fn time(&self, name: &str) -> f64 {
-        self.figure(name, |(_, figures)| figures.time)
+        self.figure(name, |sample| sample.figures.time)
     }
 
-    /// How near a target came, and whether that is near enough.
-    pub fn reached(&self, target: &Target) -> (f64, bool) {
-        let time = self.time(target.of);
-        let found = match target.against {
-            Against::Contestant(other) => time / self.time(other),
-            Against::Time => time,
+    /// How near a target came. A ratio is the median of the ratios within a round, whose samples were taken one right after the
+    /// other: what the machine does to a whole round cancels out.
+    pub fn reached(&self, target: &Target) -> Reached {
+        let time = |sample: &Sample| sample.figures.time;
+        let mut found: Vec<f64> = match target.against {
+            Against::Time => self.samples(target.of).map(time).collect(),
+            Against::Contestant(other) => self
+                .samples(target.of)
+                .filter_map(|ours| {
+                    let theirs = self.samples(other).find(|theirs| theirs.round == ours.round)?;
+                    Some(time(ours) / time(theirs))
+                })
+                .collect(),
         };
-        (found, found <= target.limit)
+        found.sort_by(f64::total_cmp);
+        let quarter = |of: usize| found.get(found.len() * of / 4).copied().unwrap_or(f64::NAN);
+        let median = median(&found);
+        Reached { median, middle: [quarter(1), quarter(3)], good: median <= target.limit }
     }
+}
+
+/// How near a target came.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Reached {
+    /// The median of the rounds.
+    pub median: f64,
+    /// Between which figures the middle half of the rounds lies.
+    pub middle: [f64; 2],
+    /// Whether the median is within the limit.
+    pub good: bool,
 }
 
 fn nanoseconds(figure: f64) -> String {
@@ -83,22 +117,24 @@ pub fn markdown(all: &[Results]) -> String {
         let _ = writeln!(text, "| | time | CPU time | raw round trip ({mode} mode) | samples |");
         let _ = writeln!(text, "|---|---:|---:|---:|---:|");
         for entry in &results.entries {
-            let of = |figure: fn(&(f64, Figures)) -> f64| {
-                nanoseconds(results.figure(entry.name, figure))
-            };
-            let count = entry.samples.iter().filter(|s| Mode::of(s.0) == results.mode()).count();
+            let of = |figure: fn(&Sample) -> f64| nanoseconds(results.figure(entry.name, figure));
+            let count = results.samples(entry.name).count();
             let _ = writeln!(
                 text,
                 "| {} | {} | {} | {} | {count} |",
                 entry.name,
-                of(|s| s.1.time),
-                of(|s| s.1.cpu),
-                of(|s| s.0),
+                of(|s| s.figures.time),
+                of(|s| s.figures.cpu),
+                of(|s| s.probe),
             );
         }
-        let _ = writeln!(text, "\n| target | limit | reached | |\n|---|---:|---:|---|");
+        text.push('\n');
+        if results.task.targets.is_empty() {
+            continue;
+        }
+        text.push_str("| target | limit | reached | middle half | |\n|---|---:|---:|---:|---|\n");
         for target in &results.task.targets {
-            let (found, good) = results.reached(target);
+            let Reached { median, middle: [low, high], good } = results.reached(target);
             let (what, unit) = match target.against {
                 Against::Contestant(other) => (format!("{} / {other}", target.of), ""),
                 Against::Time => (target.of.to_owned(), " ns"),
@@ -106,7 +142,7 @@ pub fn markdown(all: &[Results]) -> String {
             let verdict = if good { "pass" } else { "MISS" };
             let _ = writeln!(
                 text,
-                "| {what} | {:.2}{unit} | {found:.2}{unit} | {verdict} |",
+                "| {what} | {:.2}{unit} | {median:.2}{unit} | {low:.2}–{high:.2} | {verdict} |",
                 target.limit
             );
         }
@@ -120,8 +156,7 @@ pub fn csv(all: &[Results]) -> String {
     let mut text = String::from("task,contestant,round,raw_round_trip_ns,time_ns,cpu_ns\n");
     for results in all {
         for entry in &results.entries {
-            for (round, (probe, figures)) in entry.samples.iter().enumerate() {
-                let Figures { time, cpu } = figures;
+            for Sample { round, probe, figures: Figures { time, cpu } } in &entry.samples {
                 let (task, name) = (results.task.name, entry.name);
                 let _ = writeln!(text, "\"{task}\",\"{name}\",{round},{probe},{time},{cpu}");
             }
@@ -179,23 +214,41 @@ pub fn chart(path: &Path, all: &[Results]) -> Result<(), Box<dyn error::Error>> 
 mod tests {
     use super::*;
 
+    fn entry(name: &'static str, samples: &[(f64, f64)]) -> Entry {
+        let samples = samples.iter().enumerate().map(|(round, &(probe, time))| Sample {
+            round,
+            probe,
+            figures: Figures { time, cpu: time },
+        });
+        Entry { name, samples: samples.collect() }
+    }
+
+    fn results(entries: Vec<Entry>) -> Results {
+        let target = Target { of: "a", limit: 0.5, against: Against::Contestant("b") };
+        let task = Task { name: "t", contestants: Vec::new(), targets: vec![target] };
+        Results { task, entries }
+    }
+
     #[test]
     fn only_samples_of_the_prevailing_mode_count() {
-        let task = Task {
-            name: "t",
-            contestants: Vec::new(),
-            targets: vec![Target { of: "a", limit: 0.5, against: Against::Contestant("b") }],
-        };
-        let entry = |name, samples: &[(f64, f64)]| Entry {
-            name,
-            samples: samples.iter().map(|&(p, time)| (p, Figures { time, cpu: time })).collect(),
-        };
-        let entries = vec![
+        let results = results(vec![
             entry("a", &[(120.0, 5.0), (130.0, 7.0), (500.0, 100.0)]),
             entry("b", &[(120.0, 20.0), (510.0, 1.0)]),
-        ];
-        let results = Results { task, entries };
+        ]);
         assert_eq!((results.mode(), results.time("a"), results.time("b")), (Mode::Fast, 7.0, 20.0));
-        assert_eq!(results.reached(&results.task.targets[0]), (0.35, true));
+        // The first round is the only one in which both count.
+        let reached = results.reached(&results.task.targets[0]);
+        assert_eq!(reached, Reached { median: 0.25, middle: [0.25; 2], good: true });
+    }
+
+    #[test]
+    fn ratios_are_of_samples_of_the_same_round() {
+        // The machine is three times as slow from the third round on.
+        let results = results(vec![
+            entry("a", &[(120.0, 6.0), (120.0, 4.0), (120.0, 18.0), (120.0, 12.0)]),
+            entry("b", &[(120.0, 10.0), (120.0, 10.0), (120.0, 30.0), (120.0, 30.0)]),
+        ]);
+        let reached = results.reached(&results.task.targets[0]);
+        assert_eq!(reached, Reached { median: 0.6, middle: [0.4, 0.6], good: false });
     }
 }
