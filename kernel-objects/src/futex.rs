@@ -18,7 +18,6 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use parking_lot::Mutex;
 use slab::Slab;
 use smallvec::SmallVec;
 
@@ -26,6 +25,7 @@ use crate::{
     deadline::{Deadline, INFINITE, until_with_slack},
     error::{Error, Result},
     object::{KOID_INVALID, KernelObject, Koid},
+    sync::Mutex,
     task::{BlockedReason, Process, Thread, ThreadState, TimerSlack},
 };
 

@@ -22,13 +22,13 @@ use std::{
 };
 
 use futures::FutureExt;
-use hal::sync::BiasedMutex;
 
 use crate::{
     error::{Error, Result},
     object::{KernelObject, Koid, ObjectType, downcast},
     rights::Rights,
     signals::{HandleId, Signals},
+    sync::BiasedMutex,
     wait_many::{Pending, wait_many_through},
 };
 

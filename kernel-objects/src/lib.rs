@@ -23,6 +23,8 @@ pub mod fifo;
 pub mod futex;
 pub mod handle;
 pub mod interrupt;
+#[cfg(all(test, shuttle))]
+mod models;
 pub mod msi;
 pub mod object;
 pub mod pci;
@@ -34,6 +36,7 @@ pub mod rights;
 pub mod signals;
 pub mod socket;
 pub mod stream;
+mod sync;
 pub mod task;
 pub mod timer;
 pub mod vmar;

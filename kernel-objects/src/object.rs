@@ -10,7 +10,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
 };
 
@@ -20,6 +20,7 @@ use crate::{
     error::{Error, Result},
     rights::Rights,
     signals::{SignalState, Signals, WaitOne},
+    sync::atomic::AtomicU32,
 };
 
 /// A kernel object's identity, unique for the life of the kernel: `zx_koid_t`.

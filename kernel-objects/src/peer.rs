@@ -6,12 +6,11 @@
 
 use std::sync::{Arc, Weak};
 
-use hal::sync::{BiasedGuard, BiasedMutex};
-
 use crate::{
     error::{Error, Result},
     object::{KObjectBase, KernelObject, Koid},
     signals::Signals,
+    sync::{BiasedGuard, BiasedMutex},
 };
 
 /// What the ends share: for each what is its own, such as what was written to it.

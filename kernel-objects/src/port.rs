@@ -17,7 +17,6 @@ use std::{
 };
 
 use bitflags::bitflags;
-use parking_lot::Mutex;
 use slab::Slab;
 
 use crate::{
@@ -27,6 +26,7 @@ use crate::{
     object::{KObjectBase, KernelObject, Koid, ObjectType},
     rights::Rights,
     signals::{HandleId, SignalSink, Signals, WatchKey},
+    sync::Mutex,
     wait_queue::WaitQueue,
 };
 

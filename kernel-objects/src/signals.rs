@@ -10,20 +10,22 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    sync::{
-        Weak,
-        atomic::{AtomicU32, AtomicUsize, Ordering},
-    },
+    sync::Weak,
     task::{Context, Poll, Waker},
 };
 
 use bitflags::bitflags;
 use futures::future::FusedFuture;
-use hal::sync::BiasedMutex;
 use slab::Slab;
 use smallvec::SmallVec;
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    sync::{
+        BiasedMutex,
+        atomic::{AtomicU32, AtomicUsize, Ordering},
+    },
+};
 
 bitflags! {
     /// Signals of an object: `zx_signals_t` (`zircon/types.h`).

@@ -15,8 +15,6 @@ use std::{
 };
 
 use futures::FutureExt;
-use hal::time::{Sleep, sleep_until};
-use parking_lot::Mutex;
 
 use crate::{
     clock::ClockId,
@@ -24,6 +22,7 @@ use crate::{
     error::{Error, Result},
     object::{KObjectBase, KernelObject, ObjectType},
     signals::{Calls, Signals},
+    sync::{Mutex, Sleep, sleep_until},
     task::{SlackMode, TimerSlack},
 };
 

@@ -27,9 +27,10 @@ use std::{
 };
 
 use futures::future::FusedFuture;
-use hal::sync::{BiasedGuard, Change, Waiters};
 use slab::Slab;
 use smallvec::SmallVec;
+
+use crate::sync::{BiasedGuard, Change, Waiters};
 
 /// Interest in every event.
 pub const ALL_EVENTS: u32 = u32::MAX;

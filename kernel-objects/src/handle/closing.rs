@@ -6,7 +6,7 @@
 
 use std::{cell::RefCell, sync::Arc};
 
-use crate::object::KernelObject;
+use crate::{object::KernelObject, sync::thread_local};
 
 type Objects = Vec<Arc<dyn KernelObject>>;
 
@@ -20,13 +20,13 @@ struct Outermost;
 
 impl Outermost {
     fn next(&self) -> Option<Arc<dyn KernelObject>> {
-        PENDING.with_borrow_mut(|pending| pending.as_mut()?.pop())
+        PENDING.with(|pending| pending.borrow_mut().as_mut()?.pop())
     }
 }
 
 impl Drop for Outermost {
     fn drop(&mut self) {
-        drop(PENDING.take());
+        drop(PENDING.with(RefCell::take));
     }
 }
 

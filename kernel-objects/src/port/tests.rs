@@ -228,7 +228,7 @@ fn a_hundred_thousand_packets_are_cancelled_one_by_one() {
 fn threads_that_queue_wait_and_cancel_agree_on_the_packets() {
     const N: u64 = 5_000;
     let port = Port::with_capacity(usize::MAX);
-    let received = Mutex::new(Vec::new());
+    let received = parking_lot::Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for sender in 0..3 {
             let port = &port;
