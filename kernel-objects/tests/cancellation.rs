@@ -8,11 +8,15 @@ use std::{
     task::{Context, Waker},
 };
 
-use hal::{pmem::PhysicalMemory, time::monotonic};
+use hal::{
+    pmem::PhysicalMemory,
+    time::{monotonic, sleep_until},
+};
 use kernel_objects::{
     Channel, Clock, Counter, DebugLog, Error, Event, EventPair, Fifo, FutexTable, Handle,
     HandleTable, Interrupt, Job, KernelObject, Port, Process, Rights, Signals, Socket, Stream,
     Thread, Timer, Vmo, VmoOptions, WaitQueue,
+    channel::{Message, ReadOptions, Room},
     clock::{ClockId, ClockOptions},
     deadline::{until, until_with_slack},
     debuglog::{KernelLog, LOG_READABLE},
@@ -99,6 +103,8 @@ fn all_kinds(count: usize) {
     let interrupt = Interrupt::create_virtual();
     let values: Vec<_> =
         objects.iter().map(|object| table.insert(Handle::new(object.clone())).unwrap()).collect();
+    let (client, server) = Channel::create();
+    let client_value = table.insert(Handle::new(client.clone())).unwrap();
     let slack = TimerSlack { amount: HOUR, mode: SlackMode::Late };
 
     // Signals that none of them ever has.
@@ -106,9 +112,16 @@ fn all_kinds(count: usize) {
     let pick = |i: usize| i % objects.len();
     give_up("one", count, |i| wait(objects[pick(i)].wait_one(mask)));
     give_up("one, through a handle", count, |i| wait(table.wait_one(values[pick(i)], mask)));
-    give_up("many", count / objects.len(), |_| {
-        wait(wait_many(objects.iter().map(|object| (&**object, mask))))
+    give_up("many", count, |i| {
+        let some = [i, i + 4, i + 9].map(|i| (&*objects[pick(i)], mask));
+        wait(wait_many(some))
     });
+    give_up("many, through handles", count, |i| {
+        let some = [i, i + 4, i + 9].map(|i| (values[pick(i)], mask));
+        let table = &table;
+        wait(async move { table.wait_many(&some).await })
+    });
+    give_up("sleep", count, |i| wait(sleep_until(monotonic() + HOUR + i as u64)));
     give_up("with a deadline", count, |i| {
         wait(until(monotonic() + HOUR, objects[pick(i)].wait_one(mask)))
     });
@@ -122,6 +135,16 @@ fn all_kinds(count: usize) {
         let at = 4 + 4 * (i as u64 % 10);
         wait(futexes.wait(&thread, at, || Ok(true), Ok(None)).unwrap())
     });
+    give_up("call", count, |_| {
+        // The request of one before, which stays when its call is given up.
+        let _ = server.read(Room::ANY, ReadOptions::empty());
+        wait(client.call(Message::new([0; 8], vec![]), Room::ANY))
+    });
+    give_up("call through a handle, with a deadline", count, |_| {
+        let _ = server.read(Room::ANY, ReadOptions::empty());
+        let deadline = monotonic() + HOUR;
+        wait(table.channel_call(client_value, vec![0; 8], &[], Room::ANY, deadline))
+    });
     for i in 0..count {
         let (object, key) = (&objects[pick(i)], i as u64 % 100);
         port.wait_async(object, key, mask, WaitAsync::EDGE).unwrap();
@@ -134,6 +157,8 @@ fn all_kinds(count: usize) {
     for object in &objects {
         assert_eq!(object.base().signal_state().watchers(), 0, "{object:?}");
     }
+    assert_eq!(client.base().signal_state().watchers(), 0);
+    assert!(client.is_empty() && server.len() <= 1);
     assert_eq!((queue.entries(), futexes.waiters(), port.len()), (0, 0, 0));
 }
 
