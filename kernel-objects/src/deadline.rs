@@ -3,6 +3,29 @@
 //! A deadline may come with *slack*: how far it may be moved so that several things happen in one wake-up
 //! of the machine. [`Due`] does that. It moves a deadline to one that another timer has already, if
 //! there is one within the slack, and nowhere else: what is alone is on time.
+//!
+//! Waits are futures, so what else ends one is put beside it with `select!`. A token by which somebody cancels is an
+//! [`Event`](crate::Event) that is waited for in the other branch:
+//!
+//! ```
+//! use futures::{FutureExt, executor::block_on, select_biased};
+//! use kernel_objects::{Error, Event, KernelObject, Signals, deadline::until_with_slack};
+//! use kernel_objects::task::{SlackMode, TimerSlack};
+//!
+//! let (event, cancel) = (Event::create(), Event::create());
+//! cancel.signal(Signals::empty(), Signals::SIGNALED).unwrap();
+//! let deadline = hal::time::monotonic() + 1_000_000_000;
+//! let slack = TimerSlack { amount: 500_000, mode: SlackMode::Late };
+//! let ended = block_on(async {
+//!     let wait = until_with_slack(deadline, slack, event.wait_one(Signals::SIGNALED)).fuse();
+//!     let mut wait = std::pin::pin!(wait);
+//!     select_biased! {
+//!         result = wait => result,
+//!         _ = cancel.wait_one(Signals::SIGNALED) => Err(Error::Canceled),
+//!     }
+//! });
+//! assert_eq!(ended, Err(Error::Canceled));
+//! ```
 
 use std::{collections::BTreeMap, future::Future, ops::RangeInclusive, pin::pin};
 
@@ -109,7 +132,7 @@ pub async fn until_with_slack<T>(
 
 #[cfg(test)]
 mod tests {
-    use futures::executor::block_on;
+    use futures::{FutureExt, executor::block_on};
 
     use super::*;
     use crate::{Event, KernelObject, Signals};
@@ -200,5 +223,42 @@ mod tests {
         let base = far(2);
         let ready = async { Ok(DUE.lock().contains_key(&base)) };
         assert_eq!(block_on(until_with_slack(base, slack(5, SlackMode::Late), ready)), Ok(false));
+    }
+
+    /// Whichever comes first ends the wait, and nothing of the others stays.
+    #[test]
+    fn a_wait_a_deadline_with_slack_and_a_cancel_token_compose() {
+        const MS: u64 = 1_000_000;
+        let (event, token) = (Event::create(), Event::create());
+        let run = |deadline: Deadline, first: Option<&Event>| {
+            let wait = event.wait_one(Signals::SIGNALED);
+            let wait = until_with_slack(deadline, slack(MS, SlackMode::Late), wait).fuse();
+            let ended = std::thread::scope(|scope| {
+                let signal =
+                    || first.map(|event| event.signal(Signals::empty(), Signals::SIGNALED));
+                scope.spawn(move || {
+                    std::thread::sleep(std::time::Duration::from_millis(2));
+                    signal()
+                });
+                block_on(async {
+                    let mut wait = pin!(wait);
+                    futures::select_biased! {
+                        result = wait => result,
+                        _ = token.wait_one(Signals::SIGNALED) => Err(Error::Canceled),
+                    }
+                })
+            });
+            for event in [&event, &token] {
+                assert_eq!(event.base().signal_state().watchers(), 0);
+                event.base().signal_state().clear(Signals::SIGNALED);
+            }
+            assert!(DUE.lock().range(deadline..=deadline + MS).next().is_none());
+            ended
+        };
+        assert_eq!(run(far(3), Some(&event)), Ok(Signals::SIGNALED));
+        assert_eq!(run(far(4), Some(&token)), Err(Error::Canceled));
+        let soon = hal::time::monotonic() + 5 * MS;
+        assert_eq!(run(soon, None), Err(Error::TimedOut));
+        assert!(hal::time::monotonic() >= soon);
     }
 }
