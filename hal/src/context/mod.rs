@@ -8,6 +8,7 @@ mod entry;
 mod gate;
 mod kick;
 mod memory_functions;
+mod registers;
 pub(crate) mod rewrite;
 mod signals;
 mod worker;
@@ -24,6 +25,7 @@ use std::{
 pub(crate) use self::signals::{has_heavy_barrier, heavy_barrier};
 pub use self::{
     kick::{Kicker, barrier_all},
+    registers::{FpRegs, VectorRegs},
     worker::{attach, need_resched, preempt_at, prepare, take_need_resched},
     xstate::BadXstate,
 };

@@ -14,18 +14,18 @@ use super::worker::WorkerState;
 /// XSAVE components that contexts keep.
 const X87: u64 = 1 << 0;
 const SSE: u64 = 1 << 1;
-const AVX: u64 = 1 << 2;
-const OPMASK: u64 = 1 << 5;
-const ZMM_HI256: u64 = 1 << 6;
-const HI16_ZMM: u64 = 1 << 7;
+pub(super) const AVX: u64 = 1 << 2;
+pub(super) const OPMASK: u64 = 1 << 5;
+pub(super) const ZMM_HI256: u64 = 1 << 6;
+pub(super) const HI16_ZMM: u64 = 1 << 7;
 const MANAGED: u64 = X87 | SSE | AVX | OPMASK | ZMM_HI256 | HI16_ZMM;
 
 /// The legacy (FXSAVE) region and the XSAVE header behind it.
-const LEGACY: usize = 512;
+pub(super) const LEGACY: usize = 512;
 const HEADER_END: usize = 576;
-const MXCSR_AT: usize = 24;
+pub(super) const MXCSR_AT: usize = 24;
 const MXCSR_MASK_AT: usize = 28;
-const XMM_AT: usize = 160;
+pub(super) const XMM_AT: usize = 160;
 const SW_RESERVED_AT: usize = 464;
 const FCW_INIT: u16 = 0x37f;
 const FP_XSTATE_MAGIC1: u32 = 0x4650_5853;
@@ -125,6 +125,23 @@ impl Layout {
         let bw = __cpuid_count(7, 0).ebx & (1 << 30) != 0;
         this.by_hand = this.mask & MANAGED == MANAGED && this.xinuse && bw && place(2).0 == AVX_AT;
         this
+    }
+
+    /// The components that the CPU has.
+    pub(super) fn components(&self) -> u64 {
+        self.mask
+    }
+
+    /// Where one of the components beyond the legacy region is, if the CPU has it.
+    pub(super) fn place(&self, component: u64) -> Option<usize> {
+        let at = match component {
+            AVX => AVX_AT,
+            OPMASK => self.opmask,
+            ZMM_HI256 => self.hi256,
+            HI16_ZMM => self.hi16,
+            _ => return None,
+        };
+        (self.mask & component != 0).then_some(at)
     }
 
     /// The components whose registers differ from their initial state, by what the CPU says.
