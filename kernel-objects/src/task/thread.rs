@@ -15,6 +15,7 @@ use std::{
     },
 };
 
+use hal::context::UserContext;
 use parking_lot::Mutex;
 
 use super::{
@@ -150,6 +151,8 @@ pub struct Thread {
     pub(super) runtime: Runtime,
     pub(super) waker: TaskWaker,
     pub(super) exceptions: ThreadExceptions,
+    /// What its body leaves to others while it waits.
+    pub(super) registers: Mutex<Option<Box<UserContext>>>,
     inner: Mutex<Inner>,
 }
 
@@ -207,6 +210,7 @@ impl Thread {
             runtime: Runtime::default(),
             waker: TaskWaker::default(),
             exceptions: ThreadExceptions::default(),
+            registers: Mutex::default(),
             inner: Mutex::new(Inner {
                 life: Life::New,
                 suspensions: 0,
@@ -384,12 +388,25 @@ impl Thread {
         ThreadInfo { state, wait_exception_channel: channel }
     }
 
+    /// For how long it has run, in ns (`ZX_INFO_TASK_RUNTIME`).
+    pub fn runtime(&self) -> u64 {
+        hal::time::cycles_to_nanos(self.runtime.cycles())
+    }
+
     /// What it has used.
-    pub fn stats(&self) -> ThreadStats {
-        ThreadStats {
-            total_runtime: hal::time::cycles_to_nanos(self.runtime.cycles()),
-            last_scheduled_cpu: (self.last_cpu.load(Ordering::Relaxed) as usize).checked_sub(1),
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadState`] if it has ended.
+    pub fn stats(&self) -> Result<ThreadStats> {
+        if self.inner.lock().life == Life::Dead {
+            return Err(Error::BadState);
         }
+        let last_cpu = self.last_cpu.load(Ordering::Relaxed) as usize;
+        Ok(ThreadStats {
+            total_runtime: self.runtime(),
+            last_scheduled_cpu: last_cpu.checked_sub(1),
+        })
     }
 
     /// Whether it waits for somebody to handle its exception, for its own run.
@@ -430,6 +447,7 @@ impl Thread {
         drop(inner);
         drop((kick, cookie));
         self.exceptions.handler.shut();
+        drop(self.withdraw());
         // First the thread, then what it was the last of.
         calls.run();
         if last {
@@ -547,10 +565,11 @@ mod tests {
             while hal::time::monotonic() < start + 1_000_000 {}
         });
         let thread = run.thread().clone();
-        assert_eq!(thread.stats().total_runtime, 0);
+        let unused = ThreadStats { total_runtime: 0, last_scheduled_cpu: None };
+        assert_eq!(thread.stats(), Ok(unused));
         block_on(run);
-        assert!(thread.stats().total_runtime >= 1_000_000);
-        assert_eq!(thread.stats().last_scheduled_cpu, None);
+        assert!(thread.runtime() >= 1_000_000);
+        assert_eq!(thread.stats(), Err(Error::BadState), "it has ended");
     }
 
     #[test]

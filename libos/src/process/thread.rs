@@ -147,7 +147,7 @@ impl Thread {
 
     /// How long it has run, ns.
     pub fn cpu_time(&self) -> u64 {
-        self.object.stats().total_runtime
+        self.object.runtime()
     }
 
     /// Makes its memory and its descriptors cheaper to use, unless another thread has been before. Called by the thread's own loop.

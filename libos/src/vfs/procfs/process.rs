@@ -307,7 +307,7 @@ fn stat(subject: &Subject) -> What {
             mask(thread.signals.mask()),
             mask(ignored),
             mask(caught),
-            thread.object.stats().last_scheduled_cpu.unwrap_or(0),
+            thread.object.stats().ok().and_then(|stats| stats.last_scheduled_cpu).unwrap_or(0),
             scheduling.priority,
             scheduling.policy,
             image.arguments.start,
