@@ -320,6 +320,22 @@ impl HandleTable {
         Ok(handle.object.clone())
     }
 
+    /// As [`get_any`](Self::get_any), with the handle's rights.
+    ///
+    /// # Errors
+    ///
+    /// As [`get_any`](Self::get_any).
+    pub fn get_any_with_rights(
+        &self,
+        value: HandleValue,
+        rights: Rights,
+    ) -> Result<(Arc<dyn KernelObject>, Rights)> {
+        let slots = self.slots.lock();
+        let handle = slots.lookup(value)?;
+        handle.rights.require(rights)?;
+        Ok((handle.object.clone(), handle.rights))
+    }
+
     /// What a handle is (`ZX_INFO_HANDLE_BASIC`).
     ///
     /// # Errors

@@ -38,12 +38,12 @@ impl Process {
             return Err(Error::InvalidArgs);
         }
         let vmar = self.root_vmar().ok_or(Error::BadState)?;
-        let mapping = vmar.find(addr).ok_or(Error::NotFound)?;
+        let mapping = vmar.find(addr).ok_or(Error::NoMemory)?;
         let offset = mapping.vmo_offset.saturating_add(addr.saturating_sub(mapping.range.start));
         let mapped = mapping.range.end.saturating_sub(addr);
         let there = mapping.vmo.size().saturating_sub(offset).min(mapped);
         match usize::try_from(there).map_or(len, |there| there.min(len)) {
-            0 => Err(Error::NotFound),
+            0 => Err(Error::NoMemory),
             len => Ok((mapping, offset, len)),
         }
     }
@@ -53,7 +53,7 @@ impl Process {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgs`] for no byte or more than 64 MiB, [`Error::NotFound`] if nothing is mapped
+    /// [`Error::InvalidArgs`] for no byte or more than 64 MiB, [`Error::NoMemory`] if nothing is mapped
     /// there, [`Error::BadState`] if it has no address space; those of [`Vmo::read`](crate::Vmo::read).
     pub fn read_memory(&self, addr: u64, buf: &mut [u8]) -> Result<usize> {
         let (mapping, offset, len) = self.locate(addr, buf.len())?;
@@ -127,8 +127,8 @@ mod tests {
         assert_eq!(process.read_memory(addr, &mut []), Err(Error::InvalidArgs));
         let huge = vec![0; MAX_ACCESS + 1];
         assert_eq!(process.write_memory(addr, &huge), Err(Error::InvalidArgs));
-        assert_eq!(process.read_memory(addr + PAGE, &mut buf), Err(Error::NotFound));
-        assert_eq!(process.write_memory(u64::MAX, &buf), Err(Error::NotFound));
+        assert_eq!(process.read_memory(addr + PAGE, &mut buf), Err(Error::NoMemory));
+        assert_eq!(process.write_memory(u64::MAX, &buf), Err(Error::NoMemory));
         let vmar = process.root_vmar();
         process.kill();
         assert!(process.root_vmar().is_none(), "an ended process keeps no memory");

@@ -8,6 +8,7 @@
 //! Locks are taken from a thread to its process to its job, or not at once; nothing is woken while one is
 //! held. Whatever walks a tree does so with a list of its own, not by recursion.
 
+mod by_handle;
 mod enforce;
 mod exception;
 mod interrupt;
@@ -15,6 +16,8 @@ mod job;
 mod memory;
 mod policy;
 mod process;
+mod properties;
+mod registers;
 mod run;
 mod runtime;
 mod suspend_token;
@@ -32,6 +35,8 @@ pub use policy::{
     TimerSlack,
 };
 pub use process::{Process, ProcessInfo};
+pub use properties::DEBUG_ADDR_BREAK_ON_SET;
+pub use registers::{GeneralState, RegisterState, StateKind, set_fs_base};
 pub use run::Run;
 pub use suspend_token::SuspendToken;
 pub use thread::{Blocked, BlockedReason, Cookie, Thread, ThreadInfo, ThreadState, ThreadStats};

@@ -21,6 +21,7 @@ use super::{
     interrupt::work,
     job::{Critical, Job},
     policy::JobPolicy,
+    properties::Properties,
     retcode,
     run::Run,
     thread::Thread,
@@ -72,6 +73,7 @@ pub struct Process {
     handles: HandleTable,
     futexes: FutexTable,
     pub(super) handlers: TaskHandlers,
+    pub(super) properties: Properties,
     pub(super) inner: Mutex<Inner>,
 }
 
@@ -132,6 +134,7 @@ impl Process {
                 handles: HandleTable::new(),
                 futexes: FutexTable::new(),
                 handlers: TaskHandlers::default(),
+                properties: Properties::default(),
                 inner: Mutex::new(Inner {
                     state: State::Initial,
                     vmar: None,
@@ -290,10 +293,10 @@ impl Process {
     ///
     /// # Errors
     ///
-    /// [`Error::BadState`] if it does not run.
+    /// [`Error::BadState`] if it is ending or has ended.
     pub(super) fn suspend(&self) -> Result {
         let mut inner = self.inner.lock();
-        if inner.state != State::Running {
+        if matches!(inner.state, State::Dying | State::Dead) {
             return Err(Error::BadState);
         }
         inner.suspensions = inner.suspensions.checked_add(1).ok_or(Error::NoResources)?;
@@ -333,7 +336,7 @@ impl Process {
         }
         self.handlers.shut();
         self.base.signal_state().set(Signals::TASK_TERMINATED);
-        self.job.remove_process(self.koid());
+        self.job.remove_process(self);
         if let Some((job, when)) = critical
             && (when == Critical::Always || return_code != 0)
             && let Some(job) = job.upgrade()
@@ -414,7 +417,7 @@ impl KernelObject for Process {
 impl Drop for Process {
     fn drop(&mut self) {
         // One that was never started; the others have left the job when they ended.
-        self.job.remove_process(self.koid());
+        self.job.remove_process(self);
     }
 }
 

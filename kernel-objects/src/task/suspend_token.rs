@@ -51,11 +51,11 @@ impl SuspendToken {
         Ok(Self::holding(Task::Thread(thread.clone())))
     }
 
-    /// Suspends a process: each thread that it has or will have.
+    /// Suspends a process: each thread that it has or will have, also if it has not been started.
     ///
     /// # Errors
     ///
-    /// [`Error::BadState`](crate::Error::BadState) if it does not run.
+    /// [`Error::BadState`](crate::Error::BadState) if it is ending or has ended.
     pub fn create_for_process(process: &Arc<Process>) -> Result<Arc<SuspendToken>> {
         process.suspend()?;
         Ok(Self::holding(Task::Process(process.clone())))
@@ -143,13 +143,18 @@ mod tests {
     #[test]
     fn a_process_is_suspended_with_all_its_threads() {
         let process = Process::create(&Job::root(), "").unwrap_or_else(|e| panic!("{e}"));
-        assert_eq!(SuspendToken::create_for_process(&process).err(), Some(Error::BadState));
+        let before = SuspendToken::create_for_process(&process);
         let first = Thread::create(&process, "").and_then(|t| process.start(&t, pending()));
         let second = Thread::create(&process, "").and_then(|t| t.start(pending()));
         let mut runs = [first, second].map(|run| run.unwrap_or_else(|e| panic!("{e}")));
-        let token = SuspendToken::create_for_process(&process);
         assert!(runs.iter_mut().all(|run| poll(run).is_pending()));
         let all = |signal| process.threads().iter().all(|t| t.signals() == signal);
+        assert!(all(Signals::THREAD_SUSPENDED), "suspended before it started");
+        drop(before);
+        assert!(runs.iter_mut().all(|run| poll(run).is_pending()));
+        assert!(all(Signals::THREAD_RUNNING));
+        let token = SuspendToken::create_for_process(&process);
+        assert!(runs.iter_mut().all(|run| poll(run).is_pending()));
         assert!(all(Signals::THREAD_SUSPENDED));
         let late = Thread::create(&process, "").and_then(|t| t.start(pending()));
         let mut late = late.unwrap_or_else(|e| panic!("{e}"));
