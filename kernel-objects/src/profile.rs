@@ -426,7 +426,7 @@ mod tests {
         let outer = root.allocate(Placement::TopDown, 64 * PAGE).unwrap();
         let inner = outer.allocate(Placement::TopDown, 16 * PAGE).unwrap();
         let file = Vmo::create_with_source(&memory, PAGE, Arc::new(Zeroes)).unwrap();
-        let copy = file.create_snapshot(0, PAGE, false).unwrap();
+        let copy = file.create_private(0, PAGE, false).unwrap();
         inner.map(MapArgs::new(copy, PAGE)).unwrap();
         file.prepare(0, false).unwrap();
         let apply = |vmar: &Vmar, priority| {

@@ -53,6 +53,8 @@ bitflags! {
         const APPLY_PROFILE = 1 << 19;
         /// Say which ends of a socket may write.
         const MANAGE_SOCKET = 1 << 20;
+        /// Change the size of a VMO.
+        const RESIZE = 1 << 21;
         /// As an argument only: the rights that the handle has already.
         const SAME_RIGHTS = 1 << 31;
 

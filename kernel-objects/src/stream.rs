@@ -242,7 +242,7 @@ impl Stream {
             _ => {}
         }
         // Nobody else moves the end meanwhile, except by setting it.
-        let _appending = self.vmo.appending.lock();
+        let _appending = self.vmo.content().appending.lock();
         let content = self.vmo.content_size();
         let offset = match at {
             At::Offset(offset) => offset,

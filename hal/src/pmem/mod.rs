@@ -294,6 +294,22 @@ impl PhysicalMemory {
         }
     }
 
+    /// Has the host hold every page of the range, zero where it held none.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`] when the host has no memory left for them.
+    pub fn commit(&self, pa: PhysAddr, len: u64) -> Result<(), OutOfMemory> {
+        let _ = self.linear(pa, len);
+        let flags = FallocateFlags::FALLOC_FL_KEEP_SIZE;
+        loop {
+            match fallocate(&self.file, flags, pa.0.cast_signed(), len.cast_signed()) {
+                Ok(()) => return Ok(()),
+                Err(Errno::EINTR) => {}
+                Err(_) => return Err(OutOfMemory),
+            }
+        }
+    }
+
     /// The linear-map address of a range.
     ///
     /// The bytes there are shared with running guests: copy them with raw pointers, and never make
@@ -539,6 +555,19 @@ mod tests {
         assert_eq!((memory.committed(), memory.cached(), memory.allocated()), (PAGE, PAGE, 0));
         memory.trim();
         assert_eq!((memory.committed(), memory.cached()), (0, 0));
+    }
+
+    #[test]
+    fn committed_memory_is_held_and_keeps_its_bytes() {
+        let memory = PhysicalMemory::new(None).unwrap();
+        let extent = memory.allocate(4 * PAGE_SIZE).unwrap();
+        memory.write(extent.base().offset(PAGE), &[9; 10]);
+        memory.commit(extent.base(), 3 * PAGE).unwrap();
+        assert_eq!(memory.committed(), 3 * PAGE);
+        assert_eq!(
+            (byte(&memory, extent.base()), byte(&memory, extent.base().offset(PAGE))),
+            (0, 9)
+        );
     }
 
     #[test]

@@ -60,13 +60,16 @@ impl Tree {
         }
         // Map what was reserved only because nobody could access it, and let own copies be written.
         let end = entry.offset(start, piece.end);
-        if entry.vmo.is_anonymous() && len <= EAGER && end <= entry.vmo.size() {
+        if entry.vmo.is_plain() && len <= EAGER && end <= entry.vmo.size() {
+            let mut whole = true;
             for run in self.aspace.runs_in(piece.clone()) {
                 if run.flags.contains(hal::aspace::MapFlags::RESERVED) {
-                    self.install_whole(entry, start, &run.range, false)?;
+                    whole &= self.install_whole(entry, start, &run.range, false)?;
                 }
             }
-            return Ok(());
+            if whole {
+                return Ok(());
+            }
         }
         if entry.vmo.copies_on_write() {
             self.install_present(entry, start, piece)?;

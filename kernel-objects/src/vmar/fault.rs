@@ -90,11 +90,11 @@ impl Tree {
     fn install_new(&self, entry: &mut Entry, range: &Range<u64>, populate: bool) -> Result<()> {
         let len = range.end - range.start;
         let size = entry.vmo.size();
-        let whole = entry.vmo.is_anonymous()
+        let whole = entry.vmo.is_plain()
             && !entry.perms.is_empty()
             && len <= EAGER
             && entry.vmo_offset.checked_add(len).is_some_and(|end| end <= size);
-        if whole && let Ok(run) = entry.vmo.resolve_run(entry.vmo_offset, true, len) {
+        if whole && let Some(run) = entry.vmo.resolve_plain(entry.vmo_offset, len) {
             // The usual case: one run, one host call.
             let flags = self.flags(entry, populate || (run.warm && len <= POPULATE_WARM));
             if run.len == len {
@@ -111,9 +111,11 @@ impl Tree {
             return Ok(());
         }
         if whole {
-            self.install_whole(entry, range.start, range, populate)?;
-            entry.sparse = false;
-            return Ok(());
+            let installed = self.install_whole(entry, range.start, range, populate)?;
+            entry.sparse = !installed;
+            if installed {
+                return Ok(());
+            }
         }
         self.install_present(entry, range.start, range).map(drop)
     }
@@ -125,22 +127,28 @@ impl Tree {
         flags
     }
 
-    /// Maps all of `range` of anonymous memory.
+    /// Maps all of `range` of plain memory; false if it is that no more, and the rest is not mapped.
     pub(super) fn install_whole(
         &self,
         entry: &Entry,
         start: u64,
         range: &Range<u64>,
         populate: bool,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let mut at = range.start;
         while at < range.end {
-            let run = entry.vmo.resolve_run(entry.offset(start, at), true, range.end - at)?;
+            let offset = entry.offset(start, at);
+            let Some(run) = entry.vmo.resolve_plain(offset, range.end - at) else {
+                return match entry.vmo.is_plain() {
+                    true => Err(Error::NoMemory),
+                    false => Ok(false),
+                };
+            };
             let flags = self.flags(entry, populate);
             self.aspace.map(at, run.pa, run.len, entry.perms, flags).map_err(refusal)?;
             at += run.len;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Maps the pages of `range` that are present. Does not block.
@@ -204,9 +212,9 @@ impl Tree {
                 return Ok(());
             }
             let vmo = entry.vmo.clone();
-            if vmo.is_anonymous() {
+            if vmo.is_anonymous() && present.is_none() {
                 // Only its place is missing, which does not block.
-                vmo.prepare(offset, write)?;
+                vmo.reserve(offset)?;
                 continue;
             }
             if wait {
@@ -244,29 +252,32 @@ impl Mapper for Tree {
         let state = self.state.lock();
         let mut mappings = state.all();
         mappings.any(|(_, entry)| {
-            std::ptr::eq(&*entry.vmo, vmo) && entry.max_perms.contains(Prot::WRITE)
+            entry.vmo.offset_in(vmo).is_some() && entry.max_perms.contains(Prot::WRITE)
         })
     }
 
     fn maps(&self, vmo: &Vmo) -> bool {
-        self.state.lock().all().any(|(_, entry)| std::ptr::eq(&*entry.vmo, vmo))
+        self.state.lock().all().any(|(_, entry)| entry.vmo.offset_in(vmo).is_some())
     }
 
     fn keeps(&self, vmo: &Vmo) -> bool {
         let state = self.state.lock();
         let precious = |region| state.priority(region) == Ok(MemoryPriority::High);
-        state.all().any(|(_, entry)| std::ptr::eq(&*entry.vmo, vmo) && precious(entry.region))
+        let mut mappings = state.all();
+        mappings.any(|(_, entry)| entry.vmo.offset_in(vmo).is_some() && precious(entry.region))
     }
 
     fn invalidate(&self, vmo: &Vmo, range: Range<u64>) {
         let mut state = self.state.lock();
         let hits: Vec<(u64, Entry, Range<u64>)> = state
             .all()
-            .filter(|(_, entry)| std::ptr::eq(&*entry.vmo, vmo))
             .filter_map(|(start, entry)| {
-                let from = entry.vmo_offset.max(range.start);
-                let to = entry.offset(start, entry.end).min(range.end);
-                let va = |offset: u64| start + (offset - entry.vmo_offset);
+                // Where in the owner's pages the mapping begins and ends.
+                let base = entry.vmo.offset_in(vmo)?;
+                let first = base.saturating_add(entry.vmo_offset);
+                let from = first.max(range.start);
+                let to = base.saturating_add(entry.offset(start, entry.end)).min(range.end);
+                let va = |offset: u64| start + (offset - first);
                 (from < to).then(|| (start, entry.clone(), va(from)..va(to)))
             })
             .collect();
@@ -339,7 +350,7 @@ impl Vmar {
                 return Err(Error::AccessDenied);
             }
             let end = mapping.range.end.min(range.end);
-            if mapping.vmo.is_anonymous() {
+            if mapping.vmo.is_plain() {
                 // The host has the pages; it is enough to touch them.
                 for page in (at..end).step_by(PAGE_SIZE) {
                     let touched = match access {

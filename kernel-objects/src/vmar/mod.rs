@@ -295,14 +295,21 @@ impl Vmar {
     ///
     /// # Errors
     /// - [`Error::InvalidArgs`]: unaligned, empty, or `perms` beyond `max_perms`.
+    /// - [`Error::AccessDenied`]: to be written to, and the VMO [may not](Vmo::is_writable).
     /// - [`Error::OutOfRange`]: a fixed address outside of this region.
     /// - [`Error::AlreadyExists`]: [`Placement::Exact`], and something is there.
     /// - [`Error::Unavailable`]: a fixed address that another guest or the kernel has.
     /// - [`Error::NoResources`]: no free place.
     /// - [`Error::NoMemory`]: the limit, or the host's.
     /// - [`Error::BadState`]: the region is destroyed.
-    pub fn map(&self, args: MapArgs) -> Result<u64> {
+    pub fn map(&self, mut args: MapArgs) -> Result<u64> {
         let len = page_range(args.vmo_offset, args.len)?.end - args.vmo_offset;
+        if !args.vmo.is_writable() {
+            if args.perms.contains(Prot::WRITE) {
+                return Err(Error::AccessDenied);
+            }
+            args.max_perms.remove(Prot::WRITE);
+        }
         if !args.max_perms.contains(args.perms) {
             return Err(Error::InvalidArgs);
         }

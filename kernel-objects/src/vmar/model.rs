@@ -113,7 +113,7 @@ impl Pair {
                 }
             }
             Op::Private { at, len, perms, page } => {
-                let copy = self.file.create_snapshot(page * PAGE, len * PAGE, false).unwrap();
+                let copy = self.file.create_private(page * PAGE, len * PAGE, false).unwrap();
                 self.map(at, len, copy, 0, perms, MappingFlags::PRIVATE);
                 for i in 0..len {
                     self.model.insert(at + i, (Content::Private(page + i, None), prot(perms)));
@@ -308,7 +308,7 @@ proptest! {
                     }
                 }
                 1 => {
-                    if let Ok(copy) = file.create_snapshot(c, b, false) {
+                    if let Ok(copy) = file.create_private(c, b, false) {
                         let _ = vmar.map(MapArgs { placement, perms, ..MapArgs::new(copy, b) });
                     }
                 }

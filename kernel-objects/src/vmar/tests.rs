@@ -199,7 +199,7 @@ fn a_fault_that_would_block_says_so_until_the_page_is_there() {
         let source = Arc::new(Slow { ready: AtomicBool::new(false) });
         let file = Vmo::create_with_source(&memory, 1 << 20, source).unwrap();
         let vmo = match private {
-            true => file.create_snapshot(0, 1 << 20, false).unwrap(),
+            true => file.create_private(0, 1 << 20, false).unwrap(),
             false => file.clone(),
         };
         let at = vmar.map(MapArgs::new(vmo, 1 << 20)).unwrap();
@@ -216,7 +216,7 @@ fn a_fault_that_would_block_says_so_until_the_page_is_there() {
 fn writing_a_large_private_file_mapping_copies_a_few_pages() {
     let (memory, vmar) = root();
     let file = file(&vmar, 4 << 20);
-    let copy = file.create_snapshot(0, 4 << 20, false).unwrap();
+    let copy = file.create_private(0, 4 << 20, false).unwrap();
     let at = vmar.map(MapArgs::new(copy, 4 << 20)).unwrap();
     assert_eq!(byte(&vmar, at + 100 * PAGE), 101);
     let before = memory.committed();
@@ -236,7 +236,7 @@ fn truncating_a_file_cuts_its_mappings() {
     let (_memory, vmar) = root();
     let file = file(&vmar, 64 * PAGE);
     let shared = vmar.map(MapArgs::new(file.clone(), 64 * PAGE)).unwrap();
-    let private = file.create_snapshot(0, 64 * PAGE, false).unwrap();
+    let private = file.create_private(0, 64 * PAGE, false).unwrap();
     let private = vmar.map(MapArgs::new(private, 64 * PAGE)).unwrap();
     for at in [shared, private] {
         vmar.write(at + 40 * PAGE, &[9]).unwrap();
@@ -393,7 +393,7 @@ fn file_and_guest_memory_are_copied_directly() {
 fn faults_of_many_threads_agree() {
     let (_memory, vmar) = root();
     let file = file(&vmar, 8 << 20);
-    let copy = file.create_snapshot(0, 8 << 20, false).unwrap();
+    let copy = file.create_private(0, 8 << 20, false).unwrap();
     let at = vmar.map(MapArgs::new(copy, 8 << 20)).unwrap();
     std::thread::scope(|scope| {
         for thread in 0..4u64 {
@@ -445,8 +445,8 @@ fn threads_that_map_truncate_and_access_at_once_neither_hang_nor_see_strange_byt
             for i in 0..400u64 {
                 let (vmo, perms) = match i % 3 {
                     0 => (file.clone(), Prot::READ),
-                    1 => (file.create_snapshot(0, 64 * PAGE, false).unwrap(), RW),
-                    _ => (file.create_snapshot(0, 600 * PAGE, false).unwrap(), RW),
+                    1 => (file.create_private(0, 64 * PAGE, false).unwrap(), RW),
+                    _ => (file.create_private(0, 600 * PAGE, false).unwrap(), RW),
                 };
                 let placement = Placement::Replace(at);
                 vmar.map(MapArgs { placement, perms, ..MapArgs::new(vmo, 600 * PAGE) }).unwrap();
@@ -497,7 +497,7 @@ fn ten_thousand_guests_leave_nothing_behind() {
         let vmo = Vmo::create(&memory, 16 * PAGE, VmoOptions::default()).unwrap();
         let heap = vmar.map(MapArgs::new(vmo, 16 * PAGE)).unwrap();
         vmar.write(heap, b"guest").unwrap();
-        let copy = file.create_snapshot(0, 4 * PAGE, false).unwrap();
+        let copy = file.create_private(0, 4 * PAGE, false).unwrap();
         vmar.map(MapArgs::new(copy, 4 * PAGE)).unwrap();
     }
     memory.trim();

@@ -8,8 +8,17 @@ use std::{
     sync::atomic::Ordering,
 };
 
-use super::{Kind, PAGE, Vmo, VmoOptions, pages_of, round_up};
-use crate::error::{Error, Result};
+use hal::pmem::PhysicalMemory;
+
+use super::{
+    Contents, Kind, PAGE, Vmo, VmoOptions,
+    frames::{self, Piece},
+    pages_of, round_up,
+};
+use crate::{
+    error::{Error, Result},
+    object::KOID_INVALID,
+};
 
 /// What is done to a range of pages by [`Vmo::op_range`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,21 +33,26 @@ pub enum RangeOp {
 
 impl Vmo {
     /// Changes the size to `size` bytes, rounded up to pages; the content size becomes `size`
-    /// (`zx_vmo_set_size`). What is cut off reads as zero if the VMO grows again, and mappings of
+    /// (`zx_vmo_set_size`). The rest of the last page is zeroed. What is cut off is zero if the VMO grows again, and mappings of
     /// it fault.
     ///
     /// # Errors
     /// [`Error::Unavailable`] if it is not resizable, [`Error::OutOfRange`], [`Error::BadState`] if pinned pages would be cut
-    /// off, [`Error::NoMemory`] if it is charged and passes the limit.
+    /// off, [`Error::NoMemory`] if it is charged and passes the limit, or if there is none to zero the last page.
     pub fn set_size(&self, size: u64) -> Result<()> {
         if !self.options.resizable {
             return Err(Error::Unavailable);
         }
+        if let Kind::Reference { owner } = &self.kind {
+            return owner.set_size(size);
+        }
         let new = round_up(size)?;
+        if size < new && size < self.size.load(Ordering::Relaxed) {
+            self.zero_edge(size..new)?;
+        }
         let _changing = self.changing.lock();
         let old = self.size.load(Ordering::Relaxed);
-        let old_content = self.content_size.load(Ordering::Relaxed);
-        let cut = {
+        let cut: Vec<Piece> = {
             let mut contents = self.contents.write();
             if new < old && contents.pins.overlap(&(new..old)) {
                 return Err(Error::BadState);
@@ -47,27 +61,23 @@ impl Vmo {
                 charge.resize(new).map_err(|_| Error::NoMemory)?;
             }
             self.size.store(new, Ordering::Release);
-            self.content_size.store(size, Ordering::Release);
+            self.content.size.store(size, Ordering::Release);
             if new < old {
-                contents.present.remove(new..old);
-                let _ = contents.recount_cached();
-                contents.segments.set_cold(&(new..old));
-                contents.segments.split_off(new)
+                if let Kind::Over { limit, .. } = &self.kind {
+                    limit.fetch_min(new, Ordering::AcqRel);
+                }
+                contents.segments.truncate(new);
+                let cut = contents.pages.remove(&(new..u64::MAX)).into_iter();
+                cut.map(|(_, piece)| piece).collect()
             } else {
-                Default::default()
+                Vec::new()
             }
         };
         if new < old {
             // Before the pages can become someone else's, nobody may map them.
             self.notify(new..old);
-            let contents = self.contents.read();
-            for run in contents.segments.runs(new..old) {
-                self.memory.decommit(run.pa, run.len);
-            }
-        }
-        drop(cut);
-        if size < old_content && !size.is_multiple_of(PAGE) {
-            self.zero_present(size..new.min(old));
+            self.uncharge_cached(cut.iter().map(Piece::len).sum());
+            frames::free(cut);
         }
         Ok(())
     }
@@ -79,6 +89,9 @@ impl Vmo {
     pub(crate) fn extend(&self, size: u64) -> Result<()> {
         if !self.options.resizable {
             return Err(Error::Unavailable);
+        }
+        if let Kind::Reference { owner } = &self.kind {
+            return owner.extend(size);
         }
         let new = round_up(size)?;
         let _changing = self.changing.lock();
@@ -96,10 +109,10 @@ impl Vmo {
     /// Makes anonymous memory that only one mapping uses larger, resizable or not.
     ///
     /// # Errors
-    /// [`Error::NotSupported`] if it is not anonymous or is resizable; else as
+    /// [`Error::NotSupported`] if it is not anonymous, is resizable or shares pages; else as
     /// [`set_size`](Self::set_size).
     pub(crate) fn grow(&self, size: u64) -> Result<()> {
-        if !self.is_anonymous() || self.options.resizable {
+        if !self.is_plain() || self.options.resizable {
             return Err(Error::NotSupported);
         }
         let new = round_up(size)?;
@@ -109,14 +122,14 @@ impl Vmo {
         }
         contents.growing = true;
         self.size.store(new, Ordering::Release);
-        self.content_size.store(size, Ordering::Release);
+        self.content.size.store(size, Ordering::Release);
         Ok(())
     }
 
     /// Whether it is anonymous memory of fixed size, not charged, that nobody has used yet.
     pub(crate) fn is_untouched(&self) -> bool {
-        let plain = self.is_anonymous() && self.options == VmoOptions::default();
-        plain && self.contents.read().segments.is_empty()
+        let plain = self.is_plain() && self.options == VmoOptions::default();
+        plain && self.contents.read().pages.is_empty()
     }
 
     /// Sets the content size alone; at most [`size`](Self::size).
@@ -127,35 +140,37 @@ impl Vmo {
         if size > self.size() {
             return Err(Error::OutOfRange);
         }
-        self.content_size.store(size, Ordering::Release);
+        self.content.size.store(size, Ordering::Release);
         Ok(())
-    }
-
-    /// Zeroes what is present and writable.
-    fn zero_present(&self, range: Range<u64>) {
-        let _ = self.for_each_present(range, &mut |run| {
-            if run.writable {
-                self.memory.zero(run.pa, run.len);
-            }
-            ControlFlow::Continue(())
-        });
     }
 
     /// Does `op` to a range (`zx_vmo_op_range`).
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] if the range passes the end, [`Error::BadState`] if a page to decommit is pinned,
-    /// [`Error::NotSupported`] for a physical VMO, and for pages of a contiguous one to decommit; else as
-    /// [`prepare`](Self::prepare).
+    /// [`Error::OutOfRange`] if the range passes the end, [`Error::AccessDenied`] if the VMO may not be written to. To decommit:
+    /// [`Error::InvalidArgs`] if the range is not of whole pages, [`Error::BadState`] if one is pinned, [`Error::NotSupported`] if
+    /// pages are not this VMO's alone, or a slice's parent's (it is a copy or has one), or are a page cache's or a contiguous
+    /// VMO's. [`Error::NotSupported`] for a physical VMO. Else as [`prepare`](Self::prepare).
     pub fn op_range(&self, op: RangeOp, offset: u64, len: u64) -> Result<()> {
         let range = self.check(offset, len)?;
-        if self.is_physical() || (op == RangeOp::Decommit && self.is_contiguous()) {
+        self.check_writable()?;
+        if self.is_physical() {
             return Err(Error::NotSupported);
         }
         match op {
-            RangeOp::Commit => self.access(pages_of(&range), self.is_snapshot(), |_, _, _| Ok(())),
-            RangeOp::Decommit if self.is_pinned(range.clone()) => Err(Error::BadState),
+            RangeOp::Commit => self.commit(pages_of(&range)),
             RangeOp::Decommit => {
+                let (owner, _) = self.owner();
+                if !offset.is_multiple_of(PAGE) || !len.is_multiple_of(PAGE) {
+                    return Err(Error::InvalidArgs);
+                }
+                let copy = owner.parent_koid != KOID_INVALID || owner.has_clones();
+                if copy || !owner.is_anonymous() {
+                    return Err(Error::NotSupported);
+                }
+                if self.is_pinned(range.clone()) {
+                    return Err(Error::BadState);
+                }
                 self.decommit(range);
                 Ok(())
             }
@@ -163,53 +178,139 @@ impl Vmo {
         }
     }
 
-    pub(super) fn is_snapshot(&self) -> bool {
-        matches!(self.kind, Kind::Snapshot { .. })
+    /// Makes pages present, and a copy's its own.
+    fn commit(&self, range: Range<u64>) -> Result<()> {
+        let (owner, _) = self.owner();
+        let own = !matches!(owner.kind, Kind::Source { .. });
+        self.access(range.clone(), own, |_, _, _| Ok::<_, Error>(()))?;
+        let mut result = Ok(());
+        let _ = self.visit(range, &mut |_, place| {
+            if let Some((piece, part)) = place {
+                result = piece.commit(part).map_err(|_| Error::NoMemory);
+            }
+            match result {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(_) => ControlFlow::Break(()),
+            }
+        });
+        result
     }
 
     fn zero(&self, range: Range<u64>) -> Result<()> {
+        if let (owner, base) = self.owner()
+            && !std::ptr::eq(owner, self)
+        {
+            return owner.zero(base + range.start..base + range.end);
+        }
         let inner = range.start.next_multiple_of(PAGE)..range.end / PAGE * PAGE;
-        if !self.is_anonymous() || inner.is_empty() || inner.end - inner.start < 64 * PAGE {
-            return self.access(range, true, |_, pa, len| {
+        if inner.is_empty() || matches!(self.kind, Kind::Source { .. } | Kind::Placed(_)) {
+            // One page, or two in part.
+            let middle = range.start.next_multiple_of(PAGE).min(range.end);
+            self.zero_edge(range.start..middle)?;
+            return self.access(middle..range.end, true, |_, pa, len| {
                 self.memory.zero(pa, len);
                 Ok(())
             });
         }
-        self.decommit(inner.clone());
-        self.zero_present(range.start..inner.start);
-        self.zero_present(inner.end..range.end);
-        Ok(())
+        self.zero_edge(range.start..inner.start)?;
+        self.zero_edge(inner.end..range.end)?;
+        let shown = self.shown().clamp(inner.start, inner.end);
+        self.decommit(shown..inner.end);
+        if shown == inner.start {
+            return Ok(());
+        }
+        // Pages of its own that were never touched, in front of the page cache's.
+        let covered = inner.start..shown;
+        let _changing = self.changing.lock();
+        let (mut removed, mut placed) = (Vec::new(), Ok(()));
+        {
+            let mut contents = self.contents.write();
+            let size = self.size.load(Ordering::Relaxed);
+            for part in contents.zero_pinned(&self.memory, &covered) {
+                removed.extend(contents.pages.remove(&part).into_iter().map(|(_, piece)| piece));
+                let part = part.start..part.end.min(size);
+                placed = placed.and(contents.place_copies(&self.memory, part, size, |_, _| {}));
+            }
+        }
+        self.notify(covered);
+        frames::free(removed);
+        placed
     }
 
-    /// Gives the pages wholly inside `range` back. They read as zero, or as the source or the
-    /// parent has them, afterwards. Pinned ones stay; those of anonymous memory are zeroed.
+    /// Zeroes a part of a page, if it is not zero for being nowhere; a page cache's if it is present.
+    fn zero_edge(&self, range: Range<u64>) -> Result<()> {
+        if range.is_empty() {
+            return Ok(());
+        }
+        let (mut present, mut touched) = (false, true);
+        let _ = self.visit(range.start..range.start + 1, &mut |_, place| {
+            present = true;
+            if let Some((piece, part)) = place {
+                let _ = piece.touched(part, |_, held| {
+                    touched = held;
+                    Ok::<_, Error>(())
+                });
+            }
+            ControlFlow::Break(())
+        });
+        let nowhere = matches!(self.kind, Kind::Source { .. }) || self.is_zero(range.start);
+        if (present && !touched) || (!present && nowhere) {
+            return Ok(());
+        }
+        self.access(range, true, |_, pa, len| {
+            self.memory.zero(pa, len);
+            Ok(())
+        })
+    }
+
+    /// Gives the pages wholly inside `range` back. They read as zero, or as the page cache has them, afterwards. Pinned
+    /// ones stay, and are zeroed where there is no page cache.
     pub fn decommit(&self, range: Range<u64>) {
         let range = range.start.next_multiple_of(PAGE)..range.end / PAGE * PAGE;
         if range.is_empty() {
             return;
         }
-        if let Kind::Slice { parent, offset } = &self.kind {
-            return parent.decommit(offset + range.start..offset + range.end);
+        if let (owner, base) = self.owner()
+            && !std::ptr::eq(owner, self)
+        {
+            return owner.decommit(base + range.start..base + range.end);
         }
         let _changing = self.changing.lock();
-        let parts = self.contents.read().pins.unpinned(&range);
-        if !self.is_anonymous() {
-            let mut contents = self.contents.write();
-            parts.iter().for_each(|part| contents.present.remove(part.clone()));
-            let _ = contents.recount_cached();
-            drop(contents);
-            parts.iter().for_each(|part| self.notify(part.clone()));
-        }
-        let contents = self.contents.read();
-        contents.segments.set_cold(&range);
-        for run in parts.into_iter().flat_map(|part| contents.segments.runs(part)) {
-            self.memory.decommit(run.pa, run.len);
-        }
-        if self.is_anonymous() {
-            let pinned = contents.pins.pinned(&range);
-            for run in pinned.into_iter().flat_map(|part| contents.segments.runs(part)) {
-                self.memory.zero(run.pa, run.len);
+        if self.is_plain() {
+            // They keep their places: mappings show zeroes at once.
+            let contents = self.contents.read();
+            for part in contents.zero_pinned(&self.memory, &range) {
+                contents.pages.visit::<()>(&part, |_, piece, part, _| {
+                    piece.decommit(part);
+                    None
+                });
             }
+            return;
         }
+        let removed: Vec<Piece> = {
+            let mut contents = self.contents.write();
+            let parts = match self.is_anonymous() {
+                true => contents.zero_pinned(&self.memory, &range),
+                false => contents.pins.unpinned(&range),
+            };
+            let removed = parts.iter().flat_map(|part| contents.pages.remove(part));
+            removed.map(|(_, piece)| piece).collect()
+        };
+        self.notify(range);
+        self.uncharge_cached(removed.iter().map(Piece::len).sum());
+        frames::free(removed);
+    }
+}
+
+impl Contents {
+    /// Writes zeroes to the pinned pages of `range`; returns where the others are.
+    fn zero_pinned(&self, memory: &PhysicalMemory, range: &Range<u64>) -> Vec<Range<u64>> {
+        for pinned in self.pins.pinned(range) {
+            self.pages.visit::<()>(&pinned, |_, piece, part, _| {
+                memory.zero(piece.pa().offset(part.start), part.end - part.start);
+                None
+            });
+        }
+        self.pins.unpinned(range)
     }
 }

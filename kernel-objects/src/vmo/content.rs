@@ -52,6 +52,54 @@ impl Vmo {
         Ok(())
     }
 
+    /// Calls `each(offset, pa, len)` for consecutive pieces that cover `range`, without a place for those that are zero for never
+    /// having been touched: reading has the host hold no more than it does. Pages do not go away during a call.
+    fn look<E: From<Error>>(
+        &self,
+        range: Range<u64>,
+        mut each: impl FnMut(u64, Option<PhysAddr>, u64) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut at = range.start;
+        while at < range.end {
+            let mut result = Ok(());
+            let _ = self.visit(at..range.end, &mut |run, place| {
+                if run.offset > at {
+                    if !self.is_zero(at) {
+                        return ControlFlow::Break(());
+                    }
+                    result = each(at, None, run.offset - at);
+                }
+                if result.is_ok() {
+                    result = match place {
+                        None => each(run.offset, Some(run.pa), run.len),
+                        Some((piece, part)) => piece.touched(part.clone(), |here, touched| {
+                            let pa = touched.then(|| piece.pa().offset(here.start));
+                            let offset = run.offset + (here.start - part.start);
+                            each(offset, pa, here.end - here.start)
+                        }),
+                    };
+                }
+                if result.is_err() {
+                    return ControlFlow::Break(());
+                }
+                at = run.offset + run.len;
+                ControlFlow::Continue(())
+            });
+            result?;
+            if at >= range.end {
+                break;
+            }
+            self.check(at, range.end - at)?;
+            if !self.is_zero(at) {
+                self.prepare(at, false)?;
+                continue;
+            }
+            each(at, None, range.end - at)?;
+            break;
+        }
+        Ok(())
+    }
+
     /// Copies bytes out (`zx_vmo_read`).
     ///
     /// # Errors
@@ -60,10 +108,13 @@ impl Vmo {
     pub fn read(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         self.check_direct()?;
         let range = self.check(offset, buf.len() as u64)?;
-        self.access(range, false, |at, pa, len| {
+        self.look(range, |at, pa, len| {
             let from = (at - offset) as usize;
             let part = buf.get_mut(from..from + len as usize).ok_or(Error::Internal)?;
-            self.memory.read(pa, part);
+            match pa {
+                Some(pa) => self.memory.read(pa, part),
+                None => part.fill(0),
+            }
             Ok(())
         })
     }
@@ -71,10 +122,11 @@ impl Vmo {
     /// Copies bytes in (`zx_vmo_write`).
     ///
     /// # Errors
-    /// As [`read`](Self::read).
+    /// As [`read`](Self::read); [`Error::AccessDenied`] if it may not be written to.
     pub fn write(&self, offset: u64, buf: &[u8]) -> Result<()> {
         self.check_direct()?;
         let range = self.check(offset, buf.len() as u64)?;
+        self.check_writable()?;
         self.access(range, true, |at, pa, len| {
             let from = (at - offset) as usize;
             let part = buf.get(from..from + len as usize).ok_or(Error::Internal)?;
@@ -97,8 +149,13 @@ impl Vmo {
     ) -> Result<(), CopyError> {
         self.check_direct()?;
         let range = self.check(offset, len)?;
-        self.access(range, false, |at, pa, len| {
-            Ok(space.copy_from_pmem(va.wrapping_add(at - offset), pa, len)?)
+        self.look(range, |at, pa, len| {
+            let to = va.wrapping_add(at - offset);
+            match pa {
+                Some(pa) => space.copy_from_pmem(to, pa, len)?,
+                None => space.zero(to, len)?,
+            }
+            Ok(())
         })
     }
 
@@ -116,6 +173,7 @@ impl Vmo {
     ) -> Result<(), CopyError> {
         self.check_direct()?;
         let range = self.check(offset, len)?;
+        self.check_writable()?;
         self.access(range, true, |at, pa, len| {
             Ok(space.copy_to_pmem(va.wrapping_add(at - offset), pa, len)?)
         })

@@ -1,16 +1,20 @@
 //! Virtual memory objects: containers of pages that can be read, written and mapped.
 //!
-//! A [`Vmo`] is anonymous memory, the page cache of something with a [`PageSource`], a snapshot of
-//! another VMO that copies pages when they are written (private file mappings), or a slice of one.
-//! Its bytes lie in a few long segments of physical memory, so that mappings work by runs.
+//! A [`Vmo`] is anonymous memory, the page cache of something with a [`PageSource`], or a child of another VMO. Its frames are
+//! in a [map](page_map) that snapshots share until one of them writes; a clone of a page cache shows the cache's pages where it
+//! has none of its own; slices and references have no pages: they are another way to their *owner's*. Owners are never slices and
+//! page caches never clones, so however VMOs descend from each other, pages are at most one step away.
 //!
 //! Locks, in the order in which they nest: a VMAR's lock, then `contents` (held while bytes are
-//! copied). `changing` serialises whatever adds, drops or copies pages; it may be held while
+//! copied), a clone's before its source's. `changing` serialises whatever adds, drops or copies pages; it may be held while
 //! mappings are told, so it is never taken under a VMAR's lock.
 
 mod change;
 mod children;
 mod content;
+mod family;
+mod frames;
+mod page_map;
 mod pages;
 mod pin;
 mod placed;
@@ -20,7 +24,7 @@ mod source;
 
 use std::{
     any::Any,
-    fmt,
+    fmt, mem,
     ops::Range,
     sync::{
         Arc, Weak,
@@ -30,20 +34,22 @@ use std::{
 
 use hal::pmem::{Charge, PAGE_SIZE, PhysicalMemory};
 use parking_lot::{Mutex, RwLock};
-use rangemap::RangeSet;
+use smallvec::SmallVec;
 
-use self::segments::Segments;
 pub use self::{
     change::RangeOp,
+    children::ChildOptions,
     content::CopyError,
     pin::Pin,
     placed::CachePolicy,
     segments::PageRun,
     source::{PageSink, PageSource},
 };
+use self::{page_map::PageMap, segments::Segments};
 use crate::{
     error::{Error, Result},
     object::{KOID_INVALID, KObjectBase, KernelObject, Koid, ObjectType},
+    signals::Signals,
 };
 
 const PAGE: u64 = PAGE_SIZE as u64;
@@ -84,15 +90,23 @@ enum Kind {
         source: Arc<dyn PageSource>,
         me: Weak<Vmo>,
     },
-    /// Pages not present here are the parent's, `offset` further on.
-    Snapshot {
-        parent: Arc<Vmo>,
+    /// Pages that it does not have are those of a page cache, `offset` further on there.
+    Over {
+        source: Arc<Vmo>,
+        offset: u64,
+        /// Where that ends: beyond it is nothing. It ends sooner when the cache becomes smaller, and never later again.
+        limit: AtomicU64,
+        /// As Linux's MAP_PRIVATE: in place of the limit, what lies beyond the cache's end cannot be accessed, and comes back.
+        follows: bool,
+    },
+    /// All pages are the owner's, `offset` further on.
+    Slice {
+        owner: Arc<Vmo>,
         offset: u64,
     },
-    /// All pages are the parent's.
-    Slice {
-        parent: Arc<Vmo>,
-        offset: u64,
+    /// All pages are the owner's, and its size.
+    Reference {
+        owner: Arc<Vmo>,
     },
     /// All pages are in one place, from the start.
     Placed(Box<placed::Placed>),
@@ -100,10 +114,10 @@ enum Kind {
 
 #[derive(Debug, Default)]
 struct Contents {
+    /// Places for pages that are filled or copied one by one.
     segments: Segments,
-    /// Pages that hold content; unused for anonymous memory, where every page that has a place
-    /// does.
-    present: RangeSet<u64>,
+    /// Pages that hold content. Of anonymous memory, the others are zero.
+    pages: PageMap,
     charge: Option<Charge>,
     /// For the pages present, if they come from a source.
     cached: Option<Charge>,
@@ -113,22 +127,32 @@ struct Contents {
     growing: bool,
 }
 
+/// How much of a VMO has been written by streams; references share their owner's.
+#[derive(Default)]
+pub(crate) struct Content {
+    size: AtomicU64,
+    /// Held by streams while they write beyond the content.
+    pub(crate) appending: Mutex<()>,
+}
+
 #[derive(Default)]
 struct Links {
+    /// Of an owner: who maps it, or a slice of it.
     mappers: WeakList<dyn Mapper>,
-    children: WeakList<Vmo>,
+    /// Of a page cache: the clones that show its pages.
+    clones: WeakList<Vmo>,
 }
 
 /// Weak references; dead ones are removed when they may be half of all, so that adding one takes
 /// constant time on average.
 struct WeakList<T: ?Sized> {
-    list: Vec<Weak<T>>,
+    list: SmallVec<[Weak<T>; 1]>,
     prune_at: usize,
 }
 
 impl<T: ?Sized> Default for WeakList<T> {
     fn default() -> Self {
-        Self { list: Vec::new(), prune_at: 8 }
+        Self { list: SmallVec::new(), prune_at: 8 }
     }
 }
 
@@ -152,17 +176,22 @@ pub struct Vmo {
     memory: Arc<PhysicalMemory>,
     kind: Kind,
     options: VmoOptions,
+    /// [`ChildOptions::NO_WRITE`] was not given.
+    writable: bool,
     /// Bytes, a page multiple. Changed under `changing` and the write lock of `contents`.
     size: AtomicU64,
-    content_size: AtomicU64,
+    content: Arc<Content>,
     contents: RwLock<Contents>,
     changing: Mutex<()>,
-    /// Held by streams while they write beyond the content.
-    pub(crate) appending: Mutex<()>,
+    /// Of anonymous memory: it has been snapshotted or is a snapshot, so that a page may be somebody else's as well. Set under
+    /// the write lock of `contents`, for good.
+    shares: AtomicBool,
     /// Somebody mapped it so that pages may have been written since they were read from the source.
     dirty: AtomicBool,
     links: Mutex<Links>,
     cookie: Mutex<Option<Cookie>>,
+    parent_koid: Koid,
+    family: family::Member,
 }
 
 impl fmt::Debug for Vmo {
@@ -170,8 +199,9 @@ impl fmt::Debug for Vmo {
         let kind = match self.kind {
             Kind::Anonymous => "anonymous",
             Kind::Source { .. } => "source",
-            Kind::Snapshot { .. } => "snapshot",
+            Kind::Over { .. } => "clone",
             Kind::Slice { .. } => "slice",
+            Kind::Reference { .. } => "reference",
             Kind::Placed(_) if self.is_physical() => "physical",
             Kind::Placed(_) => "contiguous",
         };
@@ -204,22 +234,25 @@ impl Vmo {
             false => None,
         };
         Ok(Self {
-            base: KObjectBase::new(),
+            base: KObjectBase::with("", Signals::VMO_ZERO_CHILDREN),
             memory: memory.clone(),
             kind,
             options,
+            writable: true,
             size: AtomicU64::new(rounded),
-            content_size: AtomicU64::new(size),
+            content: Arc::new(Content { size: AtomicU64::new(size), ..Content::default() }),
             contents: RwLock::new(Contents {
                 charge,
                 growing: options.resizable,
                 ..Contents::default()
             }),
             changing: Mutex::default(),
-            appending: Mutex::default(),
+            shares: AtomicBool::new(false),
             dirty: AtomicBool::new(false),
             links: Mutex::default(),
             cookie: Mutex::default(),
+            parent_koid: KOID_INVALID,
+            family: family::Member::default(),
         })
     }
 
@@ -255,23 +288,29 @@ impl Vmo {
         }))
     }
 
-    /// Size in bytes, a page multiple.
+    /// Size in bytes, a page multiple (`zx_vmo_get_size`).
     #[must_use]
     pub fn size(&self) -> u64 {
+        let own = self.size.load(Ordering::Acquire);
         match &self.kind {
-            // What the parent has lost is lost here too.
-            Kind::Snapshot { parent, offset } | Kind::Slice { parent, offset } => {
-                let left = parent.size().saturating_sub(*offset);
-                self.size.load(Ordering::Acquire).min(left)
+            // What the file has lost is lost here too.
+            Kind::Over { source, offset, follows: true, .. } => {
+                own.min(source.size().saturating_sub(*offset))
             }
-            _ => self.size.load(Ordering::Acquire),
+            Kind::Reference { owner } => owner.size(),
+            _ => own,
         }
     }
 
     /// Bytes of content, which may end inside the last page (`ZX_PROP_VMO_CONTENT_SIZE`).
     #[must_use]
     pub fn content_size(&self) -> u64 {
-        self.content_size.load(Ordering::Acquire)
+        self.content.size.load(Ordering::Acquire)
+    }
+
+    /// How much of it has been written by streams.
+    pub(crate) fn content(&self) -> &Content {
+        &self.content
     }
 
     /// The memory that it lives in.
@@ -286,18 +325,44 @@ impl Vmo {
         self.options
     }
 
-    /// Whether it is plain memory: no source, no parent.
+    /// Whether it may be written to; a child made with [`ChildOptions::NO_WRITE`] may not.
+    #[must_use]
+    pub fn is_writable(&self) -> bool {
+        self.writable
+    }
+
+    /// Whether it is memory with pages of its own and no page cache behind.
     #[must_use]
     pub fn is_anonymous(&self) -> bool {
         matches!(self.kind, Kind::Anonymous)
     }
 
-    /// What was [attached](Self::set_cookie); a snapshot or a slice has its parent's if it has none
+    /// Whether it is anonymous memory that nobody else has pages of: all of it is present, or can be at once, to be written.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.is_anonymous() && !self.shares.load(Ordering::Acquire)
+    }
+
+    /// Who has the pages, and where there this VMO begins.
+    fn owner(&self) -> (&Vmo, u64) {
+        match &self.kind {
+            Kind::Slice { owner, offset } => (owner, *offset),
+            Kind::Reference { owner } => (owner, 0),
+            _ => (self, 0),
+        }
+    }
+
+    /// Where `owner`'s pages begin in this VMO, if it shows them.
+    pub(crate) fn offset_in(&self, owner: &Vmo) -> Option<u64> {
+        let (own, offset) = self.owner();
+        std::ptr::eq(own, owner).then_some(offset)
+    }
+
+    /// What was [attached](Self::set_cookie); a VMO that shows another's pages has that one's if it has none
     /// of its own.
     #[must_use]
     pub fn cookie(&self) -> Option<Cookie> {
         let own = self.cookie.lock().clone();
-        own.or_else(|| self.parent().and_then(|(parent, _)| parent.cookie()))
+        own.or_else(|| self.behind().and_then(|(behind, _)| behind.cookie()))
     }
 
     /// Attaches something that the layer above wants to find again.
@@ -305,14 +370,14 @@ impl Vmo {
         *self.cookie.lock() = Some(cookie);
     }
 
-    /// The VMO that it is a snapshot or slice of, and the offset there.
+    /// The VMO whose pages it shows where it has none of its own, and the offset there.
     #[must_use]
-    pub fn parent(&self) -> Option<(&Arc<Vmo>, u64)> {
+    pub fn behind(&self) -> Option<(&Arc<Vmo>, u64)> {
         match &self.kind {
-            Kind::Snapshot { parent, offset } | Kind::Slice { parent, offset } => {
-                Some((parent, *offset))
-            }
-            _ => None,
+            Kind::Over { source, offset, .. } => Some((source, *offset)),
+            Kind::Slice { owner, offset } => Some((owner, *offset)),
+            Kind::Reference { owner } => Some((owner, 0)),
+            Kind::Anonymous | Kind::Source { .. } | Kind::Placed(_) => None,
         }
     }
 
@@ -321,36 +386,41 @@ impl Vmo {
         if end > self.size() { Err(Error::OutOfRange) } else { Ok(offset..end) }
     }
 
-    /// Whether its bytes may be changed by others than a snapshot of it.
+    fn check_writable(&self) -> Result<()> {
+        if self.writable { Ok(()) } else { Err(Error::AccessDenied) }
+    }
+
+    /// Whether its bytes may be changed by others than a clone of it.
     pub(crate) fn may_change(&self) -> bool {
         match &self.kind {
             Kind::Anonymous | Kind::Placed(_) => true,
             Kind::Source { source, .. } => source.may_change(),
-            Kind::Snapshot { parent, .. } | Kind::Slice { parent, .. } => parent.may_change(),
+            Kind::Over { source: owner, .. }
+            | Kind::Slice { owner, .. }
+            | Kind::Reference { owner } => owner.may_change(),
         }
     }
 
-    /// Whether somebody maps it, itself and not a snapshot, so that it is or may become writable (F_SEAL_WRITE).
+    /// Whether somebody maps its pages, and not a clone's, so that the mapping is or may become writable (F_SEAL_WRITE).
     #[must_use]
     pub fn is_mapped_for_writing(&self) -> bool {
-        let mappers = self.links.lock().mappers.live();
-        mappers.iter().any(|mapper| mapper.may_write(self))
+        let (owner, _) = self.owner();
+        let mappers = owner.links.lock().mappers.live();
+        mappers.iter().any(|mapper| mapper.may_write(owner))
     }
 
-    /// Whether somebody maps it, itself and not a child. Anonymous memory of fixed size does not know.
+    /// Whether somebody maps its pages, and not a clone's.
     fn is_mapped(&self) -> bool {
-        let mappers = self.links.lock().mappers.live();
-        mappers.iter().any(|mapper| mapper.maps(self))
+        let (owner, _) = self.owner();
+        let mappers = owner.links.lock().mappers.live();
+        mappers.iter().any(|mapper| mapper.maps(owner))
     }
 
-    /// Whether a page can be shared with a parent, so that a mapping may not write all that it may
+    /// Whether a page may be another VMO's as well, so that a mapping may not write all that it may
     /// read.
     pub(crate) fn copies_on_write(&self) -> bool {
-        match &self.kind {
-            Kind::Snapshot { .. } => true,
-            Kind::Slice { parent, .. } => parent.copies_on_write(),
-            _ => false,
-        }
+        let (owner, _) = self.owner();
+        matches!(owner.kind, Kind::Over { .. }) || owner.shares.load(Ordering::Acquire)
     }
 
     /// Adds a mapper that is to be told of pages that go away; once is enough. `writes` if the mapping is or may become
@@ -359,31 +429,35 @@ impl Vmo {
         if writes {
             self.note_writable();
         }
-        if self.is_anonymous() && !self.options.resizable {
-            // Its pages never go away while it is mapped, and what is decommitted the host replaces
-            // by zeroes itself.
-            return;
-        }
-        let mut links = self.links.lock();
+        let mut links = self.owner().0.links.lock();
         // Nearly always the one that came last, if it is there.
         if !links.mappers.list.iter().rev().any(|known| known.ptr_eq(&mapper)) {
             links.mappers.push(mapper);
         }
     }
 
-    /// Tells everyone who maps pages of `range`, here or in children. Not under a lock that they
+    /// Tells everyone who maps pages of `range`, of this owner's or where a clone shows them. Not under a lock that they
     /// take.
     fn notify(&self, range: Range<u64>) {
-        let (mappers, children) = {
+        let (mappers, clones) = {
             let links = self.links.lock();
-            (links.mappers.live(), links.children.live())
+            (links.mappers.live(), links.clones.live())
         };
         for mapper in mappers {
             mapper.invalidate(self, range.clone());
         }
-        for child in children {
-            child.parent_lost(range.clone());
+        for clone in clones {
+            clone.source_lost(&range);
         }
+    }
+}
+
+impl Drop for Vmo {
+    fn drop(&mut self) {
+        self.leave_family();
+        let contents = self.contents.get_mut();
+        contents.segments = Segments::default();
+        frames::free(mem::take(&mut contents.pages).into_own());
     }
 }
 
@@ -397,7 +471,7 @@ impl KernelObject for Vmo {
     }
 
     fn related_koid(&self) -> Koid {
-        self.parent().map_or(KOID_INVALID, |(parent, _)| parent.koid())
+        self.parent_koid
     }
 }
 

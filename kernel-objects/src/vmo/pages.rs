@@ -1,18 +1,25 @@
 //! Which pages of a VMO are present, and how they become so.
 //!
 //! Whoever uses pages asks for the present ones, which does not block, and *prepares* the missing
-//! ones before it asks again, which may: a source is asked, or a parent's page copied.
+//! ones before it asks again, which may: a source is asked, or a page copied that others have too.
 
 use std::{
     ops::{ControlFlow, Range},
     sync::{Weak, atomic::Ordering},
 };
 
-use super::{Contents, Kind, PAGE, PageRun, PageSink, PageSource, Vmo};
+use super::{
+    Contents, Kind, PAGE, PageRun, PageSink, PageSource, Vmo,
+    frames::{Frames, Piece},
+    segments,
+};
 use crate::error::{Error, Result};
 
 /// Pages that a source is asked for at once, around the one that is needed.
 const READ_AROUND: u64 = 128 << 10;
+
+/// Is called with a run and, unless that is a page cache's, the piece and which part of it the run is.
+type Visitor<'a> = dyn FnMut(PageRun, Option<(&Piece, Range<u64>)>) -> ControlFlow<()> + 'a;
 
 impl Vmo {
     /// Calls `each` for the pieces of `range` that are present, in order, until it breaks. Pages do
@@ -22,31 +29,76 @@ impl Vmo {
         range: Range<u64>,
         each: &mut dyn FnMut(PageRun) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
-        let contents = self.contents.read();
+        self.visit(range, &mut |run, _| each(run))
+    }
+
+    /// As [`for_each_present`](Self::for_each_present), with the frames that each piece lies in and where it begins there, unless
+    /// those are a page cache's.
+    pub(super) fn visit(&self, range: Range<u64>, each: &mut Visitor<'_>) -> ControlFlow<()> {
         let range = range.start..range.end.min(self.size());
         if range.is_empty() {
             return ControlFlow::Continue(());
         }
+        if let (owner, Some(base)) = (self.owner().0, self.window()) {
+            return owner.visit(base + range.start..base + range.end, &mut |run, place| {
+                each(PageRun { offset: run.offset - base, ..run }, place)
+            });
+        }
+        let contents = self.contents.read();
         match &self.kind {
-            Kind::Anonymous => contents.segments.runs(range).try_for_each(each),
-            Kind::Source { .. } => contents.own(range, each),
-            Kind::Placed(placed) => each(placed.run(range)),
-            Kind::Slice { parent, offset } => for_parent(parent, *offset, range, true, each),
-            Kind::Snapshot { parent, offset } => {
-                let mut at = range.start;
-                for own in contents.present.overlapping(&range) {
-                    if own.start > at {
-                        for_parent(parent, *offset, at..own.start, false, each)?;
+            Kind::Over { source, offset, .. } => {
+                let shown = self.shown();
+                let behind = |gap: Range<u64>, each: &mut Visitor<'_>| {
+                    let end = gap.end.min(shown);
+                    if gap.start >= end {
+                        return ControlFlow::Continue(());
                     }
-                    let piece = own.start.max(range.start)..own.end.min(range.end);
-                    at = piece.end;
-                    contents.own(piece, each)?;
-                }
-                if at < range.end {
-                    for_parent(parent, *offset, at..range.end, false, each)?;
-                }
-                ControlFlow::Continue(())
+                    let theirs = offset.saturating_add(gap.start)..offset.saturating_add(end);
+                    source.for_each_present(theirs, &mut |run| {
+                        let offset = run.offset - offset;
+                        each(PageRun { offset, writable: false, ..run }, None)
+                    })
+                };
+                let mut at = range.start;
+                contents.own(range.clone(), &mut |run, place| {
+                    behind(at..run.offset, each)?;
+                    at = run.offset + run.len;
+                    each(run, place)
+                })?;
+                behind(at..range.end, each)
             }
+            Kind::Source { .. } => contents.own(range, &mut |run, _| each(run, None)),
+            Kind::Placed(placed) => each(placed.run(range), None),
+            _ => contents.own(range, each),
+        }
+    }
+
+    /// Where the pages of a slice or reference begin in the owner's.
+    fn window(&self) -> Option<u64> {
+        match &self.kind {
+            Kind::Slice { offset, .. } => Some(*offset),
+            Kind::Reference { .. } => Some(0),
+            _ => None,
+        }
+    }
+
+    /// How far a clone shows the page cache behind it.
+    pub(super) fn shown(&self) -> u64 {
+        match &self.kind {
+            Kind::Over { follows: true, .. } => self.size(),
+            Kind::Over { limit, .. } => limit.load(Ordering::Acquire),
+            _ => 0,
+        }
+    }
+
+    /// Whether a page that is not present, and all behind it up to the next present one, is zero.
+    pub(super) fn is_zero(&self, offset: u64) -> bool {
+        match &self.kind {
+            Kind::Anonymous => true,
+            Kind::Source { .. } | Kind::Placed(_) => false,
+            Kind::Over { .. } => offset >= self.shown(),
+            Kind::Slice { owner, offset: base } => owner.is_zero(base + offset),
+            Kind::Reference { owner } => owner.is_zero(offset),
         }
     }
 
@@ -66,6 +118,11 @@ impl Vmo {
         self.present_run(offset, 1).is_some_and(|run| run.writable || !write)
     }
 
+    /// Whether it has a page itself, shared with others or not.
+    fn has(&self, offset: u64) -> bool {
+        self.contents.read().pages.gap_around(offset).is_none()
+    }
+
     /// Makes the page at `offset` present, writable if `write`, and perhaps some around it. May
     /// block.
     ///
@@ -83,10 +140,10 @@ impl Vmo {
         self.make_present(offset, write, false)
     }
 
-    /// Makes the pages of `range` present, a snapshot's its own, up to the first for which it would
+    /// Makes the pages of `range` present, a clone's its own, up to the first for which it would
     /// have to block or fail.
     pub(crate) fn try_commit(&self, range: Range<u64>) {
-        let write = self.is_snapshot();
+        let write = self.copies_on_write();
         let mut at = range.start;
         while at < range.end {
             match self.present_run(at, range.end - at) {
@@ -124,20 +181,23 @@ impl Vmo {
         if self.is_present(offset, write) {
             return Ok(());
         }
+        let page = offset / PAGE * PAGE..offset / PAGE * PAGE + PAGE;
         match &self.kind {
+            Kind::Anonymous | Kind::Over { .. } if self.has(offset) => self.make_own(page),
             Kind::Anonymous => self.reserve(offset),
             // All of them are present.
             Kind::Placed(_) => Err(Error::Internal),
             Kind::Source { source, me } => self.fill(source.as_ref(), me, offset, wait),
-            Kind::Slice { parent, offset: base } => parent.make_present(base + offset, write, wait),
-            Kind::Snapshot { parent, offset: base } => {
+            Kind::Slice { owner, offset: base } => owner.make_present(base + offset, write, wait),
+            Kind::Reference { owner } => owner.make_present(offset, write, wait),
+            Kind::Over { source, offset: base, .. } => {
+                if offset >= self.shown() {
+                    return self.reserve(offset);
+                }
                 if !write || !wait {
-                    parent.make_present(base + offset, false, wait)?;
+                    source.make_present(base + offset, false, wait)?;
                 }
-                if write {
-                    self.copy_up(offset / PAGE * PAGE..offset / PAGE * PAGE + 1)?;
-                }
-                Ok(())
+                if write { self.copy_up(page) } else { Ok(()) }
             }
         }
     }
@@ -162,16 +222,28 @@ impl Vmo {
         }
     }
 
-    /// Gives `offset` a place in physical memory.
-    fn reserve(&self, offset: u64) -> Result<()> {
+    /// The run from `offset` on, if this is [plain](Self::is_plain) memory, wherever its place is. For a VMAR, under its lock.
+    pub(crate) fn resolve_plain(&self, offset: u64, max_len: u64) -> Option<PageRun> {
+        if self.reserve(offset).is_err() || !self.is_plain() {
+            return None;
+        }
+        self.present_run(offset, max_len)
+    }
+
+    /// Gives `offset`, where nothing is but zeroes, a place in physical memory.
+    pub(crate) fn reserve(&self, offset: u64) -> Result<()> {
         let mut contents = self.contents.write();
         // Read again under the lock: it may have been resized.
         let size = self.size.load(Ordering::Relaxed);
         if offset >= size {
             return Err(Error::OutOfRange);
         }
-        let growing = contents.growing;
-        contents.segments.reserve(&self.memory, offset, size, growing)
+        let Some(mut gap) = contents.pages.gap_around(offset) else { return Ok(()) };
+        gap.start = gap.start.max(self.shown());
+        let chunk = segments::chunk_around(offset, size, contents.growing, &gap);
+        let piece = Frames::whole(segments::allocate(&self.memory, &chunk)?);
+        contents.pages.insert(chunk.start, piece);
+        Ok(())
     }
 
     /// Asks the source for missing pages around `offset`, and waits for it if `wait`. When there is too much in caches, others'
@@ -202,59 +274,67 @@ impl Vmo {
         if self.is_present(offset, false) {
             return Ok(());
         }
-        self.reserve(offset)?;
-        let missing = {
-            let contents = self.contents.read();
-            let size = self.size.load(Ordering::Relaxed);
+        let missing;
+        let size = self.size.load(Ordering::Relaxed);
+        let piece = {
+            let mut contents = self.contents.write();
             let around = offset / READ_AROUND * READ_AROUND;
             let window = around..around.saturating_add(READ_AROUND).min(size);
-            let Some(run) = contents
-                .segments
-                .runs(window)
-                .find(|run| run.offset <= offset && offset < run.offset + run.len)
-            else {
+            let gap = contents.pages.gap_around(offset).ok_or(Error::Internal)?;
+            let gap = gap.start.max(window.start)..gap.end.min(window.end);
+            if gap.is_empty() {
                 return Err(Error::OutOfRange);
-            };
-            let window = run.offset..run.offset + run.len;
-            let gap = contents.present.gaps(&window).find(|gap| gap.contains(&offset));
-            gap.and_then(|gap| run.clip(&gap)).ok_or(Error::OutOfRange)?
+            }
+            let growing = contents.growing;
+            missing = gap.start;
+            contents.segments.place(&self.memory, &gap, size, growing)?
         };
-        self.charge_cached(me, &(missing.offset..missing.offset + missing.len))?;
-        // Nobody sees these pages before they are marked present, and nobody frees them while
+        let (pa, len) = (piece.pa(), piece.len());
+        self.charge_cached(me, &(missing..missing + len))?;
+        // Nobody sees these pages before they are entered, and nobody frees them while
         // `changing` is held.
-        let PageRun { offset, pa, len, .. } = missing;
-        let mut sink = PageSink { memory: &self.memory, pa, offset, len };
+        let mut sink = PageSink { memory: &self.memory, pa, offset: missing, len };
         let filled = match wait {
-            true => source.fill(offset, len, &mut sink),
-            false => source.try_fill(offset, len, &mut sink),
+            true => source.fill(missing, len, &mut sink),
+            false => source.try_fill(missing, len, &mut sink),
         };
         if let Err(error) = filled {
-            self.memory.decommit(pa, len);
-            let _ = self.contents.write().recount_cached();
+            drop(piece);
+            self.uncharge_cached(len);
             return Err(error);
         }
-        self.contents.write().present.insert(offset..offset + len);
+        self.contents.write().pages.insert(missing, piece);
         Ok(())
     }
 
     /// Notes that every page of `range` has been touched.
     pub(crate) fn set_warm(&self, range: Range<u64>) {
-        self.contents.read().segments.set_warm(&range);
+        self.contents.read().pages.visit::<()>(&range, |_, piece, part, _| {
+            if part.end - part.start == piece.len() {
+                piece.set_warm();
+            }
+            None
+        });
     }
 
-    /// Bytes in `range` that the host holds, or that are present if there is a source or a parent,
+    /// Bytes in `range` that the host holds, or that are present if there is a source,
     /// in order: for mincore.
     #[must_use]
     pub fn committed(&self, range: Range<u64>) -> Vec<Range<u64>> {
-        let mut ranges = Vec::new();
-        let _ = self.for_each_present(range, &mut |run| {
-            if self.is_anonymous() {
-                for data in self.memory.committed_ranges(run.pa, run.len) {
-                    let start = run.offset + (data.start - run.pa.0);
-                    ranges.push(start..start + (data.end - data.start));
+        let mut ranges: Vec<Range<u64>> = Vec::new();
+        let _ = self.visit(range, &mut |run, place| {
+            let mut add = |part: Range<u64>| match ranges.last_mut() {
+                Some(last) if last.end == part.start => last.end = part.end,
+                _ => ranges.push(part),
+            };
+            match place {
+                None => add(run.offset..run.offset + run.len),
+                Some(_) => {
+                    for data in self.memory.committed_ranges(run.pa, run.len) {
+                        let start = run.offset + (data.start - run.pa.0);
+                        add(start..start + (data.end - data.start));
+                    }
                 }
-            } else {
-                ranges.push(run.offset..run.offset + run.len);
             }
             ControlFlow::Continue(())
         });
@@ -264,30 +344,23 @@ impl Vmo {
 
 impl Contents {
     /// The pieces of `range` that are present in this VMO itself.
-    fn own(
-        &self,
-        range: Range<u64>,
-        each: &mut dyn FnMut(PageRun) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
-        for own in self.present.overlapping(&range) {
-            let piece = own.start.max(range.start)..own.end.min(range.end);
-            for run in self.segments.runs(piece) {
-                each(run)?;
+    fn own(&self, range: Range<u64>, each: &mut Visitor<'_>) -> ControlFlow<()> {
+        let stopped = self.pages.visit(&range, |offset, piece, whole, alone| {
+            let warm = piece.frames().is_warm();
+            let from = whole.start;
+            let mut give = |part: Range<u64>, writable| {
+                let (pa, len) = (piece.pa().offset(part.start), part.end - part.start);
+                let run = PageRun { offset: offset + (part.start - from), pa, len, writable, warm };
+                each(run, Some((piece, part))).is_break().then_some(())
+            };
+            match alone {
+                true => piece.sharing(whole, give),
+                false => give(whole, false),
             }
+        });
+        match stopped {
+            Some(()) => ControlFlow::Break(()),
+            None => ControlFlow::Continue(()),
         }
-        ControlFlow::Continue(())
     }
-}
-
-/// `for_each_present` of a parent, in the child's offsets.
-pub(super) fn for_parent(
-    parent: &Vmo,
-    offset: u64,
-    range: Range<u64>,
-    writable: bool,
-    each: &mut dyn FnMut(PageRun) -> ControlFlow<()>,
-) -> ControlFlow<()> {
-    parent.for_each_present(offset + range.start..offset + range.end, &mut |run| {
-        each(PageRun { offset: run.offset - offset, writable: run.writable && writable, ..run })
-    })
 }

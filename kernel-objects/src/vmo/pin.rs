@@ -13,7 +13,7 @@ use std::{
 use hal::pmem::PhysAddr;
 use rangemap::RangeMap;
 
-use super::{Kind, PAGE, Vmo};
+use super::{PAGE, Vmo};
 use crate::error::{Error, Result};
 
 /// How many pins there are on each page of a VMO.
@@ -127,29 +127,25 @@ impl Vmo {
             return Err(Error::InvalidArgs);
         }
         let range = self.check(offset, len)?;
-        if let Kind::Slice { parent, offset: base } = &self.kind {
-            let pin = parent.pin(base + offset, len)?;
-            let (owner, range) = (pin.owner.clone(), pin.range.clone());
-            // The slice is kept too: the count passes on to the pin that names it.
-            owner.contents.write().pins.change(&range, |count| count + 1);
-            return Ok(Pin { vmo: self.clone(), owner, range });
-        }
+        let (owner, base) = self.shared_owner();
+        let range = base + range.start..base + range.end;
         loop {
-            self.access(range.clone(), self.is_snapshot(), |_, _, _| Ok::<_, Error>(()))?;
-            // Whoever takes pages away holds this too.
-            let _changing = self.changing.lock();
-            if self.is_all_present(&range) {
-                self.contents.write().pins.change(&range, |count| count + 1);
-                return Ok(Pin { vmo: self.clone(), owner: self.clone(), range });
+            owner.access(range.clone(), owner.copies_on_write(), |_, _, _| Ok::<_, Error>(()))?;
+            // Whoever takes pages away, or shares them, holds this too.
+            let _changing = owner.changing.lock();
+            if owner.is_all_present(&range) {
+                owner.contents.write().pins.change(&range, |count| count + 1);
+                break;
             }
         }
+        Ok(Pin { vmo: self.clone(), owner, range })
     }
 
-    /// Whether every page of `range` is here; a snapshot's its own.
+    /// Whether every page of `range` is here; a copy's its own.
     fn is_all_present(&self, range: &Range<u64>) -> bool {
         let mut at = range.start;
         let _ = self.for_each_present(range.clone(), &mut |run| {
-            if run.offset == at && (run.writable || !self.is_snapshot()) {
+            if run.offset == at && (run.writable || !self.copies_on_write()) {
                 at += run.len;
             }
             ControlFlow::Continue(())
@@ -160,12 +156,9 @@ impl Vmo {
     /// Whether a page of `range` is pinned.
     #[must_use]
     pub fn is_pinned(&self, range: Range<u64>) -> bool {
-        match &self.kind {
-            Kind::Slice { parent, offset } => {
-                parent.is_pinned(offset + range.start..offset + range.end)
-            }
-            _ => self.contents.read().pins.overlap(&range),
-        }
+        let (owner, base) = self.owner();
+        let range = base.saturating_add(range.start)..base.saturating_add(range.end);
+        owner.contents.read().pins.overlap(&range)
     }
 }
 
@@ -174,7 +167,7 @@ mod tests {
     use hal::pmem::{PhysicalMemory, Reclaim};
 
     use super::{
-        super::{PageSink, PageSource, RangeOp, VmoOptions},
+        super::{ChildOptions, PageSink, PageSource, RangeOp, VmoOptions},
         *,
     };
 
@@ -263,13 +256,12 @@ mod tests {
 
     #[test]
     fn a_slice_pins_the_pages_of_its_parent_and_is_kept() {
-        let vmo = vmo(4);
-        let slice = vmo.create_slice(PAGE, 2 * PAGE).unwrap();
+        let vmo = Vmo::create(vmo(0).memory(), 4 * PAGE, VmoOptions::default()).unwrap();
+        let slice = vmo.create_child(ChildOptions::SLICE, PAGE, 2 * PAGE).unwrap();
         let pin = slice.pin(PAGE, PAGE).unwrap();
         assert!(vmo.is_pinned(2 * PAGE..3 * PAGE) && slice.is_pinned(PAGE..2 * PAGE));
         assert!(!vmo.is_pinned(0..2 * PAGE) && !slice.is_pinned(0..PAGE));
         assert_eq!(slice.op_range(RangeOp::Decommit, 0, 2 * PAGE), Err(Error::BadState));
-        assert_eq!(vmo.set_size(2 * PAGE), Err(Error::BadState));
         drop(slice);
         assert_eq!(vmo.children(), 1);
         drop(pin);
@@ -280,13 +272,17 @@ mod tests {
     fn a_snapshot_pins_pages_of_its_own() {
         let vmo = vmo(4);
         vmo.write(0, b"before").unwrap();
-        let snapshot = vmo.create_snapshot(0, 4 * PAGE, false).unwrap();
+        let snapshot = vmo.create_child(ChildOptions::SNAPSHOT, 0, 4 * PAGE).unwrap();
         let pin = snapshot.pin(0, PAGE).unwrap();
         assert!(!vmo.is_pinned(0..4 * PAGE));
         vmo.memory().write(pin.runs()[0].0, b"device");
         assert_eq!((byte(&snapshot, 0), byte(&vmo, 0)), (b'd', b'b'));
         snapshot.decommit(0..PAGE);
+        assert_eq!(byte(&snapshot, 0), 0);
+        vmo.memory().write(pin.runs()[0].0, b"device");
         assert_eq!(byte(&snapshot, 0), b'd', "kept in spite of whoever does not ask");
+        let other = snapshot.create_child(ChildOptions::SNAPSHOT, 0, PAGE);
+        assert_eq!(other.err(), Some(Error::BadState));
     }
 
     struct Ones;

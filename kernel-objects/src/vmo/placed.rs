@@ -151,9 +151,8 @@ impl Vmo {
 
     /// What it is, or is a slice of, that is in one place.
     fn placed(&self) -> Option<&Placed> {
-        match &self.kind {
+        match &self.owner().0.kind {
             Kind::Placed(placed) => Some(placed),
-            Kind::Slice { parent, .. } => parent.placed(),
             _ => None,
         }
     }
@@ -183,7 +182,7 @@ impl Vmo {
     /// [`Error::BadState`] if it is a child or has children, is mapped or pinned; [`Error::NotSupported`] if it holds no physical
     /// memory of its own.
     pub fn set_cache_policy(&self, policy: CachePolicy) -> Result {
-        if self.parent().is_some() || self.children() > 0 || self.is_mapped() {
+        if self.behind().is_some() || self.children() > 0 || self.is_mapped() {
             return Err(Error::BadState);
         }
         let Kind::Placed(placed) = &self.kind else { return Err(Error::NotSupported) };
@@ -218,7 +217,7 @@ mod tests {
     use crate::{
         resource::{ResourceOptions, ResourceSpace},
         vmar::{MapArgs, Vmar},
-        vmo::RangeOp,
+        vmo::{ChildOptions, RangeOp},
     };
 
     fn memory() -> Arc<PhysicalMemory> {
@@ -289,9 +288,9 @@ mod tests {
         let physical = Vmo::create_physical(&machine.root(), base, 2 * PAGE).unwrap();
         let contiguous = Vmo::create_contiguous(&memory, 2 * PAGE, 0).unwrap();
         for vmo in [physical, contiguous] {
-            let slice = vmo.create_slice(PAGE, PAGE).unwrap();
+            let slice = vmo.create_child(ChildOptions::SLICE, PAGE, PAGE).unwrap();
             for parent in [&vmo, &slice] {
-                let snapshot = parent.create_snapshot(0, PAGE, false);
+                let snapshot = parent.create_child(ChildOptions::SNAPSHOT, 0, PAGE);
                 assert_eq!(snapshot.err(), Some(Error::NotSupported));
             }
             assert_eq!(slice.is_physical(), vmo.is_physical());
@@ -375,7 +374,7 @@ mod tests {
         );
 
         let vmo = Vmo::create_contiguous(&memory, 2 * PAGE, 0).unwrap();
-        let slice = vmo.create_slice(0, PAGE).unwrap();
+        let slice = vmo.create_child(ChildOptions::SLICE, 0, PAGE).unwrap();
         assert_eq!((set(&vmo), set(&slice)), (Err(Error::BadState), Err(Error::BadState)));
         drop(slice);
         let pin = vmo.pin(PAGE, PAGE).unwrap();

@@ -11,36 +11,27 @@ use std::{
 
 use hal::pmem::Reclaim;
 
-use super::{Contents, Kind, PageRun, Vmo};
+use super::{
+    Kind, Vmo,
+    frames::{self, Piece},
+};
 use crate::error::{Error, Result};
 
-impl Contents {
-    /// Charges what is present now. It fails only if that is more than before.
-    pub(super) fn recount_cached(&mut self) -> Result<()> {
-        let present = self.present.iter().fold(0, |sum, range| sum + (range.end - range.start));
-        match &mut self.cached {
-            Some(charge) => charge.resize(present).map_err(|_| Error::NoMemory),
-            None => Ok(()),
-        }
-    }
-}
-
 impl Vmo {
-    /// Whether its pages must stay, since somebody maps it, or a child, with high priority.
+    /// Whether its pages must stay, since somebody maps it, or a clone, with high priority.
     fn is_kept(&self) -> bool {
-        let (mappers, children) = {
+        let (mappers, clones) = {
             let links = self.links.lock();
-            (links.mappers.live(), links.children.live())
+            (links.mappers.live(), links.clones.live())
         };
-        mappers.iter().any(|mapper| mapper.keeps(self)) || children.iter().any(|c| c.is_kept())
+        mappers.iter().any(|mapper| mapper.keeps(self)) || clones.iter().any(|c| c.is_kept())
     }
 
     /// Notes that pages may be written through a mapping from now on.
     pub(super) fn note_writable(&self) {
-        match &self.kind {
-            Kind::Source { .. } => self.dirty.store(true, Ordering::Relaxed),
-            Kind::Slice { parent, .. } => parent.note_writable(),
-            Kind::Anonymous | Kind::Snapshot { .. } | Kind::Placed(_) => {}
+        let (owner, _) = self.owner();
+        if let Kind::Source { .. } = owner.kind {
+            owner.dirty.store(true, Ordering::Relaxed);
         }
     }
 
@@ -54,6 +45,14 @@ impl Vmo {
         self.memory.note_cached(me.clone(), range.clone());
         Ok(())
     }
+
+    /// `bytes` that were present, if of a source, are not any more.
+    pub(super) fn uncharge_cached(&self, bytes: u64) {
+        if let Some(charge) = &mut self.contents.write().cached {
+            // Becoming smaller cannot fail.
+            let _ = charge.resize(charge.bytes().saturating_sub(bytes));
+        }
+    }
 }
 
 impl Reclaim for Vmo {
@@ -63,33 +62,26 @@ impl Reclaim for Vmo {
             return false;
         }
         let Some(_changing) = self.changing.try_lock() else { return false };
-        let taken: Vec<PageRun> = {
-            let mut contents = self.contents.write();
-            if contents.pins.overlap(range) {
-                return false;
-            }
-            let parts = contents.present.overlapping(range);
-            let parts = parts.map(|own| own.start.max(range.start)..own.end.min(range.end));
-            let taken = parts.flat_map(|part| contents.segments.runs(part)).collect();
-            contents.present.remove(range.clone());
-            taken
-        };
-        self.notify(range.clone());
-        let mut kept = Vec::new();
-        for run in taken {
-            let dirty = self.dirty.load(Ordering::Relaxed);
-            if dirty && source.write_back(run.offset, &self.memory, run.pa, run.len).is_err() {
-                kept.push(run.offset..run.offset + run.len);
-                continue;
-            }
-            self.memory.decommit(run.pa, run.len);
+        if self.contents.read().pins.overlap(range) {
+            return false;
         }
-        let mut contents = self.contents.write();
+        let taken = self.contents.write().pages.remove(range);
+        self.notify(range.clone());
+        let (mut kept, mut freed) = (Vec::new(), Vec::new());
+        for (offset, piece) in taken {
+            let dirty = self.dirty.load(Ordering::Relaxed);
+            match dirty && source.write_back(offset, &self.memory, piece.pa(), piece.len()).is_err()
+            {
+                true => kept.push((offset, piece)),
+                false => freed.push(piece),
+            }
+        }
         let all_gone = kept.is_empty();
-        contents.present.extend(kept);
-        contents.segments.set_cold(range);
-        // Fewer are present than before.
-        let _ = contents.recount_cached();
+        let mut contents = self.contents.write();
+        kept.into_iter().for_each(|(offset, piece)| contents.pages.insert(offset, piece));
+        drop(contents);
+        self.uncharge_cached(freed.iter().map(Piece::len).sum());
+        frames::free(freed);
         all_gone
     }
 }

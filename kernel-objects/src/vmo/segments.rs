@@ -1,21 +1,22 @@
-//! Where the bytes of a VMO are: extents of physical memory at offsets, and which of their pages
-//! hold content.
+//! Where the pages of a VMO go: extents of physical memory that were set aside for them.
 //!
-//! An extent costs nothing before it is touched, so a segment is as large as the VMO may need:
-//! neighbouring pages of a VMO are neighbours in physical memory, and one host mapping serves long
-//! runs. Growth adds segments and never moves data.
+//! The one idea: an extent costs nothing before it is touched, so one is set aside for much of a VMO at once, and each page has
+//! its place there: neighbouring pages of a VMO are neighbours in physical memory, and one host mapping serves long runs.
 
 use std::{ops::Range, sync::Arc};
 
 use hal::pmem::{Extent, PhysAddr, PhysicalMemory};
 use smallvec::SmallVec;
 
+use super::frames::{Frames, Piece};
 use crate::error::{Error, Result};
 
-/// Largest segment, in bytes.
-pub(super) const MAX_SEGMENT: u64 = 1 << 30;
-/// Smallest segment of a VMO that may grow.
+/// Largest extent, in bytes.
+const MAX_EXTENT: u64 = 1 << 30;
+/// Smallest extent of a VMO that may grow.
 const MIN_GROWING: u64 = 64 << 10;
+/// Largest extent for copies of pages. Snapshots that copy a page each are given one each.
+const MAX_COPIES: u64 = 256 << 10;
 
 /// A contiguous piece of a VMO that lies contiguously in physical memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,94 +45,89 @@ impl PageRun {
     }
 }
 
-/// Extents by offset: sorted, disjoint.
+/// The range around `offset` that a VMO of `size` bytes should have in one extent, as far as it lies in `free`.
+pub(super) fn chunk_around(offset: u64, size: u64, growing: bool, free: &Range<u64>) -> Range<u64> {
+    let mut chunk = size;
+    if growing {
+        chunk = size.checked_next_power_of_two().unwrap_or(MAX_EXTENT).max(MIN_GROWING);
+    }
+    let chunk = chunk.clamp(1, MAX_EXTENT);
+    let base = offset / chunk * chunk;
+    let mut end = base.saturating_add(chunk).min(free.end);
+    if !growing {
+        end = end.min(size);
+    }
+    base.max(free.start)..end
+}
+
+/// An extent for `range`.
+pub(super) fn allocate(memory: &Arc<PhysicalMemory>, range: &Range<u64>) -> Result<Extent> {
+    let len = range.end.saturating_sub(range.start);
+    let len = usize::try_from(len).map_err(|_| Error::NoMemory)?;
+    memory.allocate(len).map_err(|_| Error::NoMemory)
+}
+
+/// Extents with places for single pages, by offset: sorted, disjoint.
 #[derive(Debug, Default)]
 pub(super) struct Segments {
-    list: SmallVec<[(u64, Extent); 1]>,
+    list: SmallVec<[(u64, Arc<Frames>); 1]>,
 }
 
 impl Segments {
     /// Index of the first segment that ends after `offset`.
     fn index(&self, offset: u64) -> usize {
-        self.list.partition_point(|(start, extent)| start + extent.len() <= offset)
+        self.list.partition_point(|(start, frames)| start + frames.len() <= offset)
     }
 
-    /// Whether nothing has a place.
-    pub(super) fn is_empty(&self) -> bool {
-        self.list.is_empty()
+    /// The free places for the first pages of `range`: one at least.
+    pub(super) fn take(&mut self, range: &Range<u64>) -> Option<Piece> {
+        let (start, frames) = self.list.get(self.index(range.start))?;
+        let end = range.end.min(start + frames.len());
+        frames.take(range.start.checked_sub(*start)?..end.saturating_sub(*start))
     }
 
-    /// Whether `offset` has a place.
-    pub(super) fn covers(&self, offset: u64) -> bool {
-        self.list.get(self.index(offset)).is_some_and(|(start, _)| *start <= offset)
-    }
-
-    /// The pieces of `range` that have a place, in order.
-    pub(super) fn runs(&self, range: Range<u64>) -> impl Iterator<Item = PageRun> {
-        let from = self.index(range.start);
-        let tail = self.list.get(from..).unwrap_or_default();
-        tail.iter().map_while(move |(start, extent)| {
-            let (pa, len, warm) = (extent.base(), extent.len(), extent.is_warm());
-            PageRun { offset: *start, pa, len, writable: true, warm }.clip(&range)
-        })
-    }
-
-    /// Makes a place for `offset`, and for as much around it as a VMO of `size` bytes should have
-    /// in one piece.
-    pub(super) fn reserve(
+    /// As [`take`](Self::take) for a VMO of `size` bytes that fills its pages one by one, after setting aside what is missing.
+    pub(super) fn place(
         &mut self,
         memory: &Arc<PhysicalMemory>,
-        offset: u64,
+        range: &Range<u64>,
         size: u64,
         growing: bool,
-    ) -> Result<()> {
-        if self.covers(offset) {
-            return Ok(());
+    ) -> Result<Piece> {
+        if let Some(piece) = self.take(range) {
+            return Ok(piece);
         }
-        let mut chunk = size;
-        if growing {
-            chunk = size.checked_next_power_of_two().unwrap_or(MAX_SEGMENT).max(MIN_GROWING);
-        }
-        let chunk = chunk.clamp(1, MAX_SEGMENT);
-        let index = self.index(offset);
-        let floor = match index.checked_sub(1).and_then(|below| self.list.get(below)) {
-            Some((start, extent)) => start + extent.len(),
-            None => 0,
-        };
+        let index = self.index(range.start);
+        let below = index.checked_sub(1).and_then(|below| self.list.get(below));
+        let floor = below.map_or(0, |(start, frames)| start + frames.len());
         let ceiling = self.list.get(index).map_or(u64::MAX, |(start, _)| *start);
-        let base = offset / chunk * chunk;
-        let start = base.max(floor);
-        let mut end = base.saturating_add(chunk).min(ceiling);
-        if !growing {
-            end = end.min(size);
-        }
-        let len = usize::try_from(end.saturating_sub(start)).map_err(|_| Error::NoMemory)?;
-        let extent = memory.allocate(len).map_err(|_| Error::NoMemory)?;
-        self.list.insert(index, (start, extent));
-        Ok(())
+        let chunk = chunk_around(range.start, size, growing, &(floor..ceiling));
+        self.list.insert(index, (chunk.start, Frames::unused(allocate(memory, &chunk)?)));
+        self.take(range).ok_or(Error::Internal)
     }
 
-    /// Takes out the segments that lie wholly at or after `offset`.
-    pub(super) fn split_off(&mut self, offset: u64) -> SmallVec<[(u64, Extent); 1]> {
-        let index = self.list.partition_point(|(start, _)| *start < offset);
-        self.list.drain(index..).collect()
+    /// As [`take`](Self::take), for copies of pages of a VMO of `size` bytes: where a place is taken, by a page that others have
+    /// as well, new ones are set aside.
+    pub(super) fn place_copy(
+        &mut self,
+        memory: &Arc<PhysicalMemory>,
+        range: &Range<u64>,
+        size: u64,
+    ) -> Result<Piece> {
+        if let Some(piece) = self.take(range) {
+            return Ok(piece);
+        }
+        let base = range.start / MAX_COPIES * MAX_COPIES;
+        let chunk = base..base.saturating_add(MAX_COPIES).min(size.max(range.end));
+        let frames = Frames::unused(allocate(memory, &chunk)?);
+        self.list.retain(|(start, old)| *start + old.len() <= base || *start >= chunk.end);
+        let index = self.index(base);
+        self.list.insert(index, (base, frames));
+        self.take(range).ok_or(Error::Internal)
     }
 
-    /// Notes that the pages of `range` may be given back to the host.
-    pub(super) fn set_cold(&self, range: &Range<u64>) {
-        for (start, extent) in &self.list {
-            if *start < range.end && start + extent.len() > range.start {
-                extent.set_cold();
-            }
-        }
-    }
-
-    /// Notes that the pages of `range` have all been touched.
-    pub(super) fn set_warm(&self, range: &Range<u64>) {
-        for (start, extent) in &self.list {
-            if range.start <= *start && start + extent.len() <= range.end {
-                extent.set_warm();
-            }
-        }
+    /// Forgets the places that begin at or after `offset`.
+    pub(super) fn truncate(&mut self, offset: u64) {
+        self.list.retain(|(start, _)| *start < offset);
     }
 }

@@ -120,7 +120,7 @@ impl UserMemory {
                     (pages, offset, max)
                 } else {
                     flags |= MappingFlags::PATCHABLE;
-                    (pages.create_snapshot(offset, len, false).map_err(errno)?, 0, max)
+                    (pages.create_private(offset, len, false).map_err(errno)?, 0, max)
                 }
             }
         };

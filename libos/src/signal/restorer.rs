@@ -56,7 +56,7 @@ impl Restorer {
 fn is_described(memory: &UserMemory, site: u64) -> Option<()> {
     let mapping = memory.vmar().find(site)?;
     let in_vmo = mapping.vmo_offset + (site - mapping.range.start);
-    let (file, base) = match mapping.vmo.parent() {
+    let (file, base) = match mapping.vmo.behind() {
         Some((file, base)) => (file, base),
         None => (&mapping.vmo, 0),
     };

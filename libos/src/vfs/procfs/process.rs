@@ -231,7 +231,7 @@ fn maps(thread: &Thread, detailed: bool) -> String {
         let flag = |has, letter| if has { letter } else { '-' };
         let shared = if mapping.flags.contains(MappingFlags::PRIVATE) { 'p' } else { 's' };
         let (name, device, ino) = mapped(memory, &mapping);
-        let base = mapping.vmo.parent().map_or(0, |(_, offset)| offset);
+        let base = mapping.vmo.behind().map_or(0, |(_, offset)| offset);
         let offset = if ino == 0 { 0 } else { base + mapping.vmo_offset };
         let device = crate::vfs::DeviceNumber(device);
         let line = format!(
