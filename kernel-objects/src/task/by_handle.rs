@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{
     exception::{Exception, HandlerKind, create_exception_channel},
+    info::MapEntry,
     job::{Critical, Job},
     process::Process,
     suspend_token::SuspendToken,
@@ -88,6 +89,20 @@ impl HandleTable {
             }
         };
         Ok(Handle::new(token))
+    }
+
+    /// The address space of another process, through a handle; see [`Process::maps`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadHandle`]; [`Error::WrongType`]; [`Error::AccessDenied`] without [`Rights::INSPECT`] and [`Rights::READ`], and if it is
+    /// the process of `caller`; [`Error::BadState`] if the process has no address space.
+    pub fn process_maps(&self, caller: &Thread, process: HandleValue) -> Result<Vec<MapEntry>> {
+        let process: Arc<Process> = self.get(process, Rights::INSPECT | Rights::READ)?;
+        if process.koid() == caller.process().koid() {
+            return Err(Error::AccessDenied);
+        }
+        process.maps()
     }
 
     /// Kills a job or a process (`zx_task_kill`).
@@ -269,6 +284,19 @@ mod tests {
         assert_eq!(suspend(tasks.thread(NONE)).err(), Some(Error::BadState));
         assert_eq!(suspend(tasks.process(NONE)).err(), Some(Error::BadState));
         assert!(poll(&mut run).is_pending());
+    }
+
+    #[test]
+    fn the_address_space_of_another_process_needs_rights() {
+        let (tasks, caller) = (Tasks::new(), Tasks::new().thread);
+        let maps = |process| tasks.table.process_maps(&caller, process).err();
+        assert_eq!(maps(INVALID), Some(Error::BadHandle));
+        assert_eq!(maps(tasks.thread(NONE)), Some(Error::WrongType));
+        assert_eq!(maps(tasks.process(Rights::READ)), Some(Error::AccessDenied));
+        assert_eq!(maps(tasks.process(Rights::INSPECT)), Some(Error::AccessDenied));
+        let own = tasks.add(caller.process().clone(), NONE);
+        assert_eq!(maps(own), Some(Error::AccessDenied));
+        assert_eq!(maps(tasks.process(NONE)), Some(Error::BadState), "it has none");
     }
 
     #[test]

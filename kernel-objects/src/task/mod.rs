@@ -11,6 +11,7 @@
 mod by_handle;
 mod enforce;
 mod exception;
+mod info;
 mod interrupt;
 mod job;
 mod memory;
@@ -28,6 +29,7 @@ pub use exception::{
     ArchContext, Exception, ExceptionChannelType, ExceptionInfo, ExceptionReport, ExceptionState,
     ExceptionStrategy, ExceptionType, HandlerKind, PolicyCode, create_exception_channel,
 };
+pub use info::{HandleStats, MapEntry, MapKind, OBJ_TYPE_UPPER_BOUND, VmoUse};
 pub use interrupt::{Interrupted, Kick, work};
 pub use job::{Critical, Job, JobInfo, MAX_JOB_HEIGHT};
 pub use policy::{

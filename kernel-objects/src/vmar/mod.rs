@@ -9,6 +9,7 @@
 mod access;
 mod change;
 mod fault;
+mod maps;
 mod remap;
 mod tree;
 
@@ -25,8 +26,8 @@ use hal::{
 };
 use parking_lot::Mutex;
 
-pub use self::remap::Remap;
 use self::tree::{Entry, State};
+pub use self::{maps::MapNode, remap::Remap};
 use crate::{
     error::{Error, Result},
     object::{KObjectBase, KernelObject, ObjectType},

@@ -216,6 +216,13 @@ impl State {
         self.mappings.iter().map(|(&start, entry)| (start, entry))
     }
 
+    /// Every region's number, that of the region it is in, and its addresses.
+    pub(super) fn regions(&self) -> impl Iterator<Item = (u64, Option<u64>, Range<u64>)> {
+        let region =
+            |(&number, region): (&u64, &Region)| (number, region.parent, region.range.clone());
+        self.regions.iter().map(region)
+    }
+
     pub(super) fn note_fault(&mut self) {
         self.faults += 1;
     }
