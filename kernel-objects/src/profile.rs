@@ -378,6 +378,7 @@ mod tests {
         assert_eq!(apply(ProfileFlags::CPU_MASK), Ok(()));
         let affinity = Some(info(ProfileFlags::CPU_MASK).cpu_affinity_mask);
         assert_eq!(thread.scheduling(), Scheduling { affinity, ..Scheduling::default() });
+        assert_eq!(thread.info().affinity, affinity);
         assert_eq!(apply(ProfileFlags::PRIORITY | ProfileFlags::NO_INHERIT), Ok(()));
         let discipline = Discipline::Fair { priority: PRIORITY_HIGH, inheritable: false };
         assert_eq!(thread.scheduling(), Scheduling { discipline, affinity });

@@ -29,7 +29,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     object::{KObjectBase, KernelObject, Koid, ObjectType},
-    profile::Scheduling,
+    profile::{CpuSet, Scheduling},
     signals::{Calls, Signals},
 };
 
@@ -113,6 +113,8 @@ pub struct ThreadInfo {
     pub state: ThreadState,
     /// By which channel the exception that it waits in went to a handler.
     pub wait_exception_channel: ExceptionChannelType,
+    /// The CPUs that it is to run on, if a profile has said so.
+    pub affinity: Option<CpuSet>,
 }
 
 /// What a thread has used: `zx_info_thread_stats_t`.
@@ -382,10 +384,11 @@ impl Thread {
             Life::Started => BlockedReason::from_raw(self.blocked.load(Ordering::Relaxed))
                 .map_or(ThreadState::Running, ThreadState::Blocked),
         };
+        let affinity = inner.scheduling.affinity;
         drop(inner);
         let exception = self.exceptions.current();
         let channel = exception.as_deref().map_or_else(Default::default, Exception::channel_type);
-        ThreadInfo { state, wait_exception_channel: channel }
+        ThreadInfo { state, wait_exception_channel: channel, affinity }
     }
 
     /// For how long it has run, in ns (`ZX_INFO_TASK_RUNTIME`).
