@@ -28,7 +28,7 @@ impl HandleStats {
     }
 }
 
-/// What a node of an address space is: `zx_info_maps_type_t`.
+/// What a node of an address space is.
 #[derive(Debug, Clone)]
 pub enum MapKind {
     /// The address space itself.
@@ -39,7 +39,7 @@ pub enum MapKind {
     Mapping(Mapping, u64),
 }
 
-/// A node of an address space: `zx_info_maps_t`.
+/// A node of an address space.
 #[derive(Debug, Clone)]
 pub struct MapEntry {
     /// The name of the VMO that is mapped.
@@ -52,7 +52,7 @@ pub struct MapEntry {
     pub kind: MapKind,
 }
 
-/// A VMO that a process uses: what `zx_info_vmo_t` says of a process.
+/// A VMO that a process uses.
 #[derive(Debug, Clone)]
 pub struct VmoUse {
     /// The VMO.

@@ -224,7 +224,7 @@ impl Vmar {
         &self.tree.aspace
     }
 
-    /// Its addresses.
+    /// Its addresses (`ZX_INFO_VMAR`).
     #[must_use]
     pub fn range(&self) -> Range<u64> {
         self.range.clone()
