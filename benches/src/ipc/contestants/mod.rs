@@ -7,6 +7,7 @@ mod limit;
 mod monoio;
 mod pipe;
 mod shmipc;
+mod stream;
 mod tokio_uds;
 mod tokio_uring;
 mod versions;

@@ -1,17 +1,18 @@
 //! monoio with Unix sockets: a connection a task, its io_uring driver on either side.
 
-use std::{mem, rc::Rc};
+use std::mem;
 
 use monoio::{
     IoUringDriver, Runtime, RuntimeBuilder,
-    buf::IoBufMut,
-    io::{AsyncReadRent, AsyncWriteRentExt},
+    buf::{IoBuf, IoBufMut, SliceMut, VecBuf},
+    io::{AsyncReadRent, AsyncWriteRent, AsyncWriteRentExt},
     net::{ListenerOpts, UnixListener, UnixStream},
 };
 
 use super::{
-    super::{Client, Contestant, Latencies, Ready, Result, Setup, payload},
-    frame::Frame,
+    super::{Client, Contestant, Ready, Result, Setup},
+    frame::{PREFIX, Parted},
+    stream::{Executor, Lane, LaneClient, Stream},
     versions,
 };
 
@@ -30,7 +31,7 @@ impl Contestant for Monoio {
     }
 
     fn how(&self) -> &'static str {
-        "a Unix socket a task, the io_uring driver with 1024 entries on either side"
+        "a Unix socket a task, readv and writev, the io_uring driver with 1024 entries on either side"
     }
 
     fn serve(&self, setup: &Setup, ready: Ready) -> Result<()> {
@@ -42,7 +43,7 @@ impl Contestant for Monoio {
             let mut tasks = Vec::new();
             for _ in 0..setup.concurrency {
                 let (stream, _) = listener.accept().await?;
-                tasks.push(monoio::spawn(serve_stream(stream, size)));
+                tasks.push(monoio::spawn(stream.serve(size)));
             }
             for task in tasks {
                 task.await?;
@@ -52,17 +53,15 @@ impl Contestant for Monoio {
     }
 
     fn connect(&self, setup: &Setup) -> Result<Box<dyn Client>> {
-        let mut runtime = runtime()?;
-        let lanes = runtime.block_on(async {
+        let mut executor = runtime()?;
+        let lanes = executor.block_on(async {
             let mut lanes = Vec::new();
             for task in 0..setup.concurrency {
-                let stream = UnixStream::connect(setup.socket()).await?;
-                let next = (task as u32) << 16;
-                lanes.push(Lane { stream, frame: Frame::new(setup.size), next });
+                lanes.push(Lane::new(UnixStream::connect(setup.socket()).await?, setup.size, task));
             }
             Result::Ok(lanes)
         })?;
-        Ok(Box::new(MonoioClient { runtime, lanes }))
+        Ok(Box::new(LaneClient { executor, lanes }))
     }
 }
 
@@ -70,84 +69,70 @@ fn runtime() -> Result<Runtime<IoUringDriver>> {
     Ok(RuntimeBuilder::<IoUringDriver>::new().with_entries(ENTRIES).build()?)
 }
 
-async fn serve_stream(mut stream: UnixStream, size: usize) -> Result<()> {
-    let mut frame = Frame::new(size);
-    while receive(&mut stream, &mut frame).await? {
-        let request = frame.check_request()?;
-        frame.write(payload::response(request))?;
-        send(&mut stream, &mut frame).await?;
-    }
-    Ok(())
-}
-
-/// Reads a whole message; false if the stream ends before it.
-async fn receive(stream: &mut UnixStream, frame: &mut Frame) -> Result<bool> {
-    let mut filled = 0;
-    loop {
-        let (count, buffer) = stream.read(frame.take().slice_mut(filled..)).await;
-        frame.put(buffer.into_inner());
-        match count? {
-            0 if filled == 0 => return Ok(false),
-            0 => return Err("half a message".into()),
-            count => filled += count,
-        }
-        if filled >= frame.needed(filled)? {
-            return Ok(true);
-        }
-    }
-}
-
-async fn send(stream: &mut UnixStream, frame: &mut Frame) -> Result<()> {
-    let (sent, buffer) = stream.write_all(frame.take()).await;
-    frame.put(buffer);
-    sent?;
-    Ok(())
-}
-
-/// A task's connection and buffer.
-struct Lane {
-    stream: UnixStream,
-    frame: Frame,
-    next: u32,
-}
-
-impl Lane {
-    async fn run(mut self, rounds: usize, latencies: Rc<Latencies>) -> Result<Self> {
-        for _ in 0..rounds {
-            let start = latencies.start();
-            let request = payload::request(self.next);
-            self.next = self.next.wrapping_add(1);
-            self.frame.write(request)?;
-            send(&mut self.stream, &mut self.frame).await?;
-            if !receive(&mut self.stream, &mut self.frame).await? {
-                return Err("the server has closed the connection".into());
-            }
-            self.frame.check_response(request)?;
-            latencies.stop(start);
-        }
-        Ok(self)
-    }
-}
-
-struct MonoioClient {
-    runtime: Runtime<IoUringDriver>,
-    lanes: Vec<Lane>,
-}
-
-impl Client for MonoioClient {
-    fn run(&mut self, rounds: usize, latencies: &Rc<Latencies>) -> Result<()> {
-        let lanes = mem::take(&mut self.lanes);
-        self.lanes = self.runtime.block_on(async {
-            let tasks: Vec<_> = lanes
-                .into_iter()
-                .map(|lane| monoio::spawn(lane.run(rounds, latencies.clone())))
-                .collect();
-            let mut lanes = Vec::new();
+impl Executor for Runtime<IoUringDriver> {
+    fn run<T: 'static, F>(&mut self, tasks: Vec<F>) -> Result<Vec<T>>
+    where
+        F: Future<Output = Result<T>> + 'static,
+    {
+        self.block_on(async {
+            let tasks: Vec<_> = tasks.into_iter().map(monoio::spawn).collect();
+            let mut results = Vec::new();
             for task in tasks {
-                lanes.push(task.await?);
+                results.push(task.await?);
             }
-            Result::Ok(lanes)
-        })?;
+            Ok(results)
+        })
+    }
+}
+
+impl Parted {
+    /// Both parts, for who needs to own them.
+    fn take(&mut self) -> VecBuf {
+        vec![mem::take(&mut self.prefix), mem::take(&mut self.body)].into()
+    }
+
+    /// Puts them back.
+    fn put(&mut self, parts: VecBuf) {
+        let mut parts = Vec::from(parts).into_iter();
+        self.prefix = parts.next().unwrap_or_default();
+        self.body = parts.next().unwrap_or_default();
+    }
+}
+
+/// The part that goes on after `at` bytes of the message, and from where on.
+fn rest(frame: &mut Parted, at: usize) -> (&mut Vec<u8>, usize) {
+    match at.checked_sub(PREFIX) {
+        Some(at) => (&mut frame.body, at),
+        None => (&mut frame.prefix, at),
+    }
+}
+
+impl Stream for UnixStream {
+    type Frame = Parted;
+
+    async fn send(&mut self, frame: &mut Parted) -> Result<()> {
+        let (sent, parts) = self.writev(frame.take()).await;
+        frame.put(parts);
+        let (mut sent, all) = (sent?, PREFIX + frame.size);
+        while sent < all {
+            let (part, at) = rest(frame, sent);
+            sent += part.len() - at;
+            let (result, buffer) = self.write_all(mem::take(part).slice(at..)).await;
+            *part = buffer.into_inner();
+            result?;
+        }
         Ok(())
+    }
+
+    async fn read(&mut self, frame: &mut Parted, filled: usize) -> Result<usize> {
+        if filled == 0 {
+            let (count, parts) = self.readv(frame.take()).await;
+            frame.put(parts);
+            return Ok(count?);
+        }
+        let (part, at) = rest(frame, filled);
+        let (count, buffer) = AsyncReadRent::read(self, mem::take(part).slice_mut(at..)).await;
+        *part = SliceMut::into_inner(buffer);
+        Ok(count?)
     }
 }
