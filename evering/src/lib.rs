@@ -30,7 +30,18 @@
 //! 5. [`peer`]: the two ends of a connection, how they find each other, and how one learns that the other is dead.
 //! 6. [`driver`]: operations as futures, which may be dropped at any time.
 //!
-//! The programs in `examples` are short: `threads`, `two_processes`, and `equals`, in which both sides ask.
+//! Pictures of how things lie in memory: a ring in [`queue`], a region in [`region`], who knows what of it in [`heap`], and a buffer's
+//! token at [`Token`](heap::Token). Pictures of what states things go through: a sender in [`spsc`], a slot in [`mpsc`], a sleeper's flag in
+//! [`wake::bell`], a spinner's budget at [`Spin`](wake::Spin), a buffer at [`Buffer`](heap::Buffer), the two sides' way to each other in
+//! [`peer::connect`], to their end and to another beginning in [`peer`], and an operation in [`driver`].
+//!
+//! The programs in `examples` are short, and each is run by `cargo run --release -p evering --example` and its name:
+//!
+//! | | |
+//! |---|---|
+//! | `threads` | a hundred tasks of one thread ask another thread, small messages, no buffers |
+//! | `two_processes` | text is lent, a report given back, and then the server dies |
+//! | `equals` | both sides ask and answer over the same two queues |
 //!
 //! # Which parts to take
 //!
@@ -38,9 +49,11 @@
 //! |---|---|
 //! | a queue between two threads | [`channel`], or [`mpsc::channel`] for many senders |
 //! | the same, in memory of your own | [`Ring`] |
+//! | to write entries in place and publish them together | [`Sender::stage`], or [`mpsc::Sender::reserve`] |
 //! | requests and answers between threads | [`peer::pair`], [`driver`] |
 //! | the same between processes | [`peer::connect`], [`driver`] |
 //! | bodies larger than an entry | [`heap`] |
+//! | to go on with another process after a death | [`Region::renew`](region::Region::renew) |
 //! | a thread that sleeps when it is idle | [`wake::Waiter`] |
 //! | an event loop or an async runtime that does | [`wake::EventWaiter`], [`region::Options::events`] |
 //! | no standard library | [`queue`], and [`region::Region::create_at`] in memory that you map |
@@ -113,6 +126,7 @@
 //! | a token of a buffer | check that it leads into an arena, or find the [ticket](heap) |
 //! | a buffer, while we read it | have copied some mixture of bytes, and check the copy |
 //! | a bell | are woken for nothing, or not at all, as by a peer that never rings: set deadlines |
+//! | on which CPUs it may run | spin in vain for a while, or sleep where spinning would have paid |
 //! | that it is dead, or is not | believe it about itself; the [host](peer) says the same of its process |
 //!
 //! It cannot take the memory away, as the file is [sealed](region), and its death is [noticed](peer) wherever we sleep. What it

@@ -173,17 +173,40 @@ pub fn offer_role<Q: Entry, A: Entry>(
     })
 }
 
+/// [`offer`] of a region that is there already: one that was [renewed](Region::renew) after the peer before had died. The first end
+/// is taken.
+///
+/// # Errors
+///
+/// [`ConnectError`]: [`RegionError::NoFile`] if the region is not in a file, [`RegionError::Taken`] if its first end is
+/// taken.
+pub fn offer_region<F: Entry, S: Entry, PF: Producers, PS: Producers>(
+    socket: &UnixStream,
+    region: &Region<F, S, PF, PS>,
+) -> Result<Peer<F, S, PF, PS>, ConnectError> {
+    offer_with(Word::Fine, socket, region, None)
+}
+
 fn offer_saying<F: Entry, S: Entry, PF: Producers, PS: Producers>(
     word: Word,
     socket: &UnixStream,
     options: &Options,
 ) -> Result<Peer<F, S, PF, PS>, ConnectError> {
+    let region = Region::create(options)?;
+    let events = if options.has_events() { Some((EventFd::new()?, EventFd::new()?)) } else { None };
+    offer_with(word, socket, &region, events)
+}
+
+fn offer_with<F: Entry, S: Entry, PF: Producers, PS: Producers>(
+    word: Word,
+    socket: &UnixStream,
+    region: &Region<F, S, PF, PS>,
+    events: Option<(EventFd, EventFd)>,
+) -> Result<Peer<F, S, PF, PS>, ConnectError> {
     setsockopt(socket, PassCred, &true)?;
-    let region = Region::<F, S, PF, PS>::create(options)?;
+    let mut files = vec![region.as_fd().ok_or(RegionError::NoFile)?];
     let mut peer = region.first()?;
     peer.link.tell_cpus();
-    let mut files: Vec<_> = region.as_fd().into_iter().collect();
-    let events = if options.has_events() { Some((EventFd::new()?, EventFd::new()?)) } else { None };
     if let Some((own, peers)) = &events {
         files.extend([own.as_fd(), peers.as_fd()]);
     }

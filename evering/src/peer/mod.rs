@@ -7,7 +7,7 @@
 //! ```text
 //!           Peer<Out, In>
 //!      ┌──────────────────────┐
-//!      │ sender    ───────────┼──► Driver::new, Responder::new, or as it is
+//!      │ sender    ───────────┼──► Driver::new, Server::new, or as it is
 //!      │ receiver  ───────────┼──► the same
 //!      │ arena     ───────────┼──► Heap::new
 //!      │ link      ───────────┼──► waiter() to sleep, ringer() to wake the peer, peer() to know whether it is there
@@ -46,7 +46,21 @@
 //! A child that is forked off has the memory too. It must not return to where its parent's ends are dropped, which would say
 //! that they are gone: it either executes another program or leaves by `_exit`.
 //!
-//! An end is taken once: there is no coming back to a region. Whoever wants to go on makes a new connection.
+//! # How to go on after that
+//!
+//! An end is taken once. But the survivor can [renew](crate::region::Region::renew) the region when it has let go of everything that it had of
+//! the old connection, and [offer](connect::offer_region) it to another process: the file, the mapping and the pages are there already.
+//!
+//! ```text
+//!      generation n                                            generation n + 1
+//!      ┌──────┬──────┐  killed  ┌──────┬──────┐ ends, heap and ┌────────┬────────┐  offer_region  ┌──────┬──────┐
+//!      │ Here │ Here │ ───────► │ Here │ Dead │ ─────────────► │ Vacant │ Vacant │ ─────────────► │ Here │ Here │
+//!      └──────┴──────┘          └──────┴──────┘ buffers        └────────┴────────┘                └──────┴──────┘
+//!                                               dropped, renew
+//! ```
+//!
+//! Queues cannot be taken up where the dead one left them, on purpose: what it had claimed, lent and half written is known to
+//! nobody. So nothing is carried over but the memory.
 
 #[cfg(feature = "std")]
 pub mod connect;

@@ -22,8 +22,10 @@ pub enum RegionError {
     Size,
     /// The memory could shrink or grow.
     Seals,
-    /// That side is taken, or has been.
+    /// That side is taken, or has been; or the region is still in use.
     Taken,
+    /// The memory is not a file's.
+    NoFile,
     /// The host refused.
     #[cfg(feature = "std")]
     Host(std::io::Error),
@@ -66,6 +68,7 @@ impl fmt::Display for RegionError {
             RegionError::Size => f.write_str("the memory has another size than the region"),
             RegionError::Seals => f.write_str("the memory is not sealed against shrinking"),
             RegionError::Taken => f.write_str("that side of the region is taken"),
+            RegionError::NoFile => f.write_str("the region is not in a file"),
             #[cfg(feature = "std")]
             RegionError::Host(error) => error.fmt(f),
         }

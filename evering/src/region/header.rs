@@ -84,7 +84,17 @@ impl Header {
         if self.magic.load(Ordering::Acquire) != MAGIC {
             return 0;
         }
-        self.generation.load(Ordering::Relaxed).wrapping_add(1) & GENERATIONS
+        Self::generation_after(self.generation())
+    }
+
+    /// The one that follows.
+    pub(super) fn generation_after(generation: u32) -> u32 {
+        generation.wrapping_add(1) & GENERATIONS
+    }
+
+    /// The region's generation, as the memory says.
+    pub(super) fn generation(&self) -> u32 {
+        self.generation.load(Ordering::Relaxed) & GENERATIONS
     }
 
     /// Begins the region's description; it is valid once [`publish`](Self::publish) is called. The memory was zeroed.
@@ -137,7 +147,7 @@ impl Header {
     /// Takes a side, for good; returns in which generation.
     pub(crate) fn enter(&self, side: Side, pid: u32) -> Result<u32, RegionError> {
         let lines = &self.sides[side as usize];
-        let generation = self.generation.load(Ordering::Relaxed) & GENERATIONS;
+        let generation = self.generation();
         let (vacant, here) = (word(generation, Life::Vacant), word(generation, Life::Here));
         match lines.life.compare_exchange(vacant, here, Ordering::AcqRel, Ordering::Relaxed) {
             Ok(_) => {

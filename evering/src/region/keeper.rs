@@ -15,6 +15,14 @@ impl Keeper {
     }
 }
 
+#[cfg(feature = "std")]
+impl Keeper {
+    /// Whether this is the only share, and nobody else can make another one meanwhile.
+    pub(super) fn is_alone(&mut self) -> bool {
+        Arc::get_mut(&mut self.0).is_some()
+    }
+}
+
 impl fmt::Debug for Keeper {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Keeper").field(&Arc::strong_count(&self.0)).finish()

@@ -67,6 +67,8 @@ use crate::{
 pub struct Region<F: Entry, S: Entry, PF: Producers = One, PS: Producers = One> {
     base: NonNull<u8>,
     geometry: Geometry,
+    /// How often a region was made in this memory, as far as we know. Ours: what the header says others could change.
+    generation: u32,
     keeper: Keeper,
     #[cfg(feature = "std")]
     fd: Option<OwnedFd>,
@@ -190,10 +192,11 @@ impl<F: Entry, S: Entry, PF: Producers, PS: Producers> Region<F, S, PF, PS> {
         }
         // SAFETY: there is room for a header, aligned; it consists of atomics, to which any bytes are valid and which
         // others may write.
-        let geometry = unsafe { at.cast::<Header>().as_ref() }.check::<F, S, PF, PS>(len)?;
+        let header = unsafe { at.cast::<Header>().as_ref() };
         Ok(Region {
             base: at,
-            geometry,
+            geometry: header.check::<F, S, PF, PS>(len)?,
+            generation: header.generation(),
             keeper,
             #[cfg(feature = "std")]
             fd: None,
@@ -210,22 +213,34 @@ impl<F: Entry, S: Entry, PF: Producers, PS: Producers> Region<F, S, PF, PS> {
         generation: u32,
         keeper: Keeper,
     ) -> Result<Self, RegionError> {
-        // SAFETY: there is room for a header, aligned; it consists of atomics, to which zeros are valid.
-        let header = unsafe { base.cast::<Header>().as_ref() };
-        header.write(&geometry, generation);
         let region = Region {
             base,
             geometry,
+            generation,
             keeper,
             #[cfg(feature = "std")]
             fd: None,
             _kinds: PhantomData,
         };
-        let Geometry { queues, returns, chosen, .. } = &region.geometry;
+        // SAFETY: the memory is as the caller promises.
+        unsafe { region.lay_out() }?;
+        Ok(region)
+    }
+
+    /// Writes the header and makes the queues.
+    ///
+    /// # Safety
+    ///
+    /// The memory must be zeroed, and nobody in this process may use it yet.
+    unsafe fn lay_out(&self) -> Result<(), RegionError> {
+        // SAFETY: there is room for a header, aligned; it consists of atomics, to which zeros are valid.
+        let header = unsafe { self.base.cast::<Header>().as_ref() };
+        header.write(&self.geometry, self.generation);
+        let Geometry { queues, returns, chosen, .. } = &self.geometry;
         // SAFETY: for all four: the geometry has found room for the ring there, aligned; the keeper keeps it, and nobody
         // uses it yet.
         unsafe {
-            let at = |offset| base.add(offset);
+            let at = |offset| self.base.add(offset);
             let [first, second] = chosen.capacities.map(|capacity| capacity as usize);
             Ring::<F, (), PF>::create(at(queues[0].start), queues[0].len(), first, ())?;
             Ring::<S, (), PS>::create(at(queues[1].start), queues[1].len(), second, ())?;
@@ -234,7 +249,50 @@ impl<F: Entry, S: Entry, PF: Producers, PS: Producers> Region<F, S, PF, PS> {
             }
         }
         header.publish();
-        Ok(region)
+        Ok(())
+    }
+
+    /// Makes the region anew in its file, for another connection: after the peer has died, for instance, without a new file, new
+    /// mappings and new page faults. Both ends can be taken again then, and the file be
+    /// [offered](crate::peer::connect::offer_region) to another process.
+    ///
+    /// Everything of the connection before has to be gone from this process, so nothing here can see another one's bytes. A peer
+    /// that was taken for dead and is not has the memory still. It finds *its* peer [dead](Life), as the generation is another one; and
+    /// what it writes all the same is what any hostile peer can write: an error at worst. Who cannot have that makes a new region.
+    ///
+    /// ```
+    /// use evering::region::{Options, Region, RegionError};
+    ///
+    /// let mut region = Region::<u32, u32>::create(&Options::new()).unwrap();
+    /// let (first, second) = (region.first().unwrap(), region.second().unwrap());
+    /// assert!(matches!(region.renew(), Err(RegionError::Taken)));
+    /// drop((first, second));
+    /// region.renew().unwrap();
+    /// assert!(region.first().is_ok() && region.second().is_ok());
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`RegionError::Taken`] while this process still has an end, a heap or a buffer of it, [`RegionError::NoFile`] if it
+    /// was not [created](Self::create) or [opened](Self::open) in a file.
+    #[cfg(feature = "std")]
+    pub fn renew(&mut self) -> Result<(), RegionError> {
+        /// How often to look again: the thread that notices deaths may be about to let go of its share.
+        const LOOKS: u32 = 1000;
+        if self.fd.is_none() {
+            return Err(RegionError::NoFile);
+        }
+        let mut looks = 0..LOOKS;
+        while !self.keeper.is_alone() {
+            looks.next().ok_or(RegionError::Taken)?;
+            std::thread::yield_now();
+        }
+        self.generation = Header::generation_after(self.generation);
+        // SAFETY: this is our own mapping of the file, of that size, and the only share of its keeper is in `self`, which is
+        // borrowed mutably: nobody else in this process has a pointer into it.
+        unsafe { self.base.write_bytes(0, self.geometry.size) };
+        // SAFETY: it has just been zeroed; the rest is the same.
+        unsafe { self.lay_out() }
     }
 
     /// The ring in a part of the region.

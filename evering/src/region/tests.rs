@@ -183,3 +183,30 @@ proptest! {
         prop_assert!(accept::<u64, u32>(&here, false).is_err());
     }
 }
+
+#[test]
+fn who_was_taken_for_dead_finds_its_peer_dead_after_a_renewal() {
+    let mut region = Region::<u32, u32>::create(&Options::new()).expect("it is possible");
+    let first = region.first().expect("it is free");
+    let fd = region.as_fd().expect("it is in a file").try_clone_to_owned();
+    let other = Region::<u32, u32>::open(fd.expect("descriptors are left"), false);
+    let mut old = other.expect("it is there").second().expect("it is free");
+    assert_eq!(old.link.peer(), Life::Here);
+    first.link.peer_is_dead();
+    drop(first);
+    region.renew().expect("nothing is left here");
+    assert_eq!(old.link.peer(), Life::Dead);
+    let (first, mut second) =
+        (region.first().expect("it is free"), region.second().expect("it is free"));
+    // It can do what any peer can do.
+    let _ = old.sender.send(7);
+    drop(old);
+    assert_eq!((first.link.peer(), second.link.peer()), (Life::Here, Life::Here));
+    assert!(matches!(second.receiver.recv(), Err(crate::RecvError::Empty)));
+}
+
+#[test]
+fn only_a_file_can_be_renewed() {
+    let mut region = Region::<u32, u32>::on_heap(&Options::new()).expect("it is possible");
+    assert!(matches!(region.renew(), Err(RegionError::NoFile)));
+}

@@ -11,9 +11,9 @@ use evering::{
     heap::{Buffer, Heap, Local, Token},
     peer::{
         Peer,
-        connect::{ConnectError, accept, accept_as, offer, offer_as},
+        connect::{ConnectError, accept, accept_as, offer, offer_as, offer_region},
     },
-    region::{Keeper, Life, Options},
+    region::{Keeper, Life, Options, Region, RegionError},
 };
 use futures::{FutureExt, executor::block_on};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -189,4 +189,60 @@ pub(super) fn a_reservation_dies_with_its_sender() {
         assert_eq!(next(deadline()), Some(Ok(2)));
         assert_eq!(next(deadline()), Some(Err(RecvError::Closed)));
     }
+}
+
+/// One file, one mapping, and one peer after the other that is killed at any moment.
+pub(super) fn a_region_has_many_lives() {
+    const LIVES: u64 = 300;
+    let mut random = Random(0x2545_f491_4f6c_dd1d);
+    let options = Options::new().capacity(8).arena(ARENA).away(8);
+    let mut region = Region::<Message, Message>::create(&options).expect("there is room");
+    let mut answered = 0;
+    let mut before = None;
+    for life in 0..LIVES {
+        let (child, socket) = Child::new(|socket| victim(socket, false));
+        let peer = offer_region(&socket, &region).expect("it is accepted");
+        let Peer { mut sender, mut receiver, arena, link } = peer;
+        let (heap, mut waiter, ringer) = (Heap::<Local>::new(arena), link.waiter(), link.ringer());
+        let usage = heap.usage();
+        assert_eq!(
+            (usage.free as u64, usage.away),
+            (ARENA, 0),
+            "nothing is left of the one before"
+        );
+        let end = Instant::now() + Duration::from_micros(random.below(1000));
+        let mut kept = Vec::new();
+        while Instant::now() < end {
+            let lent = heap.alloc(1000).expect("there is room");
+            let given = heap.alloc(300).expect("there is room").give();
+            let Ok(given) = given.map_err(drop) else { break };
+            let lent_token = lent.lend().expect("it is ours");
+            sender.send(Message { id: life, lent: lent_token, given }).expect("there is room");
+            ringer.ring();
+            let answer = waiter.wait(Some(end), || receiver.recv().ok());
+            kept.push(lent);
+            let Some(answer) = answer else { break };
+            assert_eq!(answer.id, life, "not one of another life");
+            answered += 1;
+            kept.clear();
+            drop(heap.accept(answer.given));
+            heap.collect();
+        }
+        child.kill();
+        drop(child);
+        assert_eq!(link.look(), Life::Dead);
+        drop((sender, receiver, waiter, ringer, link, heap));
+        if let Some(buffer) = kept.pop() {
+            assert!(matches!(region.renew(), Err(RegionError::Taken)), "a buffer is left");
+            drop(buffer);
+        }
+        kept.clear();
+        region.renew().expect("nothing is left");
+        // The first one started the thread that notices.
+        if life == 0 {
+            before = Some(possessions());
+        }
+    }
+    assert!(answered > LIVES, "they were used: {answered}");
+    assert_eq!(Some(possessions()), before, "descriptors, mappings, threads");
 }

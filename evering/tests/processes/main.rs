@@ -29,6 +29,7 @@ fn main() {
         trial("a_message_of_every_size_crosses_at_different_addresses", sizes::round_trips),
         trial("a_hostile_peer_causes_errors_only", hostile::errors_only),
         trial("a_killed_peer_is_noticed_and_nothing_leaks", kill::nothing_leaks),
+        trial("a_region_is_used_again_after_a_death", kill::a_region_has_many_lives),
         trial("a_reservation_dies_with_its_sender", kill::a_reservation_dies_with_its_sender),
     ];
     libtest_mimic::run(&arguments, trials).exit();
