@@ -231,7 +231,7 @@ pub(super) fn a_region_has_many_lives() {
         child.kill();
         drop(child);
         assert_eq!(link.look(), Life::Dead);
-        drop((sender, receiver, waiter, ringer, link, heap));
+        drop((socket, sender, receiver, waiter, ringer, link, heap));
         if let Some(buffer) = kept.pop() {
             assert!(matches!(region.renew(), Err(RegionError::Taken)), "a buffer is left");
             drop(buffer);
