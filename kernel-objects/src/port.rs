@@ -6,7 +6,7 @@
 //! tells what it is about.
 //!
 //! What an object sends can always be queued, since there is at most one packet for each operation
-//! that was asked for. Interrupts have a queue of their own, which is read first. What users send is bounded: a full port refuses. An operation that is cancelled
+//! that was asked for, or for each task that waits for a page. Interrupts have a queue of their own, which is read first. What users send is bounded: a full port refuses. An operation that is cancelled
 //! takes its queued packet with it; the place in the queue stays until it is reached or until such
 //! places are the larger part, so that cancelling does not depend on how long the queue is.
 
@@ -19,11 +19,17 @@ use std::{
 use bitflags::bitflags;
 use slab::Slab;
 
+mod packet;
+
+pub use self::packet::{
+    InterruptPacket, Packet, PageCommand, PageRequestPacket, Payload, SignalPacket,
+};
 use crate::{
     deadline::{Deadline, until},
     error::{Error, Result},
     handle::{HandleTable, HandleValue},
     object::{KObjectBase, KernelObject, Koid, ObjectType},
+    pager::PageRequests,
     rights::Rights,
     signals::{HandleId, SignalSink, Signals, WatchKey},
     sync::Mutex,
@@ -32,59 +38,6 @@ use crate::{
 
 /// How many packets of users a port holds unless it is made for more or fewer.
 pub const DEFAULT_CAPACITY: usize = 4096;
-
-/// What a port delivers: `zx_port_packet_t`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Packet {
-    /// What the sender chose to recognise it by.
-    pub key: u64,
-    /// A status; 0 in packets that come from objects.
-    pub status: i32,
-    /// The rest.
-    pub payload: Payload,
-}
-
-/// What is in a packet beside its key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Payload {
-    /// From [`Port::queue`]: the sender's bytes (`ZX_PKT_TYPE_USER`).
-    User([u8; 32]),
-    /// From [`Port::wait_async`] (`ZX_PKT_TYPE_SIGNAL_ONE`).
-    Signal(SignalPacket),
-    /// From an [`Interrupt`](crate::Interrupt) (`ZX_PKT_TYPE_INTERRUPT`).
-    Interrupt(InterruptPacket),
-}
-
-impl Payload {
-    /// The number of its kind: `ZX_PKT_TYPE_*`.
-    pub const fn packet_type(&self) -> u32 {
-        match self {
-            Payload::User(_) => 0,
-            Payload::Signal(_) => 1,
-            Payload::Interrupt(_) => 7,
-        }
-    }
-}
-
-/// What an interrupt sends: `zx_packet_interrupt_t`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct InterruptPacket {
-    /// When it was triggered, in ns of the monotonic clock or as its trigger said.
-    pub timestamp: u64,
-}
-
-/// What an object sends: `zx_packet_signal_t`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SignalPacket {
-    /// The signals that were waited for.
-    pub trigger: Signals,
-    /// All the object's signals when one of those was set.
-    pub observed: Signals,
-    /// How often; always 1.
-    pub count: u64,
-    /// When, in ns of the monotonic clock; 0 unless asked for.
-    pub timestamp: u64,
-}
 
 bitflags! {
     /// How a port is made.
@@ -143,8 +96,11 @@ struct Inner {
     next_interrupt: u64,
     /// How many entries of the queue are users' packets.
     user_packets: usize,
-    /// How many entries of the queue belong to operations that are gone.
+    /// How many entries of the queue belong to operations or requests that are gone.
     stale: usize,
+    /// The requests for pages in the queue, by number.
+    page_requests: BTreeMap<u64, PageRequest>,
+    next_page_request: u64,
     operations: Slab<Operation>,
     /// The operations by key, then source.
     index: BTreeSet<(u64, Koid, usize)>,
@@ -155,6 +111,15 @@ struct Inner {
 enum Entry {
     User(Packet),
     Signal(Token),
+    PageRequest(u64),
+}
+
+/// A request for pages that nobody has read.
+struct PageRequest {
+    key: u64,
+    packet: PageRequestPacket,
+    /// Who asks, to be told if nobody will, and which of its requests it is.
+    from: (Weak<PageRequests>, usize),
 }
 
 /// Names an operation; a later one at the same index has another serial number.
@@ -230,6 +195,16 @@ impl Inner {
                     self.user_packets -= 1;
                     return Some(packet);
                 }
+                Entry::PageRequest(number) => match self.page_requests.remove(&number) {
+                    Some(PageRequest { key, packet, .. }) => {
+                        return Some(Packet {
+                            key,
+                            status: 0,
+                            payload: Payload::PageRequest(packet),
+                        });
+                    }
+                    None => self.stale -= 1,
+                },
                 Entry::Signal(token) if self.operation(token).is_none() => self.stale -= 1,
                 Entry::Signal(token) => {
                     let operation = self.remove(token.index as usize)?;
@@ -256,17 +231,23 @@ impl Inner {
                 Progress::Queued { .. } => self.stale += 1,
             }
         }
+        self.compact();
+        watched
+    }
+
+    /// Removes the places of what is gone when they are the larger part.
+    fn compact(&mut self) {
         if self.stale > self.queue.len() / 2 {
-            let operations = &self.operations;
+            let (operations, requests) = (&self.operations, &self.page_requests);
             self.queue.retain(|entry| match entry {
                 Entry::User(_) => true,
+                Entry::PageRequest(number) => requests.contains_key(number),
                 Entry::Signal(token) => operations
                     .get(token.index as usize)
                     .is_some_and(|operation| operation.serial == token.serial),
             });
             self.stale = 0;
         }
-        watched
     }
 }
 
@@ -374,6 +355,34 @@ impl Port {
     /// Takes the packet of an interrupt back; false if it has been read.
     pub(crate) fn remove_interrupt(&self, number: u64) -> bool {
         self.inner.lock().interrupts.remove(&number).is_some()
+    }
+
+    /// Queues a request for pages; its number, or `None` if nobody can read it any more. The caller tells a reader when it holds
+    /// no lock.
+    pub(crate) fn queue_page_request(
+        &self,
+        key: u64,
+        packet: PageRequestPacket,
+        from: (Weak<PageRequests>, usize),
+    ) -> Option<u64> {
+        let mut inner = self.inner.lock();
+        if inner.closed {
+            return None;
+        }
+        inner.next_page_request += 1;
+        let number = inner.next_page_request;
+        inner.page_requests.insert(number, PageRequest { key, packet, from });
+        inner.queue.push_back(Entry::PageRequest(number));
+        Some(number)
+    }
+
+    /// Takes a request for pages back, unless it has been read.
+    pub(crate) fn remove_page_request(&self, number: u64) {
+        let mut inner = self.inner.lock();
+        if inner.page_requests.remove(&number).is_some() {
+            inner.stale += 1;
+            inner.compact();
+        }
     }
 
     /// Wakes one who waits for a packet.
@@ -516,8 +525,15 @@ impl Port {
         inner.queue.clear();
         inner.interrupts.clear();
         (inner.user_packets, inner.stale) = (0, 0);
+        let unread = std::mem::take(&mut inner.page_requests);
         drop(inner);
         watched.into_iter().for_each(Watched::end);
+        for (number, request) in unread {
+            let (from, index) = request.from;
+            if let Some(from) = from.upgrade() {
+                from.refused(index, number);
+            }
+        }
     }
 }
 

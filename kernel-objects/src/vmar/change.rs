@@ -50,12 +50,12 @@ impl Tree {
     fn protect_piece(&self, entry: &Entry, start: u64, piece: &Range<u64>) -> Result<()> {
         let len = piece.end - piece.start;
         let perms = entry.perms;
-        if !entry.vmo.copies_on_write() || !perms.contains(Prot::WRITE) {
+        if !entry.vmo.traps_writes() || !perms.contains(Prot::WRITE) {
             self.aspace.protect(piece.start, len, perms).map_err(refusal)?;
         } else {
             self.aspace.protect(piece.start, len, perms - Prot::WRITE).map_err(refusal)?;
         }
-        if perms.is_empty() || !(entry.sparse || entry.vmo.copies_on_write()) {
+        if perms.is_empty() || !(entry.sparse || entry.vmo.traps_writes()) {
             return Ok(());
         }
         // Map what was reserved only because nobody could access it, and let own copies be written.
@@ -71,7 +71,7 @@ impl Tree {
                 return Ok(());
             }
         }
-        if entry.vmo.copies_on_write() {
+        if entry.vmo.traps_writes() {
             self.install_present(entry, start, piece)?;
         }
         Ok(())

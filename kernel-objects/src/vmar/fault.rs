@@ -209,6 +209,9 @@ impl Tree {
             if present.is_some_and(|run| run.writable || !write) {
                 let window = self.around(entry, start, page, mapped.is_some());
                 self.install_present(entry, start, &window)?;
+                if write {
+                    entry.vmo.note_modified();
+                }
                 return Ok(());
             }
             let vmo = entry.vmo.clone();
@@ -333,6 +336,23 @@ impl Vmar {
     /// as [`fault`](Self::fault).
     pub fn try_fault(&self, addr: u64, access: Access) -> Result<()> {
         self.tree.fault(addr, access, false)
+    }
+
+    /// [`fault`](Self::fault), which waits for the page as a future: of a pager's service, or of a thread that may block.
+    ///
+    /// # Errors
+    /// As [`fault`](Self::fault), and what [`Vmo::fetch`] says.
+    pub async fn fault_async(&self, addr: u64, access: Access) -> Result<()> {
+        loop {
+            match self.try_fault(addr, access) {
+                Err(Error::ShouldWait) => {}
+                result => return result,
+            }
+            let mapping = self.find(addr).ok_or(Error::NotFound)?;
+            let start = mapping.vmo_offset + (addr - mapping.range.start);
+            self.tree.state.lock().note_fault();
+            mapping.vmo.fetch(start..start.saturating_add(1), access == Access::Write).await?;
+        }
     }
 
     /// Makes all pages of a range present and maps them, writable ones for writing: mlock,

@@ -38,7 +38,8 @@ impl Vmo {
     ///
     /// # Errors
     /// [`Error::Unavailable`] if it is not resizable, [`Error::OutOfRange`], [`Error::BadState`] if pinned pages would be cut
-    /// off, [`Error::NoMemory`] if it is charged and passes the limit, or if there is none to zero the last page.
+    /// off, [`Error::NoMemory`] if it is charged and passes the limit, or if there is none to zero the last page; as
+    /// [`prepare`](Self::prepare) if that is a pager's.
     pub fn set_size(&self, size: u64) -> Result<()> {
         if !self.options.resizable {
             return Err(Error::Unavailable);
@@ -62,6 +63,7 @@ impl Vmo {
             }
             self.size.store(new, Ordering::Release);
             self.content.size.store(size, Ordering::Release);
+            contents.resize_tracking(old, new);
             if new < old {
                 if let Kind::Over { limit, .. } = &self.kind {
                     limit.fetch_min(new, Ordering::AcqRel);
@@ -78,7 +80,9 @@ impl Vmo {
             self.notify(new..old);
             self.uncharge_cached(cut.iter().map(Piece::len).sum());
             frames::free(cut);
+            self.answer_cut(new..old);
         }
+        self.note_modified();
         Ok(())
     }
 
@@ -102,7 +106,10 @@ impl Vmo {
         if let Some(charge) = &mut contents.charge {
             charge.resize(new).map_err(|_| Error::NoMemory)?;
         }
+        contents.resize_tracking(self.size.load(Ordering::Relaxed), new);
         self.size.store(new, Ordering::Release);
+        drop(contents);
+        self.note_modified();
         Ok(())
     }
 
@@ -203,10 +210,18 @@ impl Vmo {
             return owner.zero(base + range.start..base + range.end);
         }
         let inner = range.start.next_multiple_of(PAGE)..range.end / PAGE * PAGE;
+        if !inner.is_empty() && self.requests().is_some() {
+            self.zero_edge(range.start..inner.start)?;
+            self.zero_edge(inner.end..range.end)?;
+            return self.zero_supplied(&inner);
+        }
         if inner.is_empty() || matches!(self.kind, Kind::Source { .. } | Kind::Placed(_)) {
             // One page, or two in part.
             let middle = range.start.next_multiple_of(PAGE).min(range.end);
             self.zero_edge(range.start..middle)?;
+            if self.requests().is_some() {
+                return self.zero_edge(middle..range.end);
+            }
             return self.access(middle..range.end, true, |_, pa, len| {
                 self.memory.zero(pa, len);
                 Ok(())
@@ -237,9 +252,9 @@ impl Vmo {
         placed
     }
 
-    /// Zeroes a part of a page, if it is not zero for being nowhere; a page cache's if it is present.
+    /// Zeroes a part of a page, if it is not zero for being nowhere; a page cache's if it is present, unless it is a pager's.
     fn zero_edge(&self, range: Range<u64>) -> Result<()> {
-        if range.is_empty() {
+        if range.is_empty() || self.is_unsupplied_zero(range.start) {
             return Ok(());
         }
         let (mut present, mut touched) = (false, true);
@@ -253,7 +268,8 @@ impl Vmo {
             }
             ControlFlow::Break(())
         });
-        let nowhere = matches!(self.kind, Kind::Source { .. }) || self.is_zero(range.start);
+        let filled = matches!(self.kind, Kind::Source { .. }) && self.requests().is_none();
+        let nowhere = filled || self.is_zero(range.start);
         if (present && !touched) || (!present && nowhere) {
             return Ok(());
         }
@@ -264,7 +280,7 @@ impl Vmo {
     }
 
     /// Gives the pages wholly inside `range` back. They read as zero, or as the page cache has them, afterwards. Pinned
-    /// ones stay, and are zeroed where there is no page cache.
+    /// ones stay, and are zeroed where there is no page cache. A pager's all stay, since it decides.
     pub fn decommit(&self, range: Range<u64>) {
         let range = range.start.next_multiple_of(PAGE)..range.end / PAGE * PAGE;
         if range.is_empty() {
@@ -274,6 +290,9 @@ impl Vmo {
             && !std::ptr::eq(owner, self)
         {
             return owner.decommit(base + range.start..base + range.end);
+        }
+        if self.requests().is_some() {
+            return;
         }
         let _changing = self.changing.lock();
         if self.is_plain() {

@@ -31,7 +31,10 @@ impl Vmo {
         mut each: impl FnMut(u64, PhysAddr, u64) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut at = range.start;
-        while at < range.end {
+        let done = loop {
+            if at >= range.end {
+                break Ok(());
+            }
             let mut result = Ok(());
             let _ = self.for_each_present(at..range.end, &mut |run| {
                 if run.offset != at || (write && !run.writable) {
@@ -44,12 +47,17 @@ impl Vmo {
                 at += run.len;
                 ControlFlow::Continue(())
             });
-            result?;
-            if at < range.end {
-                self.prepare(at, write)?;
+            if at < range.end && result.is_ok() {
+                result = self.prepare(at, write).map_err(E::from);
             }
+            if result.is_err() {
+                break result;
+            }
+        };
+        if write && range.start < at {
+            self.note_modified();
         }
-        Ok(())
+        done
     }
 
     /// Calls `each(offset, pa, len)` for consecutive pieces that cover `range`, without a place for those that are zero for never

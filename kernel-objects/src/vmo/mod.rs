@@ -13,6 +13,7 @@ mod change;
 mod children;
 mod content;
 mod family;
+mod fetch;
 mod frames;
 mod page_map;
 mod pages;
@@ -21,6 +22,8 @@ mod placed;
 mod reclaim;
 mod segments;
 mod source;
+mod supplied;
+mod tracking;
 
 use std::{
     any::Any,
@@ -44,8 +47,9 @@ pub use self::{
     placed::CachePolicy,
     segments::PageRun,
     source::{PageSink, PageSource},
+    tracking::DirtyRange,
 };
-use self::{page_map::PageMap, segments::Segments};
+use self::{page_map::PageMap, segments::Segments, tracking::Tracking};
 use crate::{
     error::{Error, Result},
     object::{KOID_INVALID, KObjectBase, KernelObject, Koid, ObjectType},
@@ -123,6 +127,8 @@ struct Contents {
     cached: Option<Charge>,
     /// Pages that stay. Added to under `changing`, which whoever takes pages away holds.
     pins: pin::Pins,
+    /// Which pages differ from a pager's, if it has one.
+    tracking: Option<Tracking>,
     /// It has grown or may: give segments room.
     growing: bool,
 }
@@ -186,8 +192,9 @@ pub struct Vmo {
     /// Of anonymous memory: it has been snapshotted or is a snapshot, so that a page may be somebody else's as well. Set under
     /// the write lock of `contents`, for good.
     shares: AtomicBool,
-    /// Somebody mapped it so that pages may have been written since they were read from the source.
-    dirty: AtomicBool,
+    /// Pages may have been written: through a mapping, since they were read from the source, or in any way, since a pager last
+    /// asked.
+    modified: AtomicBool,
     links: Mutex<Links>,
     cookie: Mutex<Option<Cookie>>,
     parent_koid: Koid,
@@ -248,7 +255,7 @@ impl Vmo {
             }),
             changing: Mutex::default(),
             shares: AtomicBool::new(false),
-            dirty: AtomicBool::new(false),
+            modified: AtomicBool::new(false),
             links: Mutex::default(),
             cookie: Mutex::default(),
             parent_koid: KOID_INVALID,
@@ -279,9 +286,21 @@ impl Vmo {
         size: u64,
         source: Arc<dyn PageSource>,
     ) -> Result<Arc<Self>> {
-        let options = VmoOptions { resizable: true, charged: false };
+        Self::with_source(memory, size, true, source)
+    }
+
+    /// [`create_with_source`](Self::create_with_source), resizable or not.
+    pub(crate) fn with_source(
+        memory: &Arc<PhysicalMemory>,
+        size: u64,
+        resizable: bool,
+        source: Arc<dyn PageSource>,
+    ) -> Result<Arc<Self>> {
+        let options = VmoOptions { resizable, charged: false };
         let mut vmo = Self::new(memory, size, options, Kind::Anonymous)?;
-        vmo.contents.get_mut().cached = Some(memory.no_cache_charge());
+        let contents = vmo.contents.get_mut();
+        contents.cached = Some(memory.no_cache_charge());
+        contents.tracking = source.requests().map(|_| Tracking::default());
         Ok(Arc::new_cyclic(|me| {
             vmo.kind = Kind::Source { source, me: me.clone() };
             vmo
@@ -421,6 +440,11 @@ impl Vmo {
     pub(crate) fn copies_on_write(&self) -> bool {
         let (owner, _) = self.owner();
         matches!(owner.kind, Kind::Over { .. }) || owner.shares.load(Ordering::Acquire)
+    }
+
+    /// Whether a mapping may not write all that it may read: pages are copied first, or their becoming dirty is noted.
+    pub(crate) fn traps_writes(&self) -> bool {
+        self.copies_on_write() || self.requests().is_some()
     }
 
     /// Adds a mapper that is to be told of pages that go away; once is enough. `writes` if the mapping is or may become

@@ -67,7 +67,15 @@ impl Vmo {
                 })?;
                 behind(at..range.end, each)
             }
-            Kind::Source { .. } => contents.own(range, &mut |run, _| each(run, None)),
+            Kind::Source { .. } => contents.own(range, &mut |run, _| {
+                let Some(tracking) = &contents.tracking else { return each(run, None) };
+                let mut parts =
+                    tracking.writable_parts(run.offset..run.offset + run.len).into_iter();
+                parts.try_for_each(|(part, writable)| match run.clip(&part) {
+                    Some(run) => each(PageRun { writable, ..run }, None),
+                    None => ControlFlow::Continue(()),
+                })
+            }),
             Kind::Placed(placed) => each(placed.run(range), None),
             _ => contents.own(range, each),
         }
@@ -127,7 +135,8 @@ impl Vmo {
     /// block.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] beyond the end, [`Error::NoMemory`], or what the source says.
+    /// [`Error::OutOfRange`] beyond the end, [`Error::NoMemory`], or what the source says; for the pages of a pager
+    /// [`Error::ShouldWait`] if it has to be asked, which [`fetch`](Self::fetch) does, and [`Error::BadState`] if it cannot be.
     pub fn prepare(&self, offset: u64, write: bool) -> Result<()> {
         self.make_present(offset, write, true)
     }
@@ -187,7 +196,10 @@ impl Vmo {
             Kind::Anonymous => self.reserve(offset),
             // All of them are present.
             Kind::Placed(_) => Err(Error::Internal),
-            Kind::Source { source, me } => self.fill(source.as_ref(), me, offset, wait),
+            Kind::Source { source, me } => match source.requests() {
+                Some(requests) => self.use_supplied(requests, offset, write),
+                None => self.fill(source.as_ref(), me, offset, wait),
+            },
             Kind::Slice { owner, offset: base } => owner.make_present(base + offset, write, wait),
             Kind::Reference { owner } => owner.make_present(offset, write, wait),
             Kind::Over { source, offset: base, .. } => {

@@ -1,6 +1,7 @@
 //! Giving pages of a page cache back when memory is short.
 //!
-//! Pages of a source can be had again, so they are dropped, those that were read first before others. A page that may have been
+//! Pages of a source can be had again, so they are dropped, those that were read first before others, unless a pager has not
+//! got what was written to them. A page that may have been
 //! written through a mapping is written back before it goes: its mappings are cut first, and whoever wants it again meanwhile
 //! waits for `changing`.
 
@@ -15,7 +16,10 @@ use super::{
     Kind, Vmo,
     frames::{self, Piece},
 };
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    pager::Need,
+};
 
 impl Vmo {
     /// Whether its pages must stay, since somebody maps it, or a clone, with high priority.
@@ -30,8 +34,10 @@ impl Vmo {
     /// Notes that pages may be written through a mapping from now on.
     pub(super) fn note_writable(&self) {
         let (owner, _) = self.owner();
-        if let Kind::Source { .. } = owner.kind {
-            owner.dirty.store(true, Ordering::Relaxed);
+        if let Kind::Source { source, .. } = &owner.kind
+            && source.requests().is_none()
+        {
+            owner.modified.store(true, Ordering::Relaxed);
         }
     }
 
@@ -65,12 +71,23 @@ impl Reclaim for Vmo {
         if self.contents.read().pins.overlap(range) {
             return false;
         }
-        let taken = self.contents.write().pages.remove(range);
+        let mut unsaved = false;
+        let taken: Vec<(u64, Piece)> = {
+            let mut contents = self.contents.write();
+            let parts = match &contents.tracking {
+                Some(tracking) => tracking.saved_parts(range),
+                None => vec![range.clone()],
+            };
+            unsaved |= parts.iter().map(|part| part.end - part.start).sum::<u64>()
+                < range.end - range.start;
+            parts.iter().flat_map(|part| contents.pages.remove(part)).collect()
+        };
         self.notify(range.clone());
         let (mut kept, mut freed) = (Vec::new(), Vec::new());
         for (offset, piece) in taken {
-            let dirty = self.dirty.load(Ordering::Relaxed);
-            match dirty && source.write_back(offset, &self.memory, piece.pa(), piece.len()).is_err()
+            let modified = source.requests().is_none() && self.modified.load(Ordering::Relaxed);
+            match modified
+                && source.write_back(offset, &self.memory, piece.pa(), piece.len()).is_err()
             {
                 true => kept.push((offset, piece)),
                 false => freed.push(piece),
@@ -82,6 +99,10 @@ impl Reclaim for Vmo {
         drop(contents);
         self.uncharge_cached(freed.iter().map(Piece::len).sum());
         frames::free(freed);
-        all_gone
+        if let Some(requests) = source.requests() {
+            // Whoever waits to make a clean page dirty has to have it back first.
+            requests.answered(Need::Dirty, range);
+        }
+        all_gone && !unsaved
     }
 }

@@ -1,12 +1,16 @@
 //! Where the pages of a file come from: the interface between a page cache and what it caches.
+//!
+//! There are two kinds of source. One *fills* pages when it is asked to, on the thread that needs them or on one that may
+//! block: a host file. The other has somebody else *supply* them, and has [requests](PageSource::requests) that tasks join
+//! to wait for that: a [`Pager`](crate::Pager). Whatever uses a VMO need not know which it is.
 
 use std::sync::Arc;
 
 use hal::pmem::{PhysAddr, PhysicalMemory};
 
-use crate::error::Result;
+use crate::{error::Result, pager::PageRequests};
 
-/// Supplies the content of a VMO's pages when they are first needed.
+/// Provides the content of a VMO's pages when they are first needed.
 pub trait PageSource: Send + Sync {
     /// Puts the content of `len` bytes from `offset` on (page multiples, inside the VMO) into
     /// `sink`. Bytes that are not put are zero, as those after the end of a file are. May block; no
@@ -44,6 +48,12 @@ pub trait PageSource: Send + Sync {
     ) -> Result<()> {
         let _ = (offset, memory, pa, len);
         Err(crate::Error::NotSupported)
+    }
+
+    /// Where to ask for pages, if it is not by [`fill`](Self::fill): somebody supplies them later, and keeps track of those
+    /// that are written to.
+    fn requests(&self) -> Option<&Arc<PageRequests>> {
+        None
     }
 
     /// Whether somebody may write to the VMO. If not, snapshots copy pages before they must, since nobody can tell.

@@ -1,0 +1,842 @@
+//! Tests of pagers: requests, supplies, failures, dirty states, ends.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, Waker},
+};
+
+use futures::{FutureExt, executor::block_on};
+use hal::aspace::{Access, AddressSpace};
+
+use super::*;
+use crate::{
+    Handle, MapArgs, Vmar, VmoOptions,
+    port::{PageCommand, PageRequestPacket, Payload},
+    vmo::{ChildOptions, RangeOp},
+};
+
+pub(super) const PAGE: u64 = PAGE_SIZE as u64;
+const NONE: PagerVmoOptions = PagerVmoOptions::empty();
+const TRAP: PagerVmoOptions = PagerVmoOptions::TRAP_DIRTY;
+const RESIZABLE: PagerVmoOptions = PagerVmoOptions::RESIZABLE;
+
+/// A pager, its port and one VMO of it.
+pub(super) struct Service {
+    pub(super) memory: Arc<PhysicalMemory>,
+    pub(super) pager: Arc<Pager>,
+    pub(super) port: Arc<Port>,
+    pub(super) vmo: Arc<Vmo>,
+}
+
+pub(super) fn service(options: PagerVmoOptions, pages: u64) -> Service {
+    limited(None, options, pages)
+}
+
+fn limited(limit: Option<u64>, options: PagerVmoOptions, pages: u64) -> Service {
+    let memory = PhysicalMemory::new(limit).unwrap();
+    let (pager, port) = (Pager::create(), Port::create());
+    let vmo = pager.create_vmo(&memory, options, &port, 9, pages * PAGE).unwrap();
+    Service { memory, pager, port, vmo }
+}
+
+impl Service {
+    /// The next request, in pages, if there is one.
+    fn request(&self) -> Option<(PageCommand, u64, u64)> {
+        let packet = self.port.try_wait().ok()?;
+        assert_eq!((packet.key, packet.status), (9, 0));
+        let Payload::PageRequest(PageRequestPacket { command, offset, length }) = packet.payload
+        else {
+            panic!("not a request: {packet:?}");
+        };
+        assert!(offset.is_multiple_of(PAGE) && length.is_multiple_of(PAGE));
+        Some((command, offset / PAGE, length / PAGE))
+    }
+
+    pub(super) fn aux(&self, pages: u64, byte: u8) -> Arc<Vmo> {
+        let aux = Vmo::create(&self.memory, pages * PAGE, VmoOptions::default()).unwrap();
+        aux.write(0, &vec![byte; (pages * PAGE) as usize]).unwrap();
+        aux
+    }
+
+    /// Supplies pages full of `byte`.
+    fn supply(&self, page: u64, pages: u64, byte: u8) {
+        let aux = self.aux(pages, byte);
+        assert_eq!(self.pager.supply_pages(&self.vmo, page * PAGE, pages * PAGE, &aux, 0), Ok(()));
+    }
+
+    pub(super) fn op(&self, op: PagerOp, page: u64, pages: u64) -> Result {
+        self.pager.op_range(op, &self.vmo, page * PAGE, pages * PAGE)
+    }
+
+    fn begin(&self, page: u64, pages: u64) {
+        assert_eq!(self.op(PagerOp::WritebackBegin { only_zero: false }, page, pages), Ok(()));
+    }
+
+    fn end(&self, page: u64, pages: u64) {
+        assert_eq!(self.op(PagerOp::WritebackEnd, page, pages), Ok(()));
+    }
+
+    /// What is dirty: first page, pages, whether they are zero.
+    pub(super) fn dirty(&self) -> Vec<(u64, u64, bool)> {
+        let ranges = self.pager.query_dirty_ranges(&self.vmo, 0, self.vmo.size()).unwrap();
+        ranges.iter().map(|r| (r.offset / PAGE, r.length / PAGE, r.is_zero)).collect()
+    }
+
+    pub(super) fn modified(&self, reset: bool) -> bool {
+        self.pager.query_vmo_stats(&self.vmo, reset).unwrap().modified
+    }
+
+    pub(super) fn waiting(&self) -> usize {
+        self.pager.requests(&self.vmo).unwrap().waiting()
+    }
+}
+
+fn poll<F: Future + ?Sized>(future: &mut Pin<Box<F>>) -> Option<F::Output> {
+    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => None,
+    }
+}
+
+/// A task that reads the first byte of a page.
+pub(super) fn reading(
+    vmo: &Arc<Vmo>,
+    page: u64,
+) -> Pin<Box<dyn Future<Output = Result<u8>> + Send>> {
+    let vmo = vmo.clone();
+    async move {
+        let mut byte = [0];
+        vmo.read_async(page * PAGE, &mut byte).await.map(|()| byte[0])
+    }
+    .boxed()
+}
+
+/// A task that writes whole pages.
+fn writing(vmo: &Arc<Vmo>, page: u64, pages: u64) -> Pin<Box<dyn Future<Output = Result> + Send>> {
+    let vmo = vmo.clone();
+    async move { vmo.write_async(page * PAGE, &vec![0x77; (pages * PAGE) as usize]).await }.boxed()
+}
+
+fn byte(vmo: &Vmo, page: u64) -> u8 {
+    let mut byte = [0];
+    vmo.read(page * PAGE, &mut byte).unwrap();
+    byte[0]
+}
+
+/// Reads a page of a mapping.
+fn touching(
+    vmar: &Arc<Vmar>,
+    va: u64,
+    access: Access,
+) -> Pin<Box<dyn Future<Output = Result> + Send>> {
+    let vmar = vmar.clone();
+    async move { vmar.fault_async(va, access).await }.boxed()
+}
+
+pub(super) fn mapped(service: &Service) -> (Arc<Vmar>, u64) {
+    let aspace = AddressSpace::new(&service.memory).unwrap();
+    let vmar = Vmar::create_root(&aspace).unwrap();
+    let va = vmar.map(MapArgs::new(service.vmo.clone(), service.vmo.size())).unwrap();
+    (vmar, va)
+}
+
+#[test]
+fn a_read_waits_for_the_missing_pages_in_one_request() {
+    let s = service(NONE, 8);
+    assert!(s.vmo.is_pager_backed());
+    assert_eq!(s.vmo.read(0, &mut [0]), Err(Error::ShouldWait));
+    assert_eq!(s.request(), None);
+    let vmo = s.vmo.clone();
+    let mut buf = vec![0; 4 * PAGE_SIZE];
+    let mut read = async { vmo.read_async(PAGE + 100, &mut buf).await }.boxed();
+    assert_eq!(poll(&mut read), None);
+    assert_eq!(s.request(), Some((PageCommand::Read, 1, 5)));
+    // A part does not end the request; the rest does.
+    s.supply(1, 2, 1);
+    assert_eq!(poll(&mut read), None);
+    assert_eq!(s.request(), None);
+    s.supply(2, 4, 2);
+    assert_eq!(poll(&mut read), Some(Ok(())));
+    drop(read);
+    assert_eq!((buf[0], buf[2 * PAGE_SIZE - 101], buf[2 * PAGE_SIZE - 100]), (1, 1, 2));
+    assert_eq!((s.waiting(), s.request()), (0, None));
+    // What is there needs no request.
+    assert_eq!(block_on(reading(&s.vmo, 5)), Ok(2));
+}
+
+#[test]
+fn who_lacks_the_same_pages_waits_for_the_same_request() {
+    let s = service(NONE, 16);
+    let mut first = writing(&s.vmo, 4, 5);
+    assert_eq!(poll(&mut first), None);
+    let mut second = writing(&s.vmo, 2, 7);
+    assert_eq!(poll(&mut second), None);
+    let mut third = reading(&s.vmo, 6);
+    assert_eq!(poll(&mut third), None);
+    assert_eq!(s.request(), Some((PageCommand::Read, 4, 5)));
+    assert_eq!(s.request(), Some((PageCommand::Read, 2, 2)));
+    assert_eq!((s.request(), s.waiting()), (None, 3));
+    s.supply(4, 5, 3);
+    assert_eq!(poll(&mut third), Some(Ok(3)));
+    assert_eq!(poll(&mut first), Some(Ok(())));
+    assert_eq!(poll(&mut second), None);
+    s.supply(2, 2, 3);
+    assert_eq!(poll(&mut second), Some(Ok(())));
+    assert_eq!((s.request(), s.waiting()), (None, 0));
+}
+
+#[test]
+fn a_dropped_waiter_leaves_and_the_last_takes_the_request_back() {
+    let s = service(NONE, 4);
+    let mut first = reading(&s.vmo, 1);
+    let mut second = reading(&s.vmo, 1);
+    assert_eq!((poll(&mut first), poll(&mut second)), (None, None));
+    assert_eq!((s.waiting(), s.port.len()), (2, 1));
+    drop(first);
+    assert_eq!((s.waiting(), s.port.len()), (1, 1));
+    drop(second);
+    assert_eq!((s.waiting(), s.port.len()), (0, 0));
+    assert_eq!(s.request(), None);
+    // It can be asked for again, also if the service has read the request by then.
+    let mut third = reading(&s.vmo, 1);
+    assert_eq!(poll(&mut third), None);
+    assert_eq!(s.request(), Some((PageCommand::Read, 1, 1)));
+    drop(third);
+    let mut fourth = reading(&s.vmo, 1);
+    assert_eq!(poll(&mut fourth), None);
+    assert_eq!(s.request(), Some((PageCommand::Read, 1, 1)));
+    s.supply(1, 1, 5);
+    assert_eq!(poll(&mut fourth), Some(Ok(5)));
+}
+
+#[test]
+fn supplying_moves_pages_and_replaces_none() {
+    let s = service(NONE, 8);
+    s.supply(2, 1, 1);
+    let aux = s.aux(4, 7);
+    // A page that was never touched is zero.
+    aux.decommit(2 * PAGE..3 * PAGE);
+    assert_eq!(s.pager.supply_pages(&s.vmo, PAGE, 3 * PAGE, &aux, PAGE), Ok(()));
+    assert_eq!([1, 2, 3].map(|page| byte(&s.vmo, page)), [7, 1, 7]);
+    assert_eq!(aux.committed(0..4 * PAGE), vec![0..PAGE]);
+    assert_eq!(byte(&aux, 1), 0);
+    let hole = s.aux(1, 9);
+    hole.decommit(0..PAGE);
+    assert_eq!(s.pager.supply_pages(&s.vmo, 6 * PAGE, PAGE, &hole, 0), Ok(()));
+    assert_eq!(byte(&s.vmo, 6), 0);
+    assert!(s.dirty().is_empty() && !s.modified(false));
+}
+
+#[test]
+fn supplying_refuses_what_it_documents() {
+    let s = service(NONE, 8);
+    let aux = s.aux(4, 1);
+    let supply =
+        |vmo: &Vmo, offset, len, aux: &Vmo, from| s.pager.supply_pages(vmo, offset, len, aux, from);
+    for (offset, len, from) in [(1, PAGE, 0), (0, 1, 0), (0, PAGE, 1)] {
+        assert_eq!(supply(&s.vmo, offset, len, &aux, from), Err(Error::InvalidArgs));
+    }
+    assert_eq!(supply(&aux, 0, PAGE, &aux, 0), Err(Error::InvalidArgs));
+    let other = service(NONE, 1);
+    assert_eq!(supply(&other.vmo, 0, PAGE, &aux, 0), Err(Error::InvalidArgs));
+    assert_eq!(supply(&s.vmo, 8 * PAGE, PAGE, &aux, 0), Err(Error::OutOfRange));
+    assert_eq!(supply(&s.vmo, 0, 5 * PAGE, &aux, 0), Err(Error::OutOfRange));
+    assert_eq!(supply(&s.vmo, 0, PAGE, &aux, 4 * PAGE), Err(Error::OutOfRange));
+    assert_eq!(supply(&s.vmo, 0u64.wrapping_sub(PAGE), 2 * PAGE, &aux, 0), Err(Error::OutOfRange));
+    // What cannot give its pages away.
+    let child = aux.create_child(ChildOptions::SLICE, 0, PAGE).unwrap();
+    assert_eq!(supply(&s.vmo, 0, PAGE, &aux, 0), Err(Error::BadState));
+    assert_eq!(supply(&s.vmo, 0, PAGE, &child, 0), Err(Error::BadState));
+    drop(child);
+    assert_eq!(supply(&s.vmo, 0, PAGE, &s.vmo, 0), Err(Error::BadState));
+    let vmar = Vmar::create_root(&AddressSpace::new(&s.memory).unwrap()).unwrap();
+    let va = vmar.map(MapArgs::new(aux.clone(), PAGE)).unwrap();
+    assert_eq!(supply(&s.vmo, 0, PAGE, &aux, 0), Err(Error::BadState));
+    vmar.unmap(va, PAGE).unwrap();
+    let pin = aux.pin(0, PAGE).unwrap();
+    assert_eq!(supply(&s.vmo, 0, PAGE, &aux, 0), Err(Error::BadState));
+    drop(pin);
+    let contiguous = Vmo::create_contiguous(&s.memory, PAGE, 0).unwrap();
+    assert_eq!(supply(&s.vmo, 0, PAGE, &contiguous, 0), Err(Error::BadState));
+    let machine = crate::resource::ResourceSpace::new();
+    let device = machine.add_device_memory(s.memory.allocate(PAGE_SIZE).unwrap());
+    let physical = Vmo::create_physical(&machine.root(), device.base().0, PAGE).unwrap();
+    assert_eq!(supply(&s.vmo, 0, PAGE, &physical, 0), Err(Error::NotSupported));
+    assert_eq!(byte(&aux, 0), 1);
+    assert_eq!(supply(&s.vmo, 0, PAGE, &aux, 0), Ok(()));
+    assert_eq!(s.pager.detach_vmo(&s.vmo), Ok(()));
+    assert_eq!(supply(&s.vmo, PAGE, PAGE, &aux, PAGE), Err(Error::BadState));
+}
+
+#[test]
+fn supplying_needs_memory_that_dirty_pages_may_have_taken() {
+    // A megabyte may be cached at least.
+    let s = limited(Some(1 << 20), NONE, 1024);
+    s.supply(0, 256, 1);
+    // Clean pages make room.
+    s.supply(256, 128, 2);
+    assert!(s.memory.cached_content() <= 1 << 20);
+    let mut read = reading(&s.vmo, 0);
+    assert_eq!(poll(&mut read), None);
+    drop(read);
+    for page in 300..384 {
+        assert_eq!(s.vmo.write(page * PAGE, &[3]), Ok(()));
+    }
+    assert_eq!(s.op(PagerOp::Dirty, 256, 128), Ok(()));
+    s.supply(0, 128, 1);
+    assert_eq!(s.op(PagerOp::Dirty, 0, 128), Ok(()));
+    let aux = s.aux(1, 4);
+    let supply = || s.pager.supply_pages(&s.vmo, 600 * PAGE, PAGE, &aux, 0);
+    assert_eq!(supply(), Err(Error::NoMemory));
+    s.begin(0, 1024);
+    assert_eq!(supply(), Err(Error::NoMemory));
+    s.end(0, 1024);
+    assert_eq!(supply(), Ok(()));
+    assert_eq!(byte(&s.vmo, 600), 4);
+}
+
+#[test]
+fn failed_requests_end_with_the_error() {
+    let s = service(TRAP, 8);
+    let mut many = writing(&s.vmo, 1, 4);
+    let mut one = reading(&s.vmo, 6);
+    assert_eq!((poll(&mut many), poll(&mut one)), (None, None));
+    // One page of a request is enough.
+    assert_eq!(s.op(PagerOp::Fail(Error::IoDataIntegrity), 4, 2), Ok(()));
+    assert_eq!(poll(&mut many), Some(Err(Error::IoDataIntegrity)));
+    assert_eq!(poll(&mut one), None);
+    s.supply(0, 8, 1);
+    assert_eq!(poll(&mut one), Some(Ok(1)));
+    let mut write = writing(&s.vmo, 2, 1);
+    assert_eq!(poll(&mut write), None);
+    assert_eq!(s.op(PagerOp::Fail(Error::NoSpace), 2, 1), Ok(()));
+    assert_eq!(poll(&mut write), Some(Err(Error::NoSpace)));
+    assert_eq!((byte(&s.vmo, 2), s.dirty()), (1, vec![]));
+    // Nobody waits.
+    assert_eq!(s.op(PagerOp::Fail(Error::Io), 0, 8), Ok(()));
+    assert_eq!((s.request(), s.waiting()), (None, 0));
+}
+
+#[test]
+fn operations_refuse_what_they_document() {
+    let s = service(TRAP, 8);
+    s.supply(0, 4, 1);
+    let ops = [
+        PagerOp::Fail(Error::Io),
+        PagerOp::Dirty,
+        PagerOp::WritebackBegin { only_zero: false },
+        PagerOp::WritebackBegin { only_zero: true },
+        PagerOp::WritebackEnd,
+    ];
+    let other = service(NONE, 8);
+    let child = s.vmo.create_private(0, PAGE, false).unwrap();
+    for op in ops {
+        let at = |vmo: &Vmo, offset, len| s.pager.op_range(op, vmo, offset, len);
+        assert_eq!(at(&other.vmo, 0, PAGE), Err(Error::InvalidArgs));
+        assert_eq!(at(&child, 0, PAGE), Err(Error::InvalidArgs));
+        assert_eq!(at(&s.vmo, 1, PAGE), Err(Error::InvalidArgs));
+        assert_eq!(at(&s.vmo, 0, 1), Err(Error::InvalidArgs));
+        assert_eq!(at(&s.vmo, 0, 9 * PAGE), Err(Error::OutOfRange), "{op:?}");
+        assert_eq!(at(&s.vmo, 0u64.wrapping_sub(PAGE), 2 * PAGE), Err(Error::OutOfRange));
+        assert_eq!(at(&s.vmo, 0, 4 * PAGE), Ok(()));
+        assert_eq!(at(&s.vmo, 8 * PAGE, 0), Ok(()));
+    }
+    assert_eq!(s.op(PagerOp::Dirty, 3, 2), Err(Error::NotFound));
+    for error in Error::ALL {
+        use Error::*;
+        let allowed = matches!(error, Io | IoDataIntegrity | BadState | NoSpace | BufferTooSmall);
+        let expected = if allowed { Ok(()) } else { Err(InvalidArgs) };
+        assert_eq!(s.op(PagerOp::Fail(*error), 0, 1), expected);
+    }
+    assert_eq!(s.pager.detach_vmo(&s.vmo), Ok(()));
+    assert_eq!(s.op(PagerOp::Fail(Error::Io), 0, 1), Err(Error::BadState));
+    assert_eq!(s.op(PagerOp::Dirty, 0, 1), Err(Error::BadState));
+    assert_eq!(s.op(PagerOp::WritebackBegin { only_zero: false }, 0, 1), Ok(()));
+    assert_eq!(s.op(PagerOp::WritebackEnd, 0, 1), Ok(()));
+}
+
+#[test]
+fn operations_have_zircons_numbers() {
+    let io = Error::Io.status() as i64 as u64;
+    assert_eq!(PagerOp::from_raw(1, io), Ok(PagerOp::Fail(Error::Io)));
+    assert_eq!(PagerOp::from_raw(2, 0), Ok(PagerOp::Dirty));
+    let begin = |only_zero| Ok(PagerOp::WritebackBegin { only_zero });
+    assert_eq!(PagerOp::from_raw(3, 0), begin(false));
+    assert_eq!(PagerOp::from_raw(3, 1), begin(true));
+    assert_eq!(PagerOp::from_raw(4, 0), Ok(PagerOp::WritebackEnd));
+    for op in [0, 5, u32::MAX] {
+        assert_eq!(PagerOp::from_raw(op, 0), Err(Error::NotSupported));
+    }
+    let not_allowed = Error::NoMemory.status() as i64 as u64;
+    let not_extended = u64::from(Error::Io.status() as u32);
+    for (op, data) in [(1, 0), (1, not_allowed), (1, not_extended), (2, 1), (3, 2), (4, 1)] {
+        assert_eq!(PagerOp::from_raw(op, data), Err(Error::InvalidArgs), "{op} {data:#x}");
+    }
+    let commands = [PageCommand::Read, PageCommand::Complete, PageCommand::Dirty];
+    assert_eq!(commands.map(|command| command as u16), [0, 1, 2]);
+    let packet = PageRequestPacket { command: PageCommand::Read, offset: 0, length: 0 };
+    assert_eq!(Payload::PageRequest(packet).packet_type(), 9);
+    assert_eq!((RESIZABLE.bits(), TRAP.bits()), (2, 8));
+}
+
+#[test]
+fn creating_refuses_unknown_options_and_absurd_sizes() {
+    let s = service(NONE, 1);
+    let create = |options, size| {
+        s.pager.create_vmo(&s.memory, PagerVmoOptions::from_bits_retain(options), &s.port, 1, size)
+    };
+    // Discardable is no option here.
+    for options in [1, 1 << 2, 1 << 4] {
+        assert_eq!(create(options, PAGE).unwrap_err(), Error::InvalidArgs);
+    }
+    assert_eq!(create(0, u64::MAX).unwrap_err(), Error::OutOfRange);
+    let vmo = create(0, 5000).unwrap();
+    assert_eq!((vmo.size(), vmo.content_size()), (8192, 5000));
+    assert_eq!(vmo.set_size(PAGE), Err(Error::Unavailable));
+    assert_eq!(create(2, 0).unwrap().set_size(PAGE), Ok(()));
+    s.pager.close();
+    assert_eq!(create(0, PAGE).unwrap_err(), Error::BadState);
+}
+
+#[test]
+fn untrapped_writes_make_pages_dirty_by_themselves() {
+    let s = service(NONE, 8);
+    let mut write = writing(&s.vmo, 1, 2);
+    assert_eq!(poll(&mut write), None);
+    assert_eq!(s.request(), Some((PageCommand::Read, 1, 2)));
+    assert!(!s.modified(false));
+    s.supply(0, 8, 1);
+    assert_eq!(s.dirty(), []);
+    assert_eq!(poll(&mut write), Some(Ok(())));
+    assert_eq!((s.dirty(), s.request()), (vec![(1, 2, false)], None));
+    assert!(s.modified(false) && s.modified(true) && !s.modified(true));
+    // A read changes nothing.
+    assert_eq!(byte(&s.vmo, 5), 1);
+    assert!(!s.modified(false));
+    // Written pages can be committed, and the range may be unaligned.
+    assert_eq!(s.pager.query_dirty_ranges(&s.vmo, PAGE + 5, 1).unwrap().len(), 1);
+    let too_far = s.pager.query_dirty_ranges(&s.vmo, 7 * PAGE, PAGE + 1);
+    assert_eq!(too_far, Err(Error::OutOfRange));
+    assert_eq!(s.pager.query_dirty_ranges(&s.vmo, u64::MAX, 2), Err(Error::OutOfRange));
+    let other = service(NONE, 8);
+    assert_eq!(s.pager.query_dirty_ranges(&other.vmo, 0, PAGE), Err(Error::InvalidArgs));
+    assert_eq!(s.pager.query_vmo_stats(&other.vmo, true), Err(Error::InvalidArgs));
+    assert_eq!(s.pager.detach_vmo(&other.vmo), Err(Error::InvalidArgs));
+}
+
+#[test]
+fn trapped_writes_wait_for_agreement_on_each_run_of_clean_pages() {
+    let s = service(TRAP, 20);
+    s.supply(0, 20, 1);
+    let mut write = writing(&s.vmo, 11, 5);
+    assert_eq!(poll(&mut write), None);
+    assert_eq!(s.request(), Some((PageCommand::Dirty, 11, 5)));
+    let mut next = writing(&s.vmo, 15, 4);
+    assert_eq!((poll(&mut next), s.request()), (None, None));
+    assert_eq!(s.op(PagerOp::Dirty, 11, 5), Ok(()));
+    assert!(!s.modified(false));
+    assert_eq!(poll(&mut write), Some(Ok(())));
+    assert!(s.modified(false));
+    assert_eq!(poll(&mut next), None);
+    assert_eq!(s.request(), Some((PageCommand::Dirty, 16, 3)));
+    assert_eq!(s.op(PagerOp::Dirty, 16, 3), Ok(()));
+    assert_eq!(poll(&mut next), Some(Ok(())));
+    assert_eq!((s.dirty(), s.waiting()), (vec![(11, 8, false)], 0));
+    // Dirty already.
+    assert_eq!(s.vmo.write(12 * PAGE, &[1]), Ok(()));
+    assert_eq!(s.vmo.write(12 * PAGE, &[1; 10 * PAGE_SIZE]), Err(Error::OutOfRange));
+    assert_eq!(s.vmo.write(18 * PAGE, &[1; 2 * PAGE_SIZE]), Err(Error::ShouldWait));
+}
+
+#[test]
+fn missing_pages_are_read_before_they_are_made_dirty() {
+    let s = service(TRAP, 4);
+    let mut write = writing(&s.vmo, 0, 4);
+    s.supply(1, 1, 1);
+    assert_eq!(poll(&mut write), None);
+    assert_eq!(s.request(), Some((PageCommand::Read, 0, 1)));
+    s.supply(0, 1, 1);
+    assert_eq!(poll(&mut write), None);
+    assert_eq!(s.request(), Some((PageCommand::Dirty, 0, 2)));
+    assert_eq!(s.op(PagerOp::Dirty, 0, 2), Ok(()));
+    assert_eq!(poll(&mut write), None);
+    assert_eq!(s.request(), Some((PageCommand::Read, 2, 2)));
+    s.supply(2, 2, 1);
+    assert_eq!(poll(&mut write), None);
+    assert_eq!(s.op(PagerOp::Dirty, 2, 2), Ok(()));
+    assert_eq!(poll(&mut write), Some(Ok(())));
+}
+
+#[test]
+fn committing_reads_and_dirties_nothing() {
+    let s = service(TRAP, 4);
+    assert_eq!(s.vmo.op_range(RangeOp::Commit, 0, PAGE), Err(Error::ShouldWait));
+    let vmo = s.vmo.clone();
+    let mut commit = async { vmo.op_range_async(RangeOp::Commit, 10, 3 * PAGE).await }.boxed();
+    assert_eq!(poll(&mut commit), None);
+    assert_eq!(s.request(), Some((PageCommand::Read, 0, 4)));
+    s.supply(0, 4, 1);
+    assert_eq!((poll(&mut commit), s.dirty()), (Some(Ok(())), vec![]));
+    assert_eq!(s.vmo.op_range(RangeOp::Decommit, 0, PAGE), Err(Error::NotSupported));
+    s.vmo.decommit(0..PAGE);
+    assert_eq!(byte(&s.vmo, 0), 1);
+}
+
+#[test]
+fn a_page_written_while_it_is_written_back_stays_dirty() {
+    let s = service(NONE, 4);
+    s.supply(0, 4, 1);
+    s.vmo.write(0, &[2; 3 * PAGE_SIZE]).unwrap();
+    s.begin(0, 4);
+    assert_eq!(s.dirty(), [(0, 3, false)]);
+    s.vmo.write(PAGE, &[3]).unwrap();
+    s.end(0, 4);
+    assert_eq!(s.dirty(), [(1, 1, false)]);
+    // Without a beginning an end means nothing.
+    s.end(0, 4);
+    assert_eq!(s.dirty(), [(1, 1, false)]);
+    s.begin(1, 1);
+    s.end(1, 1);
+    assert_eq!((s.dirty(), byte(&s.vmo, 1)), (vec![], 3));
+    // Trapped anew, if that is wanted.
+    let s = service(TRAP, 1);
+    s.supply(0, 1, 1);
+    assert_eq!(s.op(PagerOp::Dirty, 0, 1), Ok(()));
+    assert_eq!(s.vmo.write(0, &[1]), Ok(()));
+    s.begin(0, 1);
+    assert_eq!(s.vmo.write(0, &[1]), Err(Error::ShouldWait));
+}
+
+#[test]
+fn growth_is_zero_and_dirty_without_the_service() {
+    let s = service(RESIZABLE | TRAP, 2);
+    s.supply(0, 2, 1);
+    s.vmo.set_size(6 * PAGE).unwrap();
+    assert!(s.modified(true));
+    assert_eq!(s.dirty(), [(2, 4, true)]);
+    assert_eq!([1, 2, 5].map(|page| byte(&s.vmo, page)), [1, 0, 0]);
+    assert_eq!((s.dirty(), s.request()), (vec![(2, 4, true)], None));
+    // What is written needs a place at the service's.
+    let mut write = writing(&s.vmo, 3, 1);
+    assert_eq!(poll(&mut write), None);
+    assert_eq!(s.request(), Some((PageCommand::Dirty, 3, 1)));
+    // Zero counts as there: it is not replaced, and can become dirty.
+    s.supply(2, 4, 9);
+    assert_eq!(byte(&s.vmo, 4), 0);
+    assert_eq!(s.op(PagerOp::Dirty, 3, 1), Ok(()));
+    assert_eq!(poll(&mut write), Some(Ok(())));
+    assert_eq!(s.dirty(), [(2, 1, true), (3, 1, false), (4, 2, true)]);
+    // Only what is still zero is written back as zeroes.
+    assert_eq!(s.op(PagerOp::WritebackBegin { only_zero: true }, 2, 4), Ok(()));
+    s.end(2, 4);
+    assert_eq!(s.dirty(), [(3, 1, false)]);
+    // Those that were never read are the service's now.
+    assert_eq!(byte(&s.vmo, 2), 0);
+    let grown = service(RESIZABLE, 0);
+    grown.vmo.set_size(PAGE).unwrap();
+    grown.begin(0, 1);
+    grown.end(0, 1);
+    let mut read = reading(&grown.vmo, 0);
+    assert_eq!(poll(&mut read), None);
+    assert_eq!(grown.request(), Some((PageCommand::Read, 0, 1)));
+}
+
+#[test]
+fn shrinking_forgets_pages_and_ends_the_waits_for_them() {
+    let s = service(RESIZABLE, 4);
+    s.supply(0, 2, 1);
+    s.vmo.write(PAGE, &[2]).unwrap();
+    let mut cut = reading(&s.vmo, 3);
+    let mut kept = reading(&s.vmo, 2);
+    assert_eq!((poll(&mut cut), poll(&mut kept)), (None, None));
+    s.vmo.set_size(3 * PAGE).unwrap();
+    assert_eq!(poll(&mut cut), Some(Err(Error::OutOfRange)));
+    assert_eq!(poll(&mut kept), None);
+    s.vmo.set_size(PAGE).unwrap();
+    assert_eq!(s.dirty(), []);
+    // A request may have pages on both sides.
+    s.vmo.set_size(4 * PAGE).unwrap();
+    assert_eq!(poll(&mut kept), Some(Ok(0)));
+    assert_eq!((s.dirty(), byte(&s.vmo, 1)), (vec![(1, 3, true)], 0));
+}
+
+#[test]
+fn a_new_end_inside_a_page_zeroes_the_rest_of_it() {
+    let s = service(RESIZABLE | TRAP, 2);
+    assert_eq!(s.vmo.set_size(100), Err(Error::ShouldWait));
+    assert_eq!(s.vmo.size(), 2 * PAGE);
+    let vmo = s.vmo.clone();
+    let mut resize = async { vmo.set_size_async(100).await }.boxed();
+    assert_eq!(poll(&mut resize), None);
+    assert_eq!(s.request(), Some((PageCommand::Read, 0, 1)));
+    s.supply(0, 1, 1);
+    assert_eq!(poll(&mut resize), None);
+    assert_eq!(s.request(), Some((PageCommand::Dirty, 0, 1)));
+    assert_eq!(s.op(PagerOp::Dirty, 0, 1), Ok(()));
+    assert_eq!(poll(&mut resize), Some(Ok(())));
+    let mut bytes = [9; 102];
+    s.vmo.read(0, &mut bytes).unwrap();
+    assert_eq!((bytes[99], bytes[100], s.vmo.size()), (1, 0, PAGE));
+    assert_eq!(s.dirty(), [(0, 1, false)]);
+    // At a page's border there is nothing to zero.
+    let s = service(RESIZABLE | TRAP, 2);
+    assert_eq!(s.vmo.set_size(PAGE), Ok(()));
+}
+
+#[test]
+fn zeroing_whole_pages_asks_nobody_and_parts_of_them_do() {
+    let s = service(TRAP, 6);
+    s.supply(1, 2, 1);
+    assert_eq!(s.op(PagerOp::Dirty, 1, 1), Ok(()));
+    let mut read = reading(&s.vmo, 4);
+    assert_eq!(poll(&mut read), None);
+    assert_eq!(s.request(), Some((PageCommand::Read, 4, 1)));
+    assert_eq!(s.vmo.op_range(RangeOp::Zero, PAGE, 4 * PAGE), Ok(()));
+    assert_eq!(poll(&mut read), Some(Ok(0)));
+    assert_eq!((s.dirty(), s.modified(true)), (vec![(1, 4, true)], true));
+    assert_eq!([1, 2, 3].map(|page| byte(&s.vmo, page)), [0; 3]);
+    // A pinned page stays where it is, and a device may write to it.
+    let pin = s.vmo.pin(2 * PAGE, PAGE).unwrap();
+    s.memory.write(pin.runs()[0].0, &[4]);
+    assert_eq!(s.vmo.op_range(RangeOp::Zero, PAGE, 4 * PAGE), Ok(()));
+    assert_eq!((s.dirty(), byte(&s.vmo, 2)), (vec![(1, 1, true), (2, 1, false), (3, 2, true)], 0));
+    drop(pin);
+    assert_eq!(s.vmo.op_range(RangeOp::Zero, PAGE, 4 * PAGE), Ok(()));
+    // Zero already: no part of it needs anybody either.
+    assert_eq!(s.vmo.op_range(RangeOp::Zero, PAGE + 1, 1), Ok(()));
+    assert_eq!(s.dirty(), [(1, 4, true)]);
+    let vmo = s.vmo.clone();
+    let mut zero = async { vmo.op_range_async(RangeOp::Zero, 100, 6 * PAGE - 200).await }.boxed();
+    for page in [0, 5] {
+        assert_eq!(poll(&mut zero), None);
+        assert_eq!(s.request(), Some((PageCommand::Read, page, 1)));
+        s.supply(page, 1, 3);
+        assert_eq!(poll(&mut zero), None);
+        assert_eq!(s.request(), Some((PageCommand::Dirty, page, 1)));
+        assert_eq!(s.op(PagerOp::Dirty, page, 1), Ok(()));
+    }
+    assert_eq!(poll(&mut zero), Some(Ok(())));
+    let mut bytes = vec![0; 6 * PAGE_SIZE];
+    s.vmo.read(0, &mut bytes).unwrap();
+    let expected = |at| if (100..6 * PAGE_SIZE - 100).contains(&at) { 0 } else { 3 };
+    assert!(bytes.iter().enumerate().all(|(at, &byte)| byte == expected(at)));
+    assert_eq!(s.dirty(), [(0, 1, false), (1, 4, true), (5, 1, false)]);
+}
+
+#[test]
+fn faults_wait_and_writes_through_mappings_are_noted() {
+    let s = service(TRAP, 4);
+    let (vmar, va) = mapped(&s);
+    let mut fault = touching(&vmar, va + PAGE, Access::Write);
+    assert_eq!(poll(&mut fault), None);
+    assert_eq!(s.request(), Some((PageCommand::Read, 1, 1)));
+    s.supply(0, 4, 1);
+    assert_eq!(poll(&mut fault), None);
+    assert_eq!(s.request(), Some((PageCommand::Dirty, 1, 1)));
+    // What can be read cannot be written to.
+    assert_eq!(block_on(touching(&vmar, va + PAGE, Access::Read)), Ok(()));
+    assert!(vmar.aspace().write(va + PAGE, &[5]).is_err());
+    assert_eq!((s.dirty(), s.modified(false)), (vec![], false));
+    assert_eq!(s.op(PagerOp::Dirty, 1, 1), Ok(()));
+    assert_eq!(poll(&mut fault), Some(Ok(())));
+    assert_eq!((s.dirty(), s.modified(true)), (vec![(1, 1, false)], true));
+    vmar.aspace().write(va + PAGE, &[5]).unwrap();
+    assert_eq!(byte(&s.vmo, 1), 5);
+    // From the beginning of a writeback on, mappings are caught again.
+    s.begin(0, 4);
+    assert!(vmar.aspace().write(va + PAGE, &[6]).is_err());
+    let mut read = [0];
+    vmar.aspace().read(va + PAGE, &mut read).unwrap();
+    assert_eq!(read, [5]);
+    let mut fault = touching(&vmar, va + PAGE, Access::Write);
+    assert_eq!(poll(&mut fault), None);
+    assert_eq!(s.request(), Some((PageCommand::Dirty, 1, 1)));
+    assert_eq!(s.op(PagerOp::Fail(Error::Io), 1, 1), Ok(()));
+    assert_eq!(poll(&mut fault), Some(Err(Error::Io)));
+    // Giving a mapping back its permissions does not get around that.
+    use hal::aspace::Prot;
+    vmar.protect(va, 4 * PAGE, Prot::READ).unwrap();
+    vmar.protect(va, 4 * PAGE, Prot::READ | Prot::WRITE).unwrap();
+    assert!(vmar.aspace().write(va + PAGE, &[6]).is_err());
+    assert!(vmar.aspace().write(va, &[6]).is_err());
+}
+
+#[test]
+fn an_untrapped_mapping_notes_the_first_write_to_each_page() {
+    let s = service(NONE, 4);
+    let (vmar, va) = mapped(&s);
+    s.supply(0, 4, 1);
+    assert_eq!(block_on(touching(&vmar, va, Access::Read)), Ok(()));
+    assert_eq!(vmar.write(va + 2 * PAGE, &[2]), Ok(()));
+    assert_eq!((s.dirty(), s.modified(true)), (vec![(2, 1, false)], true));
+    s.begin(0, 4);
+    assert_eq!(vmar.write(va + 2 * PAGE + 1, &[2]), Ok(()));
+    assert!(s.modified(false));
+    s.end(0, 4);
+    assert_eq!(s.dirty(), [(2, 1, false)]);
+    // Zeroed pages are gone from mappings.
+    s.vmo.op_range(RangeOp::Zero, 0, 4 * PAGE).unwrap();
+    let mut byte = [1];
+    assert_eq!(vmar.read(va + 2 * PAGE, &mut byte), Ok(()));
+    assert_eq!((byte, s.dirty()), ([0], vec![(0, 4, true)]));
+    assert_eq!(vmar.write(va + 2 * PAGE, &[7]), Ok(()));
+    assert_eq!(s.dirty(), [(0, 2, true), (2, 1, false), (3, 1, true)]);
+}
+
+#[test]
+fn clones_read_through_the_pager_and_keep_their_writes() {
+    let s = service(TRAP, 4);
+    let clone = s.vmo.create_private(PAGE, 3 * PAGE, false).unwrap();
+    assert!(clone.is_pager_backed());
+    let mut write = writing(&clone, 0, 1);
+    assert_eq!(poll(&mut write), None);
+    assert_eq!(s.request(), Some((PageCommand::Read, 1, 1)));
+    s.supply(1, 1, 1);
+    assert_eq!(poll(&mut write), Some(Ok(())));
+    assert_eq!((byte(&clone, 0), byte(&s.vmo, 1)), (0x77, 1));
+    assert_eq!((s.dirty(), s.modified(false), s.request()), (vec![], false, None));
+    let mut read = reading(&clone, 2);
+    assert_eq!(poll(&mut read), None);
+    assert_eq!(s.request(), Some((PageCommand::Read, 3, 1)));
+    s.supply(3, 1, 3);
+    assert_eq!(poll(&mut read), Some(Ok(3)));
+    // Reading across own pages asks for the others alone.
+    let vmo = clone.clone();
+    let mut buf = vec![0; 3 * PAGE_SIZE];
+    let mut all = async { vmo.read_async(0, &mut buf).await }.boxed();
+    assert_eq!(poll(&mut all), None);
+    assert_eq!(s.request(), Some((PageCommand::Read, 2, 1)));
+    s.supply(2, 1, 2);
+    assert_eq!(poll(&mut all), Some(Ok(())));
+    drop(all);
+    assert_eq!([0, 1, 2].map(|page| buf[page * PAGE_SIZE]), [0x77, 2, 3]);
+    // A slice is the VMO itself.
+    let slice = s.vmo.create_child(ChildOptions::SLICE, 2 * PAGE, PAGE).unwrap();
+    let mut write = writing(&slice, 0, 1);
+    assert_eq!(poll(&mut write), None);
+    assert_eq!(s.request(), Some((PageCommand::Dirty, 2, 1)));
+    assert_eq!(s.op(PagerOp::Dirty, 2, 1), Ok(()));
+    assert_eq!(poll(&mut write), Some(Ok(())));
+    assert_eq!((s.dirty(), s.modified(true)), (vec![(2, 1, false)], true));
+    slice.op_range(RangeOp::Zero, 0, PAGE).unwrap();
+    assert_eq!((s.dirty(), s.modified(true)), (vec![(2, 1, true)], true));
+    assert_eq!(slice.op_range(RangeOp::Decommit, 0, PAGE), Err(Error::NotSupported));
+}
+
+#[test]
+fn detaching_ends_waits_and_says_so_last() {
+    let s = service(TRAP, 4);
+    s.supply(0, 2, 1);
+    assert_eq!(s.op(PagerOp::Dirty, 0, 1), Ok(()));
+    let (vmar, va) = mapped(&s);
+    let mut waits = [
+        writing(&s.vmo, 0, 2),
+        writing(&s.vmo, 2, 1),
+        touching(&vmar, va + 3 * PAGE, Access::Read),
+    ];
+    assert!(waits.iter_mut().all(|wait| poll(wait).is_none()));
+    assert_eq!(s.request(), Some((PageCommand::Dirty, 1, 1)));
+    assert_eq!(s.pager.detach_vmo(&s.vmo), Ok(()));
+    assert!(waits.iter_mut().all(|wait| poll(wait) == Some(Err(Error::BadState))));
+    // Requests that nobody has read are gone.
+    assert_eq!(s.request(), Some((PageCommand::Complete, 0, 0)));
+    assert_eq!((s.pager.detach_vmo(&s.vmo), s.request()), (Ok(()), None));
+    // Accesses that need nobody still succeed, others fail at once.
+    assert_eq!(byte(&s.vmo, 1), 1);
+    assert_eq!(s.vmo.write(0, &[4]), Ok(()));
+    assert_eq!(s.vmo.write(PAGE, &[4]), Err(Error::BadState));
+    assert_eq!(s.vmo.read(2 * PAGE, &mut [0]), Err(Error::BadState));
+    assert_eq!(block_on(reading(&s.vmo, 2)), Err(Error::BadState));
+    assert_eq!(block_on(touching(&vmar, va + 3 * PAGE, Access::Read)), Err(Error::BadState));
+    // Dirty pages are written back after that.
+    assert_eq!(s.dirty(), [(0, 1, false)]);
+    s.begin(0, 1);
+    s.end(0, 1);
+    assert_eq!(s.dirty(), []);
+    drop((waits, vmar));
+    let Service { port, vmo, .. } = s;
+    drop(vmo);
+    assert!(port.is_empty());
+}
+
+#[test]
+fn a_vmo_that_is_gone_sends_complete_and_leaves_its_pager() {
+    let s = service(NONE, 4);
+    let child = s.vmo.create_private(0, PAGE, false).unwrap();
+    let Service { memory, pager, port, vmo } = s;
+    drop(vmo);
+    assert!(port.is_empty());
+    drop(child);
+    let packet = port.try_wait().unwrap();
+    assert!(
+        matches!(packet.payload, Payload::PageRequest(r) if r.command == PageCommand::Complete)
+    );
+    assert!(pager.inner.lock().vmos.is_empty());
+    assert_eq!(memory.allocated(), 0);
+}
+
+#[test]
+fn closing_the_pager_ends_waits_without_a_word() {
+    let s = service(NONE, 4);
+    s.supply(0, 1, 1);
+    let mut wait = reading(&s.vmo, 2);
+    assert_eq!(poll(&mut wait), None);
+    drop(Handle::new(s.pager.clone()));
+    assert_eq!(poll(&mut wait), Some(Err(Error::BadState)));
+    assert_eq!((byte(&s.vmo, 0), s.vmo.read(PAGE, &mut [0])), (1, Err(Error::BadState)));
+    let Service { port, vmo, .. } = s;
+    drop((vmo, wait));
+    assert!(port.is_empty());
+}
+
+#[test]
+fn closing_the_port_ends_what_nobody_has_read() {
+    let s = service(NONE, 4);
+    let mut read_by_service = reading(&s.vmo, 0);
+    assert_eq!(poll(&mut read_by_service), None);
+    assert_eq!(s.request(), Some((PageCommand::Read, 0, 1)));
+    let mut unread = reading(&s.vmo, 1);
+    assert_eq!(poll(&mut unread), None);
+    s.port.on_zero_handles();
+    assert_eq!(poll(&mut unread), Some(Err(Error::BadState)));
+    assert_eq!(block_on(reading(&s.vmo, 2)), Err(Error::BadState));
+    // The service may still answer what it has read.
+    assert_eq!(poll(&mut read_by_service), None);
+    s.supply(0, 1, 6);
+    assert_eq!(poll(&mut read_by_service), Some(Ok(6)));
+    // A port that is gone altogether is as one that is closed.
+    let s = service(NONE, 4);
+    let mut wait = reading(&s.vmo, 0);
+    assert_eq!(poll(&mut wait), None);
+    let Service { pager, port, vmo, .. } = s;
+    drop(port);
+    assert_eq!(poll(&mut wait), Some(Err(Error::BadState)));
+    assert_eq!(block_on(reading(&vmo, 0)), Err(Error::BadState));
+    drop(pager);
+}
+
+#[test]
+fn reclaiming_takes_clean_pages_alone_and_dirty_waits_go_back_to_reading() {
+    use hal::pmem::Reclaim;
+    let s = service(TRAP, 4);
+    s.supply(0, 4, 1);
+    assert_eq!(s.op(PagerOp::Dirty, 1, 2), Ok(()));
+    s.begin(2, 1);
+    let mut write = writing(&s.vmo, 0, 1);
+    assert_eq!(poll(&mut write), None);
+    assert_eq!(s.request(), Some((PageCommand::Dirty, 0, 1)));
+    assert!(!s.vmo.reclaim(&(0..4 * PAGE)));
+    assert_eq!(s.vmo.committed(0..4 * PAGE), vec![PAGE..3 * PAGE]);
+    assert_eq!(s.op(PagerOp::Dirty, 0, 1), Err(Error::NotFound));
+    assert_eq!(poll(&mut write), None);
+    assert_eq!(s.request(), Some((PageCommand::Read, 0, 1)));
+    s.supply(0, 1, 1);
+    assert_eq!(poll(&mut write), None);
+    assert_eq!(s.op(PagerOp::Dirty, 0, 1), Ok(()));
+    assert_eq!(poll(&mut write), Some(Ok(())));
+    s.begin(0, 4);
+    s.end(0, 4);
+    assert!(s.vmo.reclaim(&(0..4 * PAGE)));
+    assert!(s.vmo.committed(0..4 * PAGE).is_empty());
+}
