@@ -1,6 +1,6 @@
 //! The 32 signal bits of an object, and waiting for them.
 //!
-//! A [`SignalState`] is a word of bits and a slab of watchers behind one lock. Every change of the
+//! A [`SignalState`] is a word of bits and a list of watchers behind one lock. Every change of the
 //! word is made under that lock and shown to every watcher, so that a signal which is set and cleared
 //! again at once is still seen by those who wait for it. A watcher is a task (a [`WaitOne`] future,
 //! or a share of a [`WaitMany`](crate::wait_many::WaitMany)) or a sink such as a port. A future that
@@ -9,21 +9,20 @@
 use std::{
     fmt,
     future::Future,
+    mem,
     pin::Pin,
-    sync::Weak,
-    task::{Context, Poll, Waker},
+    sync::{Arc, Weak},
+    task::{Context, Poll, Wake, Waker},
 };
 
 use bitflags::bitflags;
 use futures::future::FusedFuture;
-use slab::Slab;
-use smallvec::SmallVec;
 
 use crate::{
     error::{Error, Result},
     sync::{
         BiasedMutex,
-        atomic::{AtomicU32, AtomicUsize, Ordering},
+        atomic::{AtomicU32, Ordering},
     },
 };
 
@@ -126,14 +125,16 @@ pub struct WatchKey {
 pub struct SignalState {
     /// Written under the lock of `watchers` only.
     bits: AtomicU32,
-    /// How many entries the slab has; written under its lock.
-    count: AtomicUsize,
     watchers: BiasedMutex<Watchers>,
 }
 
+/// The watchers, by index. An entry is filled and emptied where it is: what moves right after it was written waits in the store buffer.
 #[derive(Default)]
 struct Watchers {
-    slab: Slab<Watcher>,
+    entries: Vec<Watcher>,
+    /// The entry that was emptied last; each such names the one before.
+    free: Option<usize>,
+    len: usize,
     next_serial: u64,
 }
 
@@ -145,63 +146,169 @@ struct Watcher {
 }
 
 enum Kind {
-    /// A future. It takes itself out; until then the outcome waits for it here.
-    Task { waker: Waker, outcome: Option<Result<Signals>> },
+    Free {
+        next: Option<usize>,
+    },
+    /// A future, and whom to wake for it.
+    Task(Waker),
+    /// A future whose wait has ended. It takes itself out; until then the outcome waits for it here.
+    Ended(Result<Signals>),
     /// A sink: taken out when it fires. `edge`: only a bit that was clear before counts.
-    Sink { sink: Weak<dyn SignalSink>, token: u64, edge: bool },
+    Sink {
+        sink: Weak<dyn SignalSink>,
+        token: u64,
+        edge: bool,
+    },
 }
 
-/// What a change of signals leaves to be called once no lock is held any more.
-#[derive(Default)]
-#[must_use = "those who wait would not learn of the change"]
-pub(crate) struct Calls {
-    observed: Signals,
-    wakers: SmallVec<[Waker; 4]>,
-    sinks: SmallVec<[(Weak<dyn SignalSink>, u64); 2]>,
-}
+/// As many entries are kept when all are empty.
+const KEEP: usize = 64;
 
-impl Calls {
-    fn sinks(self, call: impl Fn(&dyn SignalSink, u64, Signals)) {
-        self.wakers.into_iter().for_each(Waker::wake);
-        for (sink, token) in self.sinks {
-            if let Some(sink) = sink.upgrade() {
-                call(&*sink, token, self.observed);
-            }
+impl Watchers {
+    #[inline]
+    fn insert(&mut self, mask: Signals, handle: HandleId, kind: Kind) -> WatchKey {
+        self.next_serial += 1;
+        self.len += 1;
+        let serial = self.next_serial;
+        let free = self.free.and_then(|index| Some((index, self.entries.get_mut(index)?)));
+        if let Some((index, entry)) = free
+            && let Kind::Free { next } = entry.kind
+        {
+            self.free = next;
+            (entry.mask, entry.handle, entry.serial) = (mask, handle, serial);
+            entry.kind = kind;
+            return WatchKey { index, serial };
+        }
+        let index = self.entries.len();
+        self.entries.push(Watcher { mask, handle, serial, kind });
+        WatchKey { index, serial }
+    }
+
+    #[inline]
+    fn get(&mut self, key: WatchKey) -> Option<&mut Kind> {
+        let entry = self.entries.get_mut(key.index).filter(|entry| entry.serial == key.serial)?;
+        Some(&mut entry.kind)
+    }
+
+    /// Empties an entry; what it was.
+    #[inline]
+    fn remove(&mut self, key: WatchKey) -> Option<Kind> {
+        let next = self.free;
+        let kind = self.get(key).filter(|kind| !matches!(kind, Kind::Free { .. }))?;
+        let kind = mem::replace(kind, Kind::Free { next });
+        self.free = Some(key.index);
+        self.len -= 1;
+        self.shrink();
+        Some(kind)
+    }
+
+    #[inline]
+    fn shrink(&mut self) {
+        if self.len == 0 && self.entries.len() > KEEP {
+            (self.entries, self.free) = (Vec::new(), None);
         }
     }
 
+    /// Ends those watches that `chosen` says, and tells whom to call for them.
+    #[inline]
+    fn end(&mut self, outcome: Result<Signals>, chosen: impl Fn(&Watcher) -> bool) -> Calls {
+        let (mut first, mut others) = (None, Vec::new());
+        for (index, entry) in self.entries.iter_mut().enumerate() {
+            if !chosen(entry) {
+                continue;
+            }
+            if matches!(entry.kind, Kind::Task(_)) {
+                let kind = mem::replace(&mut entry.kind, Kind::Ended(outcome));
+                let Kind::Task(waker) = kind else { continue };
+                match first {
+                    None => first = Some(waker),
+                    Some(_) => others.push(Call::Wake(waker)),
+                }
+            } else if matches!(entry.kind, Kind::Sink { .. }) {
+                let kind = mem::replace(&mut entry.kind, Kind::Free { next: self.free });
+                let Kind::Sink { sink, token, .. } = kind else { continue };
+                self.free = Some(index);
+                self.len -= 1;
+                others.push(Call::Tell(sink, token, outcome));
+            }
+        }
+        self.shrink();
+        if others.is_empty() { Calls(first) } else { Calls::of_many(first, others) }
+    }
+}
+
+/// What a change of signals leaves to be called once no lock is held any more: nearly always one waker at most, and so it is
+/// of the size of one, which takes no memory to pass on.
+#[derive(Default)]
+#[must_use = "those who wait would not learn of the change"]
+pub(crate) struct Calls(Option<Waker>);
+
+/// Several to be called, as one waker.
+struct Many(Vec<Call>);
+
+enum Call {
+    Wake(Waker),
+    Tell(Weak<dyn SignalSink>, u64, Result<Signals>),
+}
+
+impl Calls {
+    /// Wakes this one.
+    pub(crate) fn wake(waker: Option<Waker>) -> Calls {
+        Calls(waker)
+    }
+
+    #[cold]
+    fn of_many(first: Option<Waker>, mut others: Vec<Call>) -> Calls {
+        // In the order in which they came.
+        others.splice(..0, first.map(Call::Wake));
+        Calls(Some(Waker::from(Arc::new(Many(others)))))
+    }
+
     /// Wakes those who waited and tells the sinks.
+    #[inline]
     pub(crate) fn run(self) {
-        self.sinks(|sink, token, observed| sink.deliver(token, observed));
+        if let Some(waker) = self.0 {
+            waker.wake();
+        }
+    }
+}
+
+impl Wake for Many {
+    fn wake(self: Arc<Self>) {
+        let calls = Arc::into_inner(self).into_iter().flat_map(|many| many.0);
+        for call in calls {
+            match call {
+                Call::Wake(waker) => waker.wake(),
+                Call::Tell(sink, token, outcome) => match (sink.upgrade(), outcome) {
+                    (Some(sink), Ok(observed)) => sink.deliver(token, observed),
+                    (Some(sink), Err(_)) => sink.cancel(token),
+                    (None, _) => {}
+                },
+            }
+        }
     }
 }
 
 impl SignalState {
     /// A state with these bits set and no watcher.
     pub fn new(bits: Signals) -> Self {
-        SignalState {
-            bits: AtomicU32::new(bits.bits()),
-            count: AtomicUsize::new(0),
-            watchers: BiasedMutex::default(),
-        }
+        SignalState { bits: AtomicU32::new(bits.bits()), watchers: BiasedMutex::default() }
     }
 
     /// The bits that are set now.
     pub fn get(&self) -> Signals {
-        Signals::from_bits_retain(self.bits.load(Ordering::SeqCst))
+        Signals::from_bits_retain(self.bits.load(Ordering::Acquire))
     }
 
     /// How many waits are registered.
     pub fn watchers(&self) -> usize {
-        self.count.load(Ordering::SeqCst)
+        self.watchers.lock().len
     }
 
     /// Clears and then sets bits, and tells those who wait for one of the bits that are then set.
     pub fn update(&self, clear: Signals, set: Signals) {
-        let bits = self.get();
-        if (bits - clear) | set != bits {
-            self.change(clear, set).run();
-        }
+        // Also if nothing changes: only under the lock that is certain, and what was done before is seen by who clears a bit after.
+        self.change(clear, set).run();
     }
 
     /// As [`update`](Self::update), leaving the calls to the caller: for one who holds a lock that
@@ -220,31 +327,14 @@ impl SignalState {
         let before = self.get();
         let stays = (before - clear) | set;
         let now = stays | strobe;
-        let mut calls = Calls { observed: now, ..Calls::default() };
-        self.bits.store(stays.bits(), Ordering::SeqCst);
-        if watchers.slab.is_empty() || now == before {
-            return calls;
+        self.bits.store(stays.bits(), Ordering::Release);
+        if watchers.len == 0 || now == before {
+            return Calls::default();
         }
-        watchers.slab.retain(|_, watcher| {
-            if !now.intersects(watcher.mask) {
-                return true;
-            }
-            match &mut watcher.kind {
-                Kind::Task { outcome: Some(_), .. } => true,
-                Kind::Task { waker, outcome } => {
-                    *outcome = Some(Ok(now));
-                    calls.wakers.push(waker.clone());
-                    true
-                }
-                Kind::Sink { edge: true, .. } if !(now - before).intersects(watcher.mask) => true,
-                Kind::Sink { sink, token, .. } => {
-                    calls.sinks.push((sink.clone(), *token));
-                    false
-                }
-            }
-        });
-        self.count.store(watchers.slab.len(), Ordering::SeqCst);
-        calls
+        watchers.end(Ok(now), |watcher| {
+            let edge = matches!(watcher.kind, Kind::Sink { edge: true, .. });
+            (if edge { now - before } else { now }).intersects(watcher.mask)
+        })
     }
 
     /// Sets bits.
@@ -265,32 +355,13 @@ impl SignalState {
     /// Ends every wait that was made through `handle`: futures with [`Error::Canceled`], watches of
     /// sinks by [`SignalSink::cancel`]. Called when that handle is closed or leaves its process.
     pub fn cancel_handle(&self, handle: HandleId) {
-        if self.watchers() == 0 {
+        let mut watchers = self.watchers.lock();
+        if watchers.len == 0 {
             return;
         }
-        let mut calls = Calls::default();
-        let mut watchers = self.watchers.lock();
-        watchers.slab.retain(|_, watcher| {
-            if watcher.handle != handle {
-                return true;
-            }
-            match &mut watcher.kind {
-                Kind::Task { waker, outcome } => {
-                    if outcome.is_none() {
-                        *outcome = Some(Err(Error::Canceled));
-                        calls.wakers.push(waker.clone());
-                    }
-                    true
-                }
-                Kind::Sink { sink, token, .. } => {
-                    calls.sinks.push((sink.clone(), *token));
-                    false
-                }
-            }
-        });
-        self.count.store(watchers.slab.len(), Ordering::SeqCst);
+        let calls = watchers.end(Err(Error::Canceled), |watcher| watcher.handle == handle);
         drop(watchers);
-        calls.sinks(|sink, token, _| sink.cancel(token));
+        calls.run();
     }
 
     /// Registers a sink for one delivery when one of `mask` is set: `Ok` with the watch's name, or
@@ -309,37 +380,13 @@ impl SignalState {
         if !edge && bits.intersects(mask) {
             return Err(bits);
         }
-        Ok(self.insert(&mut watchers, mask, handle, Kind::Sink { sink, token, edge }))
+        Ok(watchers.insert(mask, handle, Kind::Sink { sink, token, edge }))
     }
 
     /// Ends a sink's watch without a call. False if it has ended before.
     pub fn unwatch(&self, key: WatchKey) -> bool {
-        self.remove(key).is_some()
-    }
-
-    fn insert(
-        &self,
-        watchers: &mut Watchers,
-        mask: Signals,
-        handle: HandleId,
-        kind: Kind,
-    ) -> WatchKey {
-        watchers.next_serial += 1;
-        let serial = watchers.next_serial;
-        let index = watchers.slab.insert(Watcher { mask, handle, serial, kind });
-        self.count.store(watchers.slab.len(), Ordering::SeqCst);
-        WatchKey { index, serial }
-    }
-
-    fn remove(&self, key: WatchKey) -> Option<Watcher> {
-        let mut watchers = self.watchers.lock();
-        watchers.slab.get(key.index).filter(|w| w.serial == key.serial)?;
-        let watcher = watchers.slab.try_remove(key.index);
-        if watchers.slab.is_empty() && watchers.slab.capacity() > 64 {
-            watchers.slab = Slab::new();
-        }
-        self.count.store(watchers.slab.len(), Ordering::SeqCst);
-        watcher
+        let kind = self.watchers.lock().remove(key);
+        kind.is_some()
     }
 
     /// Registers a task unless one of `mask` is set already: then `Err` with the signals.
@@ -354,29 +401,37 @@ impl SignalState {
         if bits.intersects(mask) {
             return Err(bits);
         }
-        let kind = Kind::Task { waker: waker.clone(), outcome: None };
-        Ok(self.insert(&mut watchers, mask, handle, kind))
+        Ok(watchers.insert(mask, handle, Kind::Task(waker.clone())))
     }
 
-    /// The outcome of a task's watch, which stays; with none yet, `waker` is the one to wake.
+    /// Ends a task's watch if it has an outcome, which is returned; with none yet, `waker` is the one to wake.
     pub(crate) fn poll_task(&self, key: WatchKey, waker: &Waker) -> Option<Result<Signals>> {
         let mut watchers = self.watchers.lock();
-        let watcher = watchers.slab.get_mut(key.index).filter(|w| w.serial == key.serial)?;
-        let Kind::Task { waker: registered, outcome } = &mut watcher.kind else { return None };
-        if outcome.is_some() || registered.will_wake(waker) {
-            return *outcome;
+        match watchers.get(key)? {
+            Kind::Task(registered) => {
+                if !registered.will_wake(waker) {
+                    let replaced = mem::replace(registered, waker.clone());
+                    drop(watchers);
+                    drop(replaced); // a waker's drop is foreign code: not under the lock
+                }
+                None
+            }
+            Kind::Ended(outcome) => {
+                let outcome = *outcome;
+                watchers.remove(key);
+                Some(outcome)
+            }
+            Kind::Sink { .. } | Kind::Free { .. } => None,
         }
-        let replaced = std::mem::replace(registered, waker.clone());
-        drop(watchers);
-        drop(replaced);
-        None
     }
 
     /// Ends a task's watch and returns its outcome.
     pub(crate) fn unwatch_task(&self, key: WatchKey) -> Option<Result<Signals>> {
-        match self.remove(key)?.kind {
-            Kind::Task { outcome, .. } => outcome,
-            Kind::Sink { .. } => None,
+        // In two steps: what is taken out goes when the lock is free.
+        let kind = self.watchers.lock().remove(key);
+        match kind? {
+            Kind::Ended(outcome) => Some(outcome),
+            _ => None,
         }
     }
 }
@@ -433,7 +488,6 @@ impl Future for WaitOne<'_> {
             Progress::Watching(key) => match self.state.poll_task(key, cx.waker()) {
                 None => Poll::Pending,
                 Some(outcome) => {
-                    self.state.unwatch_task(key);
                     self.progress = Progress::Done;
                     Poll::Ready(outcome)
                 }
@@ -459,193 +513,4 @@ impl Drop for WaitOne<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-    };
-
-    use futures::{FutureExt, executor::block_on, task::noop_waker_ref};
-    use parking_lot::Mutex;
-
-    use super::*;
-
-    fn poll(wait: &mut WaitOne<'_>) -> Poll<Result<Signals>> {
-        wait.poll_unpin(&mut Context::from_waker(noop_waker_ref()))
-    }
-
-    #[test]
-    fn values_are_zircons() {
-        assert_eq!(Signals::SIGNALED.bits(), 8);
-        assert_eq!(Signals::TASK_TERMINATED, Signals::SIGNALED);
-        assert_eq!(Signals::USER_0.bits(), 1 << 24);
-        assert_eq!(Signals::USER_ALL.bits(), 0xff00_0000);
-        assert_eq!(Signals::HANDLE_CLOSED.bits(), 1 << 23);
-        assert_eq!(Signals::SOCKET_WRITE_THRESHOLD.bits(), 1 << 11);
-    }
-
-    #[test]
-    fn update_clears_before_it_sets() {
-        let state = SignalState::new(Signals::USER_0 | Signals::USER_1);
-        state.update(Signals::USER_0 | Signals::USER_2, Signals::USER_2);
-        assert_eq!(state.get(), Signals::USER_1 | Signals::USER_2);
-    }
-
-    #[test]
-    fn a_wait_for_what_is_set_ends_at_once() {
-        let state = SignalState::new(Signals::READABLE | Signals::WRITABLE);
-        let ended = state.wait(Signals::READABLE | Signals::USER_0, 0).now_or_never();
-        assert_eq!(ended, Some(Ok(Signals::READABLE | Signals::WRITABLE)));
-        assert_eq!(state.watchers(), 0);
-    }
-
-    #[test]
-    fn a_signal_set_and_cleared_at_once_is_still_seen() {
-        let state = SignalState::default();
-        let mut wait = state.wait(Signals::USER_3, 0);
-        assert!(poll(&mut wait).is_pending());
-        state.set(Signals::USER_4);
-        assert!(poll(&mut wait).is_pending(), "not what it waits for");
-        state.set(Signals::USER_3);
-        state.clear(Signals::USER_ALL);
-        assert_eq!(poll(&mut wait), Poll::Ready(Ok(Signals::USER_3 | Signals::USER_4)));
-        assert!(wait.is_terminated());
-        assert_eq!(state.watchers(), 0);
-    }
-
-    #[test]
-    fn a_wait_for_nothing_never_ends() {
-        let state = SignalState::new(Signals::all());
-        assert!(poll(&mut state.wait(Signals::empty(), 0)).is_pending());
-    }
-
-    #[test]
-    fn closing_the_handle_cancels_its_waits_only() {
-        let state = SignalState::default();
-        let (mut a, mut b) = (state.wait(Signals::USER_0, 1), state.wait(Signals::USER_0, 2));
-        assert!(poll(&mut a).is_pending() && poll(&mut b).is_pending());
-        state.cancel_handle(1);
-        assert_eq!(poll(&mut a), Poll::Ready(Err(Error::Canceled)));
-        assert!(poll(&mut b).is_pending());
-        state.set(Signals::USER_0);
-        state.cancel_handle(2);
-        assert_eq!(poll(&mut b), Poll::Ready(Ok(Signals::USER_0)), "it had ended before");
-    }
-
-    #[derive(Default)]
-    struct Sink(Mutex<Vec<(u64, Option<Signals>)>>);
-
-    impl SignalSink for Sink {
-        fn deliver(&self, token: u64, observed: Signals) {
-            self.0.lock().push((token, Some(observed)));
-        }
-        fn cancel(&self, token: u64) {
-            self.0.lock().push((token, None));
-        }
-    }
-
-    #[test]
-    fn a_sink_is_told_once() {
-        let state = SignalState::default();
-        let sink = Arc::new(Sink::default());
-        let weak =
-            || -> Weak<dyn SignalSink> { Arc::downgrade(&(sink.clone() as Arc<dyn SignalSink>)) };
-        assert!(state.watch(Signals::USER_0, 0, false, weak(), 7).is_ok());
-        state.set(Signals::USER_0);
-        state.clear(Signals::USER_0);
-        state.set(Signals::USER_0);
-        assert_eq!(*sink.0.lock(), [(7, Some(Signals::USER_0))]);
-        assert_eq!(state.watch(Signals::USER_0, 0, false, weak(), 8), Err(Signals::USER_0));
-        assert_eq!(state.watchers(), 0);
-    }
-
-    #[test]
-    fn an_edge_needs_a_bit_that_becomes_set() {
-        let state = SignalState::new(Signals::USER_0);
-        let sink = Arc::new(Sink::default());
-        let weak: Weak<dyn SignalSink> = Arc::downgrade(&(sink.clone() as Arc<dyn SignalSink>));
-        assert!(state.watch(Signals::USER_0, 0, true, weak, 1).is_ok());
-        state.set(Signals::USER_1);
-        assert!(sink.0.lock().is_empty());
-        state.clear(Signals::USER_0);
-        state.set(Signals::USER_0);
-        assert_eq!(*sink.0.lock(), [(1, Some(Signals::USER_0 | Signals::USER_1))]);
-    }
-
-    #[test]
-    fn a_sinks_watch_ends_by_unwatch_by_its_handle_and_by_its_death() {
-        let state = SignalState::default();
-        let sink = Arc::new(Sink::default());
-        let weak =
-            || -> Weak<dyn SignalSink> { Arc::downgrade(&(sink.clone() as Arc<dyn SignalSink>)) };
-        let key = state.watch(Signals::USER_0, 0, false, weak(), 1);
-        assert!(key.is_ok_and(|key| state.unwatch(key) && !state.unwatch(key)));
-        assert!(state.watch(Signals::USER_0, 5, false, weak(), 2).is_ok());
-        state.cancel_handle(5);
-        assert_eq!(*sink.0.lock(), [(2, None)]);
-        assert!(state.watch(Signals::USER_0, 0, false, weak(), 3).is_ok());
-        drop(sink);
-        state.set(Signals::USER_0);
-        assert_eq!(state.watchers(), 0);
-    }
-
-    #[test]
-    fn a_million_waits_started_and_dropped_leave_nothing() {
-        let state = SignalState::default();
-        let mut window = std::collections::VecDeque::new();
-        for i in 0..1_000_000u32 {
-            let mut wait = state.wait(Signals::from_bits_retain(1 << (i % 32)), 0);
-            assert!(poll(&mut wait).is_pending());
-            window.push_back(wait);
-            if window.len() > 100 {
-                window.pop_front();
-            }
-        }
-        window.clear();
-        assert_eq!(state.watchers(), 0);
-        assert!(state.watchers.lock().slab.capacity() <= 64);
-    }
-
-    #[test]
-    fn composes_with_select() {
-        let state = SignalState::default();
-        let first = block_on(async {
-            futures::select_biased! {
-                _ = state.wait(Signals::USER_0, 0) => "signal",
-                () = futures::future::ready(()) => "deadline",
-            }
-        });
-        assert_eq!((first, state.watchers()), ("deadline", 0));
-    }
-
-    #[test]
-    fn eight_threads_signal_and_wait_without_a_lost_wake_up() {
-        const ROUNDS: usize = 2_000;
-        let bits: Vec<_> = (0..4).map(|i| Signals::from_bits_retain(1 << (24 + i))).collect();
-        let request = SignalState::default();
-        let reply = SignalState::default();
-        let served = AtomicUsize::new(0);
-        std::thread::scope(|scope| {
-            for &bit in &bits {
-                let (request, reply, served) = (&request, &reply, &served);
-                scope.spawn(move || {
-                    for _ in 0..ROUNDS {
-                        request.set(bit);
-                        assert!(block_on(reply.wait(bit, 0)).is_ok());
-                        reply.clear(bit);
-                    }
-                });
-                scope.spawn(move || {
-                    for _ in 0..ROUNDS {
-                        assert!(block_on(request.wait(bit, 0)).is_ok());
-                        request.clear(bit);
-                        served.fetch_add(1, SeqCst);
-                        reply.set(bit);
-                    }
-                });
-            }
-        });
-        assert_eq!(served.load(SeqCst), 4 * ROUNDS);
-        assert_eq!(request.watchers() + reply.watchers(), 0);
-    }
-}
+mod tests;

@@ -143,10 +143,12 @@ impl Future for WaitMany<'_> {
                 relay.0.register(cx.waker());
                 // `waker` matters only to a watcher whose outcome is still open: it is the same one.
                 let waker = Waker::from(relay.clone());
-                this.items.iter().any(|item| match (item.watch, item.outcome) {
-                    (_, Some(_)) => true,
-                    (Some(key), None) => item.state.poll_task(key, &waker).is_some(),
-                    (None, None) => false,
+                this.items.iter_mut().any(|item| {
+                    if let (Some(key), None) = (item.watch, item.outcome) {
+                        item.outcome = item.state.poll_task(key, &waker);
+                        item.watch = item.watch.filter(|_| item.outcome.is_none());
+                    }
+                    item.outcome.is_some()
                 })
             }
             None => {
