@@ -38,12 +38,9 @@ impl EventPair {
     }
 
     fn close(&self) {
-        let peer = self.half.peer();
         let first = !mem::replace(&mut self.half.lock().closed, true);
-        if let Some(peer) = peer
-            && first
-        {
-            peer.base.signal_state().set(Signals::PEER_CLOSED);
+        if first {
+            self.half.peer_signals().set(Signals::PEER_CLOSED);
         }
     }
 }

@@ -81,17 +81,13 @@ impl Fifo {
     /// [`Error::PeerClosed`] if an end is closed; [`Error::ShouldWait`] if there is no room.
     pub fn write(&self, size: usize, data: &[u8]) -> Result<usize> {
         let count = self.elements(size, data.len())?;
-        let peer = self.half.peer().ok_or(Error::PeerClosed)?;
         let mut pair = self.half.lock();
         if pair.closed {
-            // The peer must not go under the lock.
-            drop(pair);
             return Err(Error::PeerClosed);
         }
         let (_, Elements(theirs)) = self.half.both(&mut pair);
         let count = count.min((self.capacity - theirs.len()) / size);
         if count == 0 {
-            drop(pair);
             return Err(Error::ShouldWait);
         }
         let was_empty = theirs.is_empty();
@@ -100,7 +96,7 @@ impl Fifo {
         let full =
             full.then(|| self.base.signal_state().change(Signals::WRITABLE, Signals::empty()));
         let readable =
-            was_empty.then(|| peer.base.signal_state().change(Signals::empty(), Signals::READABLE));
+            was_empty.then(|| self.half.peer_signals().change(Signals::empty(), Signals::READABLE));
         drop(pair);
         full.into_iter().chain(readable).for_each(|signals| signals.run());
         Ok(count)
@@ -114,13 +110,11 @@ impl Fifo {
     /// [`Error::ShouldWait`] if there is none; [`Error::PeerClosed`] if there will never be one.
     pub fn read(&self, size: usize, buffer: &mut [u8]) -> Result<usize> {
         let count = self.elements(size, buffer.len())?;
-        let peer = self.half.peer();
         let mut pair = self.half.lock();
         let closed = pair.closed;
         let (Elements(mine), _) = self.half.both(&mut pair);
         let count = count.min(mine.len() / size);
         if count == 0 {
-            drop(pair);
             return Err(if closed { Error::PeerClosed } else { Error::ShouldWait });
         }
         let was_full = mine.len() == self.capacity;
@@ -130,9 +124,8 @@ impl Fifo {
         let empty = mine.is_empty();
         let empty =
             empty.then(|| self.base.signal_state().change(Signals::READABLE, Signals::empty()));
-        let writable = peer.as_ref().filter(|_| was_full && !closed);
-        let writable = writable
-            .map(|peer| peer.base.signal_state().change(Signals::empty(), Signals::WRITABLE));
+        let writable = (was_full && !closed)
+            .then(|| self.half.peer_signals().change(Signals::empty(), Signals::WRITABLE));
         drop(pair);
         empty.into_iter().chain(writable).for_each(|signals| signals.run());
         Ok(count)
@@ -140,14 +133,11 @@ impl Fifo {
 
     /// Nobody uses this end any more.
     fn close(&self) {
-        let peer = self.half.peer();
         let mut pair = self.half.lock();
         let first = !std::mem::replace(&mut pair.closed, true);
         self.half.both(&mut pair).0.0 = VecDeque::new();
-        let signals = peer
-            .as_ref()
-            .filter(|_| first)
-            .map(|peer| peer.base.signal_state().change(Signals::WRITABLE, Signals::PEER_CLOSED));
+        let signals =
+            first.then(|| self.half.peer_signals().change(Signals::WRITABLE, Signals::PEER_CLOSED));
         drop(pair);
         if let Some(signals) = signals {
             signals.run();

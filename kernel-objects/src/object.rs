@@ -114,7 +114,18 @@ pub struct KObjectBase {
     /// Handles that exist, in tables and on their way between them.
     handles: AtomicU32,
     name: Mutex<Name>,
-    signals: SignalState,
+    signals: Place,
+}
+
+/// Where an object's signals are.
+#[derive(Debug)]
+enum Place {
+    Own(SignalState),
+    /// With those of its peer, so that the peer can change them without a reference to the object.
+    Pair {
+        of: Arc<[SignalState; 2]>,
+        side: usize,
+    },
 }
 
 /// A name of up to 31 bytes, kept in place.
@@ -152,12 +163,21 @@ impl KObjectBase {
 
     /// A new identity with a name and the signals that are set from the start.
     pub fn with(name: &str, signals: Signals) -> Self {
+        Self::place(name, Place::Own(SignalState::new(signals)))
+    }
+
+    /// A new identity of an end of a pair, which the signals on `side` (0 or 1) are of.
+    pub(crate) fn of_pair(of: Arc<[SignalState; 2]>, side: usize) -> Self {
+        Self::place("", Place::Pair { of, side })
+    }
+
+    fn place(name: &str, signals: Place) -> Self {
         LIVE_OBJECTS.fetch_add(1, Ordering::Relaxed);
         KObjectBase {
             koid: NEXT_KOID.fetch_add(1, Ordering::Relaxed),
             handles: AtomicU32::new(0),
             name: Mutex::new(Name::new(name)),
-            signals: SignalState::new(signals),
+            signals,
         }
     }
 
@@ -168,7 +188,10 @@ impl KObjectBase {
 
     /// The object's signals, for its own use: no check of what a user may signal.
     pub fn signal_state(&self) -> &SignalState {
-        &self.signals
+        match &self.signals {
+            Place::Own(signals) => signals,
+            Place::Pair { of, side } => &of[*side & 1],
+        }
     }
 
     pub(crate) fn add_handle(&self) {
@@ -198,7 +221,7 @@ impl fmt::Debug for KObjectBase {
         f.debug_struct("KObjectBase")
             .field("koid", &self.koid)
             .field("name", &String::from_utf8_lossy(self.name.lock().get()))
-            .field("signals", &self.signals)
+            .field("signals", self.signal_state())
             .finish_non_exhaustive()
     }
 }
@@ -275,7 +298,7 @@ pub trait KernelObject: Any + Send + Sync {
 
     /// The signals that are set.
     fn signals(&self) -> Signals {
-        self.base().signals.get()
+        self.base().signal_state().get()
     }
 
     /// How many handles to the object exist (`ZX_INFO_HANDLE_COUNT`).
@@ -302,7 +325,7 @@ pub trait KernelObject: Any + Send + Sync {
         if !self.user_signals().contains(clear | set) {
             return Err(Error::InvalidArgs);
         }
-        self.base().signals.update(clear, set);
+        self.base().signal_state().update(clear, set);
         Ok(())
     }
 
@@ -323,7 +346,7 @@ pub trait KernelObject: Any + Send + Sync {
 
     /// Waits until one of `signals` is set (`zx_object_wait_one`); see [`WaitOne`].
     fn wait_one(&self, signals: Signals) -> WaitOne<'_> {
-        self.base().signals.wait(signals, 0)
+        self.base().signal_state().wait(signals, 0)
     }
 }
 

@@ -2,14 +2,15 @@
 //!
 //! Whatever goes from one end to the other is in one place that both share, behind one lock: so writing, reading and
 //! closing happen in one order, the same for both ends, and the signals that tell of them are changed under that lock too.
-//! An end knows its peer by a weak reference: ends do not keep each other alive.
+//! An end knows its peer by a weak reference: ends do not keep each other alive. Their signals, which each changes of the other, are
+//! in one place as well, so that this takes no reference.
 
 use std::sync::{Arc, Weak};
 
 use crate::{
     error::{Error, Result},
     object::{KObjectBase, KernelObject, Koid},
-    signals::Signals,
+    signals::{SignalState, Signals},
     sync::{BiasedGuard, BiasedMutex},
 };
 
@@ -27,6 +28,7 @@ pub(crate) struct Half<T, S> {
     /// Which of the two this is.
     side: usize,
     pair: Arc<BiasedMutex<Pair<S>>>,
+    signals: Arc<[SignalState; 2]>,
 }
 
 impl<T: KernelObject, S: Default> Half<T, S> {
@@ -37,10 +39,16 @@ impl<T: KernelObject, S: Default> Half<T, S> {
     ) -> (Arc<T>, Arc<T>) {
         let pair = Pair { closed: false, ends: [S::default(), S::default()] };
         let pair = Arc::new(BiasedMutex::new(pair));
-        let bases = [KObjectBase::with("", signals), KObjectBase::with("", signals)];
+        let signals = Arc::new([SignalState::new(signals), SignalState::new(signals)]);
+        let bases = [0, 1].map(|side| KObjectBase::of_pair(signals.clone(), side));
         let koids = [bases[0].koid(), bases[1].koid()];
-        let half =
-            |side: usize, peer| Half { peer, peer_koid: koids[1 - side], side, pair: pair.clone() };
+        let half = |side: usize, peer| Half {
+            peer,
+            peer_koid: koids[1 - side],
+            side,
+            pair: pair.clone(),
+            signals: signals.clone(),
+        };
         let [base, other] = bases;
         let mut second = None;
         let first = Arc::new_cyclic(|first| {
@@ -71,6 +79,11 @@ impl<T: KernelObject, S> Half<T, S> {
             Some(peer) if !self.lock().closed => Ok(peer),
             _ => Err(Error::PeerClosed),
         }
+    }
+
+    /// The other end's signals. Those of one that is gone nobody sees.
+    pub(crate) fn peer_signals(&self) -> &SignalState {
+        &self.signals[1 - self.side]
     }
 
     /// Locks what both share.

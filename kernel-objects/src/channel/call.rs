@@ -13,7 +13,7 @@ use std::{
 
 use futures::future::FusedFuture;
 
-use super::{Afterwards, Channel, Message, ReadError, Room};
+use super::{Channel, Message, ReadError, Room};
 use crate::{
     error::{Error, Result},
     signals::Signals,
@@ -49,20 +49,19 @@ impl Waiting {
         }
     }
 
-    /// Ends the call that waits for this message, and returns whom to wake; or the message, if none waits for it.
-    pub(super) fn answer(&mut self, message: Message) -> Result<Option<Waker>, Message> {
-        if self.calls.is_empty() {
-            return Err(message);
-        }
-        match message.txid().and_then(|txid| self.calls.get_mut(&txid)) {
-            Some(state @ State::Waits(_)) => {
-                match std::mem::replace(state, State::Ended(Ok(message))) {
-                    State::Waits(waker) => Ok(Some(waker)),
-                    State::Ended(_) => Ok(None),
-                }
-            }
-            // A second answer is a message like others.
-            Some(State::Ended(_)) | None => Err(message),
+    /// Whether a call waits for this message. A second answer is a message like others.
+    #[inline]
+    pub(super) fn wait_for(&self, message: &Message) -> bool {
+        let waits = |txid| matches!(self.calls.get(&txid), Some(State::Waits(_)));
+        !self.calls.is_empty() && message.txid().is_some_and(waits)
+    }
+
+    /// Ends the call that waits for this message, and returns whom to wake.
+    pub(super) fn answer(&mut self, message: Message) -> Option<Waker> {
+        let state = self.calls.get_mut(&message.txid()?)?;
+        match std::mem::replace(state, State::Ended(Ok(message))) {
+            State::Waits(waker) => Some(waker),
+            State::Ended(_) => None,
         }
     }
 
@@ -117,7 +116,6 @@ impl<'a> Call<'a> {
         let channel = self.channel;
         channel.check(&message)?;
         message.set_txid(KERNEL_TXID)?;
-        let peer = channel.half.peer().ok_or(Error::PeerClosed)?;
         let mut pair = channel.half.lock();
         if pair.closed {
             drop(pair);
@@ -126,9 +124,9 @@ impl<'a> Call<'a> {
         let txid = channel.half.both(&mut pair).0.calls.enter(waker);
         // It has room for an id: that was written above.
         let _ = message.set_txid(txid);
-        let afterwards = channel.deliver(&mut pair, &peer, message);
+        let calls = channel.deliver(&mut pair, message);
         drop(pair);
-        afterwards.run();
+        calls.run();
         Ok(txid)
     }
 
@@ -166,9 +164,9 @@ impl<'a> Call<'a> {
             drop(pair);
             drop(answer);
         } else if mine.queue(answer) {
-            let signals = channel.base.signal_state().change(Signals::empty(), Signals::READABLE);
+            let calls = channel.base.signal_state().change(Signals::empty(), Signals::READABLE);
             drop(pair);
-            Afterwards { signals: Some(signals), waker: None }.run();
+            calls.run();
         }
     }
 }

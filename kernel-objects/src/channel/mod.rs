@@ -84,28 +84,10 @@ struct End {
 
 impl End {
     /// Queues a message to this end. True if it is the only one now.
+    #[inline]
     fn queue(&mut self, message: Message) -> bool {
         self.messages.push_back(message);
         self.messages.len() == 1
-    }
-}
-
-/// What is left to be done when the pair is not locked any more.
-#[derive(Default)]
-#[must_use = "those who wait would not learn of it"]
-struct Afterwards {
-    signals: Option<Calls>,
-    waker: Option<Waker>,
-}
-
-impl Afterwards {
-    fn run(self) {
-        if let Some(signals) = self.signals {
-            signals.run();
-        }
-        if let Some(waker) = self.waker {
-            waker.wake();
-        }
     }
 }
 
@@ -123,16 +105,15 @@ impl Channel {
     /// end; [`Error::PeerClosed`] if an end is closed.
     pub fn write(&self, message: Message) -> Result {
         self.check(&message)?;
-        let peer = self.half.peer().ok_or(Error::PeerClosed)?;
         let mut pair = self.half.lock();
         if pair.closed {
-            // Neither the message nor the peer may go under the lock.
+            // The message may not go under the lock.
             drop(pair);
             return Err(Error::PeerClosed);
         }
-        let afterwards = self.deliver(&mut pair, &peer, message);
+        let calls = self.deliver(&mut pair, message);
         drop(pair);
-        afterwards.run();
+        calls.run();
         Ok(())
     }
 
@@ -147,16 +128,15 @@ impl Channel {
     }
 
     /// Gives a message to the call of the other end that waits for it, or queues it there.
-    fn deliver(&self, pair: &mut Pair<End>, peer: &Channel, message: Message) -> Afterwards {
+    #[inline]
+    fn deliver(&self, pair: &mut Pair<End>, message: Message) -> Calls {
         let (_, theirs) = self.half.both(pair);
-        match theirs.calls.answer(message) {
-            Ok(waker) => Afterwards { waker, ..Afterwards::default() },
-            Err(message) => Afterwards {
-                signals: theirs
-                    .queue(message)
-                    .then(|| peer.base.signal_state().change(Signals::empty(), Signals::READABLE)),
-                waker: None,
-            },
+        if theirs.calls.wait_for(&message) {
+            Calls::wake(theirs.calls.answer(message))
+        } else if theirs.queue(message) {
+            self.half.peer_signals().change(Signals::empty(), Signals::READABLE)
+        } else {
+            Calls::default()
         }
     }
 
@@ -171,25 +151,42 @@ impl Channel {
         if !ReadOptions::all().contains(options) {
             return Err(Error::InvalidArgs.into());
         }
+        let mut calls = Calls::default();
+        let message = self.take(room, options, &mut calls);
+        calls.run();
+        message
+    }
+
+    /// The first message. (The value moves once, from the queue to the caller: what moves right after it was written waits in the
+    /// store buffer.)
+    fn take(
+        &self,
+        room: Room,
+        options: ReadOptions,
+        calls: &mut Calls,
+    ) -> Result<Message, ReadError> {
         let mut pair = self.half.lock();
-        let closed = pair.closed;
+        let none = if pair.closed { Error::PeerClosed } else { Error::ShouldWait };
         let (mine, _) = self.half.both(&mut pair);
-        let none = if closed { Error::PeerClosed } else { Error::ShouldWait };
         let fits = mine.messages.front().ok_or(none)?.fits(room);
         if let Err(error) = fits
             && !options.contains(ReadOptions::MAY_DISCARD)
         {
             return Err(error);
         }
-        let message = mine.messages.pop_front().ok_or(none)?;
-        if mine.messages.is_empty() {
-            let signals = self.base.signal_state().change(Signals::READABLE, Signals::empty());
-            drop(pair);
-            signals.run();
-        } else {
-            drop(pair);
+        if mine.messages.len() == 1 {
+            *calls = self.base.signal_state().change(Signals::READABLE, Signals::empty());
         }
-        fits.map(|()| message)
+        if let Err(error) = fits {
+            let discarded = mine.messages.pop_front();
+            drop(pair);
+            drop(discarded); // what is in it may be closed by that: not under the lock
+            return Err(error);
+        }
+        match mine.messages.pop_front() {
+            Some(message) => Ok(message),
+            None => Err(none.into()),
+        }
     }
 
     /// Writes a message and waits for its answer (`zx_channel_call`): the next message that begins with the transaction id
@@ -243,22 +240,18 @@ impl Channel {
         let unread = mem::take(&mut mine.messages);
         let mut wakers = mine.calls.fail(Error::Canceled);
         let mut unreachable = VecDeque::new();
-        let mut signals = None;
+        let mut calls = Calls::default();
         if first {
             wakers.append(&mut theirs.calls.fail(Error::PeerClosed));
-            if let Some(peer) = &peer {
-                let mut clear = Signals::WRITABLE;
-                if peer.is_only_in(&theirs.messages) {
-                    unreachable = mem::take(&mut theirs.messages);
-                    clear |= Signals::READABLE;
-                }
-                signals = Some(peer.base.signal_state().change(clear, Signals::PEER_CLOSED));
+            let mut clear = Signals::WRITABLE;
+            if peer.as_ref().is_some_and(|peer| peer.is_only_in(&theirs.messages)) {
+                unreachable = mem::take(&mut theirs.messages);
+                clear |= Signals::READABLE;
             }
+            calls = self.half.peer_signals().change(clear, Signals::PEER_CLOSED);
         }
         drop(pair);
-        if let Some(signals) = signals {
-            signals.run();
-        }
+        calls.run();
         wakers.into_iter().for_each(Waker::wake);
         drop((unread, unreachable));
     }

@@ -22,7 +22,7 @@ use crate::{
     error::{Error, Result},
     object::{KObjectBase, KernelObject, Koid, ObjectType},
     peer::{Half, Pair},
-    signals::{Calls, Signals},
+    signals::{Calls, SignalState, Signals},
 };
 
 /// How many bytes a buffer has room for.
@@ -179,12 +179,14 @@ impl Socket {
         Half::pair(Signals::WRITABLE, |base, half| Socket { base, half, kind })
     }
 
-    /// Gives this end the signals that its state calls for.
-    fn refresh(&self, pair: &mut Pair<End>) -> Option<Calls> {
+    /// Gives the other end the signals that its state calls for.
+    fn refresh_peer(&self, pair: &mut Pair<End>) -> Option<Calls> {
         let closed = pair.closed;
         let (mine, theirs) = self.half.both(pair);
-        let wanted = mine.signals(theirs, closed);
-        let state = self.base.signal_state();
+        Self::refresh(self.half.peer_signals(), theirs.signals(mine, closed))
+    }
+
+    fn refresh(state: &SignalState, wanted: Signals) -> Option<Calls> {
         let all = Signals::all() - Signals::USER_ALL;
         (state.get() - Signals::USER_ALL != wanted).then(|| state.change(all - wanted, wanted))
     }
@@ -192,14 +194,13 @@ impl Socket {
     /// Runs `operation` on this end and the other, with whether one is closed, and then brings the signals of both up to
     /// date.
     fn with<T>(&self, operation: impl FnOnce(&mut End, &mut End, bool) -> T) -> T {
-        // Let go of last, when the pair is not locked any more.
-        let peer = self.half.peer();
         let mut pair = self.half.lock();
         let closed = pair.closed;
         let (mine, theirs) = self.half.both(&mut pair);
         let result = operation(mine, theirs, closed);
-        let signals = self.refresh(&mut pair);
-        let peers = peer.as_ref().and_then(|peer| peer.refresh(&mut pair));
+        let wanted = mine.signals(theirs, closed);
+        let signals = Self::refresh(self.base.signal_state(), wanted);
+        let peers = self.refresh_peer(&mut pair);
         drop(pair);
         signals.into_iter().chain(peers).for_each(Calls::run);
         result
@@ -353,11 +354,10 @@ impl Socket {
 
     /// Nobody uses this end any more.
     fn close(&self) {
-        let peer = self.half.peer();
         let mut pair = self.half.lock();
         pair.closed = true;
         drop(mem::take(&mut self.half.both(&mut pair).0.received));
-        let signals = peer.as_ref().and_then(|peer| peer.refresh(&mut pair));
+        let signals = self.refresh_peer(&mut pair);
         drop(pair);
         if let Some(signals) = signals {
             signals.run();
