@@ -7,6 +7,7 @@
 mod channel;
 mod futex;
 mod handle;
+mod pair;
 mod port;
 mod signals;
 mod timer;
