@@ -437,14 +437,14 @@ mod tests {
         assert_eq!(apply(&outer, PRIORITY_HIGH), Ok(()));
         assert_eq!(inner.memory_priority(), Ok(MemoryPriority::High));
         assert_eq!(root.memory_priority(), Ok(MemoryPriority::Default));
-        assert!(!file.reclaim(&(0..PAGE)), "mapped through a child");
+        assert!(!file.reclaim(&(0..PAGE), true), "mapped through a child");
         let later = inner.allocate(Placement::TopDown, PAGE).unwrap();
         assert_eq!(later.memory_priority(), Ok(MemoryPriority::High));
         assert_eq!(create(&info(ProfileFlags::PRIORITY)).unwrap().apply_to_vmar(&outer), Ok(()));
         assert_eq!(outer.memory_priority(), Ok(MemoryPriority::High), "nothing of memory");
         assert_eq!(apply(&inner, PRIORITY_DEFAULT), Ok(()));
         assert_eq!(outer.memory_priority(), Ok(MemoryPriority::High));
-        assert!(file.reclaim(&(0..PAGE)));
+        assert!(file.reclaim(&(0..PAGE), true));
         inner.destroy().unwrap();
         assert_eq!(apply(&inner, PRIORITY_HIGH), Err(Error::BadState));
     }

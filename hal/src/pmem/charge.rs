@@ -27,8 +27,9 @@ const CACHE_MIN: u64 = 1 << 20;
 
 /// Something that caches pages which can be had again.
 pub trait Reclaim: Send + Sync {
-    /// Gives back what is cached of `range`, in its own terms; false if it is in use just now. May block.
-    fn reclaim(&self, range: &Range<u64>) -> bool;
+    /// Gives back what is cached of `range`, in its own terms; false if it is in use just now, or dear to somebody and this is not
+    /// the `last_resort`. May block.
+    fn reclaim(&self, range: &Range<u64>, last_resort: bool) -> bool;
 }
 
 /// Where cached pages are: who has them, and which.
@@ -134,9 +135,20 @@ impl PhysicalMemory {
         queue.list.push_back((cache, range));
     }
 
+    /// Says that `range` of `cache`, which is cached, is the first thing that may go.
+    pub fn note_unneeded(&self, cache: Weak<dyn Reclaim>, range: Range<u64>) {
+        if self.limit.limit.is_some() {
+            self.limit.queue.lock().list.push_front((cache, range));
+        }
+    }
+
     /// Gives back what was cached first, until `bytes` more can be cached; false if there is nothing that can go. May block; to
     /// be called without a lock that somebody who caches may hold.
     pub fn reclaim(&self, bytes: u64) -> bool {
+        self.reclaim_once(bytes, false) || self.reclaim_once(bytes, true)
+    }
+
+    fn reclaim_once(&self, bytes: u64, last_resort: bool) -> bool {
         let limit = &self.limit;
         // Each is tried once: those in use go to the end.
         let mut tries = limit.queue.lock().list.len();
@@ -145,7 +157,7 @@ impl PhysicalMemory {
             tries = left;
             let Some((cache, range)) = limit.queue.lock().list.pop_front() else { return false };
             let Some(alive) = cache.upgrade() else { continue };
-            if !alive.reclaim(&range) {
+            if !alive.reclaim(&range, last_resort) {
                 limit.queue.lock().list.push_back((cache, range));
             }
         }
@@ -250,14 +262,14 @@ mod tests {
         assert_eq!(memory.charged(), 0);
     }
 
-    /// Something that has cached as much as it holds a charge for, and may be in use.
-    struct Cache(Mutex<Option<Charge>>, AtomicBool);
+    /// Something that has cached as much as it holds a charge for, and may be in use, or dear.
+    struct Cache(Mutex<Option<Charge>>, AtomicBool, AtomicBool);
 
     impl Cache {
         fn with(memory: &Arc<PhysicalMemory>, bytes: u64) -> Result<Arc<Self>, OutOfMemory> {
             let mut charge = memory.no_cache_charge();
             charge.resize(bytes)?;
-            let cache = Arc::new(Self(Mutex::new(Some(charge)), AtomicBool::new(false)));
+            let cache = Arc::new(Self(Mutex::new(Some(charge)), false.into(), false.into()));
             let weak: Weak<dyn Reclaim> = Arc::<Self>::downgrade(&cache);
             memory.note_cached(weak, 0..bytes);
             Ok(cache)
@@ -269,8 +281,9 @@ mod tests {
     }
 
     impl Reclaim for Cache {
-        fn reclaim(&self, _: &Range<u64>) -> bool {
-            let free = !self.1.load(Ordering::Relaxed);
+        fn reclaim(&self, _: &Range<u64>, last_resort: bool) -> bool {
+            let dear = self.2.load(Ordering::Relaxed) && !last_resort;
+            let free = !self.1.load(Ordering::Relaxed) && !dear;
             if free {
                 *self.0.lock() = None;
             }
@@ -294,6 +307,22 @@ mod tests {
         drop((busy, promise));
         assert!(memory.reclaim(8 * MIB));
         assert_eq!((memory.charged(), memory.cached_content()), (0, 0));
+    }
+
+    #[test]
+    fn what_is_unneeded_goes_first_and_what_is_dear_last() {
+        let memory = PhysicalMemory::new(Some(8 * MIB)).unwrap();
+        let caches: Vec<_> = (0..4).map(|_| Cache::with(&memory, MIB).unwrap()).collect();
+        let empty = || caches.iter().map(|cache| cache.is_empty()).collect::<Vec<_>>();
+        caches[0].2.store(true, Ordering::Relaxed);
+        let unneeded: Weak<dyn Reclaim> = Arc::<Cache>::downgrade(&caches[2]);
+        memory.note_unneeded(unneeded, 0..MIB);
+        assert!(memory.reclaim(5 * MIB));
+        assert_eq!(empty(), [false, false, true, false]);
+        assert!(memory.reclaim(7 * MIB));
+        assert_eq!(empty(), [false, true, true, true]);
+        assert!(memory.reclaim(8 * MIB));
+        assert!(caches[0].is_empty());
     }
 
     #[test]

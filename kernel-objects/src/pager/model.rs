@@ -275,7 +275,7 @@ impl Pair {
                 assert_eq!(self.vmo().size(), self.size());
             }
             Op::Reclaim { page, pages } => {
-                self.vmo().reclaim(&(page * PAGE..(page + pages) * PAGE));
+                self.vmo().reclaim(&(page * PAGE..(page + pages) * PAGE), false);
                 let end = (page + pages).min(self.pages.len() as u64);
                 for page in page..end {
                     let page = &mut self.pages[page as usize];
@@ -399,7 +399,7 @@ fn many_tasks_fault_while_pages_come_and_go_until_the_vmo_is_detached() {
         }
         let clean = scope.spawn(|| {
             while served.load(Ordering::Relaxed) <= 200 {
-                s.vmo.reclaim(&(0..PAGES * PAGE));
+                s.vmo.reclaim(&(0..PAGES * PAGE), false);
                 std::thread::yield_now();
             }
         });

@@ -826,7 +826,7 @@ fn reclaiming_takes_clean_pages_alone_and_dirty_waits_go_back_to_reading() {
     let mut write = writing(&s.vmo, 0, 1);
     assert_eq!(poll(&mut write), None);
     assert_eq!(s.request(), Some((PageCommand::Dirty, 0, 1)));
-    assert!(!s.vmo.reclaim(&(0..4 * PAGE)));
+    assert!(!s.vmo.reclaim(&(0..4 * PAGE), false));
     assert_eq!(s.vmo.committed(0..4 * PAGE), vec![PAGE..3 * PAGE]);
     assert_eq!(s.op(PagerOp::Dirty, 0, 1), Err(Error::NotFound));
     assert_eq!(poll(&mut write), None);
@@ -837,6 +837,6 @@ fn reclaiming_takes_clean_pages_alone_and_dirty_waits_go_back_to_reading() {
     assert_eq!(poll(&mut write), Some(Ok(())));
     s.begin(0, 4);
     s.end(0, 4);
-    assert!(s.vmo.reclaim(&(0..4 * PAGE)));
+    assert!(s.vmo.reclaim(&(0..4 * PAGE), false));
     assert!(s.vmo.committed(0..4 * PAGE).is_empty());
 }

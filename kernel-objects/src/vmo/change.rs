@@ -29,6 +29,24 @@ pub enum RangeOp {
     Decommit,
     /// Write zeroes.
     Zero,
+    /// Keep a discardable VMO, if it has not been discarded; [`Vmo::lock`] tells whether it has.
+    TryLock,
+    /// Let a discardable VMO go.
+    Unlock,
+    /// Let the processor fetch instructions that were written.
+    CacheSync,
+    /// Forget what the processor's caches hold, so that others' writes to the memory are seen.
+    CacheInvalidate,
+    /// Let others see what was written.
+    CacheClean,
+    /// Both.
+    CacheCleanInvalidate,
+    /// Nobody needs the pages: they may go first.
+    DontNeed,
+    /// The pages are needed: make them present, and let them go last.
+    AlwaysNeed,
+    /// Make the pages present that will be read.
+    Prefetch,
 }
 
 impl Vmo {
@@ -157,10 +175,24 @@ impl Vmo {
     /// [`Error::OutOfRange`] if the range passes the end, [`Error::AccessDenied`] if the VMO may not be written to. To decommit:
     /// [`Error::InvalidArgs`] if the range is not of whole pages, [`Error::BadState`] if one is pinned, [`Error::NotSupported`] if
     /// pages are not this VMO's alone, or a slice's parent's (it is a copy or has one), or are a page cache's or a contiguous
-    /// VMO's. [`Error::NotSupported`] for a physical VMO. Else as [`prepare`](Self::prepare).
+    /// VMO's. [`Error::NotSupported`] for a physical VMO. [`Error::OutOfRange`] if the VMO was discarded. For a cache:
+    /// [`Error::InvalidArgs`] if `len` is 0. To lock and unlock, as [`try_lock`](Self::try_lock) and [`unlock`](Self::unlock). Else as
+    /// [`prepare`](Self::prepare).
     pub fn op_range(&self, op: RangeOp, offset: u64, len: u64) -> Result<()> {
         let range = self.check(offset, len)?;
+        match op {
+            RangeOp::TryLock => return self.try_lock(offset, len),
+            RangeOp::Unlock => return self.unlock(offset, len),
+            RangeOp::DontNeed => return self.dont_need(pages_of(&range)),
+            RangeOp::AlwaysNeed => return self.always_need(pages_of(&range)),
+            RangeOp::Prefetch => return self.prefetch(pages_of(&range)),
+            op if op.is_cache_op() => return self.cache_op(op, &range),
+            _ => {}
+        }
         self.check_writable()?;
+        if self.is_discarded() {
+            return Err(Error::OutOfRange);
+        }
         if self.is_physical() {
             return Err(Error::NotSupported);
         }
@@ -181,7 +213,7 @@ impl Vmo {
                 self.decommit(range);
                 Ok(())
             }
-            RangeOp::Zero => self.zero(range),
+            _ => self.zero(range),
         }
     }
 

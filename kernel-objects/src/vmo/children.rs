@@ -140,7 +140,7 @@ impl Vmo {
     /// # Errors
     /// [`Error::InvalidArgs`]: `options` names no kind or several, or unknown options; [`RESIZABLE`](ChildOptions::RESIZABLE) with
     /// `NO_WRITE` or `SLICE`; `offset` is not a page multiple; a reference with an `offset` or `size`. [`Error::OutOfRange`]:
-    /// `offset` and `size` are too large, or for a slice beyond the end. [`Error::NotSupported`]: a copy of or reference to something contiguous or physical, a slice of something resizable, a
+    /// `offset` and `size` are too large, or for a slice beyond the end. [`Error::NotSupported`]: this VMO is discardable; a copy of or reference to something contiguous or physical, a slice of something resizable, a
     /// resizable reference to something that is not, a [`SNAPSHOT`](ChildOptions::SNAPSHOT) of something that shows a page
     /// cache. [`Error::BadState`]: a copy of something that has pinned pages. [`Error::NoMemory`].
     ///
@@ -163,6 +163,9 @@ impl Vmo {
         offset: u64,
         size: u64,
     ) -> Result<Arc<Self>> {
+        if self.discard.is_some() {
+            return Err(Error::NotSupported);
+        }
         let kind = options & ChildOptions::KINDS;
         let resizable = options.contains(ChildOptions::RESIZABLE);
         let no_write = options.contains(ChildOptions::NO_WRITE);
@@ -328,8 +331,8 @@ impl Vmo {
     /// no pages of its own, ends where this VMO ends at any time.
     ///
     /// # Errors
-    /// [`Error::InvalidArgs`] if `offset` is not aligned, [`Error::OutOfRange`], [`Error::NotSupported`] if this one is contiguous or
-    /// physical, [`Error::NoMemory`] if it is charged and passes the limit.
+    /// [`Error::InvalidArgs`] if `offset` is not aligned, [`Error::OutOfRange`], [`Error::NotSupported`] if this one is contiguous,
+    /// physical or discardable, [`Error::NoMemory`] if it is charged and passes the limit.
     pub fn create_private(
         self: &Arc<Self>,
         offset: u64,
@@ -339,7 +342,7 @@ impl Vmo {
         if !offset.is_multiple_of(PAGE) {
             return Err(Error::InvalidArgs);
         }
-        if self.is_contiguous() {
+        if self.is_contiguous() || self.discard.is_some() {
             return Err(Error::NotSupported);
         }
         offset.checked_add(size).ok_or(Error::OutOfRange)?;

@@ -195,7 +195,13 @@ impl Vmo {
                 }
                 Ok(())
             }
-            RangeOp::Decommit => self.op_range(op, offset, len),
+            RangeOp::AlwaysNeed | RangeOp::Prefetch => {
+                self.with_fetched(super::pages_of(&range), false, |part| {
+                    self.op_range(op, part.start, part.end - part.start)
+                })
+                .await
+            }
+            _ => self.op_range(op, offset, len),
         }
     }
 

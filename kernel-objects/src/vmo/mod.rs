@@ -12,9 +12,11 @@
 mod change;
 mod children;
 mod content;
+mod discard;
 mod family;
 mod fetch;
 mod frames;
+mod hint;
 mod page_map;
 mod pages;
 mod pin;
@@ -37,12 +39,14 @@ use std::{
 
 use hal::pmem::{Charge, PAGE_SIZE, PhysicalMemory};
 use parking_lot::{Mutex, RwLock};
+use rangemap::RangeSet;
 use smallvec::SmallVec;
 
 pub use self::{
     change::RangeOp,
     children::ChildOptions,
     content::CopyError,
+    discard::LockState,
     pin::Pin,
     placed::CachePolicy,
     segments::PageRun,
@@ -129,6 +133,8 @@ struct Contents {
     pins: pin::Pins,
     /// Which pages differ from a pager's, if it has one.
     tracking: Option<Tracking>,
+    /// Pages of a source that somebody always needs.
+    needed: RangeSet<u64>,
     /// It has grown or may: give segments room.
     growing: bool,
 }
@@ -192,6 +198,8 @@ pub struct Vmo {
     /// Of anonymous memory: it has been snapshotted or is a snapshot, so that a page may be somebody else's as well. Set under
     /// the write lock of `contents`, for good.
     shares: AtomicBool,
+    /// Whether its pages may be taken away while nobody has it locked.
+    discard: Option<Box<discard::Discard>>,
     /// Pages may have been written: through a mapping, since they were read from the source, or in any way, since a pager last
     /// asked.
     modified: AtomicBool,
@@ -255,6 +263,7 @@ impl Vmo {
             }),
             changing: Mutex::default(),
             shares: AtomicBool::new(false),
+            discard: None,
             modified: AtomicBool::new(false),
             links: Mutex::default(),
             cookie: Mutex::default(),
@@ -358,7 +367,7 @@ impl Vmo {
 
     /// Whether it is anonymous memory that nobody else has pages of: all of it is present, or can be at once, to be written.
     pub(crate) fn is_plain(&self) -> bool {
-        self.is_anonymous() && !self.shares.load(Ordering::Acquire)
+        self.is_anonymous() && !self.shares.load(Ordering::Acquire) && self.discard.is_none()
     }
 
     /// Who has the pages, and where there this VMO begins.

@@ -102,7 +102,7 @@ impl Vmo {
     /// Whether a page that is not present, and all behind it up to the next present one, is zero.
     pub(super) fn is_zero(&self, offset: u64) -> bool {
         match &self.kind {
-            Kind::Anonymous => true,
+            Kind::Anonymous => !self.is_discarded(),
             Kind::Source { .. } | Kind::Placed(_) => false,
             Kind::Over { .. } => offset >= self.shown(),
             Kind::Slice { owner, offset: base } => owner.is_zero(base + offset),
@@ -247,7 +247,7 @@ impl Vmo {
         let mut contents = self.contents.write();
         // Read again under the lock: it may have been resized.
         let size = self.size.load(Ordering::Relaxed);
-        if offset >= size {
+        if offset >= size || self.is_discarded() {
             return Err(Error::OutOfRange);
         }
         let Some(mut gap) = contents.pages.gap_around(offset) else { return Ok(()) };

@@ -300,10 +300,10 @@ mod tests {
         let file = Vmo::create_with_source(&memory, 4 * PAGE, Arc::new(Ones)).unwrap();
         let pin = file.pin(PAGE, PAGE).unwrap();
         assert_eq!(byte(&file, PAGE), 1, "the source was asked");
-        assert!(!file.reclaim(&(0..4 * PAGE)));
+        assert!(!file.reclaim(&(0..4 * PAGE), false));
         assert!(file.present_run(PAGE, PAGE).is_some());
         drop(pin);
-        assert!(file.reclaim(&(0..4 * PAGE)));
+        assert!(file.reclaim(&(0..4 * PAGE), false));
         assert_eq!(file.present_run(PAGE, PAGE), None);
     }
 

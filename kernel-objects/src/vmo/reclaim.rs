@@ -1,4 +1,4 @@
-//! Giving pages of a page cache back when memory is short.
+//! Giving pages of a page cache back when memory is short, and [discardable](super::discard) memory.
 //!
 //! Pages of a source can be had again, so they are dropped, those that were read first before others, unless a pager has not
 //! got what was written to them. A page that may have been
@@ -62,9 +62,12 @@ impl Vmo {
 }
 
 impl Reclaim for Vmo {
-    fn reclaim(&self, range: &Range<u64>) -> bool {
+    fn reclaim(&self, range: &Range<u64>, last_resort: bool) -> bool {
+        if let Some(discard) = &self.discard {
+            return self.discard_unless_locked(discard);
+        }
         let Kind::Source { source, .. } = &self.kind else { return true };
-        if self.is_kept() {
+        if self.is_kept() || (!last_resort && self.contents.read().needed.overlaps(range)) {
             return false;
         }
         let Some(_changing) = self.changing.try_lock() else { return false };
