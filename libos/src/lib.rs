@@ -4,6 +4,7 @@
 //! the call at hand is about: [`memory`], [`vfs`], [`signal`].
 #![forbid(unsafe_code)]
 
+pub mod abi;
 pub mod boot;
 pub mod cli;
 pub mod config;

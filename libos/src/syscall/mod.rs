@@ -1,8 +1,7 @@
-//! System calls: from a number and six registers to a result.
+//! Linux's system calls: from a number and six registers to a result.
 //!
-//! The one idea: [`table`] declares every call once (number, name, typed arguments, handler, coverage), and dispatch, `--strace`
-//! and docs/SYSCALLS.md are made from that declaration, so they can not disagree. The handlers live beside it,
-//! one module for each family of calls.
+//! The one idea: [`table`] declares every call once, as [`abi`](crate::abi) says, and the handlers live beside it, one module for each
+//! family of calls.
 
 pub mod argument;
 pub mod attributes;
@@ -36,41 +35,13 @@ pub mod thread;
 pub mod time;
 pub mod timer;
 
-use crate::errno::{Errno, SysResult};
+use crate::abi::IntoReturn;
 
 /// The six argument registers in the ABI's order: rdi, rsi, rdx, r10, r8, r9.
 pub type Arguments = [u64; 6];
-
-/// What a handler may return: something that fits in `rax`.
-pub trait IntoReturn {
-    /// The register's value.
-    fn into_return(self) -> u64;
-}
-
-macro_rules! integer_returns {
-    ($($ty:ty)*) => {$(
-        impl IntoReturn for $ty {
-            // Sign extension is what the ABI asks of a negative int.
-            fn into_return(self) -> u64 { self as u64 }
-        }
-    )*};
-}
-
-integer_returns!(i32 u32 i64 u64 usize);
-
-impl IntoReturn for () {
-    fn into_return(self) -> u64 {
-        0
-    }
-}
 
 impl IntoReturn for argument::Fd {
     fn into_return(self) -> u64 {
         self.0 as u64
     }
-}
-
-/// Flattens a handler's result to what dispatch returns.
-pub(crate) fn finish<R: IntoReturn>(result: SysResult<R>) -> Result<u64, Errno> {
-    result.map(IntoReturn::into_return)
 }

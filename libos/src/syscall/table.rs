@@ -1,16 +1,12 @@
-//! The one table of system calls: number, name, typed arguments, kind, handler, coverage.
-//!
-//! The kind says what a handler may do:
-//! - `now`: `fn(&Thread, ..)`, finishes at once; costs no future;
-//! - `wait`: `async fn(&Thread, ..)`, may wait; polled once in place, and most finish there. Where even that is too much, a first
-//!   attempt without a future goes before it in parentheses: `fn(&Thread, ..) -> Option<..>`, `None` when the call has to wait;
-//! - `context`: `async fn(&mut Current, ..)`, also reads or changes the caller's registers or replaces its image.
-//!
-//! `now` and `wait` take any thread of any process, so calls that come from a ring end here as well.
+//! Linux's table of system calls; what the columns mean says [`abi::table`](crate::abi::table).
 
 use std::future::Future;
 
 use crate::{
+    abi::table::{
+        Coverage::{Full, Partial},
+        system_calls,
+    },
     errno::Errno,
     process::{Current, Thread},
     signal::{SigAction, SigInfo, SigSet, StackT},
@@ -18,125 +14,9 @@ use crate::{
     timer::{Itimerspec, Itimerval, Timespec, Timeval, posix::SigEvent},
 };
 
-/// How much of a call is there.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Coverage {
-    /// All that Linux documents.
-    Full,
-    /// Something is missing; the text says what.
-    Partial(&'static str),
-    /// `ENOSYS`.
-    Absent,
-}
-
-/// One line of the table.
-pub struct Entry {
-    /// The number in `rax`.
-    pub number: u64,
-    /// The name in unistd.h.
-    pub name: &'static str,
-    /// Writes the arguments as strace(1) would.
-    pub show:
-        fn(&Arguments, &crate::memory::UserMemory, &mut dyn std::fmt::Write) -> std::fmt::Result,
-    /// How much of it is there.
-    pub coverage: Coverage,
-}
-
-use Coverage::{Absent, Full, Partial};
-
-macro_rules! system_calls {
-    (
-        present { $($number:literal $name:ident($($argument:ident: $ty:ty),*) $kind:ident $(($first:path))? $handler:path, $coverage:expr;)* }
-        absent { $($absent_number:literal $absent_name:ident)* }
-    ) => {
-        /// Carries out call `number` and returns what goes in `rax`, or the error: `ENOSYS` for a number that no handler has. `None` when
-        /// the call is one that may wait or that is about the caller's registers, which is left to [`dispatch`].
-        pub fn dispatch_now(thread: &Thread, number: u64, arguments: &Arguments) -> Option<Result<u64, Errno>> {
-            match number {
-                $($number => at_once!($kind ($($first)?) thread arguments $handler, $($argument: $ty),*),)*
-                _ => Some(Err(Errno::ENOSYS)),
-            }
-        }
-
-        /// Carries out a call that [`dispatch_now`] has left; no others.
-        ///
-        /// (A block that captures, not an `async fn`, whose arguments would move once more at the first poll; what moves right after it was
-        /// written waits for the store buffer.)
-        pub fn dispatch<'a>(
-            current: &'a mut Current,
-            number: u64,
-            arguments: &'a Arguments,
-        ) -> impl Future<Output = Result<u64, Errno>> + 'a {
-            async move {
-                match number {
-                    $($number => in_time!($kind current arguments $handler, $($argument: $ty),*),)*
-                    _ => Err(Errno::ENOSYS),
-                }
-            }
-        }
-
-        /// Every call of the ABI, by ascending number within each part.
-        pub static TABLE: &[Entry] = &[
-            $(Entry { number: $number, name: stringify!($name), show: show!($($argument: $ty),*), coverage: $coverage },)*
-            $(Entry { number: $absent_number, name: stringify!($absent_name), show: show!(), coverage: Absent },)*
-        ];
-    };
-}
-
-/// Takes the arguments from their registers in order.
-macro_rules! take {
-    ($arguments:ident, $($argument:ident: $ty:ty),*) => {
-        #[allow(unused_mut, unused_variables, reason = "calls without arguments")]
-        let mut registers = $arguments.iter();
-        $(let $argument = <$ty as Argument>::from_register(registers.next().copied().unwrap_or(0));)*
-    };
-}
-
-/// Calls a handler of the kind `now`, or the first attempt of a call that may wait.
-macro_rules! at_once {
-    (wait ($first:path) $thread:ident $arguments:ident $handler:path, $($argument:ident: $ty:ty),*) => {{
-        take!($arguments, $($argument: $ty),*);
-        $first($thread, $($argument),*).map(finish)
-    }};
-    (now () $thread:ident $arguments:ident $handler:path, $($argument:ident: $ty:ty),*) => {{
-        take!($arguments, $($argument: $ty),*);
-        Some(finish($handler($thread, $($argument),*)))
-    }};
-    ($kind:ident () $($rest:tt)*) => { None };
-}
-
-/// Calls a handler of the other kinds, the way its kind wants.
-macro_rules! in_time {
-    (now $($rest:tt)*) => { Err(Errno::ENOSYS) };
-    (wait $current:ident $arguments:ident $handler:path, $($argument:ident: $ty:ty),*) => {{
-        take!($arguments, $($argument: $ty),*);
-        finish($handler($current.thread(), $($argument),*).await)
-    }};
-    (context $current:ident $arguments:ident $handler:path, $($argument:ident: $ty:ty),*) => {{
-        take!($arguments, $($argument: $ty),*);
-        finish($handler($current, $($argument),*).await)
-    }};
-}
-
-/// A function that shows arguments of these types, separated by commas.
-macro_rules! show {
-    ($($argument:ident: $ty:ty),*) => {
-        |arguments, memory, out| {
-            #[allow(unused_mut, unused_variables, reason = "calls without arguments")]
-            let (mut registers, mut separator) = (arguments.iter(), "");
-            $({
-                out.write_str(separator)?;
-                separator = ", ";
-                <$ty as Argument>::from_register(registers.next().copied().unwrap_or(0)).show(memory, out)?;
-                let _ = stringify!($argument);
-            })*
-            let _ = (separator, memory, out);
-            Ok(())
-        }
-    };
-}
-
 system_calls! {
+    thread Thread, current Current, arguments Arguments, error Errno,
+    unknown Errno::ENOSYS, absent Errno::ENOSYS;
     present {
         0 read(fd: Fd, buffer: UserAddr, count: usize) wait (io::read_at_once) io::read, Full;
         1 write(fd: Fd, buffer: UserAddr, count: usize) wait (io::write_at_once) io::write, Full;
@@ -525,21 +405,12 @@ system_calls! {
     }
 }
 
-/// The table's line for `number`.
-pub fn entry(number: u64) -> Option<&'static Entry> {
-    TABLE.iter().find(|entry| entry.number == number)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
-
     use super::*;
 
     #[test]
     fn no_number_and_no_name_is_there_twice() {
-        let numbers: HashSet<_> = TABLE.iter().map(|entry| entry.number).collect();
-        let names: HashSet<_> = TABLE.iter().map(|entry| entry.name).collect();
-        assert_eq!((numbers.len(), names.len()), (TABLE.len(), TABLE.len()));
+        crate::abi::table::tests::assert_unique(TABLE);
     }
 }
