@@ -108,6 +108,49 @@ pub enum ObjectType {
     Counter = 37,
 }
 
+impl ObjectType {
+    const ALL: [Self; 29] = [
+        Self::Process,
+        Self::Thread,
+        Self::Vmo,
+        Self::Channel,
+        Self::Event,
+        Self::Port,
+        Self::Interrupt,
+        Self::PciDevice,
+        Self::DebugLog,
+        Self::Socket,
+        Self::Resource,
+        Self::EventPair,
+        Self::Job,
+        Self::Vmar,
+        Self::Fifo,
+        Self::Guest,
+        Self::Vcpu,
+        Self::Timer,
+        Self::Iommu,
+        Self::Bti,
+        Self::Profile,
+        Self::Pmt,
+        Self::SuspendToken,
+        Self::Pager,
+        Self::Exception,
+        Self::Clock,
+        Self::Stream,
+        Self::Msi,
+        Self::Counter,
+    ];
+
+    /// The type with this number.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidArgs`].
+    pub fn from_raw(raw: u32) -> Result<Self> {
+        Self::ALL.into_iter().find(|&kind| kind as u32 == raw).ok_or(Error::InvalidArgs)
+    }
+}
+
 /// The part that all objects share: embed one, return it from [`KernelObject::base`].
 pub struct KObjectBase {
     koid: Koid,
@@ -400,6 +443,15 @@ mod tests {
         assert_eq!(event.signal(Signals::empty(), Signals::SIGNALED | Signals::USER_7), Ok(()));
         assert_eq!(event.signals(), Signals::SIGNALED | Signals::USER_7);
         assert_eq!(event.signal_peer(Signals::empty(), Signals::USER_0), Err(Error::NotSupported));
+    }
+
+    #[test]
+    fn types_are_found_by_their_numbers() {
+        assert_eq!(ObjectType::from_raw(1), Ok(ObjectType::Process));
+        assert_eq!(ObjectType::from_raw(37), Ok(ObjectType::Counter));
+        for unknown in [0, 7, 8, 38, u32::MAX] {
+            assert_eq!(ObjectType::from_raw(unknown), Err(Error::InvalidArgs));
+        }
     }
 
     #[test]

@@ -170,7 +170,7 @@ fn mount_views(kernel: &Arc<Kernel>) -> SysResult<()> {
 }
 
 /// Who and where the first program is: as this process, but root has all capabilities that matter for files.
-fn first_context(kernel: &Kernel, config: &Config) -> Result<FsContext, BootError> {
+pub(crate) fn first_context(kernel: &Kernel, config: &Config) -> Result<FsContext, BootError> {
     let identity = host::process::identity();
     let root = Path::root_of(&kernel.root);
     let privileged = identity.euid == 0;

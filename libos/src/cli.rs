@@ -62,6 +62,14 @@ pub struct Cli {
     #[arg(long, value_name = "HOST:GUEST[:ro]")]
     bind: Vec<Bind>,
 
+    /// Run a Zircon program, linked against what --zircon-sdk writes
+    #[arg(long)]
+    zircon: bool,
+
+    /// Write headers, library and startup code for Zircon programs into a directory, and run nothing
+    #[arg(long, value_name = "DIR")]
+    zircon_sdk: Option<PathBuf>,
+
     /// Kernel messages to print: off, error, warn, info, debug, trace, or a filter as in RUST_LOG
     #[arg(long, value_name = "LEVEL")]
     log: Option<String>,
@@ -69,7 +77,7 @@ pub struct Cli {
     /// The program and its arguments
     #[arg(
         value_name = "PROGRAM",
-        required = true,
+        required_unless_present = "zircon_sdk",
         num_args = 1..,
         trailing_var_arg = true
     )]
@@ -80,6 +88,16 @@ impl Cli {
     /// The filter for kernel messages, if `--log` gave one.
     pub fn log_filter(&self) -> Option<&str> {
         self.log.as_deref()
+    }
+
+    /// Whether the program is one of Zircon's.
+    pub fn is_zircon(&self) -> bool {
+        self.zircon
+    }
+
+    /// Where `--zircon-sdk` writes to, if it was given.
+    pub fn zircon_sdk(&self) -> Option<&Path> {
+        self.zircon_sdk.as_deref()
     }
 
     /// The configuration that these options ask for; `inherited` is the host's environment.

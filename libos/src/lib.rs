@@ -1,7 +1,7 @@
-//! libos: a Linux personality over async kernel objects.
+//! libos: a Linux and a Zircon personality over async kernel objects.
 //!
 //! Read [`process`] first (a thread is an async loop: run, trap, handle), then [`syscall::table`] (what the calls are), then the folder that
-//! the call at hand is about: [`memory`], [`vfs`], [`signal`].
+//! the call at hand is about: [`memory`], [`vfs`], [`signal`]. [`zircon`] is the other personality; [`abi`] is what they share.
 #![forbid(unsafe_code)]
 
 pub mod abi;
@@ -19,3 +19,4 @@ pub mod signal;
 pub mod syscall;
 pub mod timer;
 pub mod vfs;
+pub mod zircon;

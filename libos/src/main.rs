@@ -3,8 +3,9 @@
 use std::io::Write;
 
 use clap::Parser;
-use libos::boot;
+use libos::boot::{self, BootError};
 use libos::cli::Cli;
+use libos::zircon;
 
 /// The exit status after a panic of the kernel, as of every Rust program.
 const PANICKED: i32 = 101;
@@ -13,17 +14,27 @@ fn main() {
     let cli = Cli::parse();
     start_logging(cli.log_filter());
     end_on_panic();
-    let config = cli.into_config(std::env::vars_os());
-    let code = match boot::run(&config) {
-        Ok(status) => status.shell_code(),
-        Err(error) => {
-            // Standard error may be closed; the exit status says it too.
-            let _ = writeln!(std::io::stderr(), "libos: {error}");
-            error.exit_code()
-        }
-    };
+    let code = run(cli).unwrap_or_else(|error| {
+        // Standard error may be closed; the exit status says it too.
+        let _ = writeln!(std::io::stderr(), "libos: {error}");
+        error.exit_code()
+    });
     // At once, without tearing the kernel down: the host takes everything back faster than we could.
     std::process::exit(code.into());
+}
+
+/// Does what the command line asks for; the exit status.
+fn run(cli: Cli) -> Result<u8, BootError> {
+    if let Some(folder) = cli.zircon_sdk() {
+        let option = || format!("--zircon-sdk {}", folder.display());
+        return match zircon::sdk::write(folder) {
+            Ok(()) => Ok(0),
+            Err(errno) => Err(BootError::Option(option(), errno)),
+        };
+    }
+    let is_zircon = cli.is_zircon();
+    let config = cli.into_config(std::env::vars_os());
+    if is_zircon { zircon::run(&config) } else { Ok(boot::run(&config)?.shell_code()) }
 }
 
 /// A panic on any thread is a bug of the kernel, and ends it: a task that is gone would leave guests waiting forever.

@@ -30,6 +30,8 @@ pub enum Build {
     Go,
     /// Rust.
     Rust,
+    /// Without libc, for other kernels than Linux.
+    Freestanding,
 }
 
 impl Build {
@@ -51,6 +53,7 @@ impl Build {
     fn compiler(self) -> (&'static str, &'static str) {
         match self {
             Self::C | Self::Static | Self::StaticPie | Self::NoPie => ("gcc", "gcc,libc6-dev"),
+            Self::Freestanding => ("gcc", "gcc"),
             Self::Musl | Self::MuslStatic => ("musl-gcc", "musl-tools"),
             Self::Go => ("go", "golang-go"),
             Self::Rust => ("rustc", "rustc"),
@@ -67,6 +70,16 @@ impl Build {
             Self::MuslStatic => &["-O1", "-pthread", "-static"],
             Self::Go => &["build"],
             Self::Rust => &["-O", "--edition", "2021"],
+            Self::Freestanding => &[
+                "-O1",
+                "-Wall",
+                "-Werror",
+                "-nostdlib",
+                "-ffreestanding",
+                "-fPIE",
+                "-pie",
+                "-Wl,--no-dynamic-linker",
+            ],
         }
     }
 }

@@ -17,6 +17,7 @@ pub mod run;
 pub mod scratch;
 pub mod tables;
 pub mod words;
+pub mod zircon;
 
 /// The part of the project that the kernel has reached. A table row or a guest program that is marked for a later part
 /// makes no test yet; `tests/README.md` says which those are.

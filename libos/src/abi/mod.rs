@@ -9,6 +9,8 @@ pub mod coverage;
 pub mod strace;
 pub mod table;
 
+use std::{future::poll_fn, pin::pin};
+
 /// What a handler may return: something that fits in `rax`.
 pub trait IntoReturn {
     /// The register's value.
@@ -35,4 +37,17 @@ impl IntoReturn for () {
 /// Flattens a handler's result to what dispatch returns.
 pub(crate) fn finish<R: IntoReturn, E>(result: Result<R, E>) -> Result<u64, E> {
     result.map(IntoReturn::into_return)
+}
+
+/// Carries out a call that may wait; the guest's vector state is put away when it does.
+pub(crate) async fn put_away_while_waiting<T>(call: impl Future<Output = T>) -> T {
+    let mut call = pin!(call);
+    poll_fn(|context| {
+        let polled = call.as_mut().poll(context);
+        if polled.is_pending() {
+            hal::context::release_registers();
+        }
+        polled
+    })
+    .await
 }

@@ -142,7 +142,8 @@ macro_rules! show {
                 out.write_str(separator)?;
                 separator = ", ";
                 let register = registers.next().copied().unwrap_or(0);
-                <$ty as $crate::abi::argument::Argument>::from_register(register).show(memory, out)?;
+                let argument = <$ty as $crate::abi::argument::Argument>::from_register(register);
+                $crate::abi::argument::Argument::show(&argument, memory, out)?;
                 let _ = stringify!($argument);
             })*
             let _ = (separator, memory, out);

@@ -65,6 +65,8 @@ pub enum LoadError {
     Interpreter(Vec<u8>, OpenError),
     /// The interpreter that an ELF file names is no program for this kernel.
     InterpreterElf(Vec<u8>, ElfError),
+    /// The ELF file names an interpreter, and there is none here.
+    Interpreted,
     /// The image wants fixed addresses that another program has, or that no guest can have.
     AddressTaken,
     /// Arguments and environment are too large.
@@ -84,7 +86,7 @@ impl LoadError {
             Self::ScriptDepth => Errno::ELOOP,
             Self::ScriptLine => Errno::ENOEXEC,
             Self::Elf(error) => error.errno(),
-            Self::InterpreterElf(..) => Errno::ELIBBAD,
+            Self::InterpreterElf(..) | Self::Interpreted => Errno::ELIBBAD,
             Self::AddressTaken => Errno::ENOMEM,
             Self::TooBig => Errno::E2BIG,
             Self::System(errno) => *errno,
@@ -143,6 +145,9 @@ impl fmt::Display for LoadError {
             Self::InterpreterElf(path, error) => {
                 write!(f, "It needs {}, which is unusable: {error}", path.escape_ascii())
             }
+            Self::Interpreted => f.write_str(
+                "It wants an interpreter, as programs of Linux do (link it with -Wl,--no-dynamic-linker)",
+            ),
             Self::AddressTaken => f.write_str(
                 "Cannot allocate memory: its fixed addresses are taken or out of reach (link it as PIE)",
             ),

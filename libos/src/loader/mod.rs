@@ -183,6 +183,26 @@ where
     })
 }
 
+/// Loads the image of a program that wants no interpreter, and nothing else, into `target`; what is where. After an error the target
+/// is in no usable state.
+pub fn load_image<F, T>(files: &F, target: &T, path: &[u8]) -> Result<Plan, LoadError>
+where
+    F: Files,
+    T: Target<File = F::File>,
+{
+    let file = files.open(path).map_err(LoadError::Open)?;
+    let mut head = [0; FIRST_READ];
+    let head_len = read_fully(&file, 0, &mut head)?;
+    let image = read_image(&file, head.get(..head_len).unwrap_or_default())?;
+    let image = image.map_err(LoadError::Elf)?;
+    if image.interpreter.is_some() {
+        return Err(LoadError::Interpreted);
+    }
+    let plan = place_program(target, &image)?;
+    plan.carry_out(target, &file)?;
+    Ok(plan)
+}
+
 /// A program with everything read that decides how to load it.
 struct Program<F> {
     file: F,

@@ -14,6 +14,7 @@ use kernel_objects::task::work;
 
 use super::Current;
 use crate::{
+    abi::put_away_while_waiting,
     errno::Errno,
     memory::FaultCause,
     signal,
@@ -106,15 +107,7 @@ impl Current {
 
     /// Carries out a call that may wait; the vector state is put away when it does.
     async fn waiting_call(&mut self, number: u64, arguments: &Arguments) -> Result<u64, Errno> {
-        let mut call = pin!(table::dispatch(self, number, arguments));
-        poll_fn(|context| {
-            let polled = call.as_mut().poll(context);
-            if polled.is_pending() {
-                hal::context::release_registers();
-            }
-            polled
-        })
-        .await
+        put_away_while_waiting(table::dispatch(self, number, arguments)).await
     }
 
     /// The arguments that the registers hold.

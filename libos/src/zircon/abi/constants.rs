@@ -1,0 +1,262 @@
+//! The constants of Zircon's headers.
+//!
+//! The one idea: a value is written once. What kernel-objects has (errors, rights, signals, types of objects, limits) is only named here;
+//! the rest is defined here, and handlers use it from here. [`list`] is what the header is made from.
+
+use kernel_objects::{Error, ObjectType, Rights, Signals};
+
+/// What zx_exception_get_string knows: `ZX_EXCP_*`.
+pub const EXCEPTIONS: &[(&str, u32)] = &[
+    ("ZX_EXCP_GENERAL", 0x008),
+    ("ZX_EXCP_FATAL_PAGE_FAULT", 0x108),
+    ("ZX_EXCP_UNDEFINED_INSTRUCTION", 0x208),
+    ("ZX_EXCP_SW_BREAKPOINT", 0x308),
+    ("ZX_EXCP_HW_BREAKPOINT", 0x408),
+    ("ZX_EXCP_UNALIGNED_ACCESS", 0x508),
+    ("ZX_EXCP_THREAD_STARTING", 0x8008),
+    ("ZX_EXCP_THREAD_EXITING", 0x8108),
+    ("ZX_EXCP_POLICY_ERROR", 0x8208),
+    ("ZX_EXCP_PROCESS_STARTING", 0x8308),
+    ("ZX_EXCP_USER", 0x8408),
+];
+
+/// A constant: its name, its C type, its value.
+pub struct Constant {
+    /// Its name.
+    pub name: String,
+    /// The type that its value is cast to.
+    pub ty: &'static str,
+    /// Its value.
+    pub value: i128,
+}
+
+/// The signals by their names in C: each type of object has its own.
+const SIGNALS: &[(&str, Signals)] = &[
+    ("ZX_SIGNAL_NONE", Signals::empty()),
+    ("ZX_SIGNAL_HANDLE_CLOSED", Signals::HANDLE_CLOSED),
+    ("ZX_USER_SIGNAL_ALL", Signals::USER_ALL),
+    ("ZX_USER_SIGNAL_0", Signals::USER_0),
+    ("ZX_USER_SIGNAL_1", Signals::USER_1),
+    ("ZX_USER_SIGNAL_2", Signals::USER_2),
+    ("ZX_USER_SIGNAL_3", Signals::USER_3),
+    ("ZX_USER_SIGNAL_4", Signals::USER_4),
+    ("ZX_USER_SIGNAL_5", Signals::USER_5),
+    ("ZX_USER_SIGNAL_6", Signals::USER_6),
+    ("ZX_USER_SIGNAL_7", Signals::USER_7),
+    ("ZX_EVENT_SIGNALED", Signals::SIGNALED),
+    ("ZX_EVENTPAIR_SIGNALED", Signals::SIGNALED),
+    ("ZX_EVENTPAIR_PEER_CLOSED", Signals::PEER_CLOSED),
+    ("ZX_CHANNEL_READABLE", Signals::READABLE),
+    ("ZX_CHANNEL_WRITABLE", Signals::WRITABLE),
+    ("ZX_CHANNEL_PEER_CLOSED", Signals::PEER_CLOSED),
+    ("ZX_CLOCK_STARTED", Signals::CLOCK_STARTED),
+    ("ZX_CLOCK_UPDATED", Signals::CLOCK_UPDATED),
+    ("ZX_COUNTER_NON_POSITIVE", Signals::COUNTER_NON_POSITIVE),
+    ("ZX_COUNTER_POSITIVE", Signals::COUNTER_POSITIVE),
+    ("ZX_COUNTER_SIGNALED", Signals::SIGNALED),
+    ("ZX_FIFO_READABLE", Signals::READABLE),
+    ("ZX_FIFO_WRITABLE", Signals::WRITABLE),
+    ("ZX_FIFO_PEER_CLOSED", Signals::PEER_CLOSED),
+    ("ZX_SOCKET_READABLE", Signals::READABLE),
+    ("ZX_SOCKET_WRITABLE", Signals::WRITABLE),
+    ("ZX_SOCKET_PEER_CLOSED", Signals::PEER_CLOSED),
+    ("ZX_SOCKET_PEER_WRITE_DISABLED", Signals::SOCKET_PEER_WRITE_DISABLED),
+    ("ZX_SOCKET_WRITE_DISABLED", Signals::SOCKET_WRITE_DISABLED),
+    ("ZX_SOCKET_READ_THRESHOLD", Signals::SOCKET_READ_THRESHOLD),
+    ("ZX_SOCKET_WRITE_THRESHOLD", Signals::SOCKET_WRITE_THRESHOLD),
+    ("ZX_TASK_TERMINATED", Signals::TASK_TERMINATED),
+    ("ZX_JOB_TERMINATED", Signals::TASK_TERMINATED),
+    ("ZX_JOB_NO_JOBS", Signals::JOB_NO_JOBS),
+    ("ZX_JOB_NO_PROCESSES", Signals::JOB_NO_PROCESSES),
+    ("ZX_JOB_NO_CHILDREN", Signals::JOB_NO_CHILDREN),
+    ("ZX_PROCESS_TERMINATED", Signals::TASK_TERMINATED),
+    ("ZX_THREAD_TERMINATED", Signals::TASK_TERMINATED),
+    ("ZX_THREAD_RUNNING", Signals::THREAD_RUNNING),
+    ("ZX_THREAD_SUSPENDED", Signals::THREAD_SUSPENDED),
+    ("ZX_LOG_READABLE", Signals::READABLE),
+    ("ZX_LOG_WRITABLE", Signals::WRITABLE),
+    ("ZX_TIMER_SIGNALED", Signals::SIGNALED),
+    ("ZX_VIRTUAL_INTERRUPT_UNTRIGGERED", Signals::VIRTUAL_INTERRUPT_UNTRIGGERED),
+    ("ZX_VMO_ZERO_CHILDREN", Signals::VMO_ZERO_CHILDREN),
+];
+
+/// All the constants.
+pub fn list() -> Vec<Constant> {
+    let mut all = Vec::new();
+    let mut put = |name: &str, ty, value| all.push(Constant { name: name.to_owned(), ty, value });
+    put("ZX_OK", "zx_status_t", 0);
+    for error in Error::ALL {
+        put(error.name(), "zx_status_t", error.status().into());
+    }
+    put("ZX_RIGHT_NONE", "zx_rights_t", 0);
+    for (name, rights) in Rights::all().iter_names() {
+        put(&format!("ZX_RIGHT_{name}"), "zx_rights_t", rights.bits().into());
+    }
+    for (name, rights) in [
+        ("BASIC", Rights::BASIC),
+        ("IO", Rights::IO),
+        ("PROPERTY", Rights::PROPERTY),
+        ("POLICY", Rights::POLICY),
+    ] {
+        put(&format!("ZX_RIGHTS_{name}"), "zx_rights_t", rights.bits().into());
+    }
+    for &(name, signals) in SIGNALS {
+        put(name, "zx_signals_t", signals.bits().into());
+    }
+    for (name, kind) in OBJECT_TYPES {
+        put(&format!("ZX_OBJ_TYPE_{name}"), "zx_obj_type_t", i128::from(*kind as u32));
+    }
+    for &(name, value) in EXCEPTIONS {
+        put(name, "uint32_t", value.into());
+    }
+    for &(name, ty, value) in PLAIN {
+        put(name, ty, value);
+    }
+    all
+}
+
+use ObjectType as T;
+
+/// The types of objects by their names in C.
+const OBJECT_TYPES: &[(&str, ObjectType)] = &[
+    ("PROCESS", T::Process),
+    ("THREAD", T::Thread),
+    ("VMO", T::Vmo),
+    ("CHANNEL", T::Channel),
+    ("EVENT", T::Event),
+    ("PORT", T::Port),
+    ("INTERRUPT", T::Interrupt),
+    ("PCI_DEVICE", T::PciDevice),
+    ("DEBUGLOG", T::DebugLog),
+    ("SOCKET", T::Socket),
+    ("RESOURCE", T::Resource),
+    ("EVENTPAIR", T::EventPair),
+    ("JOB", T::Job),
+    ("VMAR", T::Vmar),
+    ("FIFO", T::Fifo),
+    ("GUEST", T::Guest),
+    ("VCPU", T::Vcpu),
+    ("TIMER", T::Timer),
+    ("IOMMU", T::Iommu),
+    ("BTI", T::Bti),
+    ("PROFILE", T::Profile),
+    ("PMT", T::Pmt),
+    ("SUSPEND_TOKEN", T::SuspendToken),
+    ("PAGER", T::Pager),
+    ("EXCEPTION", T::Exception),
+    ("CLOCK", T::Clock),
+    ("STREAM", T::Stream),
+    ("MSI", T::Msi),
+    ("COUNTER", T::Counter),
+];
+
+/// A constant that is defined here: its name, its C type, its value.
+pub(crate) type Plain = (&'static str, &'static str, i128);
+
+macro_rules! constants {
+    ($($name:ident: $ty:ty as $c:literal = $value:expr;)*) => {
+        $(
+            #[allow(missing_docs, reason = "Zircon's headers have it under this name")]
+            pub const $name: $ty = $value;
+        )*
+
+        /// All of the above.
+        const PLAIN: &[Plain] = &[$((stringify!($name), $c, $name as i128)),*];
+    };
+}
+
+constants! {
+    ZX_HANDLE_INVALID: u32 as "zx_handle_t" = 0;
+    ZX_HANDLE_FIXED_BITS_MASK: u32 as "zx_handle_t" = 3;
+    ZX_TIME_INFINITE: i64 as "zx_time_t" = i64::MAX;
+    ZX_TIME_INFINITE_PAST: i64 as "zx_time_t" = i64::MIN;
+    ZX_KOID_INVALID: u64 as "zx_koid_t" = 0;
+    ZX_KOID_FIRST: u64 as "zx_koid_t" = 1024;
+    ZX_MAX_NAME_LEN: usize as "size_t" = kernel_objects::object::MAX_NAME_LEN;
+    ZX_OBJ_TYPE_NONE: u32 as "zx_obj_type_t" = 0;
+    ZX_WAIT_MANY_MAX_ITEMS: usize as "size_t" = kernel_objects::handle::WAIT_MANY_MAX_ITEMS;
+    ZX_CLOCK_MONOTONIC: u32 as "zx_clock_t" = 0;
+    ZX_CLOCK_BOOT: u32 as "zx_clock_t" = 1;
+    ZX_CHANNEL_READ_MAY_DISCARD: u32 as "uint32_t" = 1;
+    ZX_CHANNEL_WRITE_USE_IOVEC: u32 as "uint32_t" = 2;
+    ZX_CHANNEL_MAX_MSG_BYTES: u32 as "uint32_t" = kernel_objects::channel::MAX_BYTES as u32;
+    ZX_CHANNEL_MAX_MSG_HANDLES: u32 as "uint32_t" = kernel_objects::channel::MAX_HANDLES as u32;
+    ZX_CHANNEL_MAX_MSG_IOVECS: u32 as "uint32_t" = 8192;
+    ZX_HANDLE_OP_MOVE: u32 as "zx_handle_op_t" = 0;
+    ZX_HANDLE_OP_DUPLICATE: u32 as "zx_handle_op_t" = 1;
+    ZX_OBJ_PROP_WAITABLE: u32 as "zx_obj_props_t" = 1;
+    ZX_PROP_NAME: u32 as "uint32_t" = 3;
+    ZX_INFO_HANDLE_VALID: u32 as "uint32_t" = 1;
+    ZX_INFO_HANDLE_BASIC: u32 as "uint32_t" = 2;
+    ZX_INFO_VMAR: u32 as "uint32_t" = 7;
+    ZX_INFO_HANDLE_COUNT: u32 as "uint32_t" = 19;
+    ZX_WAIT_ASYNC_ONCE: u32 as "uint32_t" = 0;
+    ZX_WAIT_ASYNC_TIMESTAMP: u32 as "uint32_t" = 1;
+    ZX_WAIT_ASYNC_EDGE: u32 as "uint32_t" = 2;
+    ZX_WAIT_ASYNC_BOOT_TIMESTAMP: u32 as "uint32_t" = 4;
+    ZX_PKT_TYPE_USER: u32 as "uint32_t" = 0;
+    ZX_PKT_TYPE_SIGNAL_ONE: u32 as "uint32_t" = 1;
+    ZX_PKT_TYPE_INTERRUPT: u32 as "uint32_t" = 7;
+    ZX_PKT_TYPE_PAGE_REQUEST: u32 as "uint32_t" = 9;
+    ZX_PORT_BIND_TO_INTERRUPT: u32 as "uint32_t" = 1;
+    ZX_VMO_RESIZABLE: u32 as "uint32_t" = 1 << 1;
+    ZX_VMO_DISCARDABLE: u32 as "uint32_t" = 1 << 2;
+    ZX_VMO_OP_COMMIT: u32 as "uint32_t" = 1;
+    ZX_VMO_OP_DECOMMIT: u32 as "uint32_t" = 2;
+    ZX_VMO_OP_ZERO: u32 as "uint32_t" = 10;
+    ZX_VMO_CHILD_SNAPSHOT: u32 as "uint32_t" = 1 << 0;
+    ZX_VMO_CHILD_RESIZABLE: u32 as "uint32_t" = 1 << 2;
+    ZX_VMO_CHILD_SLICE: u32 as "uint32_t" = 1 << 3;
+    ZX_VMO_CHILD_SNAPSHOT_AT_LEAST_ON_WRITE: u32 as "uint32_t" = 1 << 4;
+    ZX_VMO_CHILD_NO_WRITE: u32 as "uint32_t" = 1 << 5;
+    ZX_VM_PERM_READ: u32 as "zx_vm_option_t" = 1 << 0;
+    ZX_VM_PERM_WRITE: u32 as "zx_vm_option_t" = 1 << 1;
+    ZX_VM_PERM_EXECUTE: u32 as "zx_vm_option_t" = 1 << 2;
+    ZX_VM_COMPACT: u32 as "zx_vm_option_t" = 1 << 3;
+    ZX_VM_SPECIFIC: u32 as "zx_vm_option_t" = 1 << 4;
+    ZX_VM_SPECIFIC_OVERWRITE: u32 as "zx_vm_option_t" = 1 << 5;
+    ZX_VM_CAN_MAP_SPECIFIC: u32 as "zx_vm_option_t" = 1 << 6;
+    ZX_VM_CAN_MAP_READ: u32 as "zx_vm_option_t" = 1 << 7;
+    ZX_VM_CAN_MAP_WRITE: u32 as "zx_vm_option_t" = 1 << 8;
+    ZX_VM_CAN_MAP_EXECUTE: u32 as "zx_vm_option_t" = 1 << 9;
+    ZX_VM_MAP_RANGE: u32 as "zx_vm_option_t" = 1 << 10;
+    ZX_VM_REQUIRE_NON_RESIZABLE: u32 as "zx_vm_option_t" = 1 << 11;
+    ZX_VM_ALLOW_FAULTS: u32 as "zx_vm_option_t" = 1 << 12;
+    ZX_VM_OFFSET_IS_UPPER_LIMIT: u32 as "zx_vm_option_t" = 1 << 13;
+    ZX_VM_PERM_READ_IF_XOM_UNSUPPORTED: u32 as "zx_vm_option_t" = 1 << 14;
+    ZX_VM_ALIGN_BASE: u32 as "uint32_t" = 24;
+    ZX_LOG_FLAG_READABLE: u32 as "uint32_t" = kernel_objects::debuglog::LOG_READABLE;
+    ZX_LOG_RECORD_MAX: usize as "size_t" = kernel_objects::debuglog::RECORD_MAX;
+    ZX_LOG_RECORD_DATA_MAX: usize as "size_t" = kernel_objects::debuglog::RECORD_DATA_MAX;
+    ZX_CPRNG_DRAW_MAX_LEN: usize as "size_t" = 256;
+    ZX_CACHE_FLUSH_INSN: u32 as "uint32_t" = 1;
+    ZX_CACHE_FLUSH_DATA: u32 as "uint32_t" = 2;
+    ZX_CACHE_FLUSH_INVALIDATE: u32 as "uint32_t" = 4;
+    ZX_FEATURE_KIND_CPU: u32 as "uint32_t" = 0;
+    ZX_HAS_CPU_FEATURES: u32 as "uint32_t" = 1;
+    ZX_TASK_RETCODE_SYSCALL_KILL: i64 as "int64_t" = kernel_objects::task::retcode::SYSCALL_KILL;
+    ZX_TASK_RETCODE_OOM_KILL: i64 as "int64_t" = kernel_objects::task::retcode::OOM_KILL;
+    ZX_TASK_RETCODE_POLICY_KILL: i64 as "int64_t" = kernel_objects::task::retcode::POLICY_KILL;
+    ZX_TASK_RETCODE_VDSO_KILL: i64 as "int64_t" = kernel_objects::task::retcode::VDSO_KILL;
+    ZX_TASK_RETCODE_EXCEPTION_KILL: i64 as "int64_t" = kernel_objects::task::retcode::EXCEPTION_KILL;
+    ZX_TASK_RETCODE_CRITICAL_PROCESS_KILL: i64 as "int64_t" = kernel_objects::task::retcode::CRITICAL_PROCESS_KILL;
+    PA_PROC_SELF: u32 as "uint32_t" = 0x01;
+    PA_THREAD_SELF: u32 as "uint32_t" = 0x02;
+    PA_JOB_DEFAULT: u32 as "uint32_t" = 0x03;
+    PA_VMAR_ROOT: u32 as "uint32_t" = 0x04;
+    PA_VMAR_LOADED: u32 as "uint32_t" = 0x05;
+    PA_LDSVC_LOADER: u32 as "uint32_t" = 0x10;
+    PA_VMO_VDSO: u32 as "uint32_t" = 0x11;
+    PA_VMO_STACK: u32 as "uint32_t" = 0x13;
+    PA_VMO_EXECUTABLE: u32 as "uint32_t" = 0x14;
+    PA_NS_DIR: u32 as "uint32_t" = 0x20;
+    PA_FD: u32 as "uint32_t" = 0x30;
+    PA_DIRECTORY_REQUEST: u32 as "uint32_t" = 0x3b;
+    PA_RESOURCE: u32 as "uint32_t" = 0x3f;
+    PA_USER0: u32 as "uint32_t" = 0xf0;
+    PA_USER1: u32 as "uint32_t" = 0xf1;
+    PA_USER2: u32 as "uint32_t" = 0xf2;
+    FDIO_FLAG_USE_FOR_STDIO: u32 as "uint32_t" = 0x8000;
+    ZX_PROCARGS_PROTOCOL: u32 as "uint32_t" = 0x4150_585d;
+    ZX_PROCARGS_VERSION: u32 as "uint32_t" = 0x1000;
+}

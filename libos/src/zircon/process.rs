@@ -1,0 +1,290 @@
+//! A Zircon thread: its loop, and what a handler can ask of it.
+//!
+//! The one idea: the loop is Linux's (run, trap, handle, run) without signals, and a wait needs no care for interruption. A thread that
+//! is suspended while it waits is one whose future is not polled; one that is killed loses its future.
+
+use std::{future::poll_fn, pin::pin, sync::Arc};
+
+use hal::{
+    aspace::Fault,
+    context::{Trap, UserContext},
+    sync::Actor,
+};
+use kernel_objects::{
+    Error, Handle, HandleTable, HandleValue, KernelObject, Process, Result, Rights, Vmar,
+    task::{BlockedReason, PolicyCondition, Run, retcode, work},
+};
+
+use super::{
+    Machine,
+    abi::ZxHandle,
+    syscall::{Arguments, argument::Out, table},
+};
+use crate::abi::strace;
+
+/// A thread as its calls' handlers see it.
+pub struct Thread {
+    /// Its life.
+    pub object: Arc<kernel_objects::Thread>,
+    machine: Arc<Machine>,
+    vmar: Arc<Vmar>,
+}
+
+impl Thread {
+    /// What all processes share.
+    pub fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    /// The process it belongs to.
+    pub fn process(&self) -> &Arc<Process> {
+        self.object.process()
+    }
+
+    /// The handles of its process.
+    pub fn handles(&self) -> &HandleTable {
+        self.process().handles()
+    }
+
+    /// The root VMAR of its process: what pointers point into.
+    pub fn vmar(&self) -> &Vmar {
+        &self.vmar
+    }
+
+    /// The object behind `handle` as a `T`, if the handle has `rights`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadHandle`], [`Error::WrongType`], [`Error::AccessDenied`].
+    pub fn get<T: KernelObject>(&self, handle: ZxHandle, rights: Rights) -> Result<Arc<T>> {
+        self.handles().get(handle.value(), rights)
+    }
+
+    /// As [`get`](Self::get), with the handle's rights.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    pub fn get_with_rights<T: KernelObject>(
+        &self,
+        handle: ZxHandle,
+        rights: Rights,
+    ) -> Result<(Arc<T>, Rights)> {
+        self.handles().get_with_rights(handle.value(), rights)
+    }
+
+    /// Does what the job's policy says of a call that meets `condition`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::AccessDenied`] if it is not to go on.
+    pub fn policy(&self, condition: PolicyCondition) -> Result {
+        self.process().enforce_policy(condition)
+    }
+
+    /// Gives the process new handles, and writes their values where it wants them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoMemory`] if it has too many, [`Error::InvalidArgs`] if a pointer is bad; the handles are closed then.
+    pub fn give<const N: usize>(&self, handles: [(Handle, Out<ZxHandle>); N]) -> Result {
+        let mut values = Vec::with_capacity(N);
+        let mut result = Ok(());
+        for (handle, out) in handles {
+            result = result.and_then(|()| {
+                let value = self.handles().insert(handle)?;
+                values.push(value);
+                out.0.write(self.vmar(), &value.into())
+            });
+        }
+        self.announce(&values, || result)
+    }
+
+    /// Tells the process of handles that it has already; if `tell` fails, they are closed.
+    ///
+    /// # Errors
+    ///
+    /// That of `tell`.
+    pub fn announce(&self, values: &[HandleValue], tell: impl FnOnce() -> Result) -> Result {
+        tell().inspect_err(|_| {
+            // Another thread may have guessed one, and closed it.
+            let _ = self.handles().close_many(values);
+        })
+    }
+
+    /// Waits for `operation`; meanwhile the thread is seen to be blocked `on` that.
+    pub async fn blocked<T>(&self, on: BlockedReason, operation: impl Future<Output = T>) -> T {
+        self.object.blocked(on, operation).await
+    }
+}
+
+/// A thread together with the registers it runs with; owned by the thread's loop.
+pub struct Current {
+    thread: Arc<Thread>,
+    /// Whether its calls are shown: found out once, as every call asks.
+    traced: bool,
+    context: UserContext,
+}
+
+/// What a thread starts with.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// Its first instruction.
+    pub pc: u64,
+    /// Its stack pointer.
+    pub sp: u64,
+    /// Its two arguments.
+    pub arguments: [u64; 2],
+}
+
+/// Starts `object`, and its process if it is the `first`: what the result does, once a CPU runs it.
+///
+/// # Errors
+///
+/// [`Error::BadState`] if one of them was started before or has ended, or if the process has no memory.
+pub fn start(
+    machine: &Arc<Machine>,
+    object: &Arc<kernel_objects::Thread>,
+    entry: Entry,
+    first: bool,
+) -> Result<Run<impl Future<Output = ()> + use<>>> {
+    let process = object.process();
+    let vmar = process.root_vmar().ok_or(Error::BadState)?;
+    let mut context = UserContext::new();
+    let registers = context.regs_mut();
+    (registers.rip, registers.rsp) = (entry.pc, entry.sp);
+    [registers.rdi, registers.rsi] = entry.arguments;
+    let kicker = context.kicker();
+    let traced = machine.kernel.strace.is_some();
+    let thread = Thread { object: object.clone(), machine: machine.clone(), vmar };
+    let body = Current { thread: Arc::new(thread), traced, context }.run();
+    let run = if first { process.start(object, body) } else { object.start(body) }?;
+    object.set_kick(Some(kicker));
+    Ok(run)
+}
+
+impl Current {
+    /// The thread.
+    pub fn thread(&self) -> &Arc<Thread> {
+        &self.thread
+    }
+
+    /// Runs the thread until it ends: the body of its object.
+    async fn run(self) {
+        let mut actor = Actor::new();
+        let mut running = pin!(self.run_loop());
+        poll_fn(|context| actor.run(|| running.as_mut().poll(context))).await;
+    }
+
+    async fn run_loop(mut self) {
+        self.thread.vmar.aspace().favour();
+        let object = self.thread.object.clone();
+        loop {
+            let trap = self.context.run(self.thread.vmar.aspace());
+            match trap {
+                Trap::Syscall => self.system_call().await,
+                Trap::PageFault(fault) => {
+                    if let Err(error) = self.page_fault(fault).await {
+                        self.die(format_args!("page fault at {:#x} ({error})", fault.addr));
+                    }
+                }
+                Trap::Exception(exception) => {
+                    self.die(format_args!(
+                        "exception {} at {:#x}",
+                        exception.trapno, exception.addr
+                    ));
+                }
+                Trap::Timer | Trap::Interrupted => {}
+            }
+            let bits = object.work();
+            if bits & work::KILL != 0 {
+                return;
+            }
+            if bits & work::SUSPEND != 0 {
+                self.context.suspend();
+                object.checkpoint().await;
+            }
+            while hal::cpu::need_resched() {
+                self.context.suspend();
+                hal::cpu::yield_now().await;
+            }
+        }
+    }
+
+    /// Ends the process for an exception that nobody handles.
+    fn die(&self, what: std::fmt::Arguments<'_>) {
+        let process = self.thread.process();
+        let name = process.name_bytes();
+        let pc = self.context.regs().rip;
+        log::error!("{}: {what}, instruction at {pc:#x}", name.escape_ascii());
+        process.exit(retcode::EXCEPTION_KILL);
+    }
+
+    /// Resolves a fault of the guest, off the CPU if a disk must be read for it.
+    async fn page_fault(&mut self, fault: Fault) -> Result {
+        match self.thread.vmar.try_fault(fault.addr, fault.access) {
+            Err(Error::ShouldWait) => {}
+            resolved => return resolved,
+        }
+        self.context.suspend();
+        let vmar = self.thread.vmar.clone();
+        let job = hal::cpu::spawn_blocking(move || vmar.fault(fault.addr, fault.access));
+        self.thread.blocked(BlockedReason::Pager, job).await
+    }
+
+    /// Carries out the call that the registers hold and stores its result.
+    async fn system_call(&mut self) {
+        let registers = self.context.regs();
+        let number = registers.rax;
+        let arguments = [
+            registers.rdi,
+            registers.rsi,
+            registers.rdx,
+            registers.r10,
+            registers.r8,
+            registers.r9,
+            registers.r12,
+            registers.r13,
+        ];
+        let traced = match self.traced {
+            true => strace::enter(&self.thread, number, &arguments),
+            false => None,
+        };
+        let result = match table::dispatch_now(&self.thread, number, &arguments) {
+            Some(result) => result,
+            None => self.waiting_call(number, &arguments).await,
+        };
+        if let Some(traced) = traced {
+            traced.leave(&result);
+        }
+        self.context.regs_mut().rax = match result {
+            Ok(value) => value,
+            Err(error) => {
+                self.enforce(error);
+                error.status() as u64
+            }
+        };
+    }
+
+    async fn waiting_call(&mut self, number: u64, arguments: &Arguments) -> Result<u64> {
+        crate::abi::put_away_while_waiting(table::dispatch(self, number, arguments)).await
+    }
+
+    /// Some failures are the policy's business too, whichever call they come from.
+    fn enforce(&self, error: Error) {
+        let condition = match error {
+            Error::BadHandle => PolicyCondition::BadHandle,
+            Error::WrongType => PolicyCondition::WrongObject,
+            _ => return,
+        };
+        // The call has failed already, with what it fails with if the policy allows it.
+        let _ = self.thread.policy(condition);
+    }
+}
+
+impl Drop for Current {
+    fn drop(&mut self) {
+        // The registers are of no use to anybody; the context must be off this CPU before it is freed.
+        self.context.suspend();
+    }
+}

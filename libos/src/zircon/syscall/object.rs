@@ -1,0 +1,150 @@
+//! What can be done with any object: waiting, signalling, asking what it is.
+
+use kernel_objects::{
+    Error, HandleValue, Port, Result, Rights, Signals, deadline::until,
+    handle::WAIT_MANY_MAX_ITEMS, object::MAX_NAME_LEN, port::WaitAsync, task::BlockedReason,
+};
+
+use super::argument::{In, Out};
+use crate::{
+    abi::argument::UserPtr,
+    zircon::{
+        Thread,
+        abi::{Void, WaitItem, ZxHandle, ZxSignals, ZxTime, constants::ZX_PROP_NAME},
+    },
+};
+
+mod info;
+
+pub(super) use info::get_info;
+
+/// zx_object_signal
+pub(super) fn signal(thread: &Thread, handle: ZxHandle, clear_mask: u32, set_mask: u32) -> Result {
+    let object = thread.handles().get_any(handle.value(), Rights::SIGNAL)?;
+    object.signal(Signals::from_bits_retain(clear_mask), Signals::from_bits_retain(set_mask))
+}
+
+/// zx_object_signal_peer
+pub(super) fn signal_peer(
+    thread: &Thread,
+    handle: ZxHandle,
+    clear_mask: u32,
+    set_mask: u32,
+) -> Result {
+    let object = thread.handles().get_any(handle.value(), Rights::SIGNAL_PEER)?;
+    object.signal_peer(Signals::from_bits_retain(clear_mask), Signals::from_bits_retain(set_mask))
+}
+
+/// zx_object_wait_one
+pub(super) async fn wait_one(
+    thread: &Thread,
+    handle: ZxHandle,
+    signals: ZxSignals,
+    deadline: ZxTime,
+    observed: Out<ZxSignals>,
+) -> Result {
+    let object = thread.handles().get_any(handle.value(), Rights::WAIT)?;
+    let wait = thread.handles().wait_one(handle.value(), signals.signals());
+    let wait = until(deadline.deadline(), wait);
+    let (seen, result) = match thread.blocked(BlockedReason::WaitOne, wait).await {
+        Ok(seen) => (seen, Ok(())),
+        Err(Error::Canceled) => (object.signals() | Signals::HANDLE_CLOSED, Err(Error::Canceled)),
+        Err(Error::TimedOut) => (object.signals(), Err(Error::TimedOut)),
+        Err(error) => return Err(error),
+    };
+    observed.0.write_if_wanted(thread.vmar(), &seen.into())?;
+    result
+}
+
+/// zx_object_wait_many
+pub(super) async fn wait_many(
+    thread: &Thread,
+    items: Out<WaitItem>,
+    num_items: usize,
+    deadline: ZxTime,
+) -> Result {
+    if num_items > WAIT_MANY_MAX_ITEMS {
+        return Err(Error::OutOfRange);
+    }
+    let mut list = items.0.read_slice(thread.vmar(), num_items)?;
+    let wanted: Vec<(HandleValue, Signals)> =
+        list.iter().map(|item| (item.handle.value(), item.waitfor.signals())).collect();
+    let objects = wanted.iter().map(|&(value, _)| thread.handles().get_any(value, Rights::WAIT));
+    let objects: Vec<_> = objects.collect::<Result<_>>()?;
+    let wait = until(deadline.deadline(), thread.handles().wait_many(&wanted));
+    let waited = thread.blocked(BlockedReason::WaitMany, wait).await;
+    let result = match waited {
+        Ok(pending) => {
+            list.iter_mut().zip(pending).for_each(|(item, seen)| item.pending = seen.into());
+            Ok(())
+        }
+        Err(error @ (Error::TimedOut | Error::Canceled)) => {
+            for ((item, object), &(value, _)) in list.iter_mut().zip(&objects).zip(&wanted) {
+                let mut seen = object.signals();
+                // The same value again would be another handle, but not so soon.
+                seen.set(Signals::HANDLE_CLOSED, thread.handles().info(value).is_err());
+                item.pending = seen.into();
+            }
+            Err(error)
+        }
+        Err(error) => return Err(error),
+    };
+    items.0.write_slice(thread.vmar(), &list)?;
+    result
+}
+
+/// zx_object_wait_async
+pub(super) fn wait_async(
+    thread: &Thread,
+    handle: ZxHandle,
+    port: ZxHandle,
+    key: u64,
+    signals: ZxSignals,
+    options: u32,
+) -> Result {
+    let options = WaitAsync::from_bits(options).ok_or(Error::InvalidArgs)?;
+    let port = thread.get::<Port>(port, Rights::WRITE)?;
+    thread.handles().wait_async(handle.value(), &port, key, signals.signals(), options)
+}
+
+/// zx_object_get_property
+pub(super) fn get_property(
+    thread: &Thread,
+    handle: ZxHandle,
+    property: u32,
+    value: Out<Void>,
+    value_size: usize,
+) -> Result {
+    let object = thread.handles().get_any(handle.value(), Rights::GET_PROPERTY)?;
+    match property {
+        ZX_PROP_NAME => {
+            if value_size < MAX_NAME_LEN {
+                return Err(Error::BufferTooSmall);
+            }
+            let mut name = [0; MAX_NAME_LEN];
+            name.iter_mut().zip(object.name_bytes()).for_each(|(to, from)| *to = from);
+            UserPtr::new(value.0.addr()).write(thread.vmar(), &name)
+        }
+        _ => Err(Error::NotSupported),
+    }
+}
+
+/// zx_object_set_property
+pub(super) fn set_property(
+    thread: &Thread,
+    handle: ZxHandle,
+    property: u32,
+    value: In<Void>,
+    value_size: usize,
+) -> Result {
+    let object = thread.handles().get_any(handle.value(), Rights::SET_PROPERTY)?;
+    match property {
+        ZX_PROP_NAME => {
+            let size = value_size.min(MAX_NAME_LEN - 1);
+            let name = UserPtr::<u8>::new(value.0.addr()).read_slice(thread.vmar(), size)?;
+            object.set_name_bytes(&name);
+            Ok(())
+        }
+        _ => Err(Error::NotSupported),
+    }
+}

@@ -1,0 +1,83 @@
+//! zx_object_get_info: a topic is a kind of record, of which there is one or a list.
+
+use kernel_objects::{Error, Result, Rights, Vmar};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+use super::super::argument::Out;
+use crate::{
+    abi::argument::UserPtr,
+    zircon::{
+        Thread,
+        abi::{
+            InfoHandleBasic, InfoHandleCount, InfoVmar, Void, ZxHandle, ZxKoid, ZxObjProps,
+            ZxObjType, ZxRights, ZxVaddr, constants::*,
+        },
+    },
+};
+
+/// Where the records go.
+struct Sink<'a> {
+    vmar: &'a Vmar,
+    buffer: u64,
+    size: usize,
+    actual: Out<usize>,
+    avail: Out<usize>,
+}
+
+impl Sink<'_> {
+    /// The one record there is of a topic.
+    fn one<T: FromBytes + IntoBytes + Immutable>(&self, record: T) -> Result {
+        self.list(&[record])?;
+        if self.size < size_of::<T>() { Err(Error::BufferTooSmall) } else { Ok(()) }
+    }
+
+    /// As many records as fit.
+    fn list<T: FromBytes + IntoBytes + Immutable>(&self, records: &[T]) -> Result {
+        let count = records.len().min(self.size / size_of::<T>());
+        let fitting = records.get(..count).unwrap_or_default();
+        UserPtr::new(self.buffer).write_slice(self.vmar, fitting)?;
+        self.actual.0.write_if_wanted(self.vmar, &count)?;
+        self.avail.0.write_if_wanted(self.vmar, &records.len())
+    }
+}
+
+/// zx_object_get_info
+#[allow(clippy::too_many_arguments, reason = "the call has so many")]
+pub(in super::super) fn get_info(
+    thread: &Thread,
+    handle: ZxHandle,
+    topic: u32,
+    buffer: Out<Void>,
+    buffer_size: usize,
+    actual: Out<usize>,
+    avail: Out<usize>,
+) -> Result {
+    let sink =
+        Sink { vmar: thread.vmar(), buffer: buffer.0.addr(), size: buffer_size, actual, avail };
+    let value = handle.value();
+    match topic {
+        ZX_INFO_HANDLE_VALID => thread.handles().info(value).map(drop),
+        ZX_INFO_HANDLE_BASIC => {
+            let info = thread.handles().info(value)?;
+            let object = thread.handles().get_any(value, Rights::empty())?;
+            sink.one(InfoHandleBasic {
+                koid: ZxKoid(info.koid),
+                rights: ZxRights(info.rights.bits()),
+                r#type: ZxObjType(info.object_type as u32),
+                related_koid: ZxKoid(info.related_koid),
+                props: ZxObjProps(if object.is_waitable() { ZX_OBJ_PROP_WAITABLE } else { 0 }),
+                padding1: [0; 4],
+            })
+        }
+        ZX_INFO_HANDLE_COUNT => {
+            let object = thread.handles().get_any(value, Rights::INSPECT)?;
+            sink.one(InfoHandleCount { handle_count: object.handle_count() })
+        }
+        ZX_INFO_VMAR => {
+            let range = thread.get::<Vmar>(handle, Rights::INSPECT)?.range();
+            let len = (range.end - range.start) as usize;
+            sink.one(InfoVmar { base: ZxVaddr(range.start), len })
+        }
+        _ => Err(Error::NotSupported),
+    }
+}
