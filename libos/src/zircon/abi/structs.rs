@@ -8,6 +8,8 @@ use super::{CType, plain, scalar::*};
 pub struct Declaration {
     /// Without the `_t`.
     pub name: &'static str,
+    /// How many bytes it has.
+    pub size: usize,
     /// Its fields' declarations.
     pub fields: fn() -> Vec<String>,
 }
@@ -39,6 +41,7 @@ macro_rules! structs {
         /// All of them, in an order in which C can read them.
         pub const STRUCTS: &[Declaration] = &[$(Declaration {
             name: $c_name,
+            size: $size,
             fields: || vec![$(<$ty as CType>::declare(c_name(stringify!($field)))),+],
         }),*];
     };

@@ -79,3 +79,66 @@ pub fn write(folder: &Path) -> SysResult<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fmt::Write, fs, process::Command};
+
+    use super::*;
+    use crate::zircon::abi::{STRUCTS, constants};
+
+    /// A C program that says of every structure and every constant what Rust thinks of it.
+    fn assertions() -> String {
+        let mut text = String::from(
+            "#include <zircon/syscalls.h>\n#include <zircon/process.h>\n#include <zircon/processargs.h>\n\
+             #include <zircon/errors.h>\n#include <zircon/syscalls/object.h>\n\
+             #ifndef __cplusplus\n#define static_assert _Static_assert\n#endif\n",
+        );
+        for declaration in STRUCTS {
+            let (name, size) = (declaration.name, declaration.size);
+            let _ = writeln!(text, "static_assert(sizeof({name}_t) == {size}, \"{name}\");");
+        }
+        for constant in constants::list() {
+            // C has no literal for the least number.
+            if constant.value != i128::from(i64::MIN) {
+                let (name, value) = (&constant.name, constant.value);
+                let _ = writeln!(text, "static_assert({name} == {value}LL, \"{name}\");");
+            }
+        }
+        text + "static_assert((zx_rights_t)-1 > 0 && (zx_signals_t)-1 > 0, \"unsigned\");\n"
+    }
+
+    #[test]
+    fn c_and_cxx_agree_with_rust_about_structures_and_constants() {
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path()).unwrap();
+        let source = folder.path().join("check.c");
+        fs::write(&source, assertions()).unwrap();
+        for (compiler, language) in [("gcc", "c"), ("g++", "c++")] {
+            let mut command = Command::new(compiler);
+            command.args([
+                "-Wall",
+                "-Wextra",
+                "-Werror",
+                "-ffreestanding",
+                "-fsyntax-only",
+                "-x",
+                language,
+            ]);
+            let output = command.arg("-I").arg(folder.path().join("include")).arg(&source).output();
+            let output = output.unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        }
+    }
+
+    #[test]
+    fn writing_again_replaces_what_was_there() {
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path()).unwrap();
+        let header = folder.path().join("include/zircon/types.h");
+        fs::write(&header, "old").unwrap();
+        write(folder.path()).unwrap();
+        assert!(fs::read_to_string(&header).unwrap().contains("zx_handle_t"));
+        assert!(write(Path::new("/nonexistent")).is_err());
+    }
+}
