@@ -134,6 +134,11 @@ impl<T> UserPtr<T> {
         self.addr
     }
 
+    /// The same address with another type.
+    pub const fn cast<U>(self) -> UserPtr<U> {
+        UserPtr::new(self.addr)
+    }
+
     /// `Some` unless null.
     pub const fn non_null(self) -> Option<Self> {
         if self.is_null() { None } else { Some(self) }

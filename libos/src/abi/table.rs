@@ -1,6 +1,6 @@
 //! A table of system calls: number, name, typed arguments, kind, handler, coverage; and what is made from it.
 //!
-//! The one idea: [`system_calls!`] turns the rows into two functions and a list. `dispatch_now` carries out what can be finished at once,
+//! The one idea: `system_calls!` turns the rows into two functions and a list. `dispatch_now` carries out what can be finished at once,
 //! `dispatch` is a future of the rest, `TABLE` is what `--strace` and the coverage page read.
 //!
 //! The kind says what a handler may do:

@@ -53,7 +53,9 @@ async fn until_ended(machine: &Arc<Machine>, process: &Process) {
 fn exit_status(return_code: i64) -> u8 {
     let by_kernel = retcode::CRITICAL_PROCESS_KILL..=retcode::SYSCALL_KILL;
     if by_kernel.contains(&return_code) {
-        log::error!("the program was killed: its return code is {return_code}");
+        log::error!(
+            "the program was killed, its return code is {return_code} (--log warn says more)"
+        );
     }
     u8::try_from(return_code).unwrap_or(NO_STATUS)
 }

@@ -12,15 +12,20 @@ use hal::{
 };
 use kernel_objects::{
     Error, Handle, HandleTable, HandleValue, KernelObject, Process, Result, Rights, Vmar,
-    task::{BlockedReason, PolicyCondition, Run, retcode, work},
+    object::MAX_NAME_LEN,
+    task::{BlockedReason, ExceptionReport, PolicyCondition, Run, work},
 };
 
 use super::{
     Machine,
-    abi::ZxHandle,
-    syscall::{Arguments, argument::Out, table},
+    abi::{CChar, ZxHandle},
+    syscall::{
+        Arguments,
+        argument::{In, Out},
+        table,
+    },
 };
-use crate::abi::strace;
+use crate::abi::{argument::UserPtr, strace};
 
 /// A thread as its calls' handlers see it.
 pub struct Thread {
@@ -79,7 +84,7 @@ impl Thread {
     ///
     /// [`Error::AccessDenied`] if it is not to go on.
     pub fn policy(&self, condition: PolicyCondition) -> Result {
-        self.process().enforce_policy(condition)
+        self.object.enforce_policy(condition)
     }
 
     /// Gives the process new handles, and writes their values where it wants them.
@@ -110,6 +115,16 @@ impl Thread {
             // Another thread may have guessed one, and closed it.
             let _ = self.handles().close_many(values);
         })
+    }
+
+    /// Copies in what an object is to be called: as much of `size` bytes at `name` as a name has room for.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidArgs`] for a bad pointer.
+    pub fn read_name(&self, name: In<CChar>, size: usize) -> Result<Vec<u8>> {
+        let size = size.min(MAX_NAME_LEN - 1);
+        UserPtr::<u8>::new(name.0.addr()).read_slice(self.vmar(), size)
     }
 
     /// Waits for `operation`; meanwhile the thread is seen to be blocked `on` that.
@@ -178,31 +193,20 @@ impl Current {
 
     async fn run_loop(mut self) {
         self.thread.vmar.aspace().favour();
-        let object = self.thread.object.clone();
         loop {
             let trap = self.context.run(self.thread.vmar.aspace());
             match trap {
                 Trap::Syscall => self.system_call().await,
                 Trap::PageFault(fault) => {
                     if let Err(error) = self.page_fault(fault).await {
-                        self.die(format_args!("page fault at {:#x} ({error})", fault.addr));
+                        self.raise(ExceptionReport::page_fault(&self.context, error)).await;
                     }
                 }
-                Trap::Exception(exception) => {
-                    self.die(format_args!(
-                        "exception {} at {:#x}",
-                        exception.trapno, exception.addr
-                    ));
-                }
+                Trap::Exception(exception) => self.raise(ExceptionReport::from(&exception)).await,
                 Trap::Timer | Trap::Interrupted => {}
             }
-            let bits = object.work();
-            if bits & work::KILL != 0 {
+            if self.handle_work().await {
                 return;
-            }
-            if bits & work::SUSPEND != 0 {
-                self.context.suspend();
-                object.checkpoint().await;
             }
             while hal::cpu::need_resched() {
                 self.context.suspend();
@@ -211,13 +215,31 @@ impl Current {
         }
     }
 
-    /// Ends the process for an exception that nobody handles.
-    fn die(&self, what: std::fmt::Arguments<'_>) {
-        let process = self.thread.process();
-        let name = process.name_bytes();
-        let pc = self.context.regs().rip;
-        log::error!("{}: {what}, instruction at {pc:#x}", name.escape_ascii());
-        process.exit(retcode::EXCEPTION_KILL);
+    /// Does what the thread's [`work`] asks for. True when the thread must end.
+    async fn handle_work(&mut self) -> bool {
+        loop {
+            let bits = self.thread.object.work();
+            if bits & work::KILL != 0 {
+                return true;
+            }
+            if bits & work::POLICY != 0 {
+                self.context.suspend();
+                self.thread.object.raise_policy_exception().await;
+            } else if bits & work::SUSPEND != 0 {
+                self.context.suspend();
+                self.thread.object.checkpoint().await;
+            } else {
+                return false;
+            }
+        }
+    }
+
+    /// Has an exception handled. If nobody does, the process is killed and this does not come back.
+    async fn raise(&mut self, report: ExceptionReport) {
+        self.context.suspend();
+        let (name, pc) = (self.thread.process().name_bytes(), self.context.regs().rip);
+        log::warn!("{}: {:?} at {pc:#x}", name.escape_ascii(), report.exception);
+        self.thread.object.raise(report).await;
     }
 
     /// Resolves a fault of the guest, off the CPU if a disk must be read for it.
@@ -257,28 +279,13 @@ impl Current {
         if let Some(traced) = traced {
             traced.leave(&result);
         }
-        self.context.regs_mut().rax = match result {
-            Ok(value) => value,
-            Err(error) => {
-                self.enforce(error);
-                error.status() as u64
-            }
-        };
+        // Some failures are the policy's business too, whichever call they come from.
+        let result = self.thread.object.enforce_on_result(result);
+        self.context.regs_mut().rax = result.unwrap_or_else(|error| error.status() as u64);
     }
 
     async fn waiting_call(&mut self, number: u64, arguments: &Arguments) -> Result<u64> {
         crate::abi::put_away_while_waiting(table::dispatch(self, number, arguments)).await
-    }
-
-    /// Some failures are the policy's business too, whichever call they come from.
-    fn enforce(&self, error: Error) {
-        let condition = match error {
-            Error::BadHandle => PolicyCondition::BadHandle,
-            Error::WrongType => PolicyCondition::WrongObject,
-            _ => return,
-        };
-        // The call has failed already, with what it fails with if the policy allows it.
-        let _ = self.thread.policy(condition);
     }
 }
 

@@ -14,6 +14,7 @@ int main(void) {
     char record[ZX_LOG_RECORD_MAX];
     zx_status_t size;
     while (zx_debuglog_read(reader, 0, record, sizeof(record)) > 0) {}
+    say("something to read");
     NUMBER(signals_of(reader) & ZX_LOG_READABLE, ZX_LOG_READABLE);
     while (zx_debuglog_read(reader, 0, record, sizeof(record)) > 0) {}
     STATUS(zx_debuglog_read(reader, 0, record, sizeof(record)), ZX_ERR_SHOULD_WAIT);

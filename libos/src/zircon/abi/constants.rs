@@ -3,21 +3,23 @@
 //! The one idea: a value is written once. What kernel-objects has (errors, rights, signals, types of objects, limits) is only named here;
 //! the rest is defined here, and handlers use it from here. [`list`] is what the header is made from.
 
-use kernel_objects::{Error, ObjectType, Rights, Signals};
+use kernel_objects::{
+    Error, ObjectType, Rights, Signals, resource::ResourceKind, task::ExceptionType,
+};
 
 /// What zx_exception_get_string knows: `ZX_EXCP_*`.
-pub const EXCEPTIONS: &[(&str, u32)] = &[
-    ("ZX_EXCP_GENERAL", 0x008),
-    ("ZX_EXCP_FATAL_PAGE_FAULT", 0x108),
-    ("ZX_EXCP_UNDEFINED_INSTRUCTION", 0x208),
-    ("ZX_EXCP_SW_BREAKPOINT", 0x308),
-    ("ZX_EXCP_HW_BREAKPOINT", 0x408),
-    ("ZX_EXCP_UNALIGNED_ACCESS", 0x508),
-    ("ZX_EXCP_THREAD_STARTING", 0x8008),
-    ("ZX_EXCP_THREAD_EXITING", 0x8108),
-    ("ZX_EXCP_POLICY_ERROR", 0x8208),
-    ("ZX_EXCP_PROCESS_STARTING", 0x8308),
-    ("ZX_EXCP_USER", 0x8408),
+pub const EXCEPTIONS: &[(&str, ExceptionType)] = &[
+    ("ZX_EXCP_GENERAL", ExceptionType::General),
+    ("ZX_EXCP_FATAL_PAGE_FAULT", ExceptionType::FatalPageFault),
+    ("ZX_EXCP_UNDEFINED_INSTRUCTION", ExceptionType::UndefinedInstruction),
+    ("ZX_EXCP_SW_BREAKPOINT", ExceptionType::SoftwareBreakpoint),
+    ("ZX_EXCP_HW_BREAKPOINT", ExceptionType::HardwareBreakpoint),
+    ("ZX_EXCP_UNALIGNED_ACCESS", ExceptionType::UnalignedAccess),
+    ("ZX_EXCP_THREAD_STARTING", ExceptionType::ThreadStarting),
+    ("ZX_EXCP_THREAD_EXITING", ExceptionType::ThreadExiting),
+    ("ZX_EXCP_POLICY_ERROR", ExceptionType::PolicyError),
+    ("ZX_EXCP_PROCESS_STARTING", ExceptionType::ProcessStarting),
+    ("ZX_EXCP_USER", ExceptionType::User),
 ];
 
 /// A constant: its name, its C type, its value.
@@ -106,8 +108,8 @@ pub fn list() -> Vec<Constant> {
     for (name, kind) in OBJECT_TYPES {
         put(&format!("ZX_OBJ_TYPE_{name}"), "zx_obj_type_t", i128::from(*kind as u32));
     }
-    for &(name, value) in EXCEPTIONS {
-        put(name, "uint32_t", value.into());
+    for &(name, exception) in EXCEPTIONS {
+        put(name, "uint32_t", i128::from(exception as u32));
     }
     for &(name, ty, value) in PLAIN {
         put(name, ty, value);
@@ -199,6 +201,23 @@ constants! {
     ZX_PKT_TYPE_INTERRUPT: u32 as "uint32_t" = 7;
     ZX_PKT_TYPE_PAGE_REQUEST: u32 as "uint32_t" = 9;
     ZX_PORT_BIND_TO_INTERRUPT: u32 as "uint32_t" = 1;
+    ZX_INTERRUPT_REMAP_IRQ: u32 as "uint32_t" = 1;
+    ZX_INTERRUPT_MODE_DEFAULT: u32 as "uint32_t" = 0;
+    ZX_INTERRUPT_MODE_EDGE_LOW: u32 as "uint32_t" = 1 << 1;
+    ZX_INTERRUPT_MODE_EDGE_HIGH: u32 as "uint32_t" = 2 << 1;
+    ZX_INTERRUPT_MODE_LEVEL_LOW: u32 as "uint32_t" = 3 << 1;
+    ZX_INTERRUPT_MODE_LEVEL_HIGH: u32 as "uint32_t" = 4 << 1;
+    ZX_INTERRUPT_MODE_EDGE_BOTH: u32 as "uint32_t" = 5 << 1;
+    ZX_INTERRUPT_VIRTUAL: u32 as "uint32_t" = 0x10;
+    ZX_INTERRUPT_BIND: u32 as "uint32_t" = 0;
+    ZX_INTERRUPT_UNBIND: u32 as "uint32_t" = 1;
+    ZX_RSRC_KIND_MMIO: u32 as "uint32_t" = ResourceKind::Mmio as u32;
+    ZX_RSRC_KIND_IRQ: u32 as "uint32_t" = ResourceKind::Irq as u32;
+    ZX_RSRC_KIND_IOPORT: u32 as "uint32_t" = ResourceKind::IoPort as u32;
+    ZX_RSRC_KIND_ROOT: u32 as "uint32_t" = ResourceKind::Root as u32;
+    ZX_RSRC_KIND_SMC: u32 as "uint32_t" = ResourceKind::Smc as u32;
+    ZX_RSRC_KIND_SYSTEM: u32 as "uint32_t" = ResourceKind::System as u32;
+    ZX_RSRC_FLAG_EXCLUSIVE: u32 as "uint32_t" = 0x10000;
     ZX_VMO_RESIZABLE: u32 as "uint32_t" = 1 << 1;
     ZX_VMO_DISCARDABLE: u32 as "uint32_t" = 1 << 2;
     ZX_VMO_OP_COMMIT: u32 as "uint32_t" = 1;

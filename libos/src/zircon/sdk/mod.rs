@@ -1,6 +1,6 @@
 //! What a C or C++ compiler needs to make a Zircon program: headers, the library to link against, and startup code.
 //!
-//! The one idea: headers and library are made from what the kernel itself uses, so they are right by construction; only [`START`], which
+//! The one idea: headers and library are made from what the kernel itself uses, so they are right by construction; only `start.c`, which
 //! runs in the program, is text. `libos --zircon-sdk DIR` writes it all into a folder:
 //!
 //! ```text

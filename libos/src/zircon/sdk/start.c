@@ -118,7 +118,7 @@ static int split(char* text, const char* end, uint32_t count, char** into) {
     return n;
 }
 
-static void HIDDEN run(zx_handle_t bootstrap) {
+static void run(zx_handle_t bootstrap) {
     uint32_t size = 0;
     zx_status_t status = zx_channel_read(bootstrap, 0, message, startup.handle, sizeof(message),
                                          ZX_CHANNEL_MAX_MSG_HANDLES, &size, &startup.count);

@@ -140,9 +140,8 @@ pub(super) fn set_property(
     let object = thread.handles().get_any(handle.value(), Rights::SET_PROPERTY)?;
     match property {
         ZX_PROP_NAME => {
-            let size = value_size.min(MAX_NAME_LEN - 1);
-            let name = UserPtr::<u8>::new(value.0.addr()).read_slice(thread.vmar(), size)?;
-            object.set_name_bytes(&name);
+            let name = In(value.0.cast());
+            object.set_name_bytes(&thread.read_name(name, value_size)?);
             Ok(())
         }
         _ => Err(Error::NotSupported),

@@ -91,7 +91,7 @@ zircon_calls! {
         43 zx_vmo_get_size(handle: ZxHandle, size: Out<u64>) now vmo::get_size, Full;
         44 zx_vmo_set_size(handle: ZxHandle, size: u64) now vmo::set_size, Full;
         45 zx_vmo_op_range(handle: ZxHandle, op: u32, offset: u64, size: u64, buffer: Out<Void>, buffer_size: usize) now vmo::op_range, Partial("COMMIT, DECOMMIT, ZERO");
-        46 zx_vmo_create_child(handle: ZxHandle, options: u32, offset: u64, size: u64, out: Out<ZxHandle>) now vmo::create_child, Partial("no references, no modified snapshots");
+        46 zx_vmo_create_child(handle: ZxHandle, options: u32, offset: u64, size: u64, out: Out<ZxHandle>) now vmo::create_child, Partial("SNAPSHOT_AT_LEAST_ON_WRITE and SLICE");
         60 zx_vmar_allocate(parent_vmar: ZxHandle, options: ZxVmOption, offset: usize, size: usize, child_vmar: Out<ZxHandle>, child_addr: Out<ZxVaddr>) now vmar::allocate, Partial("COMPACT, CAN_MAP_SPECIFIC and alignments have no effect");
         61 zx_vmar_map(handle: ZxHandle, options: ZxVmOption, vmar_offset: usize, vmo: ZxHandle, vmo_offset: u64, len: usize, mapped_addr: Out<ZxVaddr>) now vmar::map, Partial("resizable VMOs without ALLOW_FAULTS are mapped");
         62 zx_vmar_unmap(handle: ZxHandle, addr: ZxVaddr, len: usize) now vmar::unmap, Full;
@@ -107,6 +107,13 @@ zircon_calls! {
         110 zx_process_exit(retcode: i64) now task::process_exit, Full;
         111 zx_thread_exit() now task::thread_exit, Full;
         140 zx_cprng_draw(buffer: Out<Void>, buffer_size: usize) wait system::cprng_draw, Full;
+        200 zx_resource_create(parent_rsrc: ZxHandle, options: u32, base: u64, size: usize, name: In<CChar>, name_size: usize, resource_out: Out<ZxHandle>) now resource::create, Full;
+        205 zx_interrupt_create(src_obj: ZxHandle, src_num: u32, options: u32, out_handle: Out<ZxHandle>) now interrupt::create, Partial("virtual ones");
+        206 zx_interrupt_bind(handle: ZxHandle, port_handle: ZxHandle, key: u64, options: u32) now interrupt::bind, Full;
+        207 zx_interrupt_wait(handle: ZxHandle, out_timestamp: Out<ZxTime>) wait interrupt::wait, Full;
+        208 zx_interrupt_ack(handle: ZxHandle) now interrupt::ack, Full;
+        209 zx_interrupt_destroy(handle: ZxHandle) now interrupt::destroy, Full;
+        210 zx_interrupt_trigger(handle: ZxHandle, options: u32, timestamp: ZxTime) now interrupt::trigger, Full;
     }
     absent {
         18 zx_object_get_child(handle: ZxHandle, koid: u64, rights: ZxRights, out: Out<ZxHandle>);
@@ -192,13 +199,6 @@ zircon_calls! {
         194 zx_pager_op_range(pager: ZxHandle, op: u32, pager_vmo: ZxHandle, offset: u64, length: u64, data: u64);
         195 zx_pager_query_dirty_ranges(pager: ZxHandle, pager_vmo: ZxHandle, offset: u64, length: u64, buffer: Out<Void>, buffer_size: usize, actual: Out<usize>, avail: Out<usize>);
         196 zx_pager_query_vmo_stats(pager: ZxHandle, pager_vmo: ZxHandle, options: u32, buffer: Out<Void>, buffer_size: usize);
-        200 zx_resource_create(parent_rsrc: ZxHandle, options: u32, base: u64, size: usize, name: In<CChar>, name_size: usize, resource_out: Out<ZxHandle>);
-        205 zx_interrupt_create(src_obj: ZxHandle, src_num: u32, options: u32, out_handle: Out<ZxHandle>);
-        206 zx_interrupt_bind(handle: ZxHandle, port_handle: ZxHandle, key: u64, options: u32);
-        207 zx_interrupt_wait(handle: ZxHandle, out_timestamp: Out<ZxTime>);
-        208 zx_interrupt_ack(handle: ZxHandle);
-        209 zx_interrupt_destroy(handle: ZxHandle);
-        210 zx_interrupt_trigger(handle: ZxHandle, options: u32, timestamp: ZxTime);
         211 zx_msi_allocate(handle: ZxHandle, count: u32, out_allocation: Out<ZxHandle>);
         212 zx_msi_create(handle: ZxHandle, options: u32, msi_id: u32, vmo: ZxHandle, vmo_offset: usize, out_interrupt: Out<ZxHandle>);
         220 zx_iommu_create(resource: ZxHandle, r#type: u32, desc: In<Void>, desc_size: usize, out: Out<ZxHandle>);

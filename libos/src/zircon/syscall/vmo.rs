@@ -114,9 +114,8 @@ pub(super) fn create_child(
     let no_write = options & ZX_VMO_CHILD_NO_WRITE != 0;
     let kind = options & !ZX_VMO_CHILD_RESIZABLE & !ZX_VMO_CHILD_NO_WRITE;
     let new = match kind {
-        ZX_VMO_CHILD_SNAPSHOT | ZX_VMO_CHILD_SNAPSHOT_AT_LEAST_ON_WRITE => {
-            vmo.create_snapshot(offset, size, resizable)?
-        }
+        ZX_VMO_CHILD_SNAPSHOT => return Err(Error::NotSupported),
+        ZX_VMO_CHILD_SNAPSHOT_AT_LEAST_ON_WRITE => vmo.create_snapshot(offset, size, resizable)?,
         ZX_VMO_CHILD_SLICE if !resizable => vmo.create_slice(offset, size)?,
         _ => return Err(Error::InvalidArgs),
     };

@@ -85,7 +85,8 @@ pub const FUNCTIONS: &[Function] = &[
         parameters: "uint32_t exception",
         code: |a| {
             let names = constants::EXCEPTIONS.iter();
-            let names: Names = names.map(|&(name, value)| (value, name.to_owned())).collect();
+            let names: Names =
+                names.map(|&(name, exception)| (exception as u32, name.to_owned())).collect();
             a.text_of_edi(&names);
         },
     },

@@ -1,0 +1,77 @@
+//! Interrupts.
+
+use kernel_objects::{
+    Error, Handle, Interrupt, Port, Resource, Result, Rights, interrupt::InterruptOptions,
+    resource::ResourceKind, task::BlockedReason,
+};
+
+use super::{argument::Out, no_options};
+use crate::zircon::{
+    Thread,
+    abi::{ZxHandle, ZxTime, constants::*},
+};
+
+/// zx_interrupt_create
+///
+/// A virtual one; the machine has no lines of its own that a program could be given.
+pub(super) fn create(
+    thread: &Thread,
+    src_obj: ZxHandle,
+    src_num: u32,
+    options: u32,
+    out_handle: Out<ZxHandle>,
+) -> Result {
+    let options = InterruptOptions::from_raw(options)?;
+    if options != InterruptOptions::VIRTUAL {
+        let resource = thread.get::<Resource>(src_obj, Rights::empty())?;
+        resource.validate(ResourceKind::Irq, src_num.into(), 1)?;
+        return Err(Error::NotSupported);
+    }
+    thread.give([(Handle::new(Interrupt::create_virtual()), out_handle)])
+}
+
+/// zx_interrupt_bind
+pub(super) fn bind(
+    thread: &Thread,
+    handle: ZxHandle,
+    port_handle: ZxHandle,
+    key: u64,
+    options: u32,
+) -> Result {
+    let interrupt = thread.get::<Interrupt>(handle, Rights::READ)?;
+    let port = thread.get::<Port>(port_handle, Rights::WRITE)?;
+    match options {
+        ZX_INTERRUPT_BIND => interrupt.bind(&port, key),
+        ZX_INTERRUPT_UNBIND => interrupt.unbind(&port),
+        _ => Err(Error::InvalidArgs),
+    }
+}
+
+/// zx_interrupt_wait
+pub(super) async fn wait(thread: &Thread, handle: ZxHandle, out_timestamp: Out<ZxTime>) -> Result {
+    let interrupt = thread.get::<Interrupt>(handle, Rights::WAIT)?;
+    let timestamp = thread.blocked(BlockedReason::Interrupt, interrupt.wait()).await?;
+    out_timestamp.0.write_if_wanted(thread.vmar(), &ZxTime::from_nanos(timestamp))
+}
+
+/// zx_interrupt_ack
+pub(super) fn ack(thread: &Thread, handle: ZxHandle) -> Result {
+    thread.get::<Interrupt>(handle, Rights::WRITE)?.ack()
+}
+
+/// zx_interrupt_destroy
+pub(super) fn destroy(thread: &Thread, handle: ZxHandle) -> Result {
+    thread.get::<Interrupt>(handle, Rights::empty())?.destroy()
+}
+
+/// zx_interrupt_trigger
+pub(super) fn trigger(
+    thread: &Thread,
+    handle: ZxHandle,
+    options: u32,
+    timestamp: ZxTime,
+) -> Result {
+    no_options(options)?;
+    let interrupt = thread.get::<Interrupt>(handle, Rights::SIGNAL)?;
+    interrupt.trigger(timestamp.0.max(0).unsigned_abs())
+}
