@@ -9,7 +9,7 @@ use std::sync::Arc;
 use hal::aspace::Prot;
 use kernel_objects::{
     Channel, DebugLog, Error, Handle, Job, KernelObject, MapArgs, MappingFlags, Message, Placement,
-    Process, Result, Rights, Thread, Vmar, Vmo, VmoOptions,
+    Process, Result, Rights, Thread, Vmar, Vmo, VmoOptions, vmo::ChildOptions,
 };
 
 use super::{
@@ -105,7 +105,7 @@ fn map_vdso(machine: &Machine, vmar: &Vmar) -> Result<u64> {
     let image = &machine.vdso_image;
     let span = image.span();
     // The code is copied if the kernel rewrites it.
-    let vmo = machine.vdso.create_snapshot(0, machine.vdso.size(), false)?;
+    let vmo = machine.vdso.create_child(ChildOptions::SNAPSHOT, 0, machine.vdso.size())?;
     let base = vmar.find_free(span.end, 0)?;
     for segment in &image.segments {
         let pages = segment.pages();

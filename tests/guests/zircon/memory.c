@@ -49,26 +49,23 @@ static void vmos(void) {
     NUMBER(size, 3 * PAGE);
     STATUS(zx_vmo_set_size(with_rights(child, ZX_RIGHT_READ), PAGE), ZX_ERR_ACCESS_DENIED);
 
-    // A copy keeps what is written to it, and the parent what was in it.
+    // A snapshot keeps what the parent loses.
     OK(zx_vmo_write(vmo, "p", 0, 1));
-    OK(zx_vmo_create_child(vmo, ZX_VMO_CHILD_SNAPSHOT_AT_LEAST_ON_WRITE, 0, PAGE, &child));
-    OK(zx_vmo_read(child, text, 0, 1));
-    NUMBER(text[0], 'p');
-    OK(zx_vmo_write(child, "c", 0, 1));
+    OK(zx_vmo_create_child(vmo, ZX_VMO_CHILD_SNAPSHOT, 0, PAGE, &child));
     OK(zx_vmo_write(vmo, "q", 0, 1));
     OK(zx_vmo_read(child, text, 0, 1));
-    NUMBER(text[0], 'c');
+    NUMBER(text[0], 'p');
     TRUE((rights_of(child) & ZX_RIGHT_EXECUTE) == 0 && (rights_of(child) & ZX_RIGHT_WRITE) != 0);
     OK(zx_vmo_create_child(vmo, ZX_VMO_CHILD_SLICE, 0, PAGE, &child));
     OK(zx_vmo_write(child, "s", 0, 1));
     OK(zx_vmo_read(vmo, text, 0, 1));
     NUMBER(text[0], 's');
     STATUS(zx_vmo_create_child(vmo, 0, 0, PAGE, &none), ZX_ERR_INVALID_ARGS);
-    STATUS(zx_vmo_create_child(vmo, ZX_VMO_CHILD_SNAPSHOT_AT_LEAST_ON_WRITE | ZX_VMO_CHILD_SLICE, 0, PAGE, &none), ZX_ERR_INVALID_ARGS);
+    STATUS(zx_vmo_create_child(vmo, ZX_VMO_CHILD_SNAPSHOT | ZX_VMO_CHILD_SLICE, 0, PAGE, &none), ZX_ERR_INVALID_ARGS);
     STATUS(zx_vmo_create_child(vmo, ZX_VMO_CHILD_SLICE | ZX_VMO_CHILD_RESIZABLE, 0, PAGE, &none), ZX_ERR_INVALID_ARGS);
-    STATUS(zx_vmo_create_child(vmo, ZX_VMO_CHILD_SNAPSHOT_AT_LEAST_ON_WRITE, 1, PAGE, &none), ZX_ERR_INVALID_ARGS);
-    STATUS(zx_vmo_create_child(with_rights(vmo, ZX_RIGHT_READ), ZX_VMO_CHILD_SNAPSHOT_AT_LEAST_ON_WRITE, 0, PAGE, &none), ZX_ERR_ACCESS_DENIED);
-    STATUS(zx_vmo_create_child(NO_HANDLE, ZX_VMO_CHILD_SNAPSHOT_AT_LEAST_ON_WRITE, 0, PAGE, &none), ZX_ERR_BAD_HANDLE);
+    STATUS(zx_vmo_create_child(vmo, ZX_VMO_CHILD_SNAPSHOT, 1, PAGE, &none), ZX_ERR_INVALID_ARGS);
+    STATUS(zx_vmo_create_child(with_rights(vmo, ZX_RIGHT_READ), ZX_VMO_CHILD_SNAPSHOT, 0, PAGE, &none), ZX_ERR_ACCESS_DENIED);
+    STATUS(zx_vmo_create_child(NO_HANDLE, ZX_VMO_CHILD_SNAPSHOT, 0, PAGE, &none), ZX_ERR_BAD_HANDLE);
 }
 
 static void vmars(void) {

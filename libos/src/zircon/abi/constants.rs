@@ -5,6 +5,7 @@
 
 use kernel_objects::{
     Error, ObjectType, Rights, Signals, resource::ResourceKind, task::ExceptionType,
+    vmo::ChildOptions,
 };
 
 /// What zx_exception_get_string knows: `ZX_EXCP_*`.
@@ -223,11 +224,13 @@ constants! {
     ZX_VMO_OP_COMMIT: u32 as "uint32_t" = 1;
     ZX_VMO_OP_DECOMMIT: u32 as "uint32_t" = 2;
     ZX_VMO_OP_ZERO: u32 as "uint32_t" = 10;
-    ZX_VMO_CHILD_SNAPSHOT: u32 as "uint32_t" = 1 << 0;
-    ZX_VMO_CHILD_RESIZABLE: u32 as "uint32_t" = 1 << 2;
-    ZX_VMO_CHILD_SLICE: u32 as "uint32_t" = 1 << 3;
-    ZX_VMO_CHILD_SNAPSHOT_AT_LEAST_ON_WRITE: u32 as "uint32_t" = 1 << 4;
-    ZX_VMO_CHILD_NO_WRITE: u32 as "uint32_t" = 1 << 5;
+    ZX_VMO_CHILD_SNAPSHOT: u32 as "uint32_t" = ChildOptions::SNAPSHOT.bits();
+    ZX_VMO_CHILD_RESIZABLE: u32 as "uint32_t" = ChildOptions::RESIZABLE.bits();
+    ZX_VMO_CHILD_SLICE: u32 as "uint32_t" = ChildOptions::SLICE.bits();
+    ZX_VMO_CHILD_SNAPSHOT_AT_LEAST_ON_WRITE: u32 as "uint32_t" = ChildOptions::SNAPSHOT_AT_LEAST_ON_WRITE.bits();
+    ZX_VMO_CHILD_REFERENCE: u32 as "uint32_t" = ChildOptions::REFERENCE.bits();
+    ZX_VMO_CHILD_SNAPSHOT_MODIFIED: u32 as "uint32_t" = ChildOptions::SNAPSHOT_MODIFIED.bits();
+    ZX_VMO_CHILD_NO_WRITE: u32 as "uint32_t" = ChildOptions::NO_WRITE.bits();
     ZX_VM_PERM_READ: u32 as "zx_vm_option_t" = 1 << 0;
     ZX_VM_PERM_WRITE: u32 as "zx_vm_option_t" = 1 << 1;
     ZX_VM_PERM_EXECUTE: u32 as "zx_vm_option_t" = 1 << 2;

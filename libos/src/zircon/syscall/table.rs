@@ -91,7 +91,7 @@ zircon_calls! {
         43 zx_vmo_get_size(handle: ZxHandle, size: Out<u64>) now vmo::get_size, Full;
         44 zx_vmo_set_size(handle: ZxHandle, size: u64) now vmo::set_size, Full;
         45 zx_vmo_op_range(handle: ZxHandle, op: u32, offset: u64, size: u64, buffer: Out<Void>, buffer_size: usize) now vmo::op_range, Partial("COMMIT, DECOMMIT, ZERO");
-        46 zx_vmo_create_child(handle: ZxHandle, options: u32, offset: u64, size: u64, out: Out<ZxHandle>) now vmo::create_child, Partial("SNAPSHOT_AT_LEAST_ON_WRITE and SLICE");
+        46 zx_vmo_create_child(handle: ZxHandle, options: u32, offset: u64, size: u64, out: Out<ZxHandle>) now vmo::create_child, Full;
         60 zx_vmar_allocate(parent_vmar: ZxHandle, options: ZxVmOption, offset: usize, size: usize, child_vmar: Out<ZxHandle>, child_addr: Out<ZxVaddr>) now vmar::allocate, Partial("COMPACT, CAN_MAP_SPECIFIC and alignments have no effect");
         61 zx_vmar_map(handle: ZxHandle, options: ZxVmOption, vmar_offset: usize, vmo: ZxHandle, vmo_offset: u64, len: usize, mapped_addr: Out<ZxVaddr>) now vmar::map, Partial("resizable VMOs without ALLOW_FAULTS are mapped");
         62 zx_vmar_unmap(handle: ZxHandle, addr: ZxVaddr, len: usize) now vmar::unmap, Full;

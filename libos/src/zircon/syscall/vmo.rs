@@ -3,7 +3,7 @@
 use kernel_objects::{
     Error, Handle, Result, Rights, Vmo, VmoOptions,
     task::PolicyCondition,
-    vmo::{CopyError, RangeOp},
+    vmo::{ChildOptions, CopyError, RangeOp},
 };
 
 use super::argument::{In, Out};
@@ -101,31 +101,9 @@ pub(super) fn create_child(
     size: u64,
     out: Out<ZxHandle>,
 ) -> Result {
-    let known = ZX_VMO_CHILD_SNAPSHOT
-        | ZX_VMO_CHILD_RESIZABLE
-        | ZX_VMO_CHILD_SLICE
-        | ZX_VMO_CHILD_SNAPSHOT_AT_LEAST_ON_WRITE
-        | ZX_VMO_CHILD_NO_WRITE;
-    if options & !known != 0 {
-        return Err(Error::InvalidArgs);
-    }
-    let (vmo, rights) = thread.get_with_rights::<Vmo>(handle, Rights::DUPLICATE | Rights::READ)?;
-    let resizable = options & ZX_VMO_CHILD_RESIZABLE != 0;
-    let no_write = options & ZX_VMO_CHILD_NO_WRITE != 0;
-    let kind = options & !ZX_VMO_CHILD_RESIZABLE & !ZX_VMO_CHILD_NO_WRITE;
-    let new = match kind {
-        ZX_VMO_CHILD_SNAPSHOT => return Err(Error::NotSupported),
-        ZX_VMO_CHILD_SNAPSHOT_AT_LEAST_ON_WRITE => vmo.create_snapshot(offset, size, resizable)?,
-        ZX_VMO_CHILD_SLICE if !resizable => vmo.create_slice(offset, size)?,
-        _ => return Err(Error::InvalidArgs),
-    };
-    // A slice shares what the handle may do with its parent; a copy is its owner's to write and nobody's to execute.
-    let mut child = rights | Rights::GET_PROPERTY | Rights::SET_PROPERTY;
-    if kind != ZX_VMO_CHILD_SLICE {
-        child = (child | Rights::WRITE) - Rights::EXECUTE;
-    }
-    if no_write {
-        child -= Rights::WRITE;
-    }
-    thread.give([(Handle::with_rights(new, child), out)])
+    let options = ChildOptions::from_bits(options).ok_or(Error::InvalidArgs)?;
+    let needed = Rights::DUPLICATE | Rights::READ;
+    let (vmo, rights) = thread.get_with_rights::<Vmo>(handle, needed)?;
+    let child = vmo.create_child(options, offset, size)?;
+    thread.give([(Handle::with_rights(child, options.rights(rights)), out)])
 }
