@@ -242,16 +242,15 @@ impl Current {
         self.thread.object.raise(report).await;
     }
 
-    /// Resolves a fault of the guest, off the CPU if a disk must be read for it.
+    /// Resolves a fault of the guest; waits for the page if a disk or a pager has it.
     async fn page_fault(&mut self, fault: Fault) -> Result {
         match self.thread.vmar.try_fault(fault.addr, fault.access) {
             Err(Error::ShouldWait) => {}
             resolved => return resolved,
         }
         self.context.suspend();
-        let vmar = self.thread.vmar.clone();
-        let job = hal::cpu::spawn_blocking(move || vmar.fault(fault.addr, fault.access));
-        self.thread.blocked(BlockedReason::Pager, job).await
+        let wait = self.thread.vmar.fault_async(fault.addr, fault.access);
+        self.thread.blocked(BlockedReason::Pager, wait).await
     }
 
     /// Carries out the call that the registers hold and stores its result.

@@ -14,8 +14,8 @@ use super::{
 use crate::zircon::{
     Thread,
     abi::{
-        PacketInterrupt, PacketPayload, PacketSignal, PortPacket, ZxHandle, ZxStatus, ZxTime,
-        constants::ZX_PKT_TYPE_USER,
+        PacketInterrupt, PacketPageRequest, PacketPayload, PacketSignal, PortPacket, ZxHandle,
+        ZxStatus, ZxTime, constants::ZX_PKT_TYPE_USER,
     },
 };
 
@@ -78,6 +78,14 @@ fn encode(packet: &Packet) -> PortPacket {
             reserved0: 0,
             reserved1: 0,
             reserved2: 0,
+        }),
+        Payload::PageRequest(request) => transmute!(PacketPageRequest {
+            command: request.command as u16,
+            flags: 0,
+            reserved0: 0,
+            offset: request.offset,
+            length: request.length,
+            reserved1: 0,
         }),
     };
     PortPacket {
