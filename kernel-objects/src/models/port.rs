@@ -122,3 +122,19 @@ fn a_signal_that_comes_while_the_port_goes_away_finds_it_or_not() {
         assert_eq!(event.base().signal_state().watchers(), 0);
     });
 }
+
+/// The watch that a cancel is about to end may have fired since, and its place may be another's.
+#[test]
+fn a_cancel_ends_its_own_watch_only() {
+    model(|| {
+        let (port, (event, object)) = (Port::create(), event());
+        wait_async(&port, &object);
+        race!(
+            || _ = port.cancel_key(KEY),
+            || event.base().signal_state().set(A),
+            || assert!(block_on(event.wait_one(Signals::USER_0)).is_ok()),
+            || event.base().signal_state().set(Signals::USER_0),
+        );
+        assert_eq!(event.base().signal_state().watchers(), 0);
+    });
+}
