@@ -42,6 +42,8 @@ struct Shared {
 struct State {
     pending: u64,
     enabled: bool,
+    /// The device has not taken its request back.
+    asserted: bool,
     waker: Option<Waker>,
 }
 
@@ -49,7 +51,7 @@ impl Line {
     /// A line that [`Line::raise`] raises; enabled. The name is for messages.
     pub fn new(name: impl Into<String>) -> Self {
         Line(Arc::new(Shared {
-            state: Mutex::new(State { pending: 0, enabled: true, waker: None }),
+            state: Mutex::new(State { pending: 0, enabled: true, asserted: false, waker: None }),
             name: name.into(),
             watch: OnceLock::new(),
         }))
@@ -84,6 +86,22 @@ impl Line {
         if let Some(waker) = waker {
             waker.wake();
         }
+    }
+
+    /// Raises it and leaves it so, for those who look at its level, until [`Line::deassert`].
+    pub fn assert(&self) {
+        self.0.state.lock().asserted = true;
+        self.raise();
+    }
+
+    /// Takes the request back; an event that waits to be handled stays.
+    pub fn deassert(&self) {
+        self.0.state.lock().asserted = false;
+    }
+
+    /// Whether it has been asserted and not been deasserted.
+    pub fn is_asserted(&self) -> bool {
+        self.0.state.lock().asserted
     }
 
     /// Lets events through, those latched meanwhile too.
@@ -332,6 +350,18 @@ mod tests {
         (0..3).for_each(|_| line.raise());
         assert_eq!(block_on(line.next()), Some(3));
         assert!(block_on(timeout(SOON, line.handle())).is_err());
+    }
+
+    #[test]
+    fn a_level_lasts_until_it_is_taken_back() {
+        let line = Line::new("test");
+        assert!(!line.is_asserted());
+        line.assert();
+        assert_eq!(block_on(line.handle()), 1);
+        assert!(line.is_asserted() && line.pending() == 0);
+        line.raise();
+        line.deassert();
+        assert!(!line.is_asserted() && line.pending() == 1);
     }
 
     #[test]

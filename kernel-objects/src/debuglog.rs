@@ -16,7 +16,7 @@ use smallvec::SmallVec;
 use crate::{
     error::{Error, Result},
     object::{KOID_INVALID, KObjectBase, KernelObject, Koid, ObjectType},
-    resource::{Resource, ResourceKind},
+    resource::{Resource, SystemBase},
     rights::Rights,
     signals::{Calls, Signals},
     task::Thread,
@@ -213,7 +213,7 @@ pub struct DebugLog {
 }
 
 impl DebugLog {
-    /// A user of `log` by the right that the root resource gives, who reads from the oldest record on if `options` has
+    /// A user of `log` by the right of the resource for [the log](SystemBase::DebugLog), or of the root resource, who reads from the oldest record on if `options` has
     /// [`LOG_READABLE`].
     ///
     /// # Errors
@@ -227,9 +227,7 @@ impl DebugLog {
         if options & !LOG_READABLE != 0 {
             return Err(Error::InvalidArgs);
         }
-        if resource.info().options.kind != ResourceKind::Root {
-            return Err(Error::WrongType);
-        }
+        resource.validate_system(SystemBase::DebugLog).map_err(|_| Error::WrongType)?;
         let readable = options & LOG_READABLE != 0;
         let mut inner = log.inner.lock();
         let unread = readable && !inner.records.is_empty();
@@ -323,7 +321,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        resource::{ResourceOptions, ResourceSpace},
+        resource::{ResourceKind, ResourceOptions, ResourceSpace},
         task::{Job, Process},
     };
 
@@ -348,6 +346,12 @@ mod tests {
         let options = ResourceOptions::shared(ResourceKind::Mmio);
         let mmio = Resource::create(&space.root(), options, 0, 1, "").unwrap();
         assert_eq!(DebugLog::create(&mmio, &log, 0).err(), Some(Error::WrongType));
+        let system = ResourceOptions::shared(ResourceKind::System);
+        let part =
+            |base: SystemBase| Resource::create(&space.root(), system, base as u64, 1, "").unwrap();
+        let by = |base| DebugLog::create(&part(base), &log, 0).err();
+        assert_eq!(by(SystemBase::Msi), Some(Error::WrongType));
+        assert_eq!(by(SystemBase::DebugLog), None);
         let (writer, reader) = (create(0).unwrap(), create(LOG_READABLE).unwrap());
         assert_eq!(writer.default_rights() & Rights::IO, Rights::WRITE);
         assert_eq!(reader.default_rights() & Rights::IO, Rights::IO);

@@ -36,12 +36,20 @@ impl InterruptOptions {
     pub const VIRTUAL: InterruptOptions = InterruptOptions(0x10);
     /// A physical one, as its line is set up already: `ZX_INTERRUPT_MODE_DEFAULT`.
     pub const DEFAULT: InterruptOptions = InterruptOptions(0);
+    /// A physical one that is triggered as long as its line is high: `ZX_INTERRUPT_MODE_LEVEL_HIGH`.
+    pub const LEVEL_HIGH: InterruptOptions = InterruptOptions(4 << 1);
 
     /// The number is one of the old kind that the platform maps: `ZX_INTERRUPT_REMAP_IRQ`.
     const REMAP: u32 = 1;
     const MODE_MASK: u32 = 0xe;
+    /// Level, low.
+    const LEVEL_LOW: u32 = 3 << 1;
     /// Both edges, the last of them.
     const LAST_MODE: u32 = 5 << 1;
+    /// `ZX_INTERRUPT_WAKE_VECTOR`: it wakes a suspended system. This one is never suspended.
+    const WAKE_VECTOR: u32 = 0x20;
+    /// `ZX_INTERRUPT_TIMESTAMP_MONO`: its times are of the monotonic clock, as all are here.
+    const TIMESTAMP_MONO: u32 = 0x40;
 
     /// The options with this number.
     ///
@@ -49,10 +57,34 @@ impl InterruptOptions {
     ///
     /// [`Error::InvalidArgs`] for unknown flags or modes, and for a virtual one with a mode.
     pub fn from_raw(raw: u32) -> Result<Self> {
-        let physical =
-            raw & !(Self::REMAP | Self::MODE_MASK) == 0 && raw & Self::MODE_MASK <= Self::LAST_MODE;
-        if raw == Self::VIRTUAL.0 || physical { Ok(Self(raw)) } else { Err(Error::InvalidArgs) }
+        let rest = raw & !(Self::WAKE_VECTOR | Self::TIMESTAMP_MONO);
+        let physical = rest & !(Self::REMAP | Self::MODE_MASK) == 0
+            && rest & Self::MODE_MASK <= Self::LAST_MODE;
+        if rest == Self::VIRTUAL.0 || physical { Ok(Self(raw)) } else { Err(Error::InvalidArgs) }
     }
+
+    /// The number of these options.
+    pub const fn raw(self) -> u32 {
+        self.0
+    }
+
+    /// Whether it is triggered by its users.
+    pub const fn is_virtual(self) -> bool {
+        self.0 & Self::VIRTUAL.0 != 0
+    }
+
+    /// Whether it is triggered as long as its line is asserted, rather than when it comes to be.
+    pub const fn is_level(self) -> bool {
+        let mode = self.0 & Self::MODE_MASK;
+        mode == Self::LEVEL_LOW || mode == Self::LEVEL_HIGH.0
+    }
+}
+
+/// What an interrupt is: `zx_info_interrupt_t`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InterruptInfo {
+    /// How it was made.
+    pub options: InterruptOptions,
 }
 
 /// Something that is triggered and acknowledged (`zx_interrupt_create`).
@@ -75,6 +107,7 @@ impl InterruptOptions {
 /// ```
 pub struct Interrupt {
     base: KObjectBase,
+    options: InterruptOptions,
     /// The line that triggers it; `None` in a virtual one.
     line: Option<Line>,
     /// What the line wakes.
@@ -112,6 +145,15 @@ struct Binding {
 }
 
 impl State {
+    /// What was delivered has been acknowledged. If the level is what counts, and is given, what came meanwhile is nothing, but
+    /// the level triggers it again.
+    fn rearm(&mut self, asserted: Option<bool>) {
+        self.phase = Phase::Armed;
+        if let Some(asserted) = asserted {
+            self.triggered = asserted.then(monotonic);
+        }
+    }
+
     /// Delivers a trigger to the port, if there is one and it may be.
     fn deliver(&mut self) -> bool {
         let Some(binding) = self.bound.as_mut().filter(|_| self.phase == Phase::Armed) else {
@@ -145,9 +187,14 @@ impl Drop for Waiting<'_> {
 }
 
 impl Interrupt {
-    fn new(line: Option<Line>, signals: Signals) -> Arc<Interrupt> {
+    fn new(options: InterruptOptions, line: Option<Line>) -> Arc<Interrupt> {
+        let signals = match line {
+            None => Signals::VIRTUAL_INTERRUPT_UNTRIGGERED,
+            Some(_) => Signals::empty(),
+        };
         Arc::new_cyclic(|this| Interrupt {
             base: KObjectBase::with("", signals),
+            options,
             line,
             alarm: Waker::from(Arc::new(Alarm(this.clone()))),
             state: Mutex::new(State {
@@ -163,11 +210,12 @@ impl Interrupt {
 
     /// One that its users trigger.
     pub fn create_virtual() -> Arc<Interrupt> {
-        Self::new(None, Signals::VIRTUAL_INTERRUPT_UNTRIGGERED)
+        Self::new(InterruptOptions::VIRTUAL, None)
     }
 
-    /// One that `line` triggers, the machine's interrupt `number`, to which `resource` gives the right. How the line notices
-    /// its device is the line's own matter.
+    /// One that `line` triggers, the machine's interrupt `number`, to which `resource` gives the right. With an edge each
+    /// [`Line::raise`] is a trigger; with a level it is triggered again when it is acknowledged and the line
+    /// [is asserted](Line::is_asserted). Which edge or level that is, is the line's own matter.
     ///
     /// # Errors
     ///
@@ -179,14 +227,14 @@ impl Interrupt {
         options: InterruptOptions,
         line: Line,
     ) -> Result<Arc<Interrupt>> {
-        if options == InterruptOptions::VIRTUAL {
+        if options.is_virtual() {
             return Err(Error::InvalidArgs);
         }
         match resource.validate(ResourceKind::Irq, number.into(), 1) {
             Err(Error::OutOfRange) => return Err(Error::AccessDenied),
             result => result?,
         }
-        let interrupt = Self::new(Some(line), Signals::empty());
+        let interrupt = Self::new(options, Some(line));
         interrupt.look();
         Ok(interrupt)
     }
@@ -204,10 +252,20 @@ impl Interrupt {
 
     /// One that `line` triggers; `keep` is dropped when it is destroyed.
     pub(crate) fn from_line(line: Line, keep: Box<dyn Send + Sync>) -> Arc<Interrupt> {
-        let interrupt = Self::new(Some(line), Signals::empty());
+        let interrupt = Self::new(InterruptOptions::DEFAULT, Some(line));
         interrupt.state.lock().keep = Some(keep);
         interrupt.look();
         interrupt
+    }
+
+    /// What it is (`ZX_INFO_INTERRUPT`).
+    pub fn info(&self) -> InterruptInfo {
+        InterruptInfo { options: self.options }
+    }
+
+    /// Whether its line is asserted, if the level is what counts.
+    fn level(&self) -> Option<bool> {
+        self.line.as_ref().filter(|_| self.options.is_level()).map(Line::is_asserted)
     }
 
     /// Whether it has been destroyed.
@@ -273,7 +331,7 @@ impl Interrupt {
         }
         let mut calls = Calls::default();
         if state.phase == Phase::NeedsAck {
-            state.phase = Phase::Armed;
+            state.rearm(self.level());
             if state.triggered.is_none() {
                 calls = self.show(true);
             }
@@ -312,7 +370,7 @@ impl Interrupt {
         let mut calls = Calls::default();
         let mut delivered = false;
         if state.phase == Phase::NeedsAck {
-            state.phase = Phase::Armed;
+            state.rearm(self.level());
             delivered = state.deliver();
             if !delivered {
                 calls = self.show(true);
@@ -429,279 +487,4 @@ impl fmt::Debug for Interrupt {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
-
-    use futures::{FutureExt, executor::block_on};
-
-    use super::*;
-    use crate::{
-        handle::Handle,
-        port::{InterruptPacket, Packet, Payload, PortOptions},
-        resource::{ResourceOptions, ResourceSpace},
-    };
-
-    const UNTRIGGERED: Signals = Signals::VIRTUAL_INTERRUPT_UNTRIGGERED;
-
-    fn port() -> Arc<Port> {
-        Port::create_with(PortOptions::BIND_TO_INTERRUPT).unwrap()
-    }
-
-    fn packet(key: u64, timestamp: u64) -> Result<Packet> {
-        let payload = Payload::Interrupt(InterruptPacket { timestamp });
-        Ok(Packet { key, status: 0, payload })
-    }
-
-    fn look(interrupt: &Interrupt) -> Option<Result<u64>> {
-        interrupt.wait().now_or_never()
-    }
-
-    #[test]
-    fn options_are_checked() {
-        for good in [0x10, 0, 1, 2, 4, 6, 8, 10, 11] {
-            assert!(InterruptOptions::from_raw(good).is_ok(), "{good}");
-        }
-        for bad in [0x11, 0x12, 12, 14, 0x20, u32::MAX] {
-            assert_eq!(InterruptOptions::from_raw(bad), Err(Error::InvalidArgs), "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_wait_takes_a_trigger_and_the_time_of_the_first_of_several() {
-        let interrupt = Interrupt::create_virtual();
-        assert_eq!(look(&interrupt), None);
-        for time in [5, 6, 7] {
-            assert_eq!(interrupt.trigger(time), Ok(()));
-        }
-        assert_eq!(look(&interrupt), Some(Ok(5)));
-        assert_eq!(look(&interrupt), None, "they were one");
-        assert_eq!(interrupt.trigger(0), Ok(()));
-        assert_eq!(look(&interrupt), Some(Ok(0)));
-        assert_eq!(interrupt.trigger(9), Ok(()), "before it was acknowledged");
-        assert_eq!(look(&interrupt), Some(Ok(9)));
-    }
-
-    #[test]
-    fn a_trigger_wakes_who_waits() {
-        let interrupt = Interrupt::create_virtual();
-        let waiter = std::thread::spawn({
-            let interrupt = interrupt.clone();
-            move || block_on(interrupt.wait())
-        });
-        while interrupt.state.lock().waiting == 0 {
-            std::thread::yield_now();
-        }
-        assert_eq!(interrupt.trigger(3), Ok(()));
-        assert_eq!(waiter.join().unwrap(), Ok(3));
-        assert_eq!(interrupt.state.lock().waiting, 0);
-    }
-
-    #[test]
-    fn the_signal_tells_that_a_virtual_one_is_not_triggered() {
-        let interrupt = Interrupt::create_virtual();
-        assert_eq!(interrupt.signals(), UNTRIGGERED);
-        assert_eq!(interrupt.trigger(1), Ok(()));
-        assert_eq!(interrupt.signals(), Signals::empty());
-        assert_eq!(look(&interrupt), Some(Ok(1)));
-        assert_eq!(interrupt.signals(), Signals::empty(), "not acknowledged");
-        assert_eq!(look(&interrupt), None);
-        assert_eq!(interrupt.signals(), UNTRIGGERED, "a wait acknowledges");
-        let port = port();
-        assert_eq!(interrupt.bind(&port, 1), Ok(()));
-        assert_eq!(interrupt.trigger(2), Ok(()));
-        assert_eq!(interrupt.trigger(3), Ok(()));
-        assert_eq!(interrupt.ack(), Ok(()));
-        assert_eq!(interrupt.signals(), Signals::empty(), "triggered again");
-        assert_eq!(interrupt.ack(), Ok(()));
-        assert_eq!(interrupt.signals(), UNTRIGGERED);
-    }
-
-    #[test]
-    fn a_bound_one_delivers_a_packet_for_each_acknowledgement() {
-        let (interrupt, port) = (Interrupt::create_virtual(), port());
-        assert_eq!(interrupt.ack(), Err(Error::BadState), "not bound");
-        assert_eq!(interrupt.bind(&port, 7), Ok(()));
-        assert_eq!(look(&interrupt), Some(Err(Error::BadState)));
-        assert_eq!(interrupt.trigger(10), Ok(()));
-        assert_eq!(interrupt.trigger(11), Ok(()));
-        assert_eq!(interrupt.trigger(12), Ok(()));
-        assert_eq!(port.len(), 1);
-        assert_eq!(port.try_wait(), packet(7, 10));
-        assert_eq!(port.try_wait(), Err(Error::ShouldWait));
-        assert_eq!(interrupt.ack(), Ok(()));
-        assert_eq!(port.try_wait(), packet(7, 11));
-        assert_eq!(interrupt.ack(), Ok(()));
-        assert!(port.is_empty());
-        assert_eq!(interrupt.ack(), Ok(()), "twice is no error");
-    }
-
-    #[test]
-    fn packets_of_interrupts_come_first() {
-        let (a, b, port) = (Interrupt::create_virtual(), Interrupt::create_virtual(), port());
-        assert_eq!(port.queue(1, 0, [0; 32]), Ok(()));
-        assert_eq!((a.bind(&port, 2), b.bind(&port, 3)), (Ok(()), Ok(())));
-        assert_eq!((b.trigger(0), a.trigger(1)), (Ok(()), Ok(())));
-        let keys: Vec<_> = std::iter::from_fn(|| port.try_wait().ok()).map(|p| p.key).collect();
-        assert_eq!(keys, [3, 2, 1]);
-    }
-
-    #[test]
-    fn binding_is_refused_where_it_would_be_ambiguous() {
-        let (interrupt, here, there) = (Interrupt::create_virtual(), port(), port());
-        assert_eq!(interrupt.bind(&Port::create(), 1), Err(Error::WrongType));
-        let mut wait = Box::pin(interrupt.wait());
-        assert!((&mut wait).now_or_never().is_none());
-        assert_eq!(interrupt.bind(&here, 1), Err(Error::BadState), "someone waits");
-        drop(wait);
-        assert_eq!(interrupt.unbind(&here), Err(Error::NotFound));
-        assert_eq!(interrupt.bind(&here, 1), Ok(()));
-        assert_eq!(interrupt.bind(&here, 1), Err(Error::AlreadyBound));
-        assert_eq!(interrupt.bind(&there, 1), Err(Error::AlreadyBound));
-        assert_eq!(interrupt.unbind(&there), Err(Error::NotFound));
-        assert_eq!(interrupt.unbind(&here), Ok(()));
-        assert_eq!(interrupt.unbind(&here), Err(Error::NotFound));
-    }
-
-    #[test]
-    fn one_that_is_triggered_delivers_when_it_is_bound() {
-        let (interrupt, port) = (Interrupt::create_virtual(), port());
-        assert_eq!(interrupt.trigger(4), Ok(()));
-        assert_eq!(interrupt.bind(&port, 1), Ok(()));
-        assert_eq!(port.try_wait(), packet(1, 4));
-        assert_eq!(interrupt.trigger(5), Ok(()));
-        assert!(port.is_empty(), "it needs to be acknowledged");
-    }
-
-    #[test]
-    fn unbinding_removes_the_packet() {
-        let (interrupt, port) = (Interrupt::create_virtual(), port());
-        assert_eq!(interrupt.bind(&port, 1), Ok(()));
-        assert_eq!(interrupt.trigger(4), Ok(()));
-        assert_eq!(interrupt.unbind(&port), Ok(()));
-        assert!(port.is_empty());
-        assert_eq!(interrupt.trigger(5), Ok(()));
-        assert!(port.is_empty());
-        assert_eq!(look(&interrupt), Some(Ok(5)));
-    }
-
-    #[test]
-    fn a_destroyed_one_cancels_everything() {
-        let interrupt = Interrupt::create_virtual();
-        let mut wait = Box::pin(interrupt.wait());
-        assert!((&mut wait).now_or_never().is_none());
-        assert_eq!(interrupt.destroy(), Ok(()));
-        assert_eq!(wait.now_or_never(), Some(Err(Error::Canceled)));
-        assert_eq!(look(&interrupt), Some(Err(Error::Canceled)));
-        assert_eq!(interrupt.trigger(1), Err(Error::Canceled));
-        assert_eq!(interrupt.ack(), Err(Error::Canceled));
-        assert_eq!(interrupt.bind(&port(), 1), Err(Error::Canceled));
-        assert_eq!(interrupt.unbind(&port()), Err(Error::Canceled));
-        assert_eq!(interrupt.destroy(), Ok(()));
-    }
-
-    #[test]
-    fn destroying_tells_whether_a_packet_was_read_and_not_acknowledged() {
-        let make = || {
-            let (interrupt, port) = (Interrupt::create_virtual(), port());
-            assert_eq!(interrupt.bind(&port, 1), Ok(()));
-            (interrupt, port)
-        };
-        let (interrupt, _port) = make();
-        assert_eq!(interrupt.destroy(), Ok(()), "not triggered");
-
-        let (interrupt, port) = make();
-        assert_eq!(interrupt.trigger(1), Ok(()));
-        assert_eq!(interrupt.destroy(), Ok(()), "not read");
-        assert!(port.is_empty());
-
-        let (interrupt, port) = make();
-        assert_eq!(interrupt.trigger(1), Ok(()));
-        assert!(port.try_wait().is_ok());
-        assert_eq!(interrupt.destroy(), Err(Error::NotFound));
-        assert_eq!(interrupt.trigger(1), Err(Error::Canceled));
-
-        let (interrupt, port) = make();
-        assert_eq!(interrupt.trigger(1), Ok(()));
-        assert!(port.try_wait().is_ok());
-        assert_eq!(interrupt.ack(), Ok(()));
-        assert_eq!(interrupt.destroy(), Ok(()), "acknowledged");
-    }
-
-    #[test]
-    fn the_last_handle_destroys_it_and_a_closed_port_takes_nothing() {
-        let (interrupt, port) = (Interrupt::create_virtual(), port());
-        let (handle, port_handle) = (Handle::new(interrupt.clone()), Handle::new(port.clone()));
-        assert_eq!(interrupt.bind(&port, 1), Ok(()));
-        drop(port_handle);
-        assert_eq!(interrupt.trigger(1), Ok(()));
-        assert!(port.is_empty());
-        drop(handle);
-        assert_eq!(interrupt.trigger(1), Err(Error::Canceled));
-    }
-
-    #[test]
-    fn a_line_triggers_a_physical_one() {
-        let space = ResourceSpace::new();
-        let options = ResourceOptions::shared(ResourceKind::Irq);
-        let irq = Resource::create(&space.root(), options, 32, 4, "irq").unwrap();
-        let line = Line::new("device");
-        let create = |resource: &Resource, number, options| {
-            Interrupt::create_physical(resource, number, options, line.clone())
-        };
-        let error = |number, options| create(&irq, number, options).err();
-        assert_eq!(error(36, InterruptOptions::DEFAULT), Some(Error::AccessDenied));
-        assert_eq!(error(33, InterruptOptions::VIRTUAL), Some(Error::InvalidArgs));
-        let mmio = space.ranged_root(ResourceKind::Mmio, "").unwrap();
-        let wrong = create(&mmio, 33, InterruptOptions::DEFAULT);
-        assert_eq!(wrong.err(), Some(Error::WrongType));
-
-        line.raise();
-        let interrupt = create(&irq, 33, InterruptOptions::DEFAULT).unwrap();
-        assert_eq!(interrupt.trigger(1), Err(Error::BadState));
-        assert!(matches!(look(&interrupt), Some(Ok(_))), "what was raised before");
-        assert_eq!(look(&interrupt), None);
-        let before = monotonic();
-        line.raise();
-        line.raise();
-        assert!(matches!(look(&interrupt), Some(Ok(time)) if time >= before));
-        assert_eq!(look(&interrupt), None);
-        let port = port();
-        assert_eq!(interrupt.bind(&port, 5), Ok(()));
-        line.raise();
-        assert_eq!(port.try_wait().map(|packet| packet.key), Ok(5));
-        drop(interrupt);
-        line.raise();
-        assert!(port.is_empty());
-    }
-
-    #[test]
-    fn eight_threads_that_trigger_read_and_acknowledge_lose_no_last_trigger() {
-        const ROUNDS: u64 = 3000;
-        let (interrupt, port) = (Interrupt::create_virtual(), port());
-        assert_eq!(interrupt.bind(&port, 1), Ok(()));
-        let (read, done) = (AtomicU64::new(0), AtomicU64::new(0));
-        std::thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| {
-                    for time in 1..=ROUNDS {
-                        assert_eq!(interrupt.trigger(time), Ok(()));
-                    }
-                    done.fetch_add(1, SeqCst);
-                });
-            }
-            for _ in 0..4 {
-                scope.spawn(|| {
-                    while done.load(SeqCst) < 4 || !port.is_empty() {
-                        if port.try_wait().is_ok() {
-                            read.fetch_add(1, SeqCst);
-                            assert_eq!(interrupt.ack(), Ok(()));
-                        }
-                    }
-                });
-            }
-        });
-        assert!((1..=4 * ROUNDS).contains(&read.into_inner()));
-        let state = interrupt.state.lock();
-        assert_eq!((state.phase, state.triggered), (Phase::Armed, None));
-    }
-}
+mod tests;
