@@ -59,6 +59,8 @@ pub(super) struct ConfigSpace {
     page: Arc<Extent>,
     /// Bit by bit, what a driver may change; for the base size.
     writable: Vec<u8>,
+    /// What the capabilities were at first.
+    initial: Vec<u8>,
     /// Where the MSI capability is, and how many vectors it is for.
     pub(super) msi: Option<(u64, u32)>,
     express: bool,
@@ -81,6 +83,7 @@ impl ConfigSpace {
         let mut config = ConfigSpace {
             page,
             writable: vec![0; BASE as usize],
+            initial: vec![0; (BASE - HEADER) as usize],
             msi: None,
             express: false,
             function_level_reset: false,
@@ -111,6 +114,8 @@ impl ConfigSpace {
         if at > HEADER {
             config.set_u16(offset::STATUS, status::HAS_CAPABILITIES);
         }
+        let first = config.page.base().offset(HEADER);
+        config.page.memory().read(first, &mut config.initial);
         Ok(config)
     }
 
@@ -232,6 +237,12 @@ impl ConfigSpace {
     pub(super) fn change_u16(&self, offset: u64, clear: u16, set: u16) {
         let _changing = self.changing.lock();
         self.set_u16(offset, self.get_u16(offset) & !clear | set);
+    }
+
+    /// Makes the capabilities what they were at first.
+    pub(super) fn restore(&self) {
+        let _changing = self.changing.lock();
+        self.set(HEADER, &self.initial);
     }
 
     /// Where it is in memory.

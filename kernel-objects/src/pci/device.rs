@@ -192,7 +192,8 @@ impl PciDevice {
         self.function.config.change_u16(offset::COMMAND, clear, set);
     }
 
-    /// Resets the function: it stops answering, interrupting and doing transactions (`zx_pci_reset_device`).
+    /// Resets the function: it stops answering, interrupting and doing transactions, and its capabilities are as at first
+    /// (`zx_pci_reset_device`).
     ///
     /// # Errors
     ///
@@ -205,6 +206,7 @@ impl PciDevice {
         self.set_irq_mode(IrqMode::Disabled, 0)?;
         config.change_u16(offset::COMMAND, u16::MAX, 0);
         config.change_u16(offset::STATUS, status::INTERRUPT, 0);
+        config.restore();
         if let Some(on_reset) = &self.function.description().on_reset {
             on_reset();
         }

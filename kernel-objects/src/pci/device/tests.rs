@@ -320,7 +320,12 @@ fn a_reset_device_is_as_it_was_plugged_in() {
     let on_reset = Box::new(|| {
         RESETS.fetch_add(1, Ordering::Relaxed);
     });
-    let (function, device) = bench.plug(Description { on_reset: Some(on_reset), ..full() });
+    let mut description = Description { on_reset: Some(on_reset), ..full() };
+    description.capabilities.push(Capability::Vendor { data: vec![1; 4], writable: true });
+    let (function, device) = bench.plug(description);
+    let own = 64 + 24 + 20 + 3;
+    assert_eq!(device.config_write(own, 4, 0x2222_2222), Ok(()));
+    assert_eq!(device.config_read(own, 4), Ok(0x2222_2222));
     let bar = device.config_read(0x10, 4);
     device.get_bar(0).unwrap();
     device.enable_bus_master(true);
@@ -331,6 +336,6 @@ fn a_reset_device_is_as_it_was_plugged_in() {
     drop(interrupt);
     assert_eq!((device.reset(), RESETS.load(Ordering::Relaxed)), (Ok(()), 1));
     assert_eq!((device.config_read(4, 2), device.config_read(6, 2)), (Ok(0), Ok(0x10)));
-    assert_eq!(device.config_read(0x10, 4), bar);
+    assert_eq!((device.config_read(0x10, 4), device.config_read(own, 4)), (bar, Ok(0x0101_0101)));
     assert!(!function.raise(0));
 }
