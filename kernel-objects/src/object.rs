@@ -415,6 +415,37 @@ mod tests {
     use crate::{event::Event, eventpair::EventPair};
 
     #[test]
+    fn types_have_zircons_numbers() {
+        use ObjectType as T;
+        let dense = [
+            T::Socket,
+            T::Resource,
+            T::EventPair,
+            T::Job,
+            T::Vmar,
+            T::Fifo,
+            T::Guest,
+            T::Vcpu,
+            T::Timer,
+            T::Iommu,
+            T::Bti,
+            T::Profile,
+            T::Pmt,
+            T::SuspendToken,
+            T::Pager,
+            T::Exception,
+            T::Clock,
+            T::Stream,
+            T::Msi,
+        ];
+        assert!(dense.iter().zip(14..).all(|(&object, number)| object as u32 == number));
+        let first = [T::Process, T::Thread, T::Vmo, T::Channel, T::Event, T::Port];
+        assert!(first.iter().zip(1..).all(|(&object, number)| object as u32 == number));
+        let others = [T::Interrupt, T::PciDevice, T::DebugLog, T::Counter];
+        assert_eq!(others.map(|object| object as u32), [9, 11, 12, 37]);
+    }
+
+    #[test]
     fn koids_are_unique_and_beyond_the_reserved_ones() {
         let (a, b) = (Event::create(), Event::create());
         assert!(a.koid() >= KOID_FIRST);

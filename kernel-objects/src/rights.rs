@@ -164,17 +164,70 @@ mod tests {
 
     #[test]
     fn defaults_are_zircons() {
-        let of = |t| Rights::default_for(t).bits();
-        assert_eq!(of(ObjectType::Channel), 0xf00e);
-        assert_eq!(of(ObjectType::Event), 0xd003);
-        assert_eq!(of(ObjectType::EventPair), 0xf003);
-        assert_eq!(of(ObjectType::Port), 0x800f);
-        assert_eq!(of(ObjectType::Vmo), 0xd0ef);
-        assert_eq!(of(ObjectType::Job), 0x7dfcf);
-        assert_eq!(of(ObjectType::Process), 0x6d3cf);
-        assert_eq!(of(ObjectType::Thread), 0x4d2cf);
-        assert_eq!(of(ObjectType::Timer), 0xd00b);
-        assert_eq!(of(ObjectType::Socket), 0x10_f0cf);
+        use ObjectType as T;
+        for (object, rights) in [
+            (T::Process, 0x6_d3cf),
+            (T::Thread, 0x4_d2cf),
+            (T::Vmo, 0xd0ef),
+            (T::Channel, 0xf00e),
+            (T::Event, 0xd003),
+            (T::Port, 0x800f),
+            (T::Interrupt, 0xd00f),
+            (T::PciDevice, 0xc00f),
+            (T::DebugLog, 0xd00b),
+            (T::Socket, 0x10_f0cf),
+            (T::Resource, 0x800b),
+            (T::EventPair, 0xf003),
+            (T::Job, 0x7_dfcf),
+            (T::Vmar, 0x8003),
+            (T::Fifo, 0xf00f),
+            (T::Guest, 0x2_800b),
+            (T::Vcpu, 0xd01f),
+            (T::Timer, 0xd00b),
+            (T::Iommu, 0x8003),
+            (T::Bti, 0x802f),
+            (T::Profile, 0x8_8003),
+            (T::Pmt, 0x8000),
+            (T::SuspendToken, 0x8002),
+            (T::Pager, 0x80c2),
+            (T::Exception, 0x80c2),
+            (T::Clock, 0xc00f),
+            (T::Stream, 0xd0c3),
+            (T::Msi, 0xc003),
+            (T::Counter, 0xd00f),
+        ] {
+            let default = Rights::default_for(object).bits();
+            assert_eq!(default, rights, "{object:?}: {default:#x}");
+        }
+    }
+
+    #[test]
+    fn bits_are_zircons() {
+        let bits = [
+            Rights::DUPLICATE,
+            Rights::TRANSFER,
+            Rights::READ,
+            Rights::WRITE,
+            Rights::EXECUTE,
+            Rights::MAP,
+            Rights::GET_PROPERTY,
+            Rights::SET_PROPERTY,
+            Rights::ENUMERATE,
+            Rights::DESTROY,
+            Rights::SET_POLICY,
+            Rights::GET_POLICY,
+            Rights::SIGNAL,
+            Rights::SIGNAL_PEER,
+            Rights::WAIT,
+            Rights::INSPECT,
+            Rights::MANAGE_JOB,
+            Rights::MANAGE_PROCESS,
+            Rights::MANAGE_THREAD,
+            Rights::APPLY_PROFILE,
+            Rights::MANAGE_SOCKET,
+        ];
+        assert!(bits.iter().enumerate().all(|(n, right)| right.bits() == 1 << n));
+        assert_eq!(Rights::SAME_RIGHTS.bits(), 1 << 31);
     }
 
     #[test]

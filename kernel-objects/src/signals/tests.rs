@@ -16,12 +16,33 @@ fn poll(wait: &mut WaitOne<'_>) -> Poll<Result<Signals>> {
 
 #[test]
 fn values_are_zircons() {
-    assert_eq!(Signals::SIGNALED.bits(), 8);
-    assert_eq!(Signals::TASK_TERMINATED, Signals::SIGNALED);
-    assert_eq!(Signals::USER_0.bits(), 1 << 24);
+    use Signals as S;
+    for (bit, signals) in [
+        (0, vec![S::READABLE]),
+        (1, vec![S::WRITABLE]),
+        (2, vec![S::PEER_CLOSED]),
+        (3, vec![S::SIGNALED, S::TASK_TERMINATED, S::VMO_ZERO_CHILDREN]),
+        (4, vec![S::THREAD_RUNNING, S::JOB_NO_JOBS, S::CLOCK_STARTED]),
+        (4, vec![S::VIRTUAL_INTERRUPT_UNTRIGGERED, S::COUNTER_NON_POSITIVE]),
+        (4, vec![S::SOCKET_PEER_WRITE_DISABLED]),
+        (5, vec![S::THREAD_SUSPENDED, S::CLOCK_UPDATED, S::JOB_NO_PROCESSES]),
+        (5, vec![S::COUNTER_POSITIVE, S::SOCKET_WRITE_DISABLED]),
+        (6, vec![S::JOB_NO_CHILDREN]),
+        (10, vec![S::SOCKET_READ_THRESHOLD]),
+        (11, vec![S::SOCKET_WRITE_THRESHOLD]),
+        (23, vec![S::HANDLE_CLOSED]),
+        (24, vec![S::USER_0]),
+        (25, vec![S::USER_1]),
+        (26, vec![S::USER_2]),
+        (27, vec![S::USER_3]),
+        (28, vec![S::USER_4]),
+        (29, vec![S::USER_5]),
+        (30, vec![S::USER_6]),
+        (31, vec![S::USER_7]),
+    ] {
+        assert!(signals.iter().all(|signal| signal.bits() == 1 << bit), "{signals:?}");
+    }
     assert_eq!(Signals::USER_ALL.bits(), 0xff00_0000);
-    assert_eq!(Signals::HANDLE_CLOSED.bits(), 1 << 23);
-    assert_eq!(Signals::SOCKET_WRITE_THRESHOLD.bits(), 1 << 11);
 }
 
 #[test]

@@ -528,6 +528,25 @@ mod tests {
     }
 
     #[test]
+    fn those_who_wait_for_it_to_run_and_to_end_are_woken() {
+        let process = Process::create(&Job::root(), "");
+        let process = process.unwrap_or_else(|error| panic!("{error}"));
+        let thread = Thread::create(&process, "").unwrap_or_else(|error| panic!("{error}"));
+        let wait = |signal| {
+            let thread = thread.clone();
+            std::thread::spawn(move || block_on(thread.wait_one(signal)))
+        };
+        let (running, ended) = (wait(Signals::THREAD_RUNNING), wait(Signals::TASK_TERMINATED));
+        while thread.base.signal_state().watchers() < 2 {
+            std::thread::yield_now();
+        }
+        let run = process.start(&thread, async {}).unwrap_or_else(|error| panic!("{error}"));
+        assert!(running.join().is_ok_and(|woken| woken.is_ok()));
+        block_on(run);
+        assert!(ended.join().is_ok_and(|woken| woken.is_ok()));
+    }
+
+    #[test]
     fn states_have_zircons_numbers() {
         assert_eq!(ThreadState::Suspended.raw(), 2);
         assert_eq!(ThreadState::Blocked(BlockedReason::Futex).raw(), 0x0303);

@@ -54,6 +54,18 @@ fn file(vmar: &Vmar, len: u64) -> Arc<Vmo> {
 }
 
 #[test]
+fn a_hole_that_was_passed_more_than_once_is_still_found() {
+    let (_memory, vmar) = root();
+    let hole = map(&vmar, Placement::TopDown, 2 * PAGE).unwrap();
+    let below = map(&vmar, Placement::TopDown, 4 * PAGE).unwrap();
+    vmar.unmap(hole, 2 * PAGE).unwrap();
+    for n in 1..=3 {
+        assert_eq!(map(&vmar, Placement::TopDown, 4 * PAGE), Ok(below - n * 4 * PAGE));
+    }
+    assert_eq!(map(&vmar, Placement::TopDown, 2 * PAGE), Ok(hole));
+}
+
+#[test]
 fn free_choice_goes_from_the_top_down_and_fills_holes() {
     let (_memory, vmar) = root();
     let top = vmar.aspace().window().end;
