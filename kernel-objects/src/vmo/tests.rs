@@ -256,3 +256,16 @@ fn bytes_go_to_guest_memory_without_a_bounce() {
     let error = vmo.copy_to_guest(0, &space, va + PAGE, 2 * PAGE).unwrap_err();
     assert!(matches!(error, CopyError::Guest(fault) if fault.addr == va + 2 * PAGE));
 }
+
+#[test]
+fn pages_that_are_there_are_not_asked_for_again_with_their_neighbours() {
+    let memory = memory();
+    let (source, vmo) = file(&memory, 4 * PAGE);
+    assert_eq!(get(&vmo, 0, 1), [1]);
+    vmo.write(PAGE, b"mine").unwrap();
+    vmo.write(3 * PAGE, b"mine").unwrap();
+    vmo.decommit(2 * PAGE..3 * PAGE);
+    assert_eq!(get(&vmo, 2 * PAGE, 1), [3]);
+    assert_eq!(source.fills.load(Ordering::Relaxed), 2);
+    assert_eq!((get(&vmo, PAGE, 4), get(&vmo, 3 * PAGE, 4)), (b"mine".to_vec(), b"mine".to_vec()));
+}
