@@ -269,3 +269,16 @@ fn pages_that_are_there_are_not_asked_for_again_with_their_neighbours() {
     assert_eq!(source.fills.load(Ordering::Relaxed), 2);
     assert_eq!((get(&vmo, PAGE, 4), get(&vmo, 3 * PAGE, 4)), (b"mine".to_vec(), b"mine".to_vec()));
 }
+
+#[test]
+fn a_clone_of_a_page_cache_is_its_own_memory_beyond_the_end() {
+    let memory = memory();
+    let (source, vmo) = file(&memory, PAGE);
+    let options = ChildOptions::SNAPSHOT_AT_LEAST_ON_WRITE;
+    let clone = vmo.create_child(options, 0, 4 * PAGE).unwrap();
+    clone.prepare(2 * PAGE, true).unwrap();
+    assert!(clone.present_run(2 * PAGE, PAGE).is_some_and(|run| run.writable));
+    clone.write(3 * PAGE, b"mine").unwrap();
+    assert_eq!((get(&clone, PAGE, 2), get(&clone, 3 * PAGE, 4)), (vec![0; 2], b"mine".to_vec()));
+    assert_eq!(source.fills.load(Ordering::Relaxed), 0, "none of this is in the cache");
+}

@@ -206,3 +206,20 @@ fn threads_that_create_and_kill_leave_a_dead_and_empty_tree() {
     assert!(root.info().exited);
     assert!(root.children().is_empty());
 }
+
+#[test]
+fn the_time_of_processes_that_run_counts_before_they_end() {
+    use super::super::run::tests::poll;
+    let job = Job::root();
+    let process = Process::create(&job, "").unwrap();
+    let thread = Thread::create(&process, "").unwrap();
+    let body = async {
+        let start = hal::time::monotonic();
+        while hal::time::monotonic() < start + 1_000_000 {}
+        std::future::pending().await
+    };
+    let mut run = process.start(&thread, body).unwrap();
+    assert_eq!(job.runtime(), 0);
+    assert!(poll(&mut run).is_pending());
+    assert!(job.runtime() >= 1_000_000);
+}
