@@ -30,7 +30,16 @@ static void vmos(void) {
     STATUS(zx_vmo_read(with_rights(vmo, ZX_RIGHT_WRITE), text, 0, 1), ZX_ERR_ACCESS_DENIED);
     STATUS(zx_vmo_write(with_rights(vmo, ZX_RIGHT_READ), text, 0, 1), ZX_ERR_ACCESS_DENIED);
     STATUS(zx_vmo_get_size(vmo, BAD), ZX_ERR_INVALID_ARGS);
-    STATUS(zx_vmo_set_size(vmo, PAGE), ZX_ERR_UNAVAILABLE);
+    STATUS(zx_vmo_set_size(vmo, PAGE), ZX_ERR_ACCESS_DENIED);
+    uint64_t content = 0;
+    OK(zx_object_get_property(vmo, ZX_PROP_VMO_CONTENT_SIZE, &content, sizeof(content)));
+    NUMBER(content, 5000);
+    content = 100;
+    OK(zx_object_set_property(vmo, ZX_PROP_VMO_CONTENT_SIZE, &content, sizeof(content)));
+    OK(zx_object_get_property(vmo, ZX_PROP_VMO_CONTENT_SIZE, &content, sizeof(content)));
+    NUMBER(content, 100);
+    STATUS(zx_object_get_property(vmo, ZX_PROP_VMO_CONTENT_SIZE, &content, 7), ZX_ERR_BUFFER_TOO_SMALL);
+    STATUS(zx_object_get_property(zx_process_self(), ZX_PROP_VMO_CONTENT_SIZE, &content, 8), ZX_ERR_WRONG_TYPE);
 
     OK(zx_vmo_op_range(vmo, ZX_VMO_OP_COMMIT, 0, 2 * PAGE, 0, 0));
     OK(zx_vmo_op_range(vmo, ZX_VMO_OP_ZERO, PAGE, 2, 0, 0));
@@ -43,7 +52,24 @@ static void vmos(void) {
     STATUS(zx_vmo_op_range(vmo, 99, 0, PAGE, 0, 0), ZX_ERR_INVALID_ARGS);
     STATUS(zx_vmo_op_range(with_rights(vmo, ZX_RIGHT_READ), ZX_VMO_OP_COMMIT, 0, PAGE, 0, 0), ZX_ERR_ACCESS_DENIED);
 
+    OK(zx_vmo_op_range(vmo, ZX_VMO_OP_CACHE_CLEAN, 0, PAGE, 0, 0));
+    STATUS(zx_vmo_op_range(vmo, ZX_VMO_OP_CACHE_CLEAN, 0, 0, 0, 0), ZX_ERR_INVALID_ARGS);
+    STATUS(zx_vmo_op_range(vmo, ZX_VMO_OP_TRY_LOCK, 0, 2 * PAGE, 0, 0), ZX_ERR_NOT_SUPPORTED);
+
+    // One that may be discarded while it is not locked.
+    zx_vmo_lock_state_t lock = {7, 7, 7, 7};
+    OK(zx_vmo_create(PAGE, ZX_VMO_DISCARDABLE, &child));
+    OK(zx_vmo_op_range(child, ZX_VMO_OP_TRY_LOCK, 0, PAGE, 0, 0));
+    OK(zx_vmo_op_range(child, ZX_VMO_OP_LOCK, 0, PAGE, &lock, sizeof(lock)));
+    TRUE(lock.offset == 0 && lock.size == PAGE && lock.discarded_offset == 0 && lock.discarded_size == 0);
+    STATUS(zx_vmo_op_range(child, ZX_VMO_OP_LOCK, 0, PAGE, &lock, sizeof(lock) - 1), ZX_ERR_INVALID_ARGS);
+    STATUS(zx_vmo_op_range(child, ZX_VMO_OP_LOCK, 0, PAGE, BAD, sizeof(lock)), ZX_ERR_INVALID_ARGS);
+    OK(zx_vmo_op_range(child, ZX_VMO_OP_UNLOCK, 0, PAGE, 0, 0));
+    OK(zx_vmo_op_range(child, ZX_VMO_OP_UNLOCK, 0, PAGE, 0, 0));
+    STATUS(zx_vmo_op_range(child, ZX_VMO_OP_UNLOCK, 0, PAGE, 0, 0), ZX_ERR_BAD_STATE);
+
     OK(zx_vmo_create(PAGE, ZX_VMO_RESIZABLE, &child));
+    TRUE((rights_of(child) & ZX_RIGHT_RESIZE) != 0);
     OK(zx_vmo_set_size(child, 3 * PAGE));
     OK(zx_vmo_get_size(child, &size));
     NUMBER(size, 3 * PAGE);

@@ -121,6 +121,33 @@ int main(void) {
     zx_info_handle_count_t count;
     STATUS(zx_object_get_info(with_rights(event, ZX_RIGHT_WAIT), ZX_INFO_HANDLE_COUNT, &count, sizeof(count), 0, 0), ZX_ERR_ACCESS_DENIED);
 
+    // All handles of a process, and its threads.
+    static zx_info_handle_extended_t table[64];
+    OK(zx_object_get_info(zx_process_self(), ZX_INFO_HANDLE_TABLE, table, sizeof(table), &actual, &avail));
+    TRUE(actual == avail && actual > 8);
+    bool found = false;
+    for (size_t i = 0; i < actual; i++)
+        found |= table[i].handle_value == event && table[i].koid == koid_of(event) && table[i].type == ZX_OBJ_TYPE_EVENT && table[i].props == ZX_OBJ_PROP_WAITABLE;
+    TRUE(found);
+    OK(zx_object_get_info(zx_process_self(), ZX_INFO_HANDLE_TABLE, table, sizeof(table[0]) * 2, &actual, &avail));
+    TRUE(actual == 2 && avail > 8);
+    STATUS(zx_object_get_info(with_rights(zx_process_self(), ZX_RIGHT_INSPECT), ZX_INFO_HANDLE_TABLE, table, sizeof(table), 0, 0), ZX_ERR_ACCESS_DENIED);
+    zx_info_process_handle_stats_t stats;
+    OK(zx_object_get_info(zx_process_self(), ZX_INFO_PROCESS_HANDLE_STATS, &stats, sizeof(stats), 0, 0));
+    NUMBER(stats.handle_count[ZX_OBJ_TYPE_EVENTPAIR], 2);
+    STATUS(zx_object_get_info(event, ZX_INFO_PROCESS_HANDLE_STATS, &stats, sizeof(stats), 0, 0), ZX_ERR_WRONG_TYPE);
+    zx_info_resource_t resource;
+    zx_handle_t root = zx_take_startup_handle(PA_HND(PA_RESOURCE, 0));
+    OK(zx_object_get_info(root, ZX_INFO_RESOURCE, &resource, sizeof(resource), 0, 0));
+    TRUE(resource.kind == ZX_RSRC_KIND_ROOT && resource.flags == 0 && resource.size == 0);
+    zx_handle_t child = 0;
+    OK(zx_object_get_child(zx_process_self(), koid_of(zx_thread_self()), ZX_RIGHT_INSPECT, &child));
+    TRUE(koid_of(child) == koid_of(zx_thread_self()) && rights_of(child) == ZX_RIGHT_INSPECT);
+    STATUS(zx_object_get_child(zx_process_self(), 1, ZX_RIGHT_SAME_RIGHTS, &child), ZX_ERR_NOT_FOUND);
+    STATUS(zx_object_get_child(event, 1, ZX_RIGHT_SAME_RIGHTS, &child), ZX_ERR_WRONG_TYPE);
+    STATUS(zx_object_get_child(with_rights(zx_process_self(), ZX_RIGHT_INSPECT), 1, ZX_RIGHT_INSPECT, &child), ZX_ERR_ACCESS_DENIED);
+    STATUS(zx_object_get_child(zx_process_self(), koid_of(zx_thread_self()), ZX_RIGHT_MAP, &child), ZX_ERR_ACCESS_DENIED);
+
     // The peer goes.
     OK(zx_handle_close(pair[0]));
     NUMBER(signals_of(pair[1]), ZX_EVENTPAIR_SIGNALED | ZX_EVENTPAIR_PEER_CLOSED);

@@ -192,6 +192,10 @@ constants! {
     ZX_INFO_HANDLE_VALID: u32 as "uint32_t" = 1;
     ZX_INFO_HANDLE_BASIC: u32 as "uint32_t" = 2;
     ZX_INFO_VMAR: u32 as "uint32_t" = 7;
+    ZX_PROP_VMO_CONTENT_SIZE: u32 as "uint32_t" = 17;
+    ZX_INFO_RESOURCE: u32 as "uint32_t" = 18;
+    ZX_INFO_PROCESS_HANDLE_STATS: u32 as "uint32_t" = 21;
+    ZX_INFO_HANDLE_TABLE: u32 as "uint32_t" = 27;
     ZX_INFO_HANDLE_COUNT: u32 as "uint32_t" = 19;
     ZX_WAIT_ASYNC_ONCE: u32 as "uint32_t" = 0;
     ZX_WAIT_ASYNC_TIMESTAMP: u32 as "uint32_t" = 1;
@@ -223,6 +227,16 @@ constants! {
     ZX_VMO_DISCARDABLE: u32 as "uint32_t" = 1 << 2;
     ZX_VMO_OP_COMMIT: u32 as "uint32_t" = 1;
     ZX_VMO_OP_DECOMMIT: u32 as "uint32_t" = 2;
+    ZX_VMO_OP_LOCK: u32 as "uint32_t" = 3;
+    ZX_VMO_OP_UNLOCK: u32 as "uint32_t" = 4;
+    ZX_VMO_OP_CACHE_SYNC: u32 as "uint32_t" = 6;
+    ZX_VMO_OP_CACHE_INVALIDATE: u32 as "uint32_t" = 7;
+    ZX_VMO_OP_CACHE_CLEAN: u32 as "uint32_t" = 8;
+    ZX_VMO_OP_CACHE_CLEAN_INVALIDATE: u32 as "uint32_t" = 9;
+    ZX_VMO_OP_TRY_LOCK: u32 as "uint32_t" = 11;
+    ZX_VMO_OP_DONT_NEED: u32 as "uint32_t" = 12;
+    ZX_VMO_OP_ALWAYS_NEED: u32 as "uint32_t" = 13;
+    ZX_VMO_OP_PREFETCH: u32 as "uint32_t" = 14;
     ZX_VMO_OP_ZERO: u32 as "uint32_t" = 10;
     ZX_VMO_CHILD_SNAPSHOT: u32 as "uint32_t" = ChildOptions::SNAPSHOT.bits();
     ZX_VMO_CHILD_RESIZABLE: u32 as "uint32_t" = ChildOptions::RESIZABLE.bits();

@@ -205,6 +205,52 @@ structs! {
         /// 0.
         padding1: [u8; 4],
     }
+    /// What `ZX_VMO_OP_LOCK` tells.
+    VmoLockState = "zx_vmo_lock_state", 32 {
+        /// The first byte that was locked.
+        offset: u64,
+        /// How many.
+        size: u64,
+        /// The first byte that had been discarded.
+        discarded_offset: u64,
+        /// How many.
+        discarded_size: u64,
+    }
+    /// `ZX_INFO_HANDLE_TABLE`.
+    InfoHandleExtended = "zx_info_handle_extended", 40 {
+        /// The object's type.
+        r#type: ZxObjType,
+        /// The handle's value in the process that was asked about.
+        handle_value: ZxHandle,
+        /// The handle's rights.
+        rights: ZxRights,
+        /// Whether it can be waited for.
+        props: ZxObjProps,
+        /// The object's identity.
+        koid: ZxKoid,
+        /// The related object's identity.
+        related_koid: ZxKoid,
+        /// 0, as in Zircon.
+        peer_owner_koid: ZxKoid,
+    }
+    /// `ZX_INFO_PROCESS_HANDLE_STATS`.
+    InfoProcessHandleStats = "zx_info_process_handle_stats", 256 {
+        /// How many handles there are to objects of each type.
+        handle_count: [u32; 64],
+    }
+    /// `ZX_INFO_RESOURCE`.
+    InfoResource = "zx_info_resource", 56 {
+        /// What it is about: `ZX_RSRC_KIND_*`.
+        kind: u32,
+        /// Whether it is exclusive: `ZX_RSRC_FLAG_EXCLUSIVE`.
+        flags: u32,
+        /// The first of its range.
+        base: u64,
+        /// How many there are.
+        size: usize,
+        /// Its name.
+        name: [CChar; 32],
+    }
     /// `ZX_INFO_HANDLE_COUNT`.
     InfoHandleCount = "zx_info_handle_count", 4 {
         /// How many handles the object has.

@@ -1,16 +1,19 @@
 //! What can be done with any object: waiting, signalling, asking what it is.
 
 use kernel_objects::{
-    Error, HandleValue, Port, Result, Rights, Signals, deadline::until,
-    handle::WAIT_MANY_MAX_ITEMS, object::MAX_NAME_LEN, port::WaitAsync, task::BlockedReason,
+    Error, HandleValue, KernelObject, Port, Result, Rights, Signals, Vmo, deadline::until,
+    downcast, handle::WAIT_MANY_MAX_ITEMS, object::MAX_NAME_LEN, port::WaitAsync,
+    task::BlockedReason,
 };
+
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::argument::{In, Out};
 use crate::{
     abi::argument::UserPtr,
     zircon::{
         Thread,
-        abi::{Void, WaitItem, ZxHandle, ZxSignals, ZxTime, constants::ZX_PROP_NAME},
+        abi::{Void, WaitItem, ZxHandle, ZxRights, ZxSignals, ZxTime, constants::*},
     },
 };
 
@@ -107,6 +110,25 @@ pub(super) fn wait_async(
     thread.handles().wait_async(handle.value(), &port, key, signals.signals(), options)
 }
 
+/// zx_object_get_child
+pub(super) fn get_child(
+    thread: &Thread,
+    handle: ZxHandle,
+    koid: u64,
+    rights: ZxRights,
+    out: Out<ZxHandle>,
+) -> Result {
+    let child = thread.handles().object_get_child(handle.value(), koid, rights.rights())?;
+    thread.give([(child, out)])
+}
+
+/// An object's name, with zeros behind it.
+fn name_of(object: &dyn KernelObject) -> [u8; MAX_NAME_LEN] {
+    let mut name = [0; MAX_NAME_LEN];
+    name.iter_mut().zip(object.name_bytes()).for_each(|(to, from)| *to = from);
+    name
+}
+
 /// zx_object_get_property
 pub(super) fn get_property(
     thread: &Thread,
@@ -116,15 +138,10 @@ pub(super) fn get_property(
     value_size: usize,
 ) -> Result {
     let object = thread.handles().get_any(handle.value(), Rights::GET_PROPERTY)?;
+    let to = Property { thread, value: value.0, size: value_size };
     match property {
-        ZX_PROP_NAME => {
-            if value_size < MAX_NAME_LEN {
-                return Err(Error::BufferTooSmall);
-            }
-            let mut name = [0; MAX_NAME_LEN];
-            name.iter_mut().zip(object.name_bytes()).for_each(|(to, from)| *to = from);
-            UserPtr::new(value.0.addr()).write(thread.vmar(), &name)
-        }
+        ZX_PROP_NAME => to.put(&name_of(&*object)),
+        ZX_PROP_VMO_CONTENT_SIZE => to.put(&downcast::<Vmo>(object)?.content_size()),
         _ => Err(Error::NotSupported),
     }
 }
@@ -138,12 +155,37 @@ pub(super) fn set_property(
     value_size: usize,
 ) -> Result {
     let object = thread.handles().get_any(handle.value(), Rights::SET_PROPERTY)?;
+    let from = Property { thread, value: value.0, size: value_size };
     match property {
         ZX_PROP_NAME => {
-            let name = In(value.0.cast());
-            object.set_name_bytes(&thread.read_name(name, value_size)?);
+            object.set_name_bytes(&thread.read_name(In(value.0.cast()), value_size)?);
             Ok(())
         }
+        ZX_PROP_VMO_CONTENT_SIZE => downcast::<Vmo>(object)?.set_content_size(from.get()?),
         _ => Err(Error::NotSupported),
+    }
+}
+
+/// Where a property's value is.
+struct Property<'a> {
+    thread: &'a Thread,
+    value: UserPtr<Void>,
+    size: usize,
+}
+
+impl Property<'_> {
+    fn check<T>(&self) -> Result<UserPtr<T>> {
+        match self.size < size_of::<T>() {
+            true => Err(Error::BufferTooSmall),
+            false => Ok(self.value.cast()),
+        }
+    }
+
+    fn put<T: FromBytes + IntoBytes + Immutable>(&self, value: &T) -> Result {
+        self.check()?.write(self.thread.vmar(), value)
+    }
+
+    fn get<T: FromBytes + IntoBytes + Immutable>(&self) -> Result<T> {
+        self.check::<T>()?.read(self.thread.vmar())
     }
 }

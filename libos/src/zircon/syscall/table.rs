@@ -63,14 +63,15 @@ zircon_calls! {
         3 zx_handle_duplicate(handle: ZxHandle, rights: ZxRights, out: Out<ZxHandle>) now handle::duplicate, Full;
         4 zx_handle_replace(handle: ZxHandle, rights: ZxRights, out: Out<ZxHandle>) now handle::replace, Full;
         5 zx_handle_check_valid(handle: ZxHandle) now handle::check_valid, Full;
-        10 zx_object_get_info(handle: ZxHandle, topic: u32, buffer: Out<Void>, buffer_size: usize, actual: Out<usize>, avail: Out<usize>) now object::get_info, Partial("HANDLE_VALID, HANDLE_BASIC, HANDLE_COUNT, VMAR");
-        11 zx_object_get_property(handle: ZxHandle, property: u32, value: Out<Void>, value_size: usize) now object::get_property, Partial("NAME");
-        12 zx_object_set_property(handle: ZxHandle, property: u32, value: In<Void>, value_size: usize) now object::set_property, Partial("NAME");
+        10 zx_object_get_info(handle: ZxHandle, topic: u32, buffer: Out<Void>, buffer_size: usize, actual: Out<usize>, avail: Out<usize>) now object::get_info, Partial("HANDLE_VALID, HANDLE_BASIC, HANDLE_COUNT, HANDLE_TABLE, PROCESS_HANDLE_STATS, RESOURCE, VMAR");
+        11 zx_object_get_property(handle: ZxHandle, property: u32, value: Out<Void>, value_size: usize) now object::get_property, Partial("NAME, VMO_CONTENT_SIZE");
+        12 zx_object_set_property(handle: ZxHandle, property: u32, value: In<Void>, value_size: usize) now object::set_property, Partial("NAME, VMO_CONTENT_SIZE");
         13 zx_object_signal(handle: ZxHandle, clear_mask: u32, set_mask: u32) now object::signal, Full;
         14 zx_object_signal_peer(handle: ZxHandle, clear_mask: u32, set_mask: u32) now object::signal_peer, Full;
         15 zx_object_wait_one(handle: ZxHandle, signals: ZxSignals, deadline: ZxTime, observed: Out<ZxSignals>) wait object::wait_one, Full;
         16 zx_object_wait_many(items: Out<WaitItem>, num_items: usize, deadline: ZxTime) wait object::wait_many, Full;
         17 zx_object_wait_async(handle: ZxHandle, port: ZxHandle, key: u64, signals: ZxSignals, options: u32) now object::wait_async, Full;
+        18 zx_object_get_child(handle: ZxHandle, koid: u64, rights: ZxRights, out: Out<ZxHandle>) now object::get_child, Full;
         20 zx_channel_create(options: u32, out0: Out<ZxHandle>, out1: Out<ZxHandle>) now channel::create, Full;
         21 zx_channel_read(handle: ZxHandle, options: u32, bytes: Out<Void>, handles: Out<ZxHandle>, num_bytes: u32, num_handles: u32, actual_bytes: Out<u32>, actual_handles: Out<u32>) now channel::read, Full;
         22 zx_channel_read_etc(handle: ZxHandle, options: u32, bytes: Out<Void>, handles: Out<HandleInfo>, num_bytes: u32, num_handles: u32, actual_bytes: Out<u32>, actual_handles: Out<u32>) now channel::read_etc, Full;
@@ -85,12 +86,12 @@ zircon_calls! {
         37 zx_port_wait(handle: ZxHandle, deadline: ZxTime, packet: Out<PortPacket>) wait port::wait, Full;
         38 zx_port_cancel(handle: ZxHandle, source: ZxHandle, key: u64) now port::cancel, Full;
         39 zx_port_cancel_key(handle: ZxHandle, options: u32, key: u64) now port::cancel_key, Full;
-        40 zx_vmo_create(size: u64, options: u32, out: Out<ZxHandle>) now vmo::create, Partial("not discardable, not unbounded");
-        41 zx_vmo_read(handle: ZxHandle, buffer: Out<Void>, offset: u64, buffer_size: usize) now vmo::read, Full;
-        42 zx_vmo_write(handle: ZxHandle, buffer: In<Void>, offset: u64, buffer_size: usize) now vmo::write, Full;
+        40 zx_vmo_create(size: u64, options: u32, out: Out<ZxHandle>) now vmo::create, Partial("not unbounded");
+        41 zx_vmo_read(handle: ZxHandle, buffer: Out<Void>, offset: u64, buffer_size: usize) wait vmo::read, Full;
+        42 zx_vmo_write(handle: ZxHandle, buffer: In<Void>, offset: u64, buffer_size: usize) wait vmo::write, Full;
         43 zx_vmo_get_size(handle: ZxHandle, size: Out<u64>) now vmo::get_size, Full;
-        44 zx_vmo_set_size(handle: ZxHandle, size: u64) now vmo::set_size, Full;
-        45 zx_vmo_op_range(handle: ZxHandle, op: u32, offset: u64, size: u64, buffer: Out<Void>, buffer_size: usize) now vmo::op_range, Partial("COMMIT, DECOMMIT, ZERO");
+        44 zx_vmo_set_size(handle: ZxHandle, size: u64) wait vmo::set_size, Full;
+        45 zx_vmo_op_range(handle: ZxHandle, op: u32, offset: u64, size: u64, buffer: Out<Void>, buffer_size: usize) wait vmo::op_range, Full;
         46 zx_vmo_create_child(handle: ZxHandle, options: u32, offset: u64, size: u64, out: Out<ZxHandle>) now vmo::create_child, Full;
         60 zx_vmar_allocate(parent_vmar: ZxHandle, options: ZxVmOption, offset: usize, size: usize, child_vmar: Out<ZxHandle>, child_addr: Out<ZxVaddr>) now vmar::allocate, Partial("COMPACT, CAN_MAP_SPECIFIC and alignments have no effect");
         61 zx_vmar_map(handle: ZxHandle, options: ZxVmOption, vmar_offset: usize, vmo: ZxHandle, vmo_offset: u64, len: usize, mapped_addr: Out<ZxVaddr>) now vmar::map, Partial("resizable VMOs without ALLOW_FAULTS are mapped");
@@ -116,7 +117,6 @@ zircon_calls! {
         210 zx_interrupt_trigger(handle: ZxHandle, options: u32, timestamp: ZxTime) now interrupt::trigger, Full;
     }
     absent {
-        18 zx_object_get_child(handle: ZxHandle, koid: u64, rights: ZxRights, out: Out<ZxHandle>);
         19 zx_object_set_profile(handle: ZxHandle, profile: ZxHandle, options: u32);
         47 zx_vmo_set_cache_policy(handle: ZxHandle, cache_policy: u32);
         48 zx_vmo_create_physical(resource: ZxHandle, paddr: ZxPaddr, size: usize, out: Out<ZxHandle>);

@@ -1,39 +1,66 @@
 //! VMOs.
 
+use std::{ops::Range, sync::Arc};
+
 use kernel_objects::{
-    Error, Handle, Result, Rights, Vmo, VmoOptions,
-    task::PolicyCondition,
+    Error, Handle, ObjectType, Result, Rights, Vmo, VmoOptions,
+    task::{BlockedReason, PolicyCondition},
     vmo::{ChildOptions, CopyError, RangeOp},
 };
 
 use super::argument::{In, Out};
 use crate::zircon::{
     Thread,
-    abi::{Void, ZxHandle, constants::*},
+    abi::{VmoLockState, Void, ZxHandle, constants::*},
 };
 
-fn transfer_error(error: CopyError) -> Error {
-    match error {
-        CopyError::Guest(_) => Error::InvalidArgs,
-        CopyError::Vmo(error) => error,
+/// Copies between a VMO and the process; waits for pages of the VMO that a pager or a disk has.
+async fn transfer(
+    thread: &Thread,
+    vmo: &Arc<Vmo>,
+    offset: u64,
+    size: u64,
+    write: bool,
+    copy: impl Fn() -> Result<(), CopyError>,
+) -> Result {
+    loop {
+        match copy() {
+            Ok(()) => return Ok(()),
+            Err(CopyError::Guest(_)) => return Err(Error::InvalidArgs),
+            Err(CopyError::Vmo(Error::ShouldWait)) => {}
+            Err(CopyError::Vmo(error)) => return Err(error),
+        }
+        // It has been checked that this is in the VMO.
+        let mut range = offset..offset.saturating_add(size);
+        while !range.is_empty() {
+            let fetch = vmo.fetch(range.clone(), write);
+            range.start += thread.blocked(BlockedReason::Pager, fetch).await?;
+        }
     }
 }
 
 /// zx_vmo_create
 pub(super) fn create(thread: &Thread, size: u64, options: u32, out: Out<ZxHandle>) -> Result {
-    if options & !ZX_VMO_RESIZABLE != 0 {
+    if options & !(ZX_VMO_RESIZABLE | ZX_VMO_DISCARDABLE) != 0 {
         return Err(Error::InvalidArgs);
     }
     thread.policy(PolicyCondition::NewVmo)?;
     let memory = thread.machine().memory();
     let resizable = options & ZX_VMO_RESIZABLE != 0;
-    let options = VmoOptions { resizable, charged: memory.limit().is_some() };
-    let vmo = Vmo::create(memory, size, options)?;
-    thread.give([(Handle::new(vmo), out)])
+    let vmo = if options & ZX_VMO_DISCARDABLE != 0 {
+        let options = VmoOptions { resizable, charged: false };
+        Vmo::create_discardable(memory, size, options)?
+    } else {
+        let options = VmoOptions { resizable, charged: memory.limit().is_some() };
+        Vmo::create(memory, size, options)?
+    };
+    let mut rights = Rights::default_for(ObjectType::Vmo);
+    rights.set(Rights::RESIZE, resizable);
+    thread.give([(Handle::with_rights(vmo, rights), out)])
 }
 
 /// zx_vmo_read
-pub(super) fn read(
+pub(super) async fn read(
     thread: &Thread,
     handle: ZxHandle,
     buffer: Out<Void>,
@@ -41,12 +68,15 @@ pub(super) fn read(
     buffer_size: usize,
 ) -> Result {
     let vmo = thread.get::<Vmo>(handle, Rights::READ)?;
-    let copied = thread.vmar().copy_from_vmo(buffer.0.addr(), &vmo, offset, buffer_size as u64);
-    copied.map_err(transfer_error)
+    let (to, size) = (buffer.0.addr(), buffer_size as u64);
+    transfer(thread, &vmo, offset, size, false, || {
+        thread.vmar().copy_from_vmo(to, &vmo, offset, size)
+    })
+    .await
 }
 
 /// zx_vmo_write
-pub(super) fn write(
+pub(super) async fn write(
     thread: &Thread,
     handle: ZxHandle,
     buffer: In<Void>,
@@ -54,8 +84,11 @@ pub(super) fn write(
     buffer_size: usize,
 ) -> Result {
     let vmo = thread.get::<Vmo>(handle, Rights::WRITE)?;
-    let copied = thread.vmar().copy_to_vmo(buffer.0.addr(), &vmo, offset, buffer_size as u64);
-    copied.map_err(transfer_error)
+    let (from, size) = (buffer.0.addr(), buffer_size as u64);
+    transfer(thread, &vmo, offset, size, true, || {
+        thread.vmar().copy_to_vmo(from, &vmo, offset, size)
+    })
+    .await
 }
 
 /// zx_vmo_get_size
@@ -65,31 +98,62 @@ pub(super) fn get_size(thread: &Thread, handle: ZxHandle, size: Out<u64>) -> Res
 }
 
 /// zx_vmo_set_size
-pub(super) fn set_size(thread: &Thread, handle: ZxHandle, size: u64) -> Result {
-    thread.get::<Vmo>(handle, Rights::WRITE)?.set_size(size)
+pub(super) async fn set_size(thread: &Thread, handle: ZxHandle, size: u64) -> Result {
+    let vmo = thread.get::<Vmo>(handle, Rights::WRITE | Rights::RESIZE)?;
+    thread.blocked(BlockedReason::Pager, vmo.set_size_async(size)).await
 }
 
 /// zx_vmo_op_range
-pub(super) fn op_range(
+pub(super) async fn op_range(
     thread: &Thread,
     handle: ZxHandle,
     op: u32,
     offset: u64,
     size: u64,
-    _buffer: Out<Void>,
-    _buffer_size: usize,
+    buffer: Out<Void>,
+    buffer_size: usize,
 ) -> Result {
     let (vmo, rights) = thread.get_with_rights::<Vmo>(handle, Rights::empty())?;
-    let op = match op {
-        ZX_VMO_OP_COMMIT => RangeOp::Commit,
-        ZX_VMO_OP_DECOMMIT => RangeOp::Decommit,
-        ZX_VMO_OP_ZERO => RangeOp::Zero,
-        // Locks, caches and hints are absent; 5 is no operation any more.
-        3 | 4 | 6..=9 | 11..=13 => return Err(Error::NotSupported),
-        _ => return Err(Error::InvalidArgs),
+    if op == ZX_VMO_OP_LOCK {
+        return lock(
+            thread,
+            &vmo,
+            rights,
+            offset..offset.saturating_add(size),
+            buffer,
+            buffer_size,
+        );
+    }
+    let op = RangeOp::from_raw(op)?;
+    op.require(rights)?;
+    thread.blocked(BlockedReason::Pager, vmo.op_range_async(op, offset, size)).await
+}
+
+/// `ZX_VMO_OP_LOCK`, which says what was discarded.
+fn lock(
+    thread: &Thread,
+    vmo: &Vmo,
+    rights: Rights,
+    range: Range<u64>,
+    buffer: Out<Void>,
+    buffer_size: usize,
+) -> Result {
+    // As the other operations on locks.
+    RangeOp::TryLock.require(rights)?;
+    if buffer_size < size_of::<VmoLockState>() {
+        return Err(Error::InvalidArgs);
+    }
+    let state = vmo.lock(range.start, range.end - range.start)?;
+    let state = VmoLockState {
+        offset: state.offset,
+        size: state.size,
+        discarded_offset: state.discarded_offset,
+        discarded_size: state.discarded_size,
     };
-    rights.require(Rights::WRITE)?;
-    vmo.op_range(op, offset, size)
+    buffer.0.cast().write(thread.vmar(), &state).inspect_err(|_| {
+        // One who does not learn what is gone must not believe that it holds it; it is locked, so this cannot fail.
+        let _ = vmo.unlock(range.start, range.end - range.start);
+    })
 }
 
 /// zx_vmo_create_child

@@ -1,6 +1,9 @@
 //! zx_object_get_info: a topic is a kind of record, of which there is one or a list.
 
-use kernel_objects::{Error, Result, Rights, Vmar};
+use kernel_objects::{
+    Error, HandleInfo, HandleTable, HandleValue, Process, Resource, Result, Rights, Vmar,
+    resource::ResourceInfo,
+};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::super::argument::Out;
@@ -9,8 +12,9 @@ use crate::{
     zircon::{
         Thread,
         abi::{
-            InfoHandleBasic, InfoHandleCount, InfoVmar, Void, ZxHandle, ZxKoid, ZxObjProps,
-            ZxObjType, ZxRights, ZxVaddr, constants::*,
+            CChar, InfoHandleBasic, InfoHandleCount, InfoHandleExtended, InfoProcessHandleStats,
+            InfoResource, InfoVmar, Void, ZxHandle, ZxKoid, ZxObjProps, ZxObjType, ZxRights,
+            ZxVaddr, constants::*,
         },
     },
 };
@@ -41,6 +45,27 @@ impl Sink<'_> {
     }
 }
 
+fn props(waitable: bool) -> ZxObjProps {
+    ZxObjProps(if waitable { ZX_OBJ_PROP_WAITABLE } else { 0 })
+}
+
+fn extended(table: &HandleTable, value: HandleValue, info: &HandleInfo) -> InfoHandleExtended {
+    // One that was closed since it was listed has the properties of its type.
+    let waitable = match table.get_any(value, Rights::empty()) {
+        Ok(object) => object.is_waitable(),
+        Err(_) => Rights::default_for(info.object_type).contains(Rights::WAIT),
+    };
+    InfoHandleExtended {
+        r#type: ZxObjType(info.object_type as u32),
+        handle_value: value.into(),
+        rights: ZxRights(info.rights.bits()),
+        props: props(waitable),
+        koid: ZxKoid(info.koid),
+        related_koid: ZxKoid(info.related_koid),
+        peer_owner_koid: ZxKoid(0),
+    }
+}
+
 /// zx_object_get_info
 #[allow(clippy::too_many_arguments, reason = "the call has so many")]
 pub(in super::super) fn get_info(
@@ -65,13 +90,38 @@ pub(in super::super) fn get_info(
                 rights: ZxRights(info.rights.bits()),
                 r#type: ZxObjType(info.object_type as u32),
                 related_koid: ZxKoid(info.related_koid),
-                props: ZxObjProps(if object.is_waitable() { ZX_OBJ_PROP_WAITABLE } else { 0 }),
+                props: props(object.is_waitable()),
                 padding1: [0; 4],
             })
         }
         ZX_INFO_HANDLE_COUNT => {
             let object = thread.handles().get_any(value, Rights::INSPECT)?;
             sink.one(InfoHandleCount { handle_count: object.handle_count() })
+        }
+        ZX_INFO_HANDLE_TABLE => {
+            let process =
+                thread.get::<Process>(handle, Rights::INSPECT | Rights::MANAGE_PROCESS)?;
+            let list = process.handles().list();
+            let records: Vec<_> = list
+                .iter()
+                .map(|(value, info)| extended(process.handles(), *value, info))
+                .collect();
+            sink.list(&records)
+        }
+        ZX_INFO_PROCESS_HANDLE_STATS => {
+            let process = thread.get::<Process>(handle, Rights::INSPECT)?;
+            sink.one(InfoProcessHandleStats { handle_count: process.handle_stats().counts })
+        }
+        ZX_INFO_RESOURCE => {
+            let resource = thread.get::<Resource>(handle, Rights::INSPECT)?;
+            let ResourceInfo { options, base, size } = resource.info();
+            sink.one(InfoResource {
+                kind: options.kind as u32,
+                flags: if options.exclusive { ZX_RSRC_FLAG_EXCLUSIVE } else { 0 },
+                base,
+                size: size as usize,
+                name: super::name_of(&*resource).map(CChar),
+            })
         }
         ZX_INFO_VMAR => {
             let range = thread.get::<Vmar>(handle, Rights::INSPECT)?.range();
