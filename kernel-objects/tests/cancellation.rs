@@ -14,13 +14,14 @@ use hal::{
 };
 use kernel_objects::{
     Channel, Clock, Counter, DebugLog, Error, Event, EventPair, Fifo, FutexTable, Handle,
-    HandleTable, Interrupt, Job, KernelObject, Port, Process, Rights, Signals, Socket, Stream,
-    Thread, Timer, Vmo, VmoOptions, WaitQueue,
+    HandleTable, Interrupt, Job, KernelObject, Pager, Port, Process, Rights, Signals, Socket,
+    Stream, Thread, Timer, Vmo, VmoOptions, WaitQueue,
     channel::{Message, ReadOptions, Room},
     clock::{ClockId, ClockOptions},
     deadline::{until, until_with_slack},
     debuglog::{KernelLog, LOG_READABLE},
     object::live_objects,
+    pager::PagerVmoOptions,
     port::WaitAsync,
     resource::ResourceSpace,
     socket::SocketKind,
@@ -130,6 +131,14 @@ fn all_kinds(count: usize) {
     });
     give_up("port", count, |_| wait(port.wait()));
     give_up("queue", count, |_| wait(queue.wait()));
+    let memory = PhysicalMemory::new(None).unwrap();
+    let (pager, requests) = (Pager::create(), Port::create());
+    let file = pager.create_vmo(&memory, PagerVmoOptions::empty(), &requests, 0, 1 << 20).unwrap();
+    give_up("page", count, |i| {
+        let at = (i as u64 * 5) << 10 & 0xfffff;
+        wait(file.fetch(at..at + 1, i % 2 == 0))
+    });
+    assert!(requests.is_empty());
     give_up("interrupt", count, |_| wait(interrupt.wait()));
     give_up("futex", count, |i| {
         let at = 4 + 4 * (i as u64 % 10);

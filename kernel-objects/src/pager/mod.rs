@@ -22,6 +22,8 @@
 //!                  begins
 //! ```
 //!
+//! The example `pager` is a file system of this kind.
+//!
 //! Zero pages have not been supplied and need not be: the service learns of them as dirty ranges that are all zero.
 //!
 //! The mechanism is that of every page cache here: a [`PageSource`]. Waiting for a page is

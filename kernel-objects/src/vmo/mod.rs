@@ -1,7 +1,7 @@
 //! Virtual memory objects: containers of pages that can be read, written and mapped.
 //!
 //! A [`Vmo`] is anonymous memory, the page cache of something with a [`PageSource`], or a child of another VMO. Its frames are
-//! in a [map](page_map) that snapshots share until one of them writes; a clone of a page cache shows the cache's pages where it
+//! in a map that snapshots share until one of them writes; a clone of a page cache shows the cache's pages where it
 //! has none of its own; slices and references have no pages: they are another way to their *owner's*. Owners are never slices and
 //! page caches never clones, so however VMOs descend from each other, pages are at most one step away.
 //!
