@@ -77,6 +77,10 @@ int main(int argc, char** argv) {
     state = argc > 1 ? parse(argv[1]) : 1;
     uint64_t calls = argc > 2 ? parse(argv[2]) : 10000;
     uint32_t exits[] = {number_of(zx_process_exit), number_of(zx_thread_exit), number_of(zx_futex_wake_handle_close_thread_exit), number_of(zx_vmar_unmap_handle_close_thread_exit)};
+    uint32_t waits[] = {number_of(zx_nanosleep), number_of(zx_port_wait), number_of(zx_object_wait_one), number_of(zx_object_wait_many), number_of(zx_channel_call), number_of(zx_channel_call_etc), number_of(zx_futex_wait)};
+    const int deadlines[] = {0, 1, 2, 2, 2, 2, 3};
+    enum { WAITS = sizeof(waits) / sizeof(waits[0]) };
+    uint32_t endless = number_of(zx_interrupt_wait);
     for (int i = 0; i < 40; i++) refill();
     handles[60] = zx_vmar_root_self();
     handles[61] = zx_job_default();
@@ -88,8 +92,11 @@ int main(int argc, char** argv) {
         bool ends = false;
         for (int e = 0; e < 4; e++) ends |= number == exits[e];
         // To end is the business of one call in many.
-        if (ends && below(200) != 0) continue;
+        if ((ends || number == endless) && below(200) != 0) continue;
         for (int n = 0; n < 8; n++) a[n] = argument();
+        // To wait for ever is the business of few calls as well: most deadlines are over.
+        for (int w = 0; w < WAITS; w++)
+            if (number == waits[w] && below(1000) != 0) a[deadlines[w]] = below(1000);
         call(number, a);
     }
     return 0;
