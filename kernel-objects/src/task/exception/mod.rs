@@ -234,13 +234,8 @@ impl Exception {
             *turn = Turn { channel, rights, strategy: turn.strategy, ..Turn::default() };
         }
         let handles = vec![Handle::new(self.clone())];
-        if bound.channel.write(Message::new(info.to_bytes(), handles)).is_ok() {
-            return true;
-        }
-        // The handle went with the message.
-        let mut turn = self.turn.lock();
-        *turn = Turn { strategy: turn.strategy, ..Turn::default() };
-        false
+        // If it closed its end meanwhile, the handle goes with the message, as if it had been read and closed.
+        bound.channel.write(Message::new(info.to_bytes(), handles)).is_ok()
     }
 
     /// What the handler said, once it has; until then `waker` is to be woken.

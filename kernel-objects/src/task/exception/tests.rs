@@ -227,6 +227,7 @@ fn a_debugger_comes_first_and_if_it_likes_behind_the_process_too() {
     for strategy in [ExceptionStrategy::FirstChance, ExceptionStrategy::SecondChance] {
         let mut f = faulting();
         let debugger = bind(&f.process, Debugger);
+        let thread = bind(&f.thread, Standard);
         let (process, job) = (bind(&f.process, Standard), bind(&f.job, Standard));
         assert!(poll(&mut f.run).is_pending());
         answer(some(&debugger), ExceptionState::Handled); // that it starts
@@ -237,6 +238,9 @@ fn a_debugger_comes_first_and_if_it_likes_behind_the_process_too() {
         assert_eq!(exception(&message).set_strategy(strategy), Ok(()));
         assert_eq!(exception(&message).strategy(), strategy);
         drop(message);
+        assert!(poll(&mut f.run).is_pending());
+        assert_eq!(f.state(), (IN_EXCEPTION, By::Thread));
+        drop(some(&thread));
         assert!(poll(&mut f.run).is_pending());
         let message = some(&process);
         assert_eq!(
@@ -298,6 +302,39 @@ fn a_handler_that_goes_away_gives_the_next_its_turn() {
     answer(some(&job), ExceptionState::Handled);
     assert!(poll(&mut f.run).is_pending());
     assert_eq!(f.thread.info().state, ThreadState::Running);
+}
+
+#[test]
+fn a_close_that_comes_late_is_not_that_of_the_next_handler() {
+    /// Runs something while its last handle is being closed: what is closed then comes after that.
+    struct Closing(KObjectBase, Mutex<Option<Box<dyn FnOnce() + Send>>>);
+    impl KernelObject for Closing {
+        fn base(&self) -> &KObjectBase {
+            &self.0
+        }
+        fn object_type(&self) -> ObjectType {
+            ObjectType::Event
+        }
+        fn on_zero_handles(&self) {
+            if let Some(run) = self.1.lock().take() {
+                run();
+            }
+        }
+    }
+    let f = faulting();
+    let (process, job) = (bind(&f.process, Standard), bind(&f.job, Standard));
+    let raised = Exception::new(&f.thread, fault());
+    assert!(raised.send(By::Process, &f.process.handlers.standard));
+    let (again, handlers) = (raised.clone(), f.job.clone());
+    let run = move || {
+        drop(some(&process));
+        assert!(again.poll_closed(Waker::noop()).is_none(), "it comes later");
+        assert!(again.send(By::Job, &handlers.handlers.standard));
+    };
+    drop(Handle::new(Arc::new(Closing(KObjectBase::new(), Mutex::new(Some(Box::new(run)))))));
+    assert_eq!(raised.channel_type(), By::Job);
+    answer(some(&job), ExceptionState::Handled);
+    assert_eq!(raised.poll_closed(Waker::noop()), Some(ExceptionState::Handled));
 }
 
 #[test]
