@@ -331,6 +331,20 @@ mod tests {
     }
 
     #[test]
+    fn what_a_thread_exposes_before_it_stops_cannot_be_used() {
+        let mut run = started(|_| std::future::pending());
+        let thread = run.thread().clone();
+        thread.expose(UserContext::new());
+        assert!(poll(&mut run).is_pending());
+        assert_eq!(thread.info().state, ThreadState::Running);
+        assert_eq!(general(&thread), Err(Error::BadState));
+        assert_eq!(thread.write_state(&RegisterState::Fs(0)), Err(Error::BadState));
+        thread.kill();
+        assert!(poll(&mut run).is_ready());
+        assert!(thread.withdraw().is_none(), "a dead thread keeps none");
+    }
+
+    #[test]
     fn a_thread_may_start_with_registers_that_a_debugger_has_changed() {
         let mut run = started(|thread| async move {
             let context = thread.withdraw();

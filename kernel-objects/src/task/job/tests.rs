@@ -103,6 +103,30 @@ fn policies_are_inherited_and_fixed_once_there_are_children() {
 }
 
 #[test]
+fn a_child_has_the_policy_that_its_job_has_when_it_joins() {
+    let root = Job::root();
+    let line = BasicPolicy {
+        condition: PolicyCondition::NewVmo,
+        action: PolicyAction::Deny,
+        overridable: PolicyOverride::Deny,
+    };
+    let made = std::cell::Cell::new(0);
+    let child = root.adopt(
+        |policy| {
+            if made.replace(made.get() + 1) == 0 {
+                assert_eq!(root.set_policy(PolicyMode::Absolute, &[line]), Ok(()));
+            }
+            Job::new(Some(root.clone()), 1, policy)
+        },
+        |inner, job| {
+            inner.jobs.insert(job.koid(), Arc::downgrade(job));
+        },
+    );
+    assert_eq!(made.get(), 2);
+    assert_eq!(created(child).policy().action(PolicyCondition::NewVmo), PolicyAction::Deny);
+}
+
+#[test]
 fn a_critical_process_takes_its_job_along() {
     let root = Job::root();
     let job = created(Job::create(&root));
