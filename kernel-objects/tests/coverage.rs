@@ -129,7 +129,7 @@ const FAMILIES: &[(&str, &[Documented])] = &[
     (
         "Memory",
         &[
-            ("zx_vmo_create", Partial("neither discardable nor unbounded")),
+            ("zx_vmo_create", Partial("not unbounded")),
             ("zx_vmo_create_child", Full),
             ("zx_vmo_create_contiguous", Full),
             ("zx_vmo_create_physical", Full),
@@ -137,7 +137,7 @@ const FAMILIES: &[(&str, &[Documented])] = &[
             ("zx_vmo_set_size", Full),
             ("zx_vmo_get_stream_size", Above("ZX_PROP_VMO_CONTENT_SIZE")),
             ("zx_vmo_set_stream_size", Above("ZX_PROP_VMO_CONTENT_SIZE")),
-            ("zx_vmo_op_range", Partial("committing, decommitting and zeroing")),
+            ("zx_vmo_op_range", Full),
             ("zx_vmo_read", Full),
             ("zx_vmo_write", Full),
             (
@@ -173,13 +173,13 @@ const FAMILIES: &[(&str, &[Documented])] = &[
     (
         "Pagers",
         &[
-            ("zx_pager_create", Absent("no pagers")),
-            ("zx_pager_create_vmo", Absent("no pagers")),
-            ("zx_pager_detach_vmo", Absent("no pagers")),
-            ("zx_pager_op_range", Absent("no pagers")),
-            ("zx_pager_query_dirty_ranges", Absent("no pagers")),
-            ("zx_pager_query_vmo_stats", Absent("no pagers")),
-            ("zx_pager_supply_pages", Absent("no pagers")),
+            ("zx_pager_create", Full),
+            ("zx_pager_create_vmo", Full),
+            ("zx_pager_detach_vmo", Full),
+            ("zx_pager_op_range", Full),
+            ("zx_pager_query_dirty_ranges", Full),
+            ("zx_pager_query_vmo_stats", Full),
+            ("zx_pager_supply_pages", Full),
         ],
     ),
     (
@@ -330,7 +330,8 @@ fn calls(paragraph: &str) -> impl Iterator<Item = &str> {
     let quoted = inside.flat_map(|(inside, _)| inside.split('`').skip(1).step_by(2));
     quoted.filter(|name| {
         (name.starts_with("zx_") && !name.ends_with("_t"))
-            || name.starts_with("ZX_INFO_")
+            // Flags of a VMO are no topics.
+            || (name.starts_with("ZX_INFO_") && !name.starts_with("ZX_INFO_VMO_"))
             || name.starts_with("ZX_PROP_")
     })
 }
