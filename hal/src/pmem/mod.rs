@@ -294,17 +294,18 @@ impl PhysicalMemory {
         }
     }
 
-    /// Has the host hold every page of the range, zero where it held none.
+    /// Has the host hold every page of the range, zero where it held none. (To allocate them in the file alone would not do: the
+    /// host takes such pages for holes until they are touched.)
     ///
     /// # Errors
     /// [`OutOfMemory`] when the host has no memory left for them.
     pub fn commit(&self, pa: PhysAddr, len: u64) -> Result<(), OutOfMemory> {
         let _ = self.linear(pa, len);
-        let flags = FallocateFlags::FALLOC_FL_KEEP_SIZE;
+        let advice = Advice::PopulateRead;
         loop {
-            match fallocate(&self.file, flags, pa.0.cast_signed(), len.cast_signed()) {
+            match self.linear.advise_range(advice, pa.0 as usize, len as usize) {
                 Ok(()) => return Ok(()),
-                Err(Errno::EINTR) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => return Err(OutOfMemory),
             }
         }
