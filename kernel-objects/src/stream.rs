@@ -258,9 +258,7 @@ impl Stream {
         let written = self.copy(offset, end - offset, buffers)?;
         let reached = offset.saturating_add(written as u64);
         // Last, so that nobody reads what has not been written yet.
-        if reached > self.vmo.content_size() {
-            self.vmo.set_content_size(reached).map_err(|_| Error::NoSpace)?;
-        }
+        self.vmo.note_content(reached);
         Ok((offset, written))
     }
 

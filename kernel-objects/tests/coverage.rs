@@ -146,7 +146,7 @@ const FAMILIES: &[(&str, &[Documented])] = &[
             ),
             ("zx_vmo_replace_as_executable", Above("a handle with more rights")),
             ("zx_vmo_transfer_data", Absent("no page moves from one VMO to another")),
-            ("ZX_INFO_VMO", Absent("its parts can be asked for one by one")),
+            ("ZX_INFO_VMO", Full),
             ("ZX_PROP_VMO_CONTENT_SIZE", Full),
             (
                 "zx_vmar_allocate",

@@ -259,6 +259,10 @@ impl Mapper for Tree {
         })
     }
 
+    fn count(&self, vmo: &Vmo) -> usize {
+        self.state.lock().all().filter(|(_, entry)| std::ptr::eq(&*entry.vmo, vmo)).count()
+    }
+
     fn maps(&self, vmo: &Vmo) -> bool {
         self.state.lock().all().any(|(_, entry)| entry.vmo.offset_in(vmo).is_some())
     }

@@ -72,7 +72,7 @@ impl Vmo {
         let _changing = self.changing.lock();
         let old = self.size.load(Ordering::Relaxed);
         let cut: Vec<Piece> = {
-            let mut contents = self.contents.write();
+            let mut contents = self.change();
             if new < old && contents.pins.overlap(&(new..old)) {
                 return Err(Error::BadState);
             }
@@ -120,7 +120,7 @@ impl Vmo {
         if new <= self.size.load(Ordering::Relaxed) {
             return Ok(());
         }
-        let mut contents = self.contents.write();
+        let mut contents = self.change();
         if let Some(charge) = &mut contents.charge {
             charge.resize(new).map_err(|_| Error::NoMemory)?;
         }
@@ -141,7 +141,7 @@ impl Vmo {
             return Err(Error::NotSupported);
         }
         let new = round_up(size)?;
-        let mut contents = self.contents.write();
+        let mut contents = self.change();
         if let Some(charge) = &mut contents.charge {
             charge.resize(new).map_err(|_| Error::NoMemory)?;
         }
@@ -157,16 +157,28 @@ impl Vmo {
         plain && self.contents.read().pages.is_empty()
     }
 
-    /// Sets the content size alone; at most [`size`](Self::size).
+    /// Sets the content size alone, at most [`size`](Self::size), and zeroes what lies behind (`ZX_PROP_VMO_CONTENT_SIZE`).
     ///
     /// # Errors
-    /// [`Error::OutOfRange`].
+    /// [`Error::OutOfRange`] if it is more, [`Error::NotSupported`] of a contiguous or physical VMO, [`Error::NoMemory`] if there is
+    /// none to zero a page that others have too.
     pub fn set_content_size(&self, size: u64) -> Result<()> {
-        if size > self.size() {
+        if self.is_contiguous() {
+            return Err(Error::NotSupported);
+        }
+        let _appending = self.content.appending.lock();
+        let end = self.size();
+        if size > end {
             return Err(Error::OutOfRange);
         }
+        self.zero(size..end)?;
         self.content.size.store(size, Ordering::Release);
         Ok(())
+    }
+
+    /// Notes that a stream has written up to `size`.
+    pub(crate) fn note_content(&self, size: u64) {
+        self.content.size.fetch_max(size, Ordering::AcqRel);
     }
 
     /// Does `op` to a range (`zx_vmo_op_range`).
@@ -241,26 +253,22 @@ impl Vmo {
         {
             return owner.zero(base + range.start..base + range.end);
         }
-        let inner = range.start.next_multiple_of(PAGE)..range.end / PAGE * PAGE;
-        if !inner.is_empty() && self.requests().is_some() {
-            self.zero_edge(range.start..inner.start)?;
-            self.zero_edge(inner.end..range.end)?;
-            return self.zero_supplied(&inner);
+        let supplied = self.requests().is_some();
+        if !supplied && matches!(self.kind, Kind::Source { .. } | Kind::Placed(_)) {
+            return self.write_zeroes(range);
         }
-        if inner.is_empty() || matches!(self.kind, Kind::Source { .. } | Kind::Placed(_)) {
-            // One page, or two in part.
-            let middle = range.start.next_multiple_of(PAGE).min(range.end);
+        let inner = range.start.next_multiple_of(PAGE)..range.end / PAGE * PAGE;
+        if inner.is_empty() {
+            // A part of a page, or of two.
+            let middle = inner.start.min(range.end);
             self.zero_edge(range.start..middle)?;
-            if self.requests().is_some() {
-                return self.zero_edge(middle..range.end);
-            }
-            return self.access(middle..range.end, true, |_, pa, len| {
-                self.memory.zero(pa, len);
-                Ok(())
-            });
+            return self.zero_edge(middle..range.end);
         }
         self.zero_edge(range.start..inner.start)?;
         self.zero_edge(inner.end..range.end)?;
+        if supplied {
+            return self.zero_supplied(&inner);
+        }
         let shown = self.shown().clamp(inner.start, inner.end);
         self.decommit(shown..inner.end);
         if shown == inner.start {
@@ -271,7 +279,7 @@ impl Vmo {
         let _changing = self.changing.lock();
         let (mut removed, mut placed) = (Vec::new(), Ok(()));
         {
-            let mut contents = self.contents.write();
+            let mut contents = self.change();
             let size = self.size.load(Ordering::Relaxed);
             for part in contents.zero_pinned(&self.memory, &covered) {
                 removed.extend(contents.pages.remove(&part).into_iter().map(|(_, piece)| piece));
@@ -305,6 +313,10 @@ impl Vmo {
         if (present && !touched) || (!present && nowhere) {
             return Ok(());
         }
+        self.write_zeroes(range)
+    }
+
+    fn write_zeroes(&self, range: Range<u64>) -> Result<()> {
         self.access(range, true, |_, pa, len| {
             self.memory.zero(pa, len);
             Ok(())
@@ -336,10 +348,11 @@ impl Vmo {
                     None
                 });
             }
+            self.forget_hot();
             return;
         }
         let removed: Vec<Piece> = {
-            let mut contents = self.contents.write();
+            let mut contents = self.change();
             let parts = match self.is_anonymous() {
                 true => contents.zero_pinned(&self.memory, &range),
                 false => contents.pins.unpinned(&range),

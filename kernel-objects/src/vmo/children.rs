@@ -310,7 +310,7 @@ impl Vmo {
     fn share_pages(&self, seen: &Range<u64>) -> Result<PageMap> {
         let _changing = self.changing.lock();
         let shared = {
-            let mut contents = self.contents.write();
+            let mut contents = self.change();
             if contents.pins.overlap(&(0..u64::MAX)) {
                 // What a device writes could not be kept out.
                 return Err(Error::BadState);
@@ -361,7 +361,7 @@ impl Vmo {
         let _changing = self.changing.lock();
         let mut shared = Vec::new();
         let done = {
-            let mut contents = self.contents.write();
+            let mut contents = self.change();
             let size = self.size.load(Ordering::Relaxed);
             let pieces = contents.pages.remove(&range);
             let mut done = Ok(());
@@ -397,7 +397,7 @@ impl Vmo {
         let window = must.start / around * around..must.end.next_multiple_of(around);
         let copied = {
             let _changing = self.changing.lock();
-            let mut contents = self.contents.write();
+            let mut contents = self.change();
             let size = self.size.load(Ordering::Relaxed);
             let window = window.start..window.end.min(size).min(self.shown());
             if window.is_empty() {

@@ -7,7 +7,7 @@ use hal::{
     pmem::PhysAddr,
 };
 
-use super::Vmo;
+use super::{PageRun, Vmo};
 use crate::error::{Error, Result};
 
 /// Why a copy between a VMO and guest memory stopped.
@@ -30,6 +30,7 @@ impl Vmo {
         write: bool,
         mut each: impl FnMut(u64, PhysAddr, u64) -> Result<(), E>,
     ) -> Result<(), E> {
+        let (owner, base) = self.owner();
         let mut at = range.start;
         let done = loop {
             if at >= range.end {
@@ -43,6 +44,9 @@ impl Vmo {
                 result = each(run.offset, run.pa, run.len);
                 if result.is_err() {
                     return ControlFlow::Break(());
+                }
+                if write {
+                    owner.note_hot(&PageRun { offset: base + run.offset, ..run });
                 }
                 at += run.len;
                 ControlFlow::Continue(())
@@ -67,6 +71,7 @@ impl Vmo {
         range: Range<u64>,
         mut each: impl FnMut(u64, Option<PhysAddr>, u64) -> Result<(), E>,
     ) -> Result<(), E> {
+        let (owner, base) = self.owner();
         let mut at = range.start;
         while at < range.end {
             let mut result = Ok(());
@@ -82,8 +87,12 @@ impl Vmo {
                         None => each(run.offset, Some(run.pa), run.len),
                         Some((piece, part)) => piece.touched(part.clone(), |here, touched| {
                             let pa = touched.then(|| piece.pa().offset(here.start));
-                            let offset = run.offset + (here.start - part.start);
-                            each(offset, pa, here.end - here.start)
+                            let (offset, len) =
+                                (run.offset + (here.start - part.start), here.end - here.start);
+                            if let Some(pa) = pa {
+                                owner.note_hot(&PageRun { offset: base + offset, pa, len, ..run });
+                            }
+                            each(offset, pa, len)
                         }),
                     };
                 }
@@ -116,6 +125,11 @@ impl Vmo {
     pub fn read(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         self.check_direct()?;
         let range = self.check(offset, buf.len() as u64)?;
+        let (owner, base) = self.owner();
+        let place = base + range.start..base + range.end;
+        if !buf.is_empty() && owner.read_hot(&place, |pa| self.memory.read(pa, buf)) {
+            return Ok(());
+        }
         self.look(range, |at, pa, len| {
             let from = (at - offset) as usize;
             let part = buf.get_mut(from..from + len as usize).ok_or(Error::Internal)?;
@@ -135,6 +149,11 @@ impl Vmo {
         self.check_direct()?;
         let range = self.check(offset, buf.len() as u64)?;
         self.check_writable()?;
+        let (owner, base) = self.owner();
+        let place = base + range.start..base + range.end;
+        if !buf.is_empty() && owner.write_hot(&place, |pa| self.memory.write(pa, buf)) {
+            return Ok(());
+        }
         self.access(range, true, |at, pa, len| {
             let from = (at - offset) as usize;
             let part = buf.get(from..from + len as usize).ok_or(Error::Internal)?;

@@ -97,4 +97,10 @@ impl Vmo {
         }
         false
     }
+
+    /// Every VMO of its family that is alive, itself included: all that may share pages with it.
+    pub(super) fn relatives(&self) -> Vec<Arc<Vmo>> {
+        let Some((tree, _)) = self.family.0.get() else { return Vec::new() };
+        tree.lock().iter().filter_map(|(_, node)| node.vmo.upgrade()).collect()
+    }
 }

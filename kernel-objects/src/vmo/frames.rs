@@ -158,6 +158,11 @@ impl Piece {
         self.frames.pa(self.start)
     }
 
+    /// The extent that it is in, by its address, and where there.
+    pub(super) fn place(&self) -> (u64, u64) {
+        (self.frames.pa(0).0, self.start)
+    }
+
     pub(super) fn frames(&self) -> &Arc<Frames> {
         &self.frames
     }

@@ -17,6 +17,8 @@ mod family;
 mod fetch;
 mod frames;
 mod hint;
+mod hot;
+mod info;
 mod page_map;
 mod pages;
 mod pin;
@@ -47,6 +49,7 @@ pub use self::{
     children::ChildOptions,
     content::CopyError,
     discard::LockState,
+    info::{VmoFlags, VmoInfo},
     pin::Pin,
     placed::CachePolicy,
     segments::PageRun,
@@ -57,6 +60,7 @@ use self::{page_map::PageMap, segments::Segments, tracking::Tracking};
 use crate::{
     error::{Error, Result},
     object::{KOID_INVALID, KObjectBase, KernelObject, Koid, ObjectType},
+    rights::Rights,
     signals::Signals,
 };
 
@@ -84,6 +88,9 @@ pub(crate) trait Mapper: Send + Sync {
 
     /// Whether there is a mapping of `vmo` that is or may become writable.
     fn may_write(&self, vmo: &Vmo) -> bool;
+
+    /// How many mappings there are of `vmo` itself, not of others that show its pages.
+    fn count(&self, vmo: &Vmo) -> usize;
 
     /// Whether there is a mapping of `vmo`.
     fn maps(&self, vmo: &Vmo) -> bool;
@@ -194,6 +201,7 @@ pub struct Vmo {
     size: AtomicU64,
     content: Arc<Content>,
     contents: RwLock<Contents>,
+    hot: hot::Hot,
     changing: Mutex<()>,
     /// Of anonymous memory: it has been snapshotted or is a snapshot, so that a page may be somebody else's as well. Set under
     /// the write lock of `contents`, for good.
@@ -261,6 +269,7 @@ impl Vmo {
                 growing: options.resizable,
                 ..Contents::default()
             }),
+            hot: hot::Hot::default(),
             changing: Mutex::default(),
             shares: AtomicBool::new(false),
             discard: None,
@@ -506,7 +515,16 @@ impl KernelObject for Vmo {
     fn related_koid(&self) -> Koid {
         self.parent_koid
     }
+
+    fn default_rights(&self) -> Rights {
+        let mut rights = Rights::default_for(ObjectType::Vmo);
+        rights.set(Rights::RESIZE, self.options.resizable);
+        rights.set(Rights::WRITE, self.writable);
+        rights
+    }
 }
 
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;

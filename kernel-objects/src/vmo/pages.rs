@@ -244,7 +244,7 @@ impl Vmo {
 
     /// Gives `offset`, where nothing is but zeroes, a place in physical memory.
     pub(crate) fn reserve(&self, offset: u64) -> Result<()> {
-        let mut contents = self.contents.write();
+        let mut contents = self.change();
         // Read again under the lock: it may have been resized.
         let size = self.size.load(Ordering::Relaxed);
         if offset >= size || self.is_discarded() {
@@ -289,7 +289,7 @@ impl Vmo {
         let missing;
         let size = self.size.load(Ordering::Relaxed);
         let piece = {
-            let mut contents = self.contents.write();
+            let mut contents = self.change();
             let around = offset / READ_AROUND * READ_AROUND;
             let window = around..around.saturating_add(READ_AROUND).min(size);
             let gap = contents.pages.gap_around(offset).ok_or(Error::Internal)?;
@@ -315,7 +315,7 @@ impl Vmo {
             self.uncharge_cached(len);
             return Err(error);
         }
-        self.contents.write().pages.insert(missing, piece);
+        self.change().pages.insert(missing, piece);
         Ok(())
     }
 

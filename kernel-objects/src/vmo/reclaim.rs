@@ -43,7 +43,7 @@ impl Vmo {
 
     /// Charges `range`, which is about to become present, and lists it as reclaimable.
     pub(super) fn charge_cached(&self, me: &Weak<Vmo>, range: &Range<u64>) -> Result<()> {
-        let mut contents = self.contents.write();
+        let mut contents = self.change();
         let Some(charge) = &mut contents.cached else { return Ok(()) };
         let bytes = charge.bytes() + (range.end - range.start);
         charge.resize(bytes).map_err(|_| Error::NoMemory)?;
@@ -54,7 +54,7 @@ impl Vmo {
 
     /// `bytes` that were present, if of a source, are not any more.
     pub(super) fn uncharge_cached(&self, bytes: u64) {
-        if let Some(charge) = &mut self.contents.write().cached {
+        if let Some(charge) = &mut self.change().cached {
             // Becoming smaller cannot fail.
             let _ = charge.resize(charge.bytes().saturating_sub(bytes));
         }
@@ -76,7 +76,7 @@ impl Reclaim for Vmo {
         }
         let mut unsaved = false;
         let taken: Vec<(u64, Piece)> = {
-            let mut contents = self.contents.write();
+            let mut contents = self.change();
             let parts = match &contents.tracking {
                 Some(tracking) => tracking.saved_parts(range),
                 None => vec![range.clone()],
@@ -97,7 +97,7 @@ impl Reclaim for Vmo {
             }
         }
         let all_gone = kept.is_empty();
-        let mut contents = self.contents.write();
+        let mut contents = self.change();
         kept.into_iter().for_each(|(offset, piece)| contents.pages.insert(offset, piece));
         drop(contents);
         self.uncharge_cached(freed.iter().map(Piece::len).sum());

@@ -139,14 +139,14 @@ impl Vmo {
             let mut at = part.start;
             while at < part.end {
                 let piece = {
-                    let mut contents = self.contents.write();
+                    let mut contents = self.change();
                     let growing = contents.growing;
                     contents.segments.place(&self.memory, &(at..part.end), size, growing)?
                 };
                 let len = piece.len();
                 self.charge_cached(&me, &(at..at + len))?;
                 fill(at, &piece);
-                self.contents.write().pages.insert(at, piece);
+                self.change().pages.insert(at, piece);
                 at += len;
             }
         }
@@ -157,7 +157,7 @@ impl Vmo {
     fn set_dirty(&self, range: &Range<u64>) -> Result<()> {
         self.check(range.start, range.end - range.start)?;
         self.place_zeroes(range)?;
-        if let Some(tracking) = &mut self.contents.write().tracking {
+        if let Some(tracking) = &mut self.change().tracking {
             tracking.set_dirty(range.clone());
         }
         Ok(())
@@ -240,7 +240,7 @@ impl Vmo {
     pub(crate) fn begin_writeback(&self, range: &Range<u64>, only_zero: bool) -> Result<()> {
         let _changing = self.changing.lock();
         self.check(range.start, range.end - range.start)?;
-        let protected = match &mut self.contents.write().tracking {
+        let protected = match &mut self.change().tracking {
             Some(tracking) => tracking.begin_writeback(range, only_zero),
             None => Vec::new(),
         };
@@ -255,7 +255,7 @@ impl Vmo {
     /// [`Error::OutOfRange`].
     pub(crate) fn end_writeback(&self, range: &Range<u64>) -> Result<()> {
         self.check(range.start, range.end - range.start)?;
-        if let Some(tracking) = &mut self.contents.write().tracking {
+        if let Some(tracking) = &mut self.change().tracking {
             tracking.end_writeback(range);
         }
         Ok(())
@@ -296,7 +296,7 @@ impl Vmo {
             });
         }
         let removed: Vec<Piece> = {
-            let mut contents = self.contents.write();
+            let mut contents = self.change();
             if let Some(tracking) = &mut contents.tracking {
                 parts.iter().for_each(|part| tracking.set_zero(part.clone()));
             }

@@ -1,5 +1,7 @@
 //! Tests of VMOs: content, growth, sources, snapshots.
 
+mod children;
+
 use std::{ops::ControlFlow, sync::atomic::AtomicUsize};
 
 use hal::aspace::AddressSpace;
@@ -12,7 +14,7 @@ fn memory() -> Arc<PhysicalMemory> {
     PhysicalMemory::new(None).unwrap()
 }
 
-fn get(vmo: &Vmo, offset: u64, len: usize) -> Vec<u8> {
+pub(super) fn get(vmo: &Vmo, offset: u64, len: usize) -> Vec<u8> {
     let mut buf = vec![0xee; len];
     vmo.read(offset, &mut buf).unwrap();
     buf

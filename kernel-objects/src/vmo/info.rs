@@ -1,0 +1,348 @@
+//! What there is to know about a VMO: `ZX_INFO_VMO`.
+//!
+//! The one idea: memory is told three ways. Of all the pages that a VMO shows and that are its own or are shared with snapshots it
+//! has so many in memory (*committed*); so many would be free without it (*private*); and if each page is split evenly among those
+//! who show it, so much is its part (*scaled*), so that the parts of all VMOs make up what is used. The pages of a page cache are
+//! the cache's alone, those of a slice or a reference their owner's.
+
+use std::{
+    collections::BTreeMap,
+    ops::{ControlFlow, Range},
+};
+
+use bitflags::bitflags;
+use rangemap::RangeMap;
+
+use super::{CachePolicy, Kind, PAGE, Vmo};
+use crate::object::{KOID_INVALID, KernelObject, Koid};
+
+bitflags! {
+    /// What kind of VMO it is: `ZX_INFO_VMO_*`. How it was found, by a handle or a mapping, is for whoever found it to add.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+    pub struct VmoFlags: u32 {
+        /// Ordinary memory, not a window on a device's.
+        const PAGED = 1 << 0;
+        /// Its size can change.
+        const RESIZABLE = 1 << 1;
+        /// It began as a copy of another.
+        const COW_CLONE = 1 << 2;
+        /// Found by a handle.
+        const VIA_HANDLE = 1 << 3;
+        /// Found by a mapping.
+        const VIA_MAPPING = 1 << 4;
+        /// A page cache, or a copy of one.
+        const PAGER_BACKED = 1 << 5;
+        /// In one piece of physical memory.
+        const CONTIGUOUS = 1 << 6;
+        /// It may lose its pages while it is not locked.
+        const DISCARDABLE = 1 << 7;
+        /// A snapshot that cannot be written to and cannot be resized: it never changes.
+        const IMMUTABLE = 1 << 8;
+    }
+}
+
+/// What is known about a VMO: `zx_info_vmo_t`. Sizes are in bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VmoInfo {
+    /// Its identity.
+    pub koid: Koid,
+    /// Its name, which need not be UTF-8.
+    pub name: Vec<u8>,
+    /// Its size, a page multiple.
+    pub size: u64,
+    /// The VMO that it was made from, or [`KOID_INVALID`].
+    pub parent_koid: Koid,
+    /// See [`Vmo::children`].
+    pub children: usize,
+    /// Mappings of it, in all address spaces.
+    pub mappings: usize,
+    /// Address spaces that map it.
+    pub share_count: usize,
+    /// What kind it is.
+    pub flags: VmoFlags,
+    /// How it is to be cached.
+    pub cache_policy: CachePolicy,
+    /// In memory, of pages that are its own or shared with snapshots.
+    pub committed_bytes: u64,
+    /// Of those, not shared.
+    pub committed_private_bytes: u64,
+    /// Of those, each page divided by how many VMOs share it.
+    pub committed_scaled_bytes: u64,
+    /// What that is too small by for being rounded down, in units of 2^-63 bytes.
+    pub committed_fractional_scaled_bytes: u64,
+}
+
+/// How many VMOs have the pages of an extent, by offset there; extents by where they are.
+type Sharers = BTreeMap<u64, RangeMap<u64, u64>>;
+
+impl Vmo {
+    /// What there is to know (`ZX_INFO_VMO`). It takes as long as there are pieces in the VMOs that it shares pages with.
+    ///
+    /// ```
+    /// use hal::pmem::PhysicalMemory;
+    /// use kernel_objects::{Vmo, VmoOptions, vmo::ChildOptions};
+    ///
+    /// let memory = PhysicalMemory::new(None).unwrap();
+    /// let vmo = Vmo::create(&memory, 0x4000, VmoOptions::default()).unwrap();
+    /// vmo.write(0, &[1; 0x3000]).unwrap();
+    /// let snapshot = vmo.create_child(ChildOptions::SNAPSHOT, 0, 0x4000).unwrap();
+    /// snapshot.write(0, b"own").unwrap();
+    /// let info = snapshot.info();
+    /// assert_eq!((info.committed_bytes, info.committed_private_bytes), (0x3000, 0x1000));
+    /// assert_eq!(info.committed_scaled_bytes, 0x2000);
+    /// ```
+    #[must_use]
+    pub fn info(&self) -> VmoInfo {
+        let (owner, _) = self.owner();
+        let mappers = owner.links.lock().mappers.live();
+        let counts = mappers.iter().map(|mapper| mapper.count(self)).filter(|&count| count > 0);
+        let (share_count, mappings) = counts.fold((0, 0), |(spaces, sum), n| (spaces + 1, sum + n));
+        let used = self.committed_memory();
+        VmoInfo {
+            koid: self.koid(),
+            name: self.name_bytes(),
+            size: self.size(),
+            parent_koid: self.parent_koid,
+            children: self.children(),
+            mappings,
+            share_count,
+            flags: self.flags(),
+            cache_policy: self.cache_policy(),
+            committed_bytes: used.committed,
+            committed_private_bytes: used.private,
+            committed_scaled_bytes: (used.scaled >> 63) as u64,
+            committed_fractional_scaled_bytes: used.scaled as u64 & (u64::MAX >> 1),
+        }
+    }
+
+    fn flags(&self) -> VmoFlags {
+        let (owner, _) = self.owner();
+        let clone = self.parent_koid != KOID_INVALID && std::ptr::eq(owner, self);
+        let cached = matches!(owner.kind, Kind::Source { .. } | Kind::Over { .. });
+        let mut flags = VmoFlags::empty();
+        flags.set(VmoFlags::PAGED, !self.is_physical());
+        flags.set(VmoFlags::RESIZABLE, owner.options.resizable);
+        flags.set(VmoFlags::COW_CLONE, clone);
+        flags.set(VmoFlags::PAGER_BACKED, cached);
+        flags.set(VmoFlags::CONTIGUOUS, self.is_contiguous() && !self.is_physical());
+        flags.set(VmoFlags::DISCARDABLE, owner.is_discardable());
+        // Only of a snapshot is it promised; its parent's pages never show in it again.
+        let immutable = clone && self.is_anonymous() && !self.writable && !self.options.resizable;
+        flags.set(VmoFlags::IMMUTABLE, immutable);
+        flags
+    }
+
+    /// Calls `each(extent, part, alone)` for the parts of extents that are this VMO's and that the host holds.
+    fn each_committed(&self, each: &mut dyn FnMut(u64, Range<u64>, bool)) {
+        if !std::ptr::eq(self.owner().0, self) || self.is_physical() {
+            return;
+        }
+        let over = matches!(self.kind, Kind::Over { .. });
+        let _ = self.visit(0..self.size(), &mut |run, place| {
+            match place {
+                Some((piece, part)) => {
+                    let (extent, start) = piece.place();
+                    for held in self.memory.committed_ranges(run.pa, run.len) {
+                        let from = start + part.start + (held.start - run.pa.0);
+                        each(extent, from..from + (held.end - held.start), run.writable);
+                    }
+                }
+                // The page cache behind has them.
+                None if over => {}
+                None => each(run.pa.0, 0..run.len, true),
+            }
+            ControlFlow::Continue(())
+        });
+    }
+
+    fn committed_memory(&self) -> Committed {
+        let mut used = Committed::default();
+        let mut sharers = Sharers::new();
+        self.each_committed(&mut |extent, part, alone| {
+            used.committed += part.end - part.start;
+            if alone {
+                used.private += part.end - part.start;
+            } else {
+                sharers.entry(extent).or_default().insert(part, 1);
+            }
+        });
+        used.scaled = u128::from(used.private) << 63;
+        if sharers.is_empty() {
+            return used;
+        }
+        for other in self.relatives() {
+            if std::ptr::eq(&*other, self) {
+                continue;
+            }
+            other.each_committed(&mut |extent, part, alone| {
+                let Some(counts) = sharers.get_mut(&extent).filter(|_| !alone) else { return };
+                let shared: Vec<(Range<u64>, u64)> = counts
+                    .overlapping(&part)
+                    .map(|(of, &n)| (of.start.max(part.start)..of.end.min(part.end), n + 1))
+                    .collect();
+                shared.into_iter().for_each(|(of, n)| counts.insert(of, n));
+            });
+        }
+        for (range, &count) in sharers.values().flat_map(RangeMap::iter) {
+            let page = (u128::from(PAGE) << 63) / u128::from(count);
+            used.scaled += page * u128::from((range.end - range.start) / PAGE);
+        }
+        used
+    }
+}
+
+/// Bytes in memory; `scaled` in units of 2^-63.
+#[derive(Default)]
+struct Committed {
+    committed: u64,
+    private: u64,
+    scaled: u128,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use hal::{
+        aspace::{AddressSpace, Prot},
+        pmem::PhysicalMemory,
+    };
+
+    use super::{
+        super::{ChildOptions, PageSink, PageSource, VmoOptions},
+        *,
+    };
+    use crate::{
+        error::Result,
+        vmar::{MapArgs, Vmar},
+    };
+
+    fn memory() -> Arc<PhysicalMemory> {
+        PhysicalMemory::new(Some(PAGE)).unwrap()
+    }
+
+    fn vmo(memory: &Arc<PhysicalMemory>, pages: u64) -> Arc<Vmo> {
+        Vmo::create(memory, pages * PAGE, VmoOptions::default()).unwrap()
+    }
+
+    fn flags(vmo: &Vmo) -> VmoFlags {
+        vmo.info().flags
+    }
+
+    struct Zeroes;
+
+    impl PageSource for Zeroes {
+        fn fill(&self, offset: u64, len: u64, sink: &mut PageSink<'_>) -> Result<()> {
+            sink.write(offset, &vec![0; len as usize]);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn it_says_who_a_vmo_is_and_where_it_comes_from() {
+        let vmo = vmo(&memory(), 4);
+        vmo.set_name("parent");
+        let info = vmo.info();
+        assert_eq!((info.koid, &info.name[..], info.size), (vmo.koid(), &b"parent"[..], 4 * PAGE));
+        assert_eq!((info.parent_koid, info.children), (KOID_INVALID, 0));
+        assert_eq!((info.flags, info.cache_policy), (VmoFlags::PAGED, CachePolicy::Cached));
+        let child = vmo.create_child(ChildOptions::SNAPSHOT, PAGE, PAGE).unwrap();
+        assert_eq!((child.info().parent_koid, vmo.info().children), (vmo.koid(), 1));
+        let koid = vmo.koid();
+        drop(vmo);
+        assert_eq!(child.info().parent_koid, koid, "for ever");
+    }
+
+    #[test]
+    fn flags_tell_the_kinds_apart() {
+        use ChildOptions as C;
+        let memory = memory();
+        let resizable = VmoOptions { resizable: true, charged: false };
+        let vmo = vmo(&memory, 4);
+        let child = |options| vmo.create_child(options, 0, PAGE).unwrap();
+        let copy = VmoFlags::PAGED | VmoFlags::COW_CLONE;
+        assert_eq!(flags(&child(C::SNAPSHOT)), copy);
+        assert_eq!(flags(&child(C::SNAPSHOT | C::NO_WRITE)), copy | VmoFlags::IMMUTABLE);
+        assert_eq!(flags(&child(C::SNAPSHOT | C::RESIZABLE)), copy | VmoFlags::RESIZABLE);
+        assert_eq!(flags(&child(C::SLICE | C::NO_WRITE)), VmoFlags::PAGED);
+        let large = Vmo::create(&memory, 0, resizable).unwrap();
+        let reference = large.create_child(C::REFERENCE, 0, 0).unwrap();
+        assert_eq!(flags(&large), VmoFlags::PAGED | VmoFlags::RESIZABLE);
+        assert_eq!(flags(&reference), VmoFlags::PAGED | VmoFlags::RESIZABLE);
+        let file = Vmo::create_with_source(&memory, PAGE, Arc::new(Zeroes)).unwrap();
+        let clone = file.create_child(C::SNAPSHOT_AT_LEAST_ON_WRITE, 0, PAGE).unwrap();
+        assert_eq!(flags(&clone), copy | VmoFlags::PAGER_BACKED);
+        assert!(flags(&file).contains(VmoFlags::PAGER_BACKED));
+    }
+
+    #[test]
+    fn mappings_and_those_who_share_them_are_counted() {
+        let memory = memory();
+        let spaces =
+            [(); 2].map(|()| Vmar::create_root(&AddressSpace::new(&memory).unwrap()).unwrap());
+        let vmo = vmo(&memory, 4);
+        let slice = vmo.create_child(ChildOptions::SLICE, PAGE, PAGE).unwrap();
+        let map = |vmar: &Vmar, vmo: &Arc<Vmo>| {
+            vmar.map(MapArgs { perms: Prot::READ, ..MapArgs::new(vmo.clone(), PAGE) }).unwrap()
+        };
+        let first = map(&spaces[0], &vmo);
+        map(&spaces[0], &vmo);
+        map(&spaces[1], &vmo);
+        map(&spaces[1], &slice);
+        assert_eq!((vmo.info().mappings, vmo.info().share_count), (3, 2));
+        assert_eq!((slice.info().mappings, slice.info().share_count), (1, 1));
+        spaces[0].unmap(first, PAGE).unwrap();
+        assert_eq!((vmo.info().mappings, vmo.info().share_count), (2, 2));
+    }
+
+    #[test]
+    fn the_parts_of_shared_memory_make_up_what_is_used() {
+        let memory = memory();
+        let vmo = vmo(&memory, 8);
+        vmo.write(0, &[1; 5 * PAGE as usize]).unwrap();
+        let all: Vec<Arc<Vmo>> = (0..3)
+            .map(|i| {
+                let copy = vmo.create_child(ChildOptions::SNAPSHOT, 0, 8 * PAGE).unwrap();
+                copy.write(i * PAGE, b"own").unwrap();
+                copy
+            })
+            .chain([vmo.clone()])
+            .collect();
+        let slice = vmo.create_child(ChildOptions::SLICE, 0, 8 * PAGE).unwrap();
+        assert_eq!((slice.info().committed_bytes, slice.info().committed_scaled_bytes), (0, 0));
+        let copy = all[0].info();
+        assert_eq!((copy.committed_bytes, copy.committed_private_bytes), (5 * PAGE, PAGE));
+        // Pages 1 and 2 are in three VMOs, 3 and 4 in four.
+        let scaled = (u128::from(PAGE) << 63) / 3 * 2
+            + (u128::from(PAGE) << 63) / 2
+            + (u128::from(PAGE) << 63);
+        assert_eq!(u128::from(copy.committed_scaled_bytes), scaled >> 63);
+        let sum: u128 = all
+            .iter()
+            .map(|vmo| {
+                let info = vmo.info();
+                (u128::from(info.committed_scaled_bytes) << 63)
+                    + u128::from(info.committed_fractional_scaled_bytes)
+            })
+            .sum();
+        let used = u128::from(memory.committed()) << 63;
+        assert!(used - sum < 1 << 20, "but for rounding: {used} {sum}");
+        drop((all, slice));
+        let last = vmo.info();
+        assert_eq!((last.committed_bytes, last.committed_private_bytes), (5 * PAGE, 5 * PAGE));
+        assert_eq!(last.committed_scaled_bytes, 5 * PAGE);
+    }
+
+    #[test]
+    fn a_clone_of_a_page_cache_counts_what_it_copied() {
+        let memory = memory();
+        let file = Vmo::create_with_source(&memory, 4 * PAGE, Arc::new(Zeroes)).unwrap();
+        let clone = file.create_child(ChildOptions::SNAPSHOT_MODIFIED, 0, 4 * PAGE).unwrap();
+        clone.write(PAGE, b"own").unwrap();
+        assert_eq!(file.info().committed_bytes, 4 * PAGE);
+        assert_eq!(
+            (clone.info().committed_bytes, clone.info().committed_private_bytes),
+            (PAGE, PAGE)
+        );
+    }
+}
