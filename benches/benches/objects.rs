@@ -4,6 +4,9 @@
 //! Each row is measured on both sides in turn, several rounds. Objects are used by tasks of a machine with one CPU. Where two take
 //! turns, the host's threads run on one CPU as well: that is where they are fastest.
 
+#[path = "objects/vmo.rs"]
+mod vmo;
+
 use std::{
     array, env, fs,
     hint::black_box,
@@ -44,7 +47,10 @@ struct Pair {
     inside: fn() -> Result<f64>,
 }
 
-const PAIRS: [Pair; 5] = [
+/// At least 0.9 of the speed of a plain copy.
+const AS_A_COPY: Target = Target::Ratio(1.0 / 0.9);
+
+const PAIRS: [Pair; 11] = [
     Pair {
         name: "channel write + read 64 B",
         target: Target::Ratio(0.5),
@@ -64,6 +70,42 @@ const PAIRS: [Pair; 5] = [
         inside: event_tasks,
     },
     Pair { name: "port queue + wait", target: Target::Ratio(0.5), native: epoll, inside: port },
+    Pair {
+        name: "VMO read 4 KiB",
+        target: AS_A_COPY,
+        native: vmo::small_copy,
+        inside: vmo::small_read,
+    },
+    Pair {
+        name: "VMO write 4 KiB",
+        target: AS_A_COPY,
+        native: vmo::small_copy,
+        inside: vmo::small_write,
+    },
+    Pair {
+        name: "VMO read 1 MiB",
+        target: AS_A_COPY,
+        native: vmo::large_copy,
+        inside: vmo::large_read,
+    },
+    Pair {
+        name: "VMO write 1 MiB",
+        target: AS_A_COPY,
+        native: vmo::large_copy,
+        inside: vmo::large_write,
+    },
+    Pair {
+        name: "VMO create + commit + drop 64 KiB",
+        target: Target::Ratio(1.0),
+        native: vmo::mapping,
+        inside: vmo::committed,
+    },
+    Pair {
+        name: "VMO snapshot 1 MiB",
+        target: Target::Ratio(0.1),
+        native: vmo::large_copy,
+        inside: vmo::snapshot,
+    },
     Pair {
         name: "handle lookup",
         target: Target::Time(20.0),
