@@ -138,6 +138,8 @@ extern crate alloc;
 #[cfg(any(test, loom, feature = "std"))]
 extern crate std;
 
+#[cfg(not(loom))]
+mod copy;
 #[cfg(all(feature = "std", not(loom)))]
 pub mod driver;
 #[cfg(not(loom))]

@@ -123,13 +123,12 @@ fn rtrb_unpaused() -> Result<Figures> {
 
 fn batches() -> Result<Figures> {
     let (mut sender, mut receiver) = evering::channel::<u64>(CAPACITY)?;
-    let mut room = [0; BATCH];
+    let (mut batch, mut room) = ([0; BATCH], [0; BATCH]);
     stream(
         |first| {
-            for n in first..(first + BATCH as u64).min(WARM_UP + COUNT) {
-                spin(|| sender.stage(n).ok());
-            }
-            sender.publish() as u64
+            let wanted = (BATCH as u64).min(WARM_UP + COUNT - first) as usize;
+            batch.iter_mut().zip(first..).for_each(|(entry, n)| *entry = n);
+            spin(|| sender.send_batch(&batch[..wanted]).ok()) as u64
         },
         move || {
             let count = spin(|| receiver.recv_batch(&mut room).ok());

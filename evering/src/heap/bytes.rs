@@ -3,8 +3,8 @@
 use alloc::{vec, vec::Vec};
 use core::{error::Error, fmt, mem::MaybeUninit, ptr::NonNull, slice};
 
-use super::copy;
 use crate::Entry;
+use crate::copy;
 
 /// How much [`SharedBytes::scan`] copies at a time: half of the smallest first-level cache in use.
 const SCAN: usize = 16 << 10;

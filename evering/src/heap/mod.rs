@@ -74,7 +74,6 @@ mod arena;
 mod buffer;
 mod bytes;
 mod class;
-mod copy;
 mod runs;
 mod tickets;
 mod token;

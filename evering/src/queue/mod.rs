@@ -68,6 +68,7 @@ mod layout;
 mod memory;
 pub mod mpsc;
 mod producers;
+mod run;
 mod slip;
 mod slot;
 pub mod spsc;

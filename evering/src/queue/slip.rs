@@ -14,7 +14,7 @@
 pub(crate) struct Slip {
     /// For how many [`spin_loop`](core::hint::spin_loop)s to pause before a look. 0 most of the time.
     pause: u32,
-    /// How many entries a look found before there was a pause.
+    /// How many entries a look without a pause finds, on the average.
     before: u32,
     /// How many looks to go without.
     rest: u32,
@@ -53,12 +53,18 @@ impl Slip {
             } else {
                 self.patience = LEAST_PATIENCE;
             }
-        } else if self.rest > 0 {
-            self.rest -= 1;
-        } else if there > 1 {
-            self.pause = PAUSE;
-            self.before = there;
-            self.patience = self.patience.max(LEAST_PATIENCE);
+        } else {
+            // One that was held up finds a lot once, which is not to count for more than the others.
+            self.before = match self.before {
+                0 => there,
+                before => (3 * before + there.min(2 * before)).div_ceil(4),
+            };
+            if self.rest > 0 {
+                self.rest -= 1;
+            } else if there > 1 {
+                self.pause = PAUSE;
+                self.patience = self.patience.max(LEAST_PATIENCE);
+            }
         }
     }
 }
@@ -89,6 +95,17 @@ mod tests {
             trials += u32::from(slip.pause > 0);
         }
         assert!((8..20).contains(&trials), "{trials}");
+    }
+
+    #[test]
+    fn one_look_that_finds_a_lot_does_not_forbid_to_pause() {
+        let mut slip = Slip { rest: 3, ..Slip::default() };
+        [8, 8, 1000].map(|there| slip.found(there));
+        assert!(slip.before < 20, "{}", slip.before);
+        slip.found(8);
+        assert_eq!(slip.pause, PAUSE);
+        slip.found(60);
+        assert_eq!(slip.pause, PAUSE);
     }
 
     #[test]

@@ -30,6 +30,14 @@ mod imp {
         word
     }
 
+    impl<T: Entry> Slot<T> {
+        /// Where its bytes are.
+        #[inline]
+        pub(crate) fn bytes(&self) -> *mut u8 {
+            self.0.get().cast()
+        }
+    }
+
     macro_rules! copy {
         ($($size:literal $word:ty, $atomic:ty;)*) => {
             impl<T: Entry> Slot<T> {

@@ -145,7 +145,9 @@ impl<T: Entry, K> Sender<T, K> {
         let wanted = u32::try_from(entries.len()).unwrap_or(u32::MAX);
         let room = self.room(wanted).map_err(|why| why.keep(()))?;
         let count = room.min(wanted);
-        entries.iter().take(count as usize).for_each(|&entry| self.write(entry));
+        let entries = entries.get(..count as usize).unwrap_or(entries);
+        self.ring.write_run(self.next, entries);
+        self.next = self.next.wrapping_add(count);
         self.publish();
         Ok(count as usize)
     }
@@ -277,7 +279,11 @@ impl<T: Entry, K> Receiver<T, K> {
     fn available(&mut self, wanted: u32) -> Result<u32, RecvError> {
         let mut there = self.tail.wrapping_sub(self.head);
         if there < wanted {
+            self.slip.pause();
             there = self.look()?;
+            if there > 0 {
+                self.slip.found(there);
+            }
         }
         if there == 0 { self.nothing() } else { Ok(there) }
     }
@@ -308,9 +314,7 @@ impl<T: Entry, K> Receiver<T, K> {
     #[inline]
     pub fn recv(&mut self) -> Result<T, RecvError> {
         if self.tail == self.head {
-            self.slip.pause();
             let there = self.available(1)?;
-            self.slip.found(there);
             if there == 1
                 && TailLine::takes::<T>()
                 && let Some(entry) = self.ring.lines().tail.take_one(self.tail)
@@ -336,12 +340,9 @@ impl<T: Entry, K> Receiver<T, K> {
         }
         let wanted = u32::try_from(entries.len()).unwrap_or(u32::MAX);
         let count = self.available(wanted)?.min(wanted);
-        let mut head = self.head;
-        for entry in entries.iter_mut().take(count as usize) {
-            *entry = self.ring.place(head).slot.load();
-            head = head.wrapping_add(1);
-        }
-        self.release(head);
+        let entries = entries.get_mut(..count as usize).unwrap_or_default();
+        self.ring.read_run(self.head, entries);
+        self.release(self.head.wrapping_add(count));
         Ok(count as usize)
     }
 
