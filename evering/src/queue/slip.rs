@@ -100,7 +100,7 @@ mod tests {
     #[test]
     fn one_look_that_finds_a_lot_does_not_forbid_to_pause() {
         let mut slip = Slip { rest: 3, ..Slip::default() };
-        [8, 8, 1000].map(|there| slip.found(there));
+        [8, 8, 1000].into_iter().for_each(|there| slip.found(there));
         assert!(slip.before < 20, "{}", slip.before);
         slip.found(8);
         assert_eq!(slip.pause, PAUSE);

@@ -223,11 +223,11 @@ impl Current {
                 return true;
             }
             if bits & work::POLICY != 0 {
-                self.context.suspend();
-                self.thread.object.raise_policy_exception().await;
+                let object = &self.thread.object;
+                object.exposing(&mut self.context, object.raise_policy_exception()).await;
             } else if bits & work::SUSPEND != 0 {
-                self.context.suspend();
-                self.thread.object.checkpoint().await;
+                let object = &self.thread.object;
+                object.exposing(&mut self.context, object.checkpoint()).await;
             } else {
                 return false;
             }
@@ -236,10 +236,10 @@ impl Current {
 
     /// Has an exception handled. If nobody does, the process is killed and this does not come back.
     async fn raise(&mut self, report: ExceptionReport) {
-        self.context.suspend();
         let (name, pc) = (self.thread.process().name_bytes(), self.context.regs().rip);
         log::warn!("{}: {:?} at {pc:#x}", name.escape_ascii(), report.exception);
-        self.thread.object.raise(report).await;
+        let object = &self.thread.object;
+        object.exposing(&mut self.context, object.raise(report)).await;
     }
 
     /// Resolves a fault of the guest; waits for the page if a disk or a pager has it.

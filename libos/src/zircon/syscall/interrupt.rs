@@ -22,7 +22,7 @@ pub(super) fn create(
     out_handle: Out<ZxHandle>,
 ) -> Result {
     let options = InterruptOptions::from_raw(options)?;
-    if options != InterruptOptions::VIRTUAL {
+    if !options.is_virtual() {
         let resource = thread.get::<Resource>(src_obj, Rights::empty())?;
         resource.validate(ResourceKind::Irq, src_num.into(), 1)?;
         return Err(Error::NotSupported);
