@@ -61,6 +61,7 @@ fn create(
     let thread = Thread::create(&process, "initial-thread")?;
     let (stack, sp) = map_stack(machine, &vmar)?;
     let vdso = map_vdso(machine, &vmar)?;
+    process.set_vdso_base(vdso);
 
     let log = DebugLog::create(&machine.resources.root(), &machine.log, 0)?;
     let vmar_rights = vmar.default_rights() | Rights::IO | Rights::EXECUTE;

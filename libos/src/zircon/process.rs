@@ -37,7 +37,7 @@ pub struct Thread {
 
 impl Thread {
     /// What all processes share.
-    pub fn machine(&self) -> &Machine {
+    pub fn machine(&self) -> &Arc<Machine> {
         &self.machine
     }
 
@@ -172,8 +172,10 @@ pub fn start(
     let kicker = context.kicker();
     let traced = machine.kernel.strace.is_some();
     let thread = Thread { object: object.clone(), machine: machine.clone(), vmar };
-    let body = Current { thread: Arc::new(thread), traced, context }.run();
+    let body = Current { thread: Arc::new(thread), traced, context: UserContext::default() }.run();
     let run = if first { process.start(object, body) } else { object.start(body) }?;
+    // Others may want to see and change them before it runs.
+    object.expose(context);
     object.set_kick(Some(kicker));
     Ok(run)
 }
@@ -192,6 +194,9 @@ impl Current {
     }
 
     async fn run_loop(mut self) {
+        if let Some(initial) = self.thread.object.withdraw() {
+            self.context = initial;
+        }
         self.thread.vmar.aspace().favour();
         loop {
             let trap = self.context.run(self.thread.vmar.aspace());

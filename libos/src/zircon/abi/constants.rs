@@ -4,7 +4,14 @@
 //! the rest is defined here, and handlers use it from here. [`list`] is what the header is made from.
 
 use kernel_objects::{
-    Error, ObjectType, Rights, Signals, resource::ResourceKind, task::ExceptionType,
+    Error, ObjectType, Rights, Signals,
+    resource::ResourceKind,
+    socket::SocketKind,
+    stream::{SeekOrigin, StreamMode, StreamWrite},
+    task::{
+        BlockedReason, ExceptionChannelType, ExceptionState, ExceptionStrategy, ExceptionType,
+        PolicyAction, PolicyCondition, PolicyOverride, SlackMode, StateKind, ThreadState,
+    },
     vmo::ChildOptions,
 };
 
@@ -223,6 +230,96 @@ constants! {
     ZX_RSRC_KIND_SMC: u32 as "uint32_t" = ResourceKind::Smc as u32;
     ZX_RSRC_KIND_SYSTEM: u32 as "uint32_t" = ResourceKind::System as u32;
     ZX_RSRC_FLAG_EXCLUSIVE: u32 as "uint32_t" = 0x10000;
+    ZX_TIMER_SLACK_CENTER: u32 as "uint32_t" = SlackMode::Center as u32;
+    ZX_TIMER_SLACK_EARLY: u32 as "uint32_t" = SlackMode::Early as u32;
+    ZX_TIMER_SLACK_LATE: u32 as "uint32_t" = SlackMode::Late as u32;
+    ZX_SOCKET_STREAM: u32 as "uint32_t" = SocketKind::Stream as u32;
+    ZX_SOCKET_DATAGRAM: u32 as "uint32_t" = SocketKind::Datagram as u32;
+    ZX_SOCKET_PEEK: u32 as "uint32_t" = kernel_objects::socket::ReadOptions::PEEK.bits();
+    ZX_SOCKET_DISPOSITION_WRITE_DISABLED: u32 as "uint32_t" = 1;
+    ZX_SOCKET_DISPOSITION_WRITE_ENABLED: u32 as "uint32_t" = 2;
+    ZX_INFO_PROCESS_THREADS: u32 as "uint32_t" = 4;
+    ZX_INFO_JOB_CHILDREN: u32 as "uint32_t" = 8;
+    ZX_INFO_JOB_PROCESSES: u32 as "uint32_t" = 9;
+    ZX_INFO_THREAD: u32 as "uint32_t" = 10;
+    ZX_INFO_THREAD_STATS: u32 as "uint32_t" = 15;
+    ZX_INFO_SOCKET: u32 as "uint32_t" = 22;
+    ZX_INFO_JOB: u32 as "uint32_t" = 24;
+    ZX_INFO_TIMER: u32 as "uint32_t" = 25;
+    ZX_INFO_STREAM: u32 as "uint32_t" = 26;
+    ZX_INFO_PROCESS: u32 as "uint32_t" = 3 | 1 << 28;
+    ZX_INFO_THREAD_EXCEPTION_REPORT: u32 as "uint32_t" = 11 | 1 << 28;
+    ZX_INFO_PROCESS_FLAG_STARTED: u32 as "uint32_t" = 1;
+    ZX_INFO_PROCESS_FLAG_EXITED: u32 as "uint32_t" = 2;
+    ZX_INFO_PROCESS_FLAG_DEBUGGER_ATTACHED: u32 as "uint32_t" = 4;
+    ZX_INFO_INVALID_CPU: u32 as "uint32_t" = u32::MAX;
+    ZX_PROP_PROCESS_DEBUG_ADDR: u32 as "uint32_t" = 5;
+    ZX_PROP_PROCESS_VDSO_BASE_ADDRESS: u32 as "uint32_t" = 6;
+    ZX_PROP_PROCESS_BREAK_ON_LOAD: u32 as "uint32_t" = 7;
+    ZX_PROP_SOCKET_RX_THRESHOLD: u32 as "uint32_t" = 12;
+    ZX_PROP_SOCKET_TX_THRESHOLD: u32 as "uint32_t" = 13;
+    ZX_PROP_JOB_KILL_ON_OOM: u32 as "uint32_t" = 15;
+    ZX_PROP_EXCEPTION_STATE: u32 as "uint32_t" = 16;
+    ZX_PROP_EXCEPTION_STRATEGY: u32 as "uint32_t" = 18;
+    ZX_PROP_STREAM_MODE_APPEND: u32 as "uint32_t" = 19;
+    ZX_EXCEPTION_STATE_TRY_NEXT: u32 as "uint32_t" = ExceptionState::TryNext as u32;
+    ZX_EXCEPTION_STATE_HANDLED: u32 as "uint32_t" = ExceptionState::Handled as u32;
+    ZX_EXCEPTION_STATE_THREAD_EXIT: u32 as "uint32_t" = ExceptionState::ThreadExit as u32;
+    ZX_EXCEPTION_STRATEGY_FIRST_CHANCE: u32 as "uint32_t" = ExceptionStrategy::FirstChance as u32;
+    ZX_EXCEPTION_STRATEGY_SECOND_CHANCE: u32 as "uint32_t" = ExceptionStrategy::SecondChance as u32;
+    ZX_EXCEPTION_CHANNEL_TYPE_THREAD: u32 as "uint32_t" = ExceptionChannelType::Thread as u32;
+    ZX_THREAD_STATE_NEW: u32 as "zx_thread_state_t" = ThreadState::New.raw();
+    ZX_THREAD_STATE_RUNNING: u32 as "zx_thread_state_t" = ThreadState::Running.raw();
+    ZX_THREAD_STATE_SUSPENDED: u32 as "zx_thread_state_t" = ThreadState::Suspended.raw();
+    ZX_THREAD_STATE_DEAD: u32 as "zx_thread_state_t" = ThreadState::Dead.raw();
+    ZX_THREAD_STATE_BLOCKED_EXCEPTION: u32 as "zx_thread_state_t" = BlockedReason::Exception as u32;
+    ZX_THREAD_STATE_BLOCKED_FUTEX: u32 as "zx_thread_state_t" = BlockedReason::Futex as u32;
+    ZX_JOB_POL_RELATIVE: u32 as "uint32_t" = 0;
+    ZX_JOB_POL_ABSOLUTE: u32 as "uint32_t" = 1;
+    ZX_JOB_POL_BASIC_V1: u32 as "uint32_t" = 0;
+    ZX_JOB_POL_TIMER_SLACK: u32 as "uint32_t" = 1;
+    ZX_JOB_POL_BASIC_V2: u32 as "uint32_t" = 0x0100_0000;
+    ZX_JOB_CRITICAL_PROCESS_RETCODE_NONZERO: u32 as "uint32_t" = 1;
+    ZX_POL_BAD_HANDLE: u32 as "uint32_t" = PolicyCondition::BadHandle as u32;
+    ZX_POL_WRONG_OBJECT: u32 as "uint32_t" = PolicyCondition::WrongObject as u32;
+    ZX_POL_VMAR_WX: u32 as "uint32_t" = PolicyCondition::VmarWx as u32;
+    ZX_POL_NEW_ANY: u32 as "uint32_t" = PolicyCondition::NewAny as u32;
+    ZX_POL_NEW_VMO: u32 as "uint32_t" = PolicyCondition::NewVmo as u32;
+    ZX_POL_NEW_CHANNEL: u32 as "uint32_t" = PolicyCondition::NewChannel as u32;
+    ZX_POL_NEW_EVENT: u32 as "uint32_t" = PolicyCondition::NewEvent as u32;
+    ZX_POL_NEW_EVENTPAIR: u32 as "uint32_t" = PolicyCondition::NewEventPair as u32;
+    ZX_POL_NEW_PORT: u32 as "uint32_t" = PolicyCondition::NewPort as u32;
+    ZX_POL_NEW_SOCKET: u32 as "uint32_t" = PolicyCondition::NewSocket as u32;
+    ZX_POL_NEW_FIFO: u32 as "uint32_t" = PolicyCondition::NewFifo as u32;
+    ZX_POL_NEW_TIMER: u32 as "uint32_t" = PolicyCondition::NewTimer as u32;
+    ZX_POL_NEW_PROCESS: u32 as "uint32_t" = PolicyCondition::NewProcess as u32;
+    ZX_POL_NEW_PROFILE: u32 as "uint32_t" = PolicyCondition::NewProfile as u32;
+    ZX_POL_NEW_PAGER: u32 as "uint32_t" = PolicyCondition::NewPager as u32;
+    ZX_POL_AMBIENT_MARK_VMO_EXEC: u32 as "uint32_t" = PolicyCondition::AmbientMarkVmoExec as u32;
+    ZX_POL_MAX: u32 as "uint32_t" = 16;
+    ZX_POL_ACTION_ALLOW: u32 as "uint32_t" = PolicyAction::Allow as u32;
+    ZX_POL_ACTION_DENY: u32 as "uint32_t" = PolicyAction::Deny as u32;
+    ZX_POL_ACTION_ALLOW_EXCEPTION: u32 as "uint32_t" = PolicyAction::AllowException as u32;
+    ZX_POL_ACTION_DENY_EXCEPTION: u32 as "uint32_t" = PolicyAction::DenyException as u32;
+    ZX_POL_ACTION_KILL: u32 as "uint32_t" = PolicyAction::Kill as u32;
+    ZX_POL_OVERRIDE_ALLOW: u32 as "uint32_t" = PolicyOverride::Allow as u32;
+    ZX_POL_OVERRIDE_DENY: u32 as "uint32_t" = PolicyOverride::Deny as u32;
+    ZX_EXCEPTION_CHANNEL_DEBUGGER: u32 as "uint32_t" = 1;
+    ZX_EXCEPTION_TARGET_JOB_DEBUGGER: u32 as "uint32_t" = 1;
+    ZX_THREAD_STATE_GENERAL_REGS: u32 as "uint32_t" = StateKind::GeneralRegs as u32;
+    ZX_THREAD_STATE_FP_REGS: u32 as "uint32_t" = StateKind::FpRegs as u32;
+    ZX_THREAD_STATE_VECTOR_REGS: u32 as "uint32_t" = StateKind::VectorRegs as u32;
+    ZX_THREAD_STATE_DEBUG_REGS: u32 as "uint32_t" = StateKind::DebugRegs as u32;
+    ZX_THREAD_STATE_SINGLE_STEP: u32 as "uint32_t" = StateKind::SingleStep as u32;
+    ZX_THREAD_X86_REGISTER_FS: u32 as "uint32_t" = StateKind::RegisterFs as u32;
+    ZX_THREAD_X86_REGISTER_GS: u32 as "uint32_t" = StateKind::RegisterGs as u32;
+    ZX_STREAM_MODE_READ: u32 as "uint32_t" = StreamMode::READ.bits();
+    ZX_STREAM_MODE_WRITE: u32 as "uint32_t" = StreamMode::WRITE.bits();
+    ZX_STREAM_MODE_APPEND: u32 as "uint32_t" = StreamMode::APPEND.bits();
+    ZX_STREAM_APPEND: u32 as "uint32_t" = StreamWrite::APPEND.bits();
+    ZX_STREAM_SEEK_ORIGIN_START: u32 as "zx_stream_seek_origin_t" = SeekOrigin::Start as u32;
+    ZX_STREAM_SEEK_ORIGIN_CURRENT: u32 as "zx_stream_seek_origin_t" = SeekOrigin::Current as u32;
+    ZX_STREAM_SEEK_ORIGIN_END: u32 as "zx_stream_seek_origin_t" = SeekOrigin::End as u32;
     ZX_VMO_RESIZABLE: u32 as "uint32_t" = 1 << 1;
     ZX_VMO_DISCARDABLE: u32 as "uint32_t" = 1 << 2;
     ZX_VMO_OP_COMMIT: u32 as "uint32_t" = 1;

@@ -251,6 +251,198 @@ structs! {
         /// Its name.
         name: [CChar; 32],
     }
+    /// `ZX_INFO_PROCESS`.
+    InfoProcess = "zx_info_process", 24 {
+        /// Why it ended, once it has.
+        return_code: i64,
+        /// When it was started.
+        start_time: ZxTime,
+        /// `ZX_INFO_PROCESS_FLAG_*`.
+        flags: u32,
+        /// 0.
+        padding1: u32,
+    }
+    /// `ZX_INFO_JOB`.
+    InfoJob = "zx_info_job", 16 {
+        /// Why it ended, once it has.
+        return_code: i64,
+        /// Whether it has.
+        exited: CBool,
+        /// Whether it is to be killed when there is no memory left.
+        kill_on_oom: CBool,
+        /// Whether somebody debugs it.
+        debugger_attached: CBool,
+        /// 0.
+        padding1: [u8; 5],
+    }
+    /// A set of CPUs.
+    CpuMask = "zx_cpu_set", 64 {
+        /// One bit for each.
+        mask: [u64; 8],
+    }
+    /// `ZX_INFO_THREAD`.
+    InfoThread = "zx_info_thread", 72 {
+        /// What it is doing.
+        state: ZxThreadState,
+        /// By which channel the exception that it waits in went to a handler: `ZX_EXCEPTION_CHANNEL_TYPE_*`.
+        wait_exception_channel_type: u32,
+        /// Where it may run.
+        cpu_affinity_mask: CpuMask,
+    }
+    /// `ZX_INFO_THREAD_STATS`.
+    InfoThreadStats = "zx_info_thread_stats", 16 {
+        /// For how long it has run.
+        total_runtime: ZxDuration,
+        /// Where it last did, `ZX_INFO_INVALID_CPU` if it never has.
+        last_scheduled_cpu: u32,
+        /// 0.
+        padding1: u32,
+    }
+    /// `ZX_INFO_SOCKET`.
+    InfoSocket = "zx_info_socket", 48 {
+        /// What it carries.
+        options: u32,
+        /// 0.
+        padding1: u32,
+        /// How many bytes its buffer has room for.
+        rx_buf_max: usize,
+        /// How many there are in it.
+        rx_buf_size: usize,
+        /// How many of them one read can get.
+        rx_buf_available: usize,
+        /// How many bytes the other end's buffer has room for.
+        tx_buf_max: usize,
+        /// How many there are in it.
+        tx_buf_size: usize,
+    }
+    /// `ZX_INFO_TIMER`.
+    InfoTimer = "zx_info_timer", 24 {
+        /// In which direction its deadlines may be moved.
+        options: u32,
+        /// The clock of its deadlines.
+        clock_id: ZxClock,
+        /// When it will fire, 0 if it is not set.
+        deadline: ZxTime,
+        /// By how much that may be moved.
+        slack: ZxDuration,
+    }
+    /// `ZX_INFO_STREAM`.
+    InfoStream = "zx_info_stream", 24 {
+        /// What it is for.
+        options: u32,
+        /// 0.
+        padding1: u32,
+        /// Its position.
+        seek: ZxOff,
+        /// Where it ends.
+        content_size: u64,
+    }
+    /// The message in an exception channel.
+    ExceptionInfo = "zx_exception_info", 24 {
+        /// The process.
+        pid: ZxKoid,
+        /// The thread.
+        tid: ZxKoid,
+        /// What happened: `ZX_EXCP_*`.
+        r#type: u32,
+        /// 0.
+        padding1: [u8; 4],
+    }
+    /// The general registers and the segments' bases.
+    ThreadGeneralRegs = "zx_thread_state_general_regs", 160 {
+        /// A register.
+        rax: u64,
+        /// A register.
+        rbx: u64,
+        /// A register.
+        rcx: u64,
+        /// A register.
+        rdx: u64,
+        /// A register.
+        rsi: u64,
+        /// A register.
+        rdi: u64,
+        /// A register.
+        rbp: u64,
+        /// A register.
+        rsp: u64,
+        /// A register.
+        r8: u64,
+        /// A register.
+        r9: u64,
+        /// A register.
+        r10: u64,
+        /// A register.
+        r11: u64,
+        /// A register.
+        r12: u64,
+        /// A register.
+        r13: u64,
+        /// A register.
+        r14: u64,
+        /// A register.
+        r15: u64,
+        /// A register.
+        rip: u64,
+        /// A register.
+        rflags: u64,
+        /// The base of FS.
+        fs_base: u64,
+        /// The base of GS.
+        gs_base: u64,
+    }
+    /// What the processor and the kernel say of an exception.
+    ExceptionContext = "zx_exception_context", 32 {
+        /// The exception's vector.
+        vector: u64,
+        /// Its error code.
+        err_code: u64,
+        /// The address of a page fault.
+        cr2: u64,
+        /// What happened, for exceptions that are not the processor's.
+        synth_code: u32,
+        /// More of that.
+        synth_data: u32,
+    }
+    /// What kind of exception it is.
+    ExceptionHeader = "zx_exception_header", 8 {
+        /// How many bytes the report has.
+        size: u32,
+        /// What happened: `ZX_EXCP_*`.
+        r#type: u32,
+    }
+    /// `ZX_INFO_THREAD_EXCEPTION_REPORT`.
+    ExceptionReport = "zx_exception_report", 40 {
+        /// What happened.
+        header: ExceptionHeader,
+        /// What is known of it.
+        context: ExceptionContext,
+    }
+    /// A line of `ZX_JOB_POL_BASIC_V1`.
+    PolicyBasicV1 = "zx_policy_basic_v1", 8 {
+        /// What a process does: `ZX_POL_*`.
+        condition: u32,
+        /// What happens then: `ZX_POL_ACTION_*`.
+        policy: u32,
+    }
+    /// A line of `ZX_JOB_POL_BASIC_V2`.
+    PolicyBasicV2 = "zx_policy_basic_v2", 12 {
+        /// What a process does: `ZX_POL_*`.
+        condition: u32,
+        /// What happens then: `ZX_POL_ACTION_*`.
+        action: u32,
+        /// Whether jobs below can change it: `ZX_POL_OVERRIDE_*`.
+        flags: u32,
+    }
+    /// `ZX_JOB_POL_TIMER_SLACK`.
+    PolicyTimerSlack = "zx_policy_timer_slack", 16 {
+        /// By how much deadlines may be moved at least.
+        min_slack: ZxDuration,
+        /// In which direction: `ZX_TIMER_SLACK_*`.
+        default_mode: u32,
+        /// 0.
+        padding1: u32,
+    }
     /// `ZX_INFO_HANDLE_COUNT`.
     InfoHandleCount = "zx_info_handle_count", 4 {
         /// How many handles the object has.

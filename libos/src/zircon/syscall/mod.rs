@@ -22,16 +22,25 @@ pub mod table;
 
 mod channel;
 mod clock;
+mod counter;
 mod debuglog;
 mod event;
+mod fifo;
+mod futex;
 mod handle;
 mod interrupt;
+mod job;
 mod object;
 mod port;
+mod process;
 mod resource;
+mod socket;
 mod strace;
+mod stream;
 mod system;
 mod task;
+mod thread;
+mod timer;
 mod vmar;
 mod vmo;
 

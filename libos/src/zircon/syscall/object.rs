@@ -1,9 +1,14 @@
 //! What can be done with any object: waiting, signalling, asking what it is.
 
 use kernel_objects::{
-    Error, HandleValue, KernelObject, Port, Result, Rights, Signals, Vmo, deadline::until,
-    downcast, handle::WAIT_MANY_MAX_ITEMS, object::MAX_NAME_LEN, port::WaitAsync,
-    task::BlockedReason,
+    Error, HandleValue, Job, KernelObject, Port, Process, Result, Rights, Signals, Socket, Stream,
+    Vmo,
+    deadline::until,
+    downcast,
+    handle::WAIT_MANY_MAX_ITEMS,
+    object::MAX_NAME_LEN,
+    port::WaitAsync,
+    task::{BlockedReason, Exception, ExceptionState, ExceptionStrategy},
 };
 
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -18,6 +23,7 @@ use crate::{
 };
 
 mod info;
+mod records;
 
 pub(super) use info::get_info;
 
@@ -142,6 +148,14 @@ pub(super) fn get_property(
     match property {
         ZX_PROP_NAME => to.put(&name_of(&*object)),
         ZX_PROP_VMO_CONTENT_SIZE => to.put(&downcast::<Vmo>(object)?.content_size()),
+        ZX_PROP_PROCESS_DEBUG_ADDR => to.put(&downcast::<Process>(object)?.debug_addr()),
+        ZX_PROP_PROCESS_VDSO_BASE_ADDRESS => to.put(&downcast::<Process>(object)?.vdso_base()),
+        ZX_PROP_PROCESS_BREAK_ON_LOAD => to.put(&downcast::<Process>(object)?.break_on_load()),
+        ZX_PROP_SOCKET_RX_THRESHOLD => to.put(&downcast::<Socket>(object)?.read_threshold()),
+        ZX_PROP_SOCKET_TX_THRESHOLD => to.put(&downcast::<Socket>(object)?.write_threshold()),
+        ZX_PROP_EXCEPTION_STATE => to.put(&(downcast::<Exception>(object)?.state() as u32)),
+        ZX_PROP_EXCEPTION_STRATEGY => to.put(&(downcast::<Exception>(object)?.strategy() as u32)),
+        ZX_PROP_STREAM_MODE_APPEND => to.put(&u8::from(downcast::<Stream>(object)?.appends())),
         _ => Err(Error::NotSupported),
     }
 }
@@ -162,6 +176,35 @@ pub(super) fn set_property(
             Ok(())
         }
         ZX_PROP_VMO_CONTENT_SIZE => downcast::<Vmo>(object)?.set_content_size(from.get()?),
+        ZX_PROP_PROCESS_DEBUG_ADDR => downcast::<Process>(object)?.set_debug_addr(from.get()?),
+        ZX_PROP_PROCESS_BREAK_ON_LOAD => {
+            downcast::<Process>(object)?.set_break_on_load(from.get()?);
+            Ok(())
+        }
+        ZX_PROP_SOCKET_RX_THRESHOLD => downcast::<Socket>(object)?.set_read_threshold(from.get()?),
+        ZX_PROP_SOCKET_TX_THRESHOLD => downcast::<Socket>(object)?.set_write_threshold(from.get()?),
+        ZX_PROP_JOB_KILL_ON_OOM => {
+            let kill = match from.get::<usize>()? {
+                0 => false,
+                1 => true,
+                _ => return Err(Error::InvalidArgs),
+            };
+            downcast::<Job>(object)?.set_kill_on_oom(kill);
+            Ok(())
+        }
+        ZX_PROP_EXCEPTION_STATE => {
+            let exception = downcast::<Exception>(object)?;
+            exception.set_state(ExceptionState::from_raw(from.get()?)?);
+            Ok(())
+        }
+        ZX_PROP_EXCEPTION_STRATEGY => {
+            let exception = downcast::<Exception>(object)?;
+            exception.set_strategy(ExceptionStrategy::from_raw(from.get()?)?)
+        }
+        ZX_PROP_STREAM_MODE_APPEND => {
+            downcast::<Stream>(object)?.set_append(from.get::<u8>()? != 0);
+            Ok(())
+        }
         _ => Err(Error::NotSupported),
     }
 }

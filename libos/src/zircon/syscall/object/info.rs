@@ -1,12 +1,12 @@
 //! zx_object_get_info: a topic is a kind of record, of which there is one or a list.
 
 use kernel_objects::{
-    Error, HandleInfo, HandleTable, HandleValue, Process, Resource, Result, Rights, Vmar,
-    resource::ResourceInfo,
+    Error, HandleInfo, HandleTable, HandleValue, Job, Process, Resource, Result, Rights, Socket,
+    Stream, Timer, Vmar, resource::ResourceInfo,
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use super::super::argument::Out;
+use super::{super::argument::Out, records};
 use crate::{
     abi::argument::UserPtr,
     zircon::{
@@ -122,6 +122,41 @@ pub(in super::super) fn get_info(
                 size: size as usize,
                 name: super::name_of(&*resource).map(CChar),
             })
+        }
+        ZX_INFO_PROCESS => {
+            sink.one(records::process(&*thread.get::<Process>(handle, Rights::INSPECT)?))
+        }
+        ZX_INFO_PROCESS_THREADS => {
+            let process = thread.get::<Process>(handle, Rights::ENUMERATE)?;
+            sink.list(&records::koids(&process.threads()))
+        }
+        ZX_INFO_JOB => sink.one(records::job(&*thread.get::<Job>(handle, Rights::INSPECT)?)),
+        ZX_INFO_JOB_CHILDREN => {
+            let job = thread.get::<Job>(handle, Rights::ENUMERATE)?;
+            sink.list(&records::koids(&job.children()))
+        }
+        ZX_INFO_JOB_PROCESSES => {
+            let job = thread.get::<Job>(handle, Rights::ENUMERATE)?;
+            sink.list(&records::koids(&job.processes()))
+        }
+        ZX_INFO_THREAD => {
+            let object = thread.get::<kernel_objects::Thread>(handle, Rights::INSPECT)?;
+            sink.one(records::thread(&object))
+        }
+        ZX_INFO_THREAD_STATS => {
+            let object = thread.get::<kernel_objects::Thread>(handle, Rights::INSPECT)?;
+            sink.one(records::thread_stats(&object)?)
+        }
+        ZX_INFO_THREAD_EXCEPTION_REPORT => {
+            let object = thread.get::<kernel_objects::Thread>(handle, Rights::INSPECT)?;
+            sink.one(records::exception_report(&object)?)
+        }
+        ZX_INFO_SOCKET => {
+            sink.one(records::socket(&*thread.get::<Socket>(handle, Rights::INSPECT)?))
+        }
+        ZX_INFO_TIMER => sink.one(records::timer(&*thread.get::<Timer>(handle, Rights::INSPECT)?)),
+        ZX_INFO_STREAM => {
+            sink.one(records::stream(&*thread.get::<Stream>(handle, Rights::INSPECT)?))
         }
         ZX_INFO_VMAR => {
             let range = thread.get::<Vmar>(handle, Rights::INSPECT)?.range();

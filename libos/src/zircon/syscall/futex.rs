@@ -1,0 +1,99 @@
+//! Futexes: the process has them; a call only finds the owner behind a handle.
+
+use std::sync::Arc;
+
+use kernel_objects::{Result, Rights, futex::RequeueWake};
+
+use super::argument::{In, Out};
+use crate::zircon::{
+    Thread,
+    abi::{ZxFutex, ZxHandle, ZxKoid, ZxTime},
+};
+
+/// The thread that is to own a futex, if any. Whether the handle is good matters only once the value has been compared.
+fn owner(thread: &Thread, handle: ZxHandle) -> Result<Option<Arc<kernel_objects::Thread>>> {
+    match handle {
+        ZxHandle(0) => Ok(None),
+        handle => thread.get(handle, Rights::empty()).map(Some),
+    }
+}
+
+/// zx_futex_wait
+pub(super) async fn wait(
+    thread: &Thread,
+    value_ptr: In<ZxFutex>,
+    current_value: i32,
+    new_futex_owner: ZxHandle,
+    deadline: ZxTime,
+) -> Result {
+    let owner = owner(thread, new_futex_owner);
+    let (object, at) = (&thread.object, value_ptr.0.addr());
+    thread.process().futex_wait(object, at, current_value, owner, deadline.deadline()).await
+}
+
+/// zx_futex_wake
+pub(super) fn wake(thread: &Thread, value_ptr: In<ZxFutex>, wake_count: u32) -> Result {
+    thread.process().futexes().wake(value_ptr.0.addr(), wake_count)
+}
+
+/// zx_futex_wake_single_owner
+pub(super) fn wake_single_owner(thread: &Thread, value_ptr: In<ZxFutex>) -> Result {
+    thread.process().futexes().wake_single_owner(value_ptr.0.addr())
+}
+
+/// zx_futex_requeue
+pub(super) fn requeue(
+    thread: &Thread,
+    value_ptr: In<ZxFutex>,
+    wake_count: u32,
+    current_value: i32,
+    requeue_ptr: In<ZxFutex>,
+    requeue_count: u32,
+    new_requeue_owner: ZxHandle,
+) -> Result {
+    let wake = RequeueWake::Count(wake_count);
+    let owner = owner(thread, new_requeue_owner);
+    let (from, to) = (value_ptr.0.addr(), requeue_ptr.0.addr());
+    thread.process().futex_requeue(from, wake, current_value, to, requeue_count, owner)
+}
+
+/// zx_futex_requeue_single_owner
+pub(super) fn requeue_single_owner(
+    thread: &Thread,
+    value_ptr: In<ZxFutex>,
+    current_value: i32,
+    requeue_ptr: In<ZxFutex>,
+    requeue_count: u32,
+    new_requeue_owner: ZxHandle,
+) -> Result {
+    let wake = RequeueWake::SingleOwner;
+    let owner = owner(thread, new_requeue_owner);
+    let (from, to) = (value_ptr.0.addr(), requeue_ptr.0.addr());
+    thread.process().futex_requeue(from, wake, current_value, to, requeue_count, owner)
+}
+
+/// zx_futex_get_owner
+pub(super) fn get_owner(thread: &Thread, value_ptr: In<ZxFutex>, koid: Out<ZxKoid>) -> Result {
+    let owner = thread.process().futexes().owner(value_ptr.0.addr())?;
+    koid.0.write(thread.vmar(), &ZxKoid(owner))
+}
+
+/// zx_futex_wake_handle_close_thread_exit
+///
+/// The thread ends whatever comes of the rest: for the caller there is nothing behind the call.
+pub(super) fn wake_handle_close_thread_exit(
+    thread: &Thread,
+    value_ptr: In<ZxFutex>,
+    wake_count: u32,
+    new_value: i32,
+    close_handle: ZxHandle,
+) -> Result {
+    let stored = value_ptr.0.write(thread.vmar(), &ZxFutex(new_value));
+    let woken = stored.and_then(|()| wake(thread, value_ptr, wake_count));
+    let closed = match close_handle {
+        ZxHandle(0) => Ok(()),
+        handle => thread.handles().close(handle.value()),
+    };
+    thread.object.exit();
+    woken.and(closed)
+}
