@@ -5,6 +5,7 @@
 
 use kernel_objects::{
     Error, ObjectType, Rights, Signals,
+    clock::ClockOptions,
     resource::ResourceKind,
     socket::SocketKind,
     stream::{SeekOrigin, StreamMode, StreamWrite},
@@ -274,6 +275,15 @@ constants! {
     ZX_THREAD_STATE_DEAD: u32 as "zx_thread_state_t" = ThreadState::Dead.raw();
     ZX_THREAD_STATE_BLOCKED_EXCEPTION: u32 as "zx_thread_state_t" = BlockedReason::Exception as u32;
     ZX_THREAD_STATE_BLOCKED_FUTEX: u32 as "zx_thread_state_t" = BlockedReason::Futex as u32;
+    ZX_CLOCK_ARGS_VERSION_SHIFT: u64 as "uint64_t" = 58;
+    ZX_CLOCK_OPT_MONOTONIC: u64 as "uint64_t" = ClockOptions::MONOTONIC.bits();
+    ZX_CLOCK_OPT_CONTINUOUS: u64 as "uint64_t" = ClockOptions::CONTINUOUS.bits();
+    ZX_CLOCK_OPT_AUTO_START: u64 as "uint64_t" = ClockOptions::AUTO_START.bits();
+    ZX_CLOCK_OPT_BOOT: u64 as "uint64_t" = ClockOptions::BOOT.bits();
+    ZX_CLOCK_UPDATE_OPTION_SYNTHETIC_VALUE_VALID: u64 as "uint64_t" = 1 << 0;
+    ZX_CLOCK_UPDATE_OPTION_RATE_ADJUST_VALID: u64 as "uint64_t" = 1 << 1;
+    ZX_CLOCK_UPDATE_OPTION_ERROR_BOUND_VALID: u64 as "uint64_t" = 1 << 2;
+    ZX_CLOCK_UPDATE_OPTION_REFERENCE_VALUE_VALID: u64 as "uint64_t" = 1 << 3;
     ZX_JOB_POL_RELATIVE: u32 as "uint32_t" = 0;
     ZX_JOB_POL_ABSOLUTE: u32 as "uint32_t" = 1;
     ZX_JOB_POL_BASIC_V1: u32 as "uint32_t" = 0;

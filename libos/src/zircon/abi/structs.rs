@@ -251,6 +251,35 @@ structs! {
         /// Its name.
         name: [CChar; 32],
     }
+    /// How a clock is made.
+    ClockCreateArgsV1 = "zx_clock_create_args_v1", 8 {
+        /// What it never goes below.
+        backstop_time: ZxTime,
+    }
+    /// What of a clock is to change: each if the options say so.
+    ClockUpdateArgsV1 = "zx_clock_update_args_v1", 24 {
+        /// How much faster than its reference it is to run, in parts per million.
+        rate_adjust: i32,
+        /// 0.
+        padding1: u32,
+        /// What it is to show.
+        value: i64,
+        /// How wrong it may be.
+        error_bound: u64,
+    }
+    /// What of a clock is to change: each if the options say so.
+    ClockUpdateArgsV2 = "zx_clock_update_args_v2", 32 {
+        /// How much faster than its reference it is to run, in parts per million.
+        rate_adjust: i32,
+        /// 0.
+        padding1: u32,
+        /// What it is to show ...
+        synthetic_value: i64,
+        /// ... when its reference shows this.
+        reference_value: i64,
+        /// How wrong it may be.
+        error_bound: u64,
+    }
     /// `ZX_INFO_PROCESS`.
     InfoProcess = "zx_info_process", 24 {
         /// Why it ended, once it has.

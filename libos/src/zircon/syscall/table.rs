@@ -101,6 +101,9 @@ zircon_calls! {
         80 zx_clock_get_monotonic() now clock::get_monotonic, Full;
         81 zx_clock_get_boot() now clock::get_boot, Full;
         82 zx_nanosleep(deadline: ZxTime) wait clock::nanosleep, Full;
+        83 zx_clock_create(options: u64, args: In<Void>, out: Out<ZxHandle>) now clock::create, Partial("not mappable");
+        84 zx_clock_read(handle: ZxHandle, now: Out<ZxTime>) now clock::read, Full;
+        86 zx_clock_update(handle: ZxHandle, options: u64, args: In<Void>) now clock::update, Full;
         87 zx_timer_create(options: u32, clock_id: ZxClock, out: Out<ZxHandle>) now timer::create, Full;
         88 zx_timer_set(handle: ZxHandle, deadline: ZxTime, slack: ZxDuration) now timer::set, Full;
         89 zx_timer_cancel(handle: ZxHandle) now timer::cancel, Full;
@@ -176,10 +179,7 @@ zircon_calls! {
         67 zx_vmar_map_iob(handle: ZxHandle, options: ZxVmOption, vmar_offset: usize, ep: ZxHandle, region_index: u32, region_offset: u64, region_len: usize, addr: Out<ZxVaddr>);
         68 zx_vmar_map_clock(handle: ZxHandle, options: ZxVmOption, vmar_offset: u64, clock: ZxHandle, len: u64, mapped_addr: Out<ZxVaddr>);
         69 zx_iob_create(options: u64, regions: In<Void>, num_regions: u32, ep0: Out<ZxHandle>, ep1: Out<ZxHandle>);
-        83 zx_clock_create(options: u64, args: In<Void>, out: Out<ZxHandle>);
-        84 zx_clock_read(handle: ZxHandle, now: Out<ZxTime>);
         85 zx_clock_get_details(handle: ZxHandle, options: u64, details: Out<Void>);
-        86 zx_clock_update(handle: ZxHandle, options: u64, args: In<Void>);
         104 zx_debug_read(resource: ZxHandle, buffer: Out<CChar>, buffer_size: usize, actual: Out<usize>);
         105 zx_debug_send_command(resource: ZxHandle, buffer: In<CChar>, buffer_size: usize);
         116 zx_process_create_shared(shared_proc: ZxHandle, options: u32, name: In<CChar>, name_size: usize, proc_handle: Out<ZxHandle>, restricted_vmar_handle: Out<ZxHandle>);
