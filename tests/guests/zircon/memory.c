@@ -38,10 +38,13 @@ static void vmos(void) {
     OK(zx_object_set_property(vmo, ZX_PROP_VMO_CONTENT_SIZE, &content, sizeof(content)));
     OK(zx_object_get_property(vmo, ZX_PROP_VMO_CONTENT_SIZE, &content, sizeof(content)));
     NUMBER(content, 100);
+    OK(zx_vmo_read(vmo, text, PAGE - 2, 5)); // what is behind the content is zero
+    TRUE(text[0] == 0 && text[4] == 0);
     STATUS(zx_object_get_property(vmo, ZX_PROP_VMO_CONTENT_SIZE, &content, 7), ZX_ERR_BUFFER_TOO_SMALL);
     STATUS(zx_object_get_property(zx_process_self(), ZX_PROP_VMO_CONTENT_SIZE, &content, 8), ZX_ERR_WRONG_TYPE);
 
     OK(zx_vmo_op_range(vmo, ZX_VMO_OP_COMMIT, 0, 2 * PAGE, 0, 0));
+    OK(zx_vmo_write(vmo, "hello", PAGE - 2, 5));
     OK(zx_vmo_op_range(vmo, ZX_VMO_OP_ZERO, PAGE, 2, 0, 0));
     OK(zx_vmo_read(vmo, text, PAGE - 2, 5));
     TRUE(text[0] == 'h' && text[1] == 'e' && text[2] == 0 && text[3] == 0 && text[4] == 'o');
