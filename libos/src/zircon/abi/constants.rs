@@ -6,14 +6,16 @@
 use kernel_objects::{
     Error, ObjectType, Rights, Signals,
     clock::ClockOptions,
-    resource::ResourceKind,
+    dma::{IommuDescriptor, PinOptions},
+    profile::{self, ProfileFlags},
+    resource::{ResourceKind, SystemBase},
     socket::SocketKind,
     stream::{SeekOrigin, StreamMode, StreamWrite},
     task::{
         BlockedReason, ExceptionChannelType, ExceptionState, ExceptionStrategy, ExceptionType,
         PolicyAction, PolicyCondition, PolicyOverride, SlackMode, StateKind, ThreadState,
     },
-    vmo::ChildOptions,
+    vmo::{CachePolicy, ChildOptions, VmoFlags},
 };
 
 /// What zx_exception_get_string knows: `ZX_EXCP_*`.
@@ -201,6 +203,8 @@ constants! {
     ZX_INFO_HANDLE_BASIC: u32 as "uint32_t" = 2;
     ZX_INFO_VMAR: u32 as "uint32_t" = 7;
     ZX_PROP_VMO_CONTENT_SIZE: u32 as "uint32_t" = 17;
+    ZX_INFO_BTI: u32 as "uint32_t" = 20;
+    ZX_INFO_VMO: u32 as "uint32_t" = 3 << 28 | 23;
     ZX_INFO_RESOURCE: u32 as "uint32_t" = 18;
     ZX_INFO_PROCESS_HANDLE_STATS: u32 as "uint32_t" = 21;
     ZX_INFO_HANDLE_TABLE: u32 as "uint32_t" = 27;
@@ -230,6 +234,40 @@ constants! {
     ZX_RSRC_KIND_ROOT: u32 as "uint32_t" = ResourceKind::Root as u32;
     ZX_RSRC_KIND_SMC: u32 as "uint32_t" = ResourceKind::Smc as u32;
     ZX_RSRC_KIND_SYSTEM: u32 as "uint32_t" = ResourceKind::System as u32;
+    ZX_RSRC_SYSTEM_VMEX_BASE: u32 as "uint32_t" = SystemBase::Vmex as u32;
+    ZX_RSRC_SYSTEM_IOMMU_BASE: u32 as "uint32_t" = SystemBase::Iommu as u32;
+    ZX_RSRC_SYSTEM_PROFILE_BASE: u32 as "uint32_t" = SystemBase::Profile as u32;
+    ZX_RSRC_SYSTEM_MSI_BASE: u32 as "uint32_t" = SystemBase::Msi as u32;
+    ZX_PROFILE_INFO_FLAG_PRIORITY: u32 as "uint32_t" = ProfileFlags::PRIORITY.bits();
+    ZX_PROFILE_INFO_FLAG_CPU_MASK: u32 as "uint32_t" = ProfileFlags::CPU_MASK.bits();
+    ZX_PROFILE_INFO_FLAG_DEADLINE: u32 as "uint32_t" = ProfileFlags::DEADLINE.bits();
+    ZX_PROFILE_INFO_FLAG_NO_INHERIT: u32 as "uint32_t" = ProfileFlags::NO_INHERIT.bits();
+    ZX_PROFILE_INFO_FLAG_MEMORY_PRIORITY: u32 as "uint32_t" = ProfileFlags::MEMORY_PRIORITY.bits();
+    ZX_PRIORITY_LOWEST: i32 as "int32_t" = profile::PRIORITY_LOWEST;
+    ZX_PRIORITY_LOW: i32 as "int32_t" = profile::PRIORITY_LOW;
+    ZX_PRIORITY_DEFAULT: i32 as "int32_t" = profile::PRIORITY_DEFAULT;
+    ZX_PRIORITY_HIGH: i32 as "int32_t" = profile::PRIORITY_HIGH;
+    ZX_PRIORITY_HIGHEST: i32 as "int32_t" = profile::PRIORITY_HIGHEST;
+    ZX_IOMMU_TYPE_DUMMY: u32 as "uint32_t" = IommuDescriptor::DUMMY;
+    ZX_IOMMU_MAX_DESC_LEN: usize as "size_t" = 4096;
+    ZX_BTI_PERM_READ: u32 as "uint32_t" = PinOptions::READ.bits();
+    ZX_BTI_PERM_WRITE: u32 as "uint32_t" = PinOptions::WRITE.bits();
+    ZX_BTI_PERM_EXECUTE: u32 as "uint32_t" = PinOptions::EXECUTE.bits();
+    ZX_BTI_COMPRESS: u32 as "uint32_t" = PinOptions::COMPRESS.bits();
+    ZX_BTI_CONTIGUOUS: u32 as "uint32_t" = PinOptions::CONTIGUOUS.bits();
+    ZX_INFO_VMO_TYPE_PAGED: u32 as "uint32_t" = VmoFlags::PAGED.bits();
+    ZX_INFO_VMO_RESIZABLE: u32 as "uint32_t" = VmoFlags::RESIZABLE.bits();
+    ZX_INFO_VMO_IS_COW_CLONE: u32 as "uint32_t" = VmoFlags::COW_CLONE.bits();
+    ZX_INFO_VMO_VIA_HANDLE: u32 as "uint32_t" = VmoFlags::VIA_HANDLE.bits();
+    ZX_INFO_VMO_VIA_MAPPING: u32 as "uint32_t" = VmoFlags::VIA_MAPPING.bits();
+    ZX_INFO_VMO_PAGER_BACKED: u32 as "uint32_t" = VmoFlags::PAGER_BACKED.bits();
+    ZX_INFO_VMO_CONTIGUOUS: u32 as "uint32_t" = VmoFlags::CONTIGUOUS.bits();
+    ZX_INFO_VMO_DISCARDABLE: u32 as "uint32_t" = VmoFlags::DISCARDABLE.bits();
+    ZX_INFO_VMO_IMMUTABLE: u32 as "uint32_t" = VmoFlags::IMMUTABLE.bits();
+    ZX_CACHE_POLICY_CACHED: u32 as "uint32_t" = CachePolicy::Cached as u32;
+    ZX_CACHE_POLICY_UNCACHED: u32 as "uint32_t" = CachePolicy::Uncached as u32;
+    ZX_CACHE_POLICY_UNCACHED_DEVICE: u32 as "uint32_t" = CachePolicy::UncachedDevice as u32;
+    ZX_CACHE_POLICY_WRITE_COMBINING: u32 as "uint32_t" = CachePolicy::WriteCombining as u32;
     ZX_RSRC_FLAG_EXCLUSIVE: u32 as "uint32_t" = 0x10000;
     ZX_TIMER_SLACK_CENTER: u32 as "uint32_t" = SlackMode::Center as u32;
     ZX_TIMER_SLACK_EARLY: u32 as "uint32_t" = SlackMode::Early as u32;

@@ -477,6 +477,82 @@ structs! {
         /// How many handles the object has.
         handle_count: u32,
     }
+    /// When a thread's work is to be done, in nanoseconds.
+    SchedDeadlineParams = "zx_sched_deadline_params", 24 {
+        /// How long it takes at most.
+        capacity: ZxDuration,
+        /// By when it is to be done, from the beginning of its period.
+        relative_deadline: ZxDuration,
+        /// How often it comes.
+        period: ZxDuration,
+    }
+    /// What a profile is to say.
+    ProfileInfo = "zx_profile_info", 96 {
+        /// What of the rest counts: `ZX_PROFILE_INFO_FLAG_*`.
+        flags: u32,
+        /// 0.
+        padding1: [u8; 4],
+        /// By the flags.
+        competition: PriorityOrDeadline,
+        /// The processors that a thread may run on.
+        cpu_affinity_mask: CpuMask,
+    }
+    /// `ZX_INFO_BTI`.
+    InfoBti = "zx_info_bti", 32 {
+        /// Behind each address of a compressed pin so many bytes are in a row.
+        minimum_contiguity: u64,
+        /// The size of the device's address space in bytes.
+        aspace_size: u64,
+        /// How many times memory is pinned, in quarantine or not.
+        pmo_count: u64,
+        /// How many of those are in quarantine.
+        quarantine_count: u64,
+    }
+    /// `ZX_INFO_VMO`. Sizes are in bytes. What is populated is committed: nothing is compressed.
+    InfoVmo = "zx_info_vmo", 176 {
+        /// Its identity.
+        koid: ZxKoid,
+        /// Its name.
+        name: [CChar; 32],
+        /// Its size.
+        size_bytes: u64,
+        /// What it is a child of, or 0.
+        parent_koid: ZxKoid,
+        /// How many children it has.
+        num_children: usize,
+        /// How many mappings.
+        num_mappings: usize,
+        /// In how many address spaces it is mapped.
+        share_count: usize,
+        /// What kind it is: `ZX_INFO_VMO_*`.
+        flags: u32,
+        /// 0.
+        padding1: [u8; 4],
+        /// Of its own or shared with others, in memory.
+        committed_bytes: u64,
+        /// The rights of the handle that it was found by.
+        handle_rights: ZxRights,
+        /// How it is cached: `ZX_CACHE_POLICY_*`.
+        cache_policy: u32,
+        /// What the kernel needs to keep it; 0, as that is not counted.
+        metadata_bytes: u64,
+        /// How often memory was reclaimed from it; 0, as that is not counted.
+        committed_change_events: u64,
+        /// As `committed_bytes`.
+        populated_bytes: u64,
+        /// In memory and not shared.
+        committed_private_bytes: u64,
+        /// As `committed_private_bytes`.
+        populated_private_bytes: u64,
+        /// In memory, each page divided by how many share it.
+        committed_scaled_bytes: u64,
+        /// As `committed_scaled_bytes`.
+        populated_scaled_bytes: u64,
+        /// What `committed_scaled_bytes` is too small by, in units of 2^-63.
+        committed_fractional_scaled_bytes: u64,
+        /// As `committed_fractional_scaled_bytes`.
+        populated_fractional_scaled_bytes: u64,
+    }
     /// `ZX_INFO_VMAR`.
     InfoVmar = "zx_info_vmar", 16 {
         /// Its first address.
@@ -506,6 +582,19 @@ impl CType for PacketPayload {
     fn declare(_: &str) -> String {
         "union { zx_packet_user_t user; zx_packet_signal_t signal; zx_packet_interrupt_t interrupt; \
          zx_packet_page_request_t page_request; }"
+            .to_owned()
+    }
+}
+
+/// How a thread competes with others: a priority in the low half of the first word, or a `zx_sched_deadline_params_t`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(transparent)]
+pub struct PriorityOrDeadline(pub [i64; 3]);
+
+impl CType for PriorityOrDeadline {
+    fn declare(_: &str) -> String {
+        "union { struct { int32_t priority; uint8_t padding2[20]; }; \
+         zx_sched_deadline_params_t deadline_params; }"
             .to_owned()
     }
 }

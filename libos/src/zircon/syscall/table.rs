@@ -63,7 +63,7 @@ zircon_calls! {
         3 zx_handle_duplicate(handle: ZxHandle, rights: ZxRights, out: Out<ZxHandle>) now handle::duplicate, Full;
         4 zx_handle_replace(handle: ZxHandle, rights: ZxRights, out: Out<ZxHandle>) now handle::replace, Full;
         5 zx_handle_check_valid(handle: ZxHandle) now handle::check_valid, Full;
-        10 zx_object_get_info(handle: ZxHandle, topic: u32, buffer: Out<Void>, buffer_size: usize, actual: Out<usize>, avail: Out<usize>) now object::get_info, Partial("HANDLE_VALID, HANDLE_BASIC, HANDLE_COUNT, HANDLE_TABLE, PROCESS_HANDLE_STATS, RESOURCE, VMAR, PROCESS, PROCESS_THREADS, JOB, JOB_CHILDREN, JOB_PROCESSES, THREAD, THREAD_STATS, THREAD_EXCEPTION_REPORT, SOCKET, TIMER, STREAM");
+        10 zx_object_get_info(handle: ZxHandle, topic: u32, buffer: Out<Void>, buffer_size: usize, actual: Out<usize>, avail: Out<usize>) now object::get_info, Partial("HANDLE_VALID, HANDLE_BASIC, HANDLE_COUNT, HANDLE_TABLE, PROCESS_HANDLE_STATS, RESOURCE, VMAR, VMO, BTI, PROCESS, PROCESS_THREADS, JOB, JOB_CHILDREN, JOB_PROCESSES, THREAD, THREAD_STATS, THREAD_EXCEPTION_REPORT, SOCKET, TIMER, STREAM");
         11 zx_object_get_property(handle: ZxHandle, property: u32, value: Out<Void>, value_size: usize) now object::get_property, Partial("NAME, VMO_CONTENT_SIZE, PROCESS_DEBUG_ADDR, PROCESS_VDSO_BASE_ADDRESS, PROCESS_BREAK_ON_LOAD, SOCKET_RX_THRESHOLD, SOCKET_TX_THRESHOLD, EXCEPTION_STATE, EXCEPTION_STRATEGY, STREAM_MODE_APPEND");
         12 zx_object_set_property(handle: ZxHandle, property: u32, value: In<Void>, value_size: usize) now object::set_property, Partial("NAME, VMO_CONTENT_SIZE, PROCESS_DEBUG_ADDR, PROCESS_BREAK_ON_LOAD, SOCKET_RX_THRESHOLD, SOCKET_TX_THRESHOLD, JOB_KILL_ON_OOM, EXCEPTION_STATE, EXCEPTION_STRATEGY, STREAM_MODE_APPEND");
         13 zx_object_signal(handle: ZxHandle, clear_mask: u32, set_mask: u32) now object::signal, Full;
@@ -72,6 +72,7 @@ zircon_calls! {
         16 zx_object_wait_many(items: Out<WaitItem>, num_items: usize, deadline: ZxTime) wait object::wait_many, Full;
         17 zx_object_wait_async(handle: ZxHandle, port: ZxHandle, key: u64, signals: ZxSignals, options: u32) now object::wait_async, Full;
         18 zx_object_get_child(handle: ZxHandle, koid: u64, rights: ZxRights, out: Out<ZxHandle>) now object::get_child, Full;
+        19 zx_object_set_profile(handle: ZxHandle, profile: ZxHandle, options: u32) now profile::apply, Partial("recorded; of threads only the CPUs have an effect, when one is started");
         20 zx_channel_create(options: u32, out0: Out<ZxHandle>, out1: Out<ZxHandle>) now channel::create, Full;
         21 zx_channel_read(handle: ZxHandle, options: u32, bytes: Out<Void>, handles: Out<ZxHandle>, num_bytes: u32, num_handles: u32, actual_bytes: Out<u32>, actual_handles: Out<u32>) now channel::read, Full;
         22 zx_channel_read_etc(handle: ZxHandle, options: u32, bytes: Out<Void>, handles: Out<HandleInfo>, num_bytes: u32, num_handles: u32, actual_bytes: Out<u32>, actual_handles: Out<u32>) now channel::read_etc, Full;
@@ -93,6 +94,10 @@ zircon_calls! {
         44 zx_vmo_set_size(handle: ZxHandle, size: u64) wait vmo::set_size, Full;
         45 zx_vmo_op_range(handle: ZxHandle, op: u32, offset: u64, size: u64, buffer: Out<Void>, buffer_size: usize) wait vmo::op_range, Full;
         46 zx_vmo_create_child(handle: ZxHandle, options: u32, offset: u64, size: u64, out: Out<ZxHandle>) now vmo::create_child, Full;
+        47 zx_vmo_set_cache_policy(handle: ZxHandle, cache_policy: u32) now vmo::set_cache_policy, Full;
+        48 zx_vmo_create_physical(resource: ZxHandle, paddr: ZxPaddr, size: usize, out: Out<ZxHandle>) now vmo::create_physical, Full;
+        49 zx_vmo_create_contiguous(bti: ZxHandle, size: usize, alignment_log2: u32, out: Out<ZxHandle>) now vmo::create_contiguous, Full;
+        50 zx_vmo_replace_as_executable(handle: ZxHandle, vmex: ZxHandle, out: Out<ZxHandle>) now vmo::replace_as_executable, Full;
         60 zx_vmar_allocate(parent_vmar: ZxHandle, options: ZxVmOption, offset: usize, size: usize, child_vmar: Out<ZxHandle>, child_addr: Out<ZxVaddr>) now vmar::allocate, Partial("COMPACT, CAN_MAP_SPECIFIC and alignments have no effect");
         61 zx_vmar_map(handle: ZxHandle, options: ZxVmOption, vmar_offset: usize, vmo: ZxHandle, vmo_offset: u64, len: usize, mapped_addr: Out<ZxVaddr>) now vmar::map, Partial("resizable VMOs without ALLOW_FAULTS are mapped");
         62 zx_vmar_unmap(handle: ZxHandle, addr: ZxVaddr, len: usize) now vmar::unmap, Full;
@@ -164,13 +169,14 @@ zircon_calls! {
         208 zx_interrupt_ack(handle: ZxHandle) now interrupt::ack, Full;
         209 zx_interrupt_destroy(handle: ZxHandle) now interrupt::destroy, Full;
         210 zx_interrupt_trigger(handle: ZxHandle, options: u32, timestamp: ZxTime) now interrupt::trigger, Full;
+        220 zx_iommu_create(resource: ZxHandle, r#type: u32, desc: In<Void>, desc_size: usize, out: Out<ZxHandle>) now dma::iommu_create, Full;
+        221 zx_bti_create(iommu: ZxHandle, options: u32, bti_id: u64, out: Out<ZxHandle>) now dma::bti_create, Full;
+        222 zx_bti_pin(handle: ZxHandle, options: u32, vmo: ZxHandle, offset: u64, size: u64, addrs: Out<ZxPaddr>, num_addrs: usize, pmt: Out<ZxHandle>) wait dma::bti_pin, Full;
+        223 zx_bti_release_quarantine(handle: ZxHandle) now dma::bti_release_quarantine, Full;
+        224 zx_pmt_unpin(handle: ZxHandle) now dma::pmt_unpin, Full;
+        230 zx_profile_create(root_job: ZxHandle, options: u32, profile: In<ProfileInfo>, out: Out<ZxHandle>) now profile::create, Full;
     }
     absent {
-        19 zx_object_set_profile(handle: ZxHandle, profile: ZxHandle, options: u32);
-        47 zx_vmo_set_cache_policy(handle: ZxHandle, cache_policy: u32);
-        48 zx_vmo_create_physical(resource: ZxHandle, paddr: ZxPaddr, size: usize, out: Out<ZxHandle>);
-        49 zx_vmo_create_contiguous(bti: ZxHandle, size: usize, alignment_log2: u32, out: Out<ZxHandle>);
-        50 zx_vmo_replace_as_executable(handle: ZxHandle, vmex: ZxHandle, out: Out<ZxHandle>);
         51 zx_vmo_transfer_data(dst_vmo: ZxHandle, options: u32, offset: u64, length: u64, src_vmo: ZxHandle, src_offset: u64);
         52 zx_vmo_set_stream_size(handle: ZxHandle, size: u64);
         53 zx_vmo_get_stream_size(handle: ZxHandle, size: Out<u64>);
@@ -201,12 +207,6 @@ zircon_calls! {
         196 zx_pager_query_vmo_stats(pager: ZxHandle, pager_vmo: ZxHandle, options: u32, buffer: Out<Void>, buffer_size: usize);
         211 zx_msi_allocate(handle: ZxHandle, count: u32, out_allocation: Out<ZxHandle>);
         212 zx_msi_create(handle: ZxHandle, options: u32, msi_id: u32, vmo: ZxHandle, vmo_offset: usize, out_interrupt: Out<ZxHandle>);
-        220 zx_iommu_create(resource: ZxHandle, r#type: u32, desc: In<Void>, desc_size: usize, out: Out<ZxHandle>);
-        221 zx_bti_create(iommu: ZxHandle, options: u32, bti_id: u64, out: Out<ZxHandle>);
-        222 zx_bti_pin(handle: ZxHandle, options: u32, vmo: ZxHandle, offset: u64, size: u64, addrs: Out<ZxPaddr>, num_addrs: usize, pmt: Out<ZxHandle>);
-        223 zx_bti_release_quarantine(handle: ZxHandle);
-        224 zx_pmt_unpin(handle: ZxHandle);
-        230 zx_profile_create(root_job: ZxHandle, options: u32, profile: In<Void>, out: Out<ZxHandle>);
         240 zx_pci_get_nth_device(handle: ZxHandle, index: u32, out_info: Out<Void>, out_handle: Out<ZxHandle>);
         241 zx_pci_config_read(handle: ZxHandle, offset: u16, width: usize, out_val: Out<u32>);
         242 zx_pci_config_write(handle: ZxHandle, offset: u16, width: usize, val: u32);

@@ -3,15 +3,17 @@
 use std::{ops::Range, sync::Arc};
 
 use kernel_objects::{
-    Error, Handle, ObjectType, Result, Rights, Vmo, VmoOptions,
+    Error, Handle, ObjectType, Resource, Result, Rights, Vmo, VmoOptions,
+    dma::Bti,
+    resource::SystemBase,
     task::{BlockedReason, PolicyCondition},
-    vmo::{ChildOptions, CopyError, RangeOp},
+    vmo::{CachePolicy, ChildOptions, CopyError, RangeOp},
 };
 
 use super::argument::{In, Out};
 use crate::zircon::{
     Thread,
-    abi::{VmoLockState, Void, ZxHandle, constants::*},
+    abi::{VmoLockState, Void, ZxHandle, ZxPaddr, constants::*},
 };
 
 /// Copies between a VMO and the process; waits for pages of the VMO that a pager or a disk has.
@@ -170,4 +172,59 @@ pub(super) fn create_child(
     let (vmo, rights) = thread.get_with_rights::<Vmo>(handle, needed)?;
     let child = vmo.create_child(options, offset, size)?;
     thread.give([(Handle::with_rights(child, options.rights(rights)), out)])
+}
+
+/// zx_vmo_create_contiguous
+pub(super) fn create_contiguous(
+    thread: &Thread,
+    bti: ZxHandle,
+    size: usize,
+    alignment_log2: u32,
+    out: Out<ZxHandle>,
+) -> Result {
+    thread.policy(PolicyCondition::NewVmo)?;
+    let bti = thread.get::<Bti>(bti, Rights::MAP)?;
+    let vmo = Vmo::create_contiguous(bti.iommu().memory(), size as u64, alignment_log2)?;
+    thread.give([(Handle::new(vmo), out)])
+}
+
+/// zx_vmo_create_physical
+pub(super) fn create_physical(
+    thread: &Thread,
+    resource: ZxHandle,
+    paddr: ZxPaddr,
+    size: usize,
+    out: Out<ZxHandle>,
+) -> Result {
+    thread.policy(PolicyCondition::NewVmo)?;
+    let resource = thread.get::<Resource>(resource, Rights::empty())?;
+    let vmo = Vmo::create_physical(&resource, paddr.0, size as u64)?;
+    thread.give([(Handle::new(vmo), out)])
+}
+
+/// zx_vmo_set_cache_policy
+pub(super) fn set_cache_policy(thread: &Thread, handle: ZxHandle, cache_policy: u32) -> Result {
+    let policy = CachePolicy::from_raw(cache_policy)?;
+    thread.get::<Vmo>(handle, Rights::MAP)?.set_cache_policy(policy)
+}
+
+/// zx_vmo_replace_as_executable, after which `handle` is gone whatever comes of it.
+pub(super) fn replace_as_executable(
+    thread: &Thread,
+    handle: ZxHandle,
+    vmex: ZxHandle,
+    out: Out<ZxHandle>,
+) -> Result {
+    let old = thread.handles().take(handle.value())?;
+    if vmex.0 == ZX_HANDLE_INVALID {
+        thread.policy(PolicyCondition::AmbientMarkVmoExec)?;
+    } else {
+        let vmex = thread.get::<Resource>(vmex, Rights::empty())?;
+        vmex.validate_system(SystemBase::Vmex)?;
+    }
+    let vmo = old.get::<Vmo>(Rights::empty())?;
+    let new = Handle::with_rights(vmo, old.rights() | Rights::EXECUTE);
+    // The VMO always has a handle.
+    drop(old);
+    thread.give([(new, out)])
 }

@@ -2,7 +2,7 @@
 
 use kernel_objects::{
     Error, HandleInfo, HandleTable, HandleValue, Job, Process, Resource, Result, Rights, Socket,
-    Stream, Timer, Vmar, resource::ResourceInfo,
+    Stream, Timer, Vmar, Vmo, dma::Bti, resource::ResourceInfo,
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -157,6 +157,11 @@ pub(in super::super) fn get_info(
         ZX_INFO_TIMER => sink.one(records::timer(&*thread.get::<Timer>(handle, Rights::INSPECT)?)),
         ZX_INFO_STREAM => {
             sink.one(records::stream(&*thread.get::<Stream>(handle, Rights::INSPECT)?))
+        }
+        ZX_INFO_BTI => sink.one(records::bti(&*thread.get::<Bti>(handle, Rights::INSPECT)?)),
+        ZX_INFO_VMO => {
+            let (vmo, rights) = thread.get_with_rights::<Vmo>(handle, Rights::INSPECT)?;
+            sink.one(records::vmo(&vmo, rights))
         }
         ZX_INFO_VMAR => {
             let range = thread.get::<Vmar>(handle, Rights::INSPECT)?.range();

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use kernel_objects::{
-    Job, KernelObject, Process, Result, Socket, Stream, Thread, Timer, profile::CpuSet,
+    Job, KernelObject, Process, Result, Rights, Socket, Stream, Thread, Timer, Vmo, dma::Bti,
+    profile::CpuSet, vmo::VmoFlags,
 };
 
+use super::name_of;
 use crate::zircon::abi::{
-    CBool, CpuMask, ExceptionContext, ExceptionHeader, ExceptionReport, InfoJob, InfoProcess,
-    InfoSocket, InfoStream, InfoThread, InfoThreadStats, InfoTimer, ZxClock, ZxDuration, ZxKoid,
-    ZxOff, ZxThreadState, ZxTime, constants::*,
+    CBool, CChar, CpuMask, ExceptionContext, ExceptionHeader, ExceptionReport, InfoBti, InfoJob,
+    InfoProcess, InfoSocket, InfoStream, InfoThread, InfoThreadStats, InfoTimer, InfoVmo, ZxClock,
+    ZxDuration, ZxKoid, ZxOff, ZxRights, ZxThreadState, ZxTime, constants::*,
 };
 
 /// Those of these objects.
@@ -109,6 +111,44 @@ pub(super) fn stream(stream: &Stream) -> InfoStream {
         padding1: 0,
         seek: ZxOff(info.seek),
         content_size: info.content_size,
+    }
+}
+
+pub(super) fn bti(bti: &Bti) -> InfoBti {
+    let info = bti.info();
+    InfoBti {
+        minimum_contiguity: info.minimum_contiguity,
+        aspace_size: info.aspace_size,
+        pmo_count: info.pmo_count,
+        quarantine_count: info.quarantine_count,
+    }
+}
+
+/// A VMO that was found by a handle with `rights`.
+pub(super) fn vmo(vmo: &Vmo, rights: Rights) -> InfoVmo {
+    let info = vmo.info();
+    InfoVmo {
+        koid: ZxKoid(info.koid),
+        name: name_of(vmo).map(CChar),
+        size_bytes: info.size,
+        parent_koid: ZxKoid(info.parent_koid),
+        num_children: info.children,
+        num_mappings: info.mappings,
+        share_count: info.share_count,
+        flags: (info.flags | VmoFlags::VIA_HANDLE).bits(),
+        padding1: [0; 4],
+        committed_bytes: info.committed_bytes,
+        handle_rights: ZxRights(rights.bits()),
+        cache_policy: info.cache_policy as u32,
+        metadata_bytes: 0,
+        committed_change_events: 0,
+        populated_bytes: info.committed_bytes,
+        committed_private_bytes: info.committed_private_bytes,
+        populated_private_bytes: info.committed_private_bytes,
+        committed_scaled_bytes: info.committed_scaled_bytes,
+        populated_scaled_bytes: info.committed_scaled_bytes,
+        committed_fractional_scaled_bytes: info.committed_fractional_scaled_bytes,
+        populated_fractional_scaled_bytes: info.committed_fractional_scaled_bytes,
     }
 }
 
