@@ -156,6 +156,23 @@ static void about_vmos(void) {
     NUMBER(info.committed_scaled_bytes, PAGE / 2);
     info = vmo_info(child);
     TRUE(info.parent_koid == koid_of(vmo) && (info.flags & ZX_INFO_VMO_IS_COW_CLONE) != 0);
+
+    // Those of a process, once for each way to find them.
+    static zx_info_vmo_t list[64];
+    OK(zx_object_get_info(zx_process_self(), ZX_INFO_PROCESS_VMOS, list, sizeof(list), &actual, &avail));
+    TRUE(actual == avail && actual > 2);
+    int by_handle = 0, by_mapping = 0;
+    for (size_t i = 0; i < actual; i++) {
+        if (list[i].koid != koid_of(vmo)) continue;
+        by_handle += (list[i].flags & ZX_INFO_VMO_VIA_HANDLE) != 0 && list[i].handle_rights == rights_of(vmo);
+        by_mapping += (list[i].flags & ZX_INFO_VMO_VIA_MAPPING) != 0;
+    }
+    NUMBER(by_handle, 1);
+    NUMBER(by_mapping, 1);
+    OK(zx_object_get_info(zx_process_self(), ZX_INFO_PROCESS_VMOS, list, sizeof(list[0]), &actual, &avail));
+    TRUE(actual == 1 && avail > 2);
+    STATUS(zx_object_get_info(vmo, ZX_INFO_PROCESS_VMOS, list, sizeof(list), 0, 0), ZX_ERR_WRONG_TYPE);
+    STATUS(zx_object_get_info(with_rights(zx_process_self(), ZX_RIGHT_READ), ZX_INFO_PROCESS_VMOS, list, sizeof(list), 0, 0), ZX_ERR_ACCESS_DENIED);
     STATUS(zx_object_get_info(vmo, ZX_INFO_VMO, &info, sizeof(info) - 1, 0, 0), ZX_ERR_BUFFER_TOO_SMALL);
     STATUS(zx_object_get_info(zx_process_self(), ZX_INFO_VMO, &info, sizeof(info), 0, 0), ZX_ERR_WRONG_TYPE);
     STATUS(zx_object_get_info(with_rights(vmo, ZX_RIGHT_READ), ZX_INFO_VMO, &info, sizeof(info), 0, 0), ZX_ERR_ACCESS_DENIED);

@@ -2,7 +2,7 @@
 
 use kernel_objects::{
     Error, HandleInfo, HandleTable, HandleValue, Job, Process, Resource, Result, Rights, Socket,
-    Stream, Timer, Vmar, Vmo, dma::Bti, resource::ResourceInfo,
+    Stream, Timer, Vmar, Vmo, dma::Bti, resource::ResourceInfo, vmo::VmoFlags,
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -159,9 +159,13 @@ pub(in super::super) fn get_info(
             sink.one(records::stream(&*thread.get::<Stream>(handle, Rights::INSPECT)?))
         }
         ZX_INFO_BTI => sink.one(records::bti(&*thread.get::<Bti>(handle, Rights::INSPECT)?)),
+        ZX_INFO_PROCESS_VMOS => {
+            let process = thread.get::<Process>(handle, Rights::INSPECT)?;
+            sink.list(&records::vmos(&process)?)
+        }
         ZX_INFO_VMO => {
             let (vmo, rights) = thread.get_with_rights::<Vmo>(handle, Rights::INSPECT)?;
-            sink.one(records::vmo(&vmo, rights))
+            sink.one(records::vmo(&vmo, VmoFlags::VIA_HANDLE, rights))
         }
         ZX_INFO_VMAR => {
             let range = thread.get::<Vmar>(handle, Rights::INSPECT)?.range();

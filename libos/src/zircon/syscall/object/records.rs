@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use kernel_objects::{
-    Job, KernelObject, Process, Result, Rights, Socket, Stream, Thread, Timer, Vmo, dma::Bti,
-    profile::CpuSet, vmo::VmoFlags,
+    Error, Job, KernelObject, Process, Result, Rights, Socket, Stream, Thread, Timer, Vmo,
+    dma::Bti, downcast, profile::CpuSet, vmo::VmoFlags,
 };
 
 use super::name_of;
@@ -124,8 +124,8 @@ pub(super) fn bti(bti: &Bti) -> InfoBti {
     }
 }
 
-/// A VMO that was found by a handle with `rights`.
-pub(super) fn vmo(vmo: &Vmo, rights: Rights) -> InfoVmo {
+/// A VMO that was found as `found` says; by a handle with `rights`, if by one.
+pub(super) fn vmo(vmo: &Vmo, found: VmoFlags, rights: Rights) -> InfoVmo {
     let info = vmo.info();
     InfoVmo {
         koid: ZxKoid(info.koid),
@@ -135,7 +135,7 @@ pub(super) fn vmo(vmo: &Vmo, rights: Rights) -> InfoVmo {
         num_children: info.children,
         num_mappings: info.mappings,
         share_count: info.share_count,
-        flags: (info.flags | VmoFlags::VIA_HANDLE).bits(),
+        flags: (info.flags | found).bits(),
         padding1: [0; 4],
         committed_bytes: info.committed_bytes,
         handle_rights: ZxRights(rights.bits()),
@@ -150,6 +150,20 @@ pub(super) fn vmo(vmo: &Vmo, rights: Rights) -> InfoVmo {
         committed_fractional_scaled_bytes: info.committed_fractional_scaled_bytes,
         populated_fractional_scaled_bytes: info.committed_fractional_scaled_bytes,
     }
+}
+
+/// The VMOs that a process has handles to, and those that it maps: each as often as it is found.
+pub(super) fn vmos(process: &Process) -> Result<Vec<InfoVmo>> {
+    let vmar = process.root_vmar().ok_or(Error::BadState)?;
+    let table = process.handles();
+    let by_handle = table.list().into_iter().filter_map(|(value, _)| {
+        // It may have been closed meanwhile.
+        let (object, rights) = table.get_any_with_rights(value, Rights::empty()).ok()?;
+        Some(vmo(&*downcast::<Vmo>(object).ok()?, VmoFlags::VIA_HANDLE, rights))
+    });
+    let mappings = vmar.mappings().into_iter();
+    let mapped = mappings.map(|mapping| vmo(&mapping.vmo, VmoFlags::VIA_MAPPING, Rights::empty()));
+    Ok(by_handle.chain(mapped).collect())
 }
 
 fn nanos(duration: u64) -> i64 {
