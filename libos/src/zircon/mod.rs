@@ -20,7 +20,8 @@ use std::sync::Arc;
 
 use hal::pmem::PhysicalMemory;
 use kernel_objects::{
-    KernelObject, Result, Vmo, VmoOptions, debuglog::KernelLog, resource::ResourceSpace,
+    KernelObject, Result, Vmo, VmoOptions, debuglog::KernelLog, msi::MsiController,
+    resource::ResourceSpace,
 };
 
 use self::console::Console;
@@ -55,6 +56,10 @@ impl Machine {
     pub fn new(kernel: Arc<Kernel>) -> Result<Arc<Self>> {
         let log = KernelLog::new();
         let resources = ResourceSpace::new();
+        // The first vector that is no exception of the processor, and as many as one allocation may have.
+        resources
+            .set_msi_controller(MsiController::new(32..64))
+            .ok_or(kernel_objects::Error::BadState)?;
         let image = vdso::image(&vdso::Machine {
             cpus: u32::try_from(kernel.cpus.count()).unwrap_or(u32::MAX),
             ticks_per_second: ticks_per_second(),

@@ -1,4 +1,4 @@
-// IOMMUs, the devices behind them, pinned memory, and memory in one piece.
+// IOMMUs, the devices behind them, their interrupts, pinned memory, memory in one piece, and what is known about memory.
 
 #include "check.h"
 
@@ -178,6 +178,41 @@ static void about_vmos(void) {
     STATUS(zx_object_get_info(with_rights(vmo, ZX_RIGHT_READ), ZX_INFO_VMO, &info, sizeof(info), 0, 0), ZX_ERR_ACCESS_DENIED);
 }
 
+// Interrupts that a device sends as messages, by a capability in its page of registers.
+static void messages(zx_handle_t root, zx_handle_t bti) {
+    zx_handle_t right, other, msi, page, plain, interrupt, none;
+    zx_info_msi_t info;
+    OK(zx_resource_create(root, ZX_RSRC_KIND_SYSTEM, ZX_RSRC_SYSTEM_MSI_BASE, 1, "msi", 3, &right));
+    OK(zx_resource_create(root, ZX_RSRC_KIND_SYSTEM, ZX_RSRC_SYSTEM_IOMMU_BASE, 1, "iommu", 5, &other));
+    OK(zx_msi_allocate(right, 4, &msi));
+    STATUS(zx_msi_allocate(right, 3, &none), ZX_ERR_INVALID_ARGS);
+    STATUS(zx_msi_allocate(right, 32, &none), ZX_ERR_NO_RESOURCES);
+    STATUS(zx_msi_allocate(other, 1, &none), ZX_ERR_ACCESS_DENIED);
+    STATUS(zx_msi_allocate(bti, 1, &none), ZX_ERR_WRONG_TYPE);
+    STATUS(zx_msi_allocate(NO_HANDLE, 1, &none), ZX_ERR_BAD_HANDLE);
+
+    OK(zx_vmo_create_contiguous(bti, PAGE, 0, &page));
+    OK(zx_vmo_write(page, "\x05", 0x50, 1));
+    STATUS(zx_msi_create(msi, 0, 2, page, 0x50, &none), ZX_ERR_INVALID_ARGS);
+    OK(zx_vmo_set_cache_policy(page, ZX_CACHE_POLICY_UNCACHED_DEVICE));
+    OK(zx_msi_create(msi, 0, 2, page, 0x50, &interrupt));
+    OK(zx_object_get_info(msi, ZX_INFO_MSI, &info, sizeof(info), 0, 0));
+    TRUE(info.num_irq == 4 && info.interrupt_count == 1 && info.base_irq_id >= 32);
+    STATUS(zx_msi_create(msi, 0, 2, page, 0x50, &none), ZX_ERR_ALREADY_BOUND);
+    STATUS(zx_msi_create(msi, 0, 4, page, 0x50, &none), ZX_ERR_BAD_STATE);
+    STATUS(zx_msi_create(msi, 1, 1, page, 0x50, &none), ZX_ERR_INVALID_ARGS);
+    STATUS(zx_msi_create(msi, 0, 1, page, 0x60, &none), ZX_ERR_INVALID_ARGS);
+    OK(zx_vmo_create(PAGE, 0, &plain));
+    STATUS(zx_msi_create(msi, 0, 1, plain, 0, &none), ZX_ERR_INVALID_ARGS);
+    STATUS(zx_msi_create(msi, 0, 1, with_rights(page, ZX_RIGHT_READ), 0x50, &none), ZX_ERR_ACCESS_DENIED);
+    STATUS(zx_msi_create(bti, 0, 1, page, 0x50, &none), ZX_ERR_WRONG_TYPE);
+    STATUS(zx_msi_create(NO_HANDLE, 0, 1, page, 0x50, &none), ZX_ERR_BAD_HANDLE);
+    OK(zx_interrupt_destroy(interrupt));
+    OK(zx_object_get_info(msi, ZX_INFO_MSI, &info, sizeof(info), 0, 0));
+    NUMBER(info.interrupt_count, 0);
+    STATUS(zx_object_get_info(bti, ZX_INFO_MSI, &info, sizeof(info), 0, 0), ZX_ERR_WRONG_TYPE);
+}
+
 int main(void) {
     zx_handle_t root = zx_take_startup_handle(PA_HND(PA_RESOURCE, 0));
     zx_handle_t bti, none;
@@ -193,6 +228,7 @@ int main(void) {
     STATUS(zx_object_get_info(with_rights(bti, ZX_RIGHT_MAP), ZX_INFO_BTI, &info, sizeof(info), 0, 0), ZX_ERR_ACCESS_DENIED);
     pinning(bti);
     pieces(root, bti);
+    messages(root, bti);
     about_vmos();
     return finish();
 }

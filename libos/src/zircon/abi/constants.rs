@@ -204,6 +204,7 @@ constants! {
     ZX_INFO_VMAR: u32 as "uint32_t" = 7;
     ZX_PROP_VMO_CONTENT_SIZE: u32 as "uint32_t" = 17;
     ZX_INFO_BTI: u32 as "uint32_t" = 20;
+    ZX_INFO_MSI: u32 as "uint32_t" = 28;
     ZX_INFO_PROCESS_VMOS: u32 as "uint32_t" = 3 << 28 | 14;
     ZX_INFO_VMO: u32 as "uint32_t" = 3 << 28 | 23;
     ZX_INFO_RESOURCE: u32 as "uint32_t" = 18;

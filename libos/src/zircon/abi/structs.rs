@@ -497,6 +497,19 @@ structs! {
         /// The processors that a thread may run on.
         cpu_affinity_mask: CpuMask,
     }
+    /// `ZX_INFO_MSI`.
+    InfoMsi = "zx_info_msi", 24 {
+        /// Where the device is to write.
+        target_addr: u64,
+        /// What it is to write for the first vector.
+        target_data: u32,
+        /// The first vector.
+        base_irq_id: u32,
+        /// How many there are.
+        num_irq: u32,
+        /// For how many of them there is an interrupt.
+        interrupt_count: u32,
+    }
     /// `ZX_INFO_BTI`.
     InfoBti = "zx_info_bti", 32 {
         /// Behind each address of a compressed pin so many bytes are in a row.

@@ -1,8 +1,8 @@
 //! Interrupts.
 
 use kernel_objects::{
-    Error, Handle, Interrupt, Port, Resource, Result, Rights, interrupt::InterruptOptions,
-    resource::ResourceKind, task::BlockedReason,
+    Error, Handle, Interrupt, MsiAllocation, Port, Resource, Result, Rights, Vmo,
+    interrupt::InterruptOptions, resource::ResourceKind, task::BlockedReason,
 };
 
 use super::{argument::Out, no_options};
@@ -74,4 +74,31 @@ pub(super) fn trigger(
     no_options(options)?;
     let interrupt = thread.get::<Interrupt>(handle, Rights::SIGNAL)?;
     interrupt.trigger(timestamp.0.max(0).unsigned_abs())
+}
+
+/// zx_msi_allocate
+pub(super) fn msi_allocate(
+    thread: &Thread,
+    handle: ZxHandle,
+    count: u32,
+    out_allocation: Out<ZxHandle>,
+) -> Result {
+    let resource = thread.get::<Resource>(handle, Rights::empty())?;
+    thread.give([(Handle::new(MsiAllocation::allocate(&resource, count)?), out_allocation)])
+}
+
+/// zx_msi_create
+pub(super) fn msi_create(
+    thread: &Thread,
+    handle: ZxHandle,
+    options: u32,
+    msi_id: u32,
+    vmo: ZxHandle,
+    vmo_offset: usize,
+    out_interrupt: Out<ZxHandle>,
+) -> Result {
+    let allocation = thread.get::<MsiAllocation>(handle, Rights::empty())?;
+    let vmo = thread.get::<Vmo>(vmo, Rights::MAP)?;
+    let interrupt = allocation.create(options, msi_id, &vmo, vmo_offset as u64)?;
+    thread.give([(Handle::new(interrupt), out_interrupt)])
 }

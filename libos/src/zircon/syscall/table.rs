@@ -63,7 +63,7 @@ zircon_calls! {
         3 zx_handle_duplicate(handle: ZxHandle, rights: ZxRights, out: Out<ZxHandle>) now handle::duplicate, Full;
         4 zx_handle_replace(handle: ZxHandle, rights: ZxRights, out: Out<ZxHandle>) now handle::replace, Full;
         5 zx_handle_check_valid(handle: ZxHandle) now handle::check_valid, Full;
-        10 zx_object_get_info(handle: ZxHandle, topic: u32, buffer: Out<Void>, buffer_size: usize, actual: Out<usize>, avail: Out<usize>) now object::get_info, Partial("HANDLE_VALID, HANDLE_BASIC, HANDLE_COUNT, HANDLE_TABLE, PROCESS_HANDLE_STATS, RESOURCE, VMAR, VMO, BTI, PROCESS_VMOS, PROCESS, PROCESS_THREADS, JOB, JOB_CHILDREN, JOB_PROCESSES, THREAD, THREAD_STATS, THREAD_EXCEPTION_REPORT, SOCKET, TIMER, STREAM");
+        10 zx_object_get_info(handle: ZxHandle, topic: u32, buffer: Out<Void>, buffer_size: usize, actual: Out<usize>, avail: Out<usize>) now object::get_info, Partial("HANDLE_VALID, HANDLE_BASIC, HANDLE_COUNT, HANDLE_TABLE, PROCESS_HANDLE_STATS, RESOURCE, VMAR, VMO, BTI, MSI, PROCESS_VMOS, PROCESS, PROCESS_THREADS, JOB, JOB_CHILDREN, JOB_PROCESSES, THREAD, THREAD_STATS, THREAD_EXCEPTION_REPORT, SOCKET, TIMER, STREAM");
         11 zx_object_get_property(handle: ZxHandle, property: u32, value: Out<Void>, value_size: usize) now object::get_property, Partial("NAME, VMO_CONTENT_SIZE, PROCESS_DEBUG_ADDR, PROCESS_VDSO_BASE_ADDRESS, PROCESS_BREAK_ON_LOAD, SOCKET_RX_THRESHOLD, SOCKET_TX_THRESHOLD, EXCEPTION_STATE, EXCEPTION_STRATEGY, STREAM_MODE_APPEND");
         12 zx_object_set_property(handle: ZxHandle, property: u32, value: In<Void>, value_size: usize) now object::set_property, Partial("NAME, VMO_CONTENT_SIZE, PROCESS_DEBUG_ADDR, PROCESS_BREAK_ON_LOAD, SOCKET_RX_THRESHOLD, SOCKET_TX_THRESHOLD, JOB_KILL_ON_OOM, EXCEPTION_STATE, EXCEPTION_STRATEGY, STREAM_MODE_APPEND");
         13 zx_object_signal(handle: ZxHandle, clear_mask: u32, set_mask: u32) now object::signal, Full;
@@ -169,6 +169,8 @@ zircon_calls! {
         208 zx_interrupt_ack(handle: ZxHandle) now interrupt::ack, Full;
         209 zx_interrupt_destroy(handle: ZxHandle) now interrupt::destroy, Full;
         210 zx_interrupt_trigger(handle: ZxHandle, options: u32, timestamp: ZxTime) now interrupt::trigger, Full;
+        211 zx_msi_allocate(handle: ZxHandle, count: u32, out_allocation: Out<ZxHandle>) now interrupt::msi_allocate, Full;
+        212 zx_msi_create(handle: ZxHandle, options: u32, msi_id: u32, vmo: ZxHandle, vmo_offset: usize, out_interrupt: Out<ZxHandle>) now interrupt::msi_create, Partial("no device of the machine raises one");
         220 zx_iommu_create(resource: ZxHandle, r#type: u32, desc: In<Void>, desc_size: usize, out: Out<ZxHandle>) now dma::iommu_create, Full;
         221 zx_bti_create(iommu: ZxHandle, options: u32, bti_id: u64, out: Out<ZxHandle>) now dma::bti_create, Full;
         222 zx_bti_pin(handle: ZxHandle, options: u32, vmo: ZxHandle, offset: u64, size: u64, addrs: Out<ZxPaddr>, num_addrs: usize, pmt: Out<ZxHandle>) wait dma::bti_pin, Full;
@@ -205,8 +207,6 @@ zircon_calls! {
         194 zx_pager_op_range(pager: ZxHandle, op: u32, pager_vmo: ZxHandle, offset: u64, length: u64, data: u64);
         195 zx_pager_query_dirty_ranges(pager: ZxHandle, pager_vmo: ZxHandle, offset: u64, length: u64, buffer: Out<Void>, buffer_size: usize, actual: Out<usize>, avail: Out<usize>);
         196 zx_pager_query_vmo_stats(pager: ZxHandle, pager_vmo: ZxHandle, options: u32, buffer: Out<Void>, buffer_size: usize);
-        211 zx_msi_allocate(handle: ZxHandle, count: u32, out_allocation: Out<ZxHandle>);
-        212 zx_msi_create(handle: ZxHandle, options: u32, msi_id: u32, vmo: ZxHandle, vmo_offset: usize, out_interrupt: Out<ZxHandle>);
         240 zx_pci_get_nth_device(handle: ZxHandle, index: u32, out_info: Out<Void>, out_handle: Out<ZxHandle>);
         241 zx_pci_config_read(handle: ZxHandle, offset: u16, width: usize, out_val: Out<u32>);
         242 zx_pci_config_write(handle: ZxHandle, offset: u16, width: usize, val: u32);

@@ -1,8 +1,8 @@
 //! zx_object_get_info: a topic is a kind of record, of which there is one or a list.
 
 use kernel_objects::{
-    Error, HandleInfo, HandleTable, HandleValue, Job, Process, Resource, Result, Rights, Socket,
-    Stream, Timer, Vmar, Vmo, dma::Bti, resource::ResourceInfo, vmo::VmoFlags,
+    Error, HandleInfo, HandleTable, HandleValue, Job, MsiAllocation, Process, Resource, Result,
+    Rights, Socket, Stream, Timer, Vmar, Vmo, dma::Bti, resource::ResourceInfo, vmo::VmoFlags,
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -159,6 +159,9 @@ pub(in super::super) fn get_info(
             sink.one(records::stream(&*thread.get::<Stream>(handle, Rights::INSPECT)?))
         }
         ZX_INFO_BTI => sink.one(records::bti(&*thread.get::<Bti>(handle, Rights::INSPECT)?)),
+        ZX_INFO_MSI => {
+            sink.one(records::msi(&*thread.get::<MsiAllocation>(handle, Rights::INSPECT)?))
+        }
         ZX_INFO_PROCESS_VMOS => {
             let process = thread.get::<Process>(handle, Rights::INSPECT)?;
             sink.list(&records::vmos(&process)?)

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use kernel_objects::{
-    Error, Job, KernelObject, Process, Result, Rights, Socket, Stream, Thread, Timer, Vmo,
-    dma::Bti, downcast, profile::CpuSet, vmo::VmoFlags,
+    Error, Job, KernelObject, MsiAllocation, Process, Result, Rights, Socket, Stream, Thread,
+    Timer, Vmo, dma::Bti, downcast, profile::CpuSet, vmo::VmoFlags,
 };
 
 use super::name_of;
 use crate::zircon::abi::{
     CBool, CChar, CpuMask, ExceptionContext, ExceptionHeader, ExceptionReport, InfoBti, InfoJob,
-    InfoProcess, InfoSocket, InfoStream, InfoThread, InfoThreadStats, InfoTimer, InfoVmo, ZxClock,
-    ZxDuration, ZxKoid, ZxOff, ZxRights, ZxThreadState, ZxTime, constants::*,
+    InfoMsi, InfoProcess, InfoSocket, InfoStream, InfoThread, InfoThreadStats, InfoTimer, InfoVmo,
+    ZxClock, ZxDuration, ZxKoid, ZxOff, ZxRights, ZxThreadState, ZxTime, constants::*,
 };
 
 /// Those of these objects.
@@ -111,6 +111,17 @@ pub(super) fn stream(stream: &Stream) -> InfoStream {
         padding1: 0,
         seek: ZxOff(info.seek),
         content_size: info.content_size,
+    }
+}
+
+pub(super) fn msi(msi: &MsiAllocation) -> InfoMsi {
+    let info = msi.info();
+    InfoMsi {
+        target_addr: info.target_addr,
+        target_data: info.target_data,
+        base_irq_id: info.base_irq_id,
+        num_irq: info.num_irq,
+        interrupt_count: info.interrupt_count,
     }
 }
 
