@@ -390,6 +390,9 @@ mod tests {
     // One test, since there is one terminal to restore in a process; the last parts happen in forked children.
     #[test]
     fn raw_mode_ends_with_its_guard_with_exit_and_with_a_signal() {
+        // Whoever runs us in the background may ignore it, and then it ends nobody.
+        // SAFETY: nobody here has a handler of it yet.
+        unsafe { libc::signal(libc::SIGINT, libc::SIG_DFL) };
         let (mut user, terminal) = pty();
         let before = Termios::of(terminal.as_fd()).unwrap();
         let console = Console::new(
