@@ -5,7 +5,7 @@
 //! shoot-down.
 
 use super::{Prot, table::Run};
-use crate::{pmem::PhysAddr, sync::seqlock::Record};
+use crate::{pmem::PhysAddr, sync::Record};
 
 const ENTRIES: usize = 8;
 

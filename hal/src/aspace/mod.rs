@@ -20,7 +20,7 @@ pub use self::{access::ReadStop, registry::GUEST_FLOOR, table::Run};
 use self::{cache::RunCache, registry::Claims, table::Table};
 use crate::context::rewrite::Rewriter;
 use crate::pmem::{Extent, GUEST_BOUNDARY, PAGE_SIZE, PhysAddr, PhysicalMemory};
-use crate::sync::seqlock::Generation;
+use crate::sync::Generation;
 use crate::sync::{BiasedRwLock, WriteGuard};
 
 const PAGE: u64 = PAGE_SIZE as u64;

@@ -14,7 +14,7 @@ mod biased_mutex;
 pub(crate) mod futex_word;
 mod mark;
 mod presence;
-pub(crate) mod seqlock;
+mod seqlock;
 mod waiters;
 
 #[cfg(not(loom))]
@@ -27,6 +27,7 @@ pub use biased_mutex::{BiasedGuard, BiasedMutex};
 pub(crate) use mark::Call;
 pub use mark::Mark;
 pub use presence::Presence;
+pub use seqlock::{Generation, Record};
 #[cfg(not(loom))]
 pub use waiters::{Change, Waiters};
 

@@ -7,7 +7,7 @@ use super::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 /// A count of changes: even while all is at rest, odd while somebody changes something.
 #[derive(Debug)]
-pub(crate) struct Generation(AtomicU64);
+pub struct Generation(AtomicU64);
 
 impl Default for Generation {
     fn default() -> Self {
@@ -17,7 +17,7 @@ impl Default for Generation {
 
 impl Generation {
     /// The writer, before its first change: at rest → changing. Writers exclude each other.
-    pub(crate) fn begin(&self) {
+    pub fn begin(&self) {
         let now = self.0.load(Ordering::Relaxed);
         self.0.store(now.wrapping_add(1), Ordering::Relaxed);
         // The odd value must be visible before any change is.
@@ -25,20 +25,20 @@ impl Generation {
     }
 
     /// The writer, after its last change: changing → at rest.
-    pub(crate) fn end(&self) {
+    pub fn end(&self) {
         let now = self.0.load(Ordering::Relaxed);
         self.0.store(now.wrapping_add(1), Ordering::Release);
     }
 
     /// The reader, before it reads.
     #[inline]
-    pub(crate) fn now(&self) -> u64 {
+    pub fn now(&self) -> u64 {
         self.0.load(Ordering::Acquire)
     }
 
     /// The reader, after it has read: whether nothing changed since [`now`](Self::now) said `then`, an even number.
     #[inline]
-    pub(crate) fn is_still(&self, then: u64) -> bool {
+    pub fn is_still(&self, then: u64) -> bool {
         fence(Ordering::Acquire);
         self.0.load(Ordering::Relaxed) == then
     }
@@ -46,7 +46,7 @@ impl Generation {
 
 /// `N` words that belong together. A record that somebody is writing reads as nothing, so this is for caches.
 #[derive(Debug)]
-pub(crate) struct Record<const N: usize> {
+pub struct Record<const N: usize> {
     /// Odd while somebody writes the words. Made odd by whoever finds it even; made even by the same.
     version: AtomicU32,
     words: [AtomicU64; N],
@@ -61,7 +61,7 @@ impl<const N: usize> Default for Record<N> {
 impl<const N: usize> Record<N> {
     /// The words as one [`put`](Self::put) left them.
     #[inline]
-    pub(crate) fn get(&self) -> Option<[u64; N]> {
+    pub fn get(&self) -> Option<[u64; N]> {
         let version = self.version.load(Ordering::Acquire);
         let words = std::array::from_fn(|i| self.words[i].load(Ordering::Relaxed));
         fence(Ordering::Acquire);
@@ -70,7 +70,7 @@ impl<const N: usize> Record<N> {
     }
 
     /// Replaces the words, unless somebody else is doing so: theirs are as good.
-    pub(crate) fn put(&self, words: [u64; N]) {
+    pub fn put(&self, words: [u64; N]) {
         let version = self.version.load(Ordering::Relaxed);
         let odd = version.wrapping_add(1);
         if !version.is_multiple_of(2)

@@ -5,12 +5,12 @@
 //! generation before and after; if it is another one, the bytes do not count. To copy *into* frames that are not the VMO's any
 //! more would be too late to notice, so writers take the lock, but need not search.
 
-use std::{
-    ops::{Deref, DerefMut, Range},
-    sync::atomic::{AtomicU64, Ordering, fence},
-};
+use std::ops::{Deref, DerefMut, Range};
 
-use hal::pmem::PhysAddr;
+use hal::{
+    pmem::PhysAddr,
+    sync::{Generation, Record},
+};
 use parking_lot::RwLockWriteGuard;
 
 use super::{Contents, PageRun, Vmo};
@@ -18,43 +18,19 @@ use super::{Contents, PageRun, Vmo};
 /// The generation, and a run.
 #[derive(Debug, Default)]
 pub(super) struct Hot {
-    generation: AtomicU64,
-    /// Odd while the run is entered.
-    version: AtomicU64,
+    generation: Generation,
     /// The generation in which it was found, its first offset, its end, where it is, and 1 if it may be written.
-    run: [AtomicU64; 5],
+    run: Record<5>,
 }
 
 impl Hot {
     /// Where `range` is and whether it may be written, if the run of this generation has it.
     #[inline]
     fn find(&self, range: &Range<u64>, generation: u64) -> Option<(PhysAddr, bool)> {
-        let version = self.version.load(Ordering::Acquire);
-        let [of, start, end, pa, writable] =
-            self.run.each_ref().map(|word| word.load(Ordering::Relaxed));
-        fence(Ordering::Acquire);
-        let torn = !version.is_multiple_of(2) || self.version.load(Ordering::Relaxed) != version;
-        if torn || of != generation || !generation.is_multiple_of(2) {
-            return None;
-        }
+        let [of, start, end, pa, writable] = self.run.get()?;
+        let counts = of == generation && generation.is_multiple_of(2);
         let inside = start <= range.start && range.end <= end;
-        inside.then(|| (PhysAddr(pa).offset(range.start - start), writable != 0))
-    }
-
-    fn enter(&self, run: [u64; 5]) {
-        let version = self.version.load(Ordering::Relaxed);
-        let next = version.wrapping_add(1);
-        let (free, locked) = (version.is_multiple_of(2), Ordering::Acquire);
-        // One at a time; the other's is as good.
-        if !free || self.version.compare_exchange(version, next, locked, Ordering::Relaxed).is_err()
-        {
-            return;
-        }
-        fence(Ordering::Release);
-        for (word, value) in self.run.iter().zip(run) {
-            word.store(value, Ordering::Relaxed);
-        }
-        self.version.store(next.wrapping_add(1), Ordering::Release);
+        (counts && inside).then(|| (PhysAddr(pa).offset(range.start - start), writable != 0))
     }
 }
 
@@ -81,7 +57,7 @@ impl DerefMut for Change<'_> {
 impl Drop for Change<'_> {
     fn drop(&mut self) {
         // Still under the lock.
-        self.hot.generation.fetch_add(1, Ordering::Release);
+        self.hot.generation.end();
     }
 }
 
@@ -89,25 +65,25 @@ impl Vmo {
     /// The contents, to be changed: nobody reads them meanwhile.
     pub(super) fn change(&self) -> Change<'_> {
         let contents = self.contents.write();
-        self.hot.generation.fetch_add(1, Ordering::AcqRel);
+        self.hot.generation.begin();
         Change { contents, hot: &self.hot }
     }
 
-    /// Notes that pages were given back where they are.
+    /// Notes that pages were given back where they are, for the one caller at a time that holds `changing` and keeps others from
+    /// [changing](Self::change) the contents.
     pub(super) fn forget_hot(&self) {
-        // Odd stays odd, for whoever changes the contents.
-        self.hot.generation.fetch_add(2, Ordering::Release);
+        self.hot.generation.begin();
+        self.hot.generation.end();
     }
 
     /// Copies `range` out by `copy(pa)` if it lies in the run that was found last; false if it does not, or not any more: what
     /// was copied is of no use then.
     #[inline]
     pub(super) fn read_hot(&self, range: &Range<u64>, copy: impl FnOnce(PhysAddr)) -> bool {
-        let generation = self.hot.generation.load(Ordering::Acquire);
+        let generation = self.hot.generation.now();
         let Some((pa, _)) = self.hot.find(range, generation) else { return false };
         copy(pa);
-        fence(Ordering::Acquire);
-        self.hot.generation.load(Ordering::Relaxed) == generation
+        self.hot.generation.is_still(generation)
     }
 
     /// Copies `range` in by `copy(pa)` if it lies in the run that was found last and may be written.
@@ -115,7 +91,7 @@ impl Vmo {
     pub(super) fn write_hot(&self, range: &Range<u64>, copy: impl FnOnce(PhysAddr)) -> bool {
         // Nothing is changed meanwhile.
         let _contents = self.contents.read();
-        let generation = self.hot.generation.load(Ordering::Acquire);
+        let generation = self.hot.generation.now();
         match self.hot.find(range, generation) {
             Some((pa, true)) => {
                 copy(pa);
@@ -127,8 +103,8 @@ impl Vmo {
 
     /// Remembers a run of pages that the host holds, for a caller that holds the lock.
     pub(super) fn note_hot(&self, run: &PageRun) {
-        let generation = self.hot.generation.load(Ordering::Relaxed);
+        let generation = self.hot.generation.now();
         let end = run.offset + run.len;
-        self.hot.enter([generation, run.offset, end, run.pa.0, run.writable.into()]);
+        self.hot.run.put([generation, run.offset, end, run.pa.0, run.writable.into()]);
     }
 }
