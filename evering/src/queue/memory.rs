@@ -223,13 +223,19 @@ impl<T: Entry, K, P: Producers> Ring<T, K, P> {
         NonNull::from(&self.lines().fixed.flags)
     }
 
+    /// Which slot is for the entry number `index`.
+    #[inline]
+    pub(super) fn slot(&self, index: u32) -> usize {
+        (index & self.layout.mask()) as usize
+    }
+
     /// The slot for the entry number `index`, whatever that is.
     #[inline]
     pub(crate) fn place(&self, index: u32) -> &Place<T, P> {
-        let slot = index & self.layout.mask();
+        let slot = self.slot(index);
         // SAFETY: the masked index is less than the capacity, which was checked against the memory and
         // is kept in `self`, out of the peer's reach. The rest as in `lines`.
-        unsafe { self.slots.add(slot as usize).as_ref() }
+        unsafe { self.slots.add(slot).as_ref() }
     }
 
     /// Asks for the slot for the entry number `index` as one that is going to be written.

@@ -11,7 +11,7 @@ impl<T: Entry, K> Ring<T, K, One> {
     /// the capacity.
     #[cfg(not(loom))]
     fn before_the_end(&self, index: u32, len: usize) -> usize {
-        len.min(self.capacity() - index as usize % self.capacity())
+        len.min(self.capacity() - self.slot(index))
     }
 
     /// Writes the entries from number `index` on, at most a ring full, of which the caller has the right to write all.
