@@ -15,7 +15,9 @@ pub mod kernel;
 pub mod paths;
 pub mod run;
 pub mod scratch;
+pub mod seeds;
 pub mod tables;
+pub mod trials;
 pub mod words;
 pub mod zircon;
 

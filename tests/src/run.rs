@@ -43,6 +43,14 @@ pub struct Outcome {
     pub status: Option<i32>,
 }
 
+impl Outcome {
+    /// Whether standard error says that the kernel itself has panicked or found a bug of its own.
+    pub fn kernel_broke(&self) -> bool {
+        let errors = String::from_utf8_lossy(&self.stderr);
+        ["panicked at", "kernel bug"].iter().any(|word| errors.contains(word))
+    }
+}
+
 impl Guest {
     /// A guest that runs `program` with `args`.
     pub fn new(program: impl Into<OsString>, args: &[&str]) -> Self {

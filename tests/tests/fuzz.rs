@@ -3,17 +3,14 @@
 //! `FUZZ_SECONDS=600 cargo test -p tests --test fuzz` for a long run, `FUZZ_SEED=N` to begin with (and repeat) a seed, `LIBOS_BIN` for
 //! another kernel, such as one that checks its arithmetic (`target/debug/libos`).
 
-use std::{
-    env,
-    path::PathBuf,
-    time::{Duration, Instant, SystemTime},
-};
+use std::{path::PathBuf, time::Duration};
 
 use tests::{
     compare,
     guests::{self, Build},
     run::Guest,
     scratch::Scratch,
+    seeds::seeds,
 };
 
 /// Seeds that have found something, tried before all others.
@@ -25,10 +22,6 @@ const CALLS: &str = "3000";
 /// The guest ends itself after three to four seconds by the clock. What takes this long, on a busy machine too, will never end.
 const LIMIT: Duration = Duration::from_secs(60);
 
-fn number(name: &str) -> Option<u64> {
-    env::var(name).ok().map(|value| value.parse().unwrap())
-}
-
 /// Runs one seed; how many calls were made.
 fn run(program: &PathBuf, scratch: &Scratch, seed: u64) -> usize {
     let cpus = if seed.is_multiple_of(2) { "1" } else { "2" };
@@ -36,10 +29,8 @@ fn run(program: &PathBuf, scratch: &Scratch, seed: u64) -> usize {
         .options(&["--memory", "256M", "--cpus", cpus]);
     guest.timeout = Some(LIMIT);
     let outcome = guest.inside(scratch.path()).unwrap();
-    let stderr = String::from_utf8_lossy(&outcome.stderr);
-    let broken = ["panicked at", "kernel bug"].iter().any(|word| stderr.contains(word));
     // 101 is how a panic ends, 134 how an abort does; the guest's own abort says nothing.
-    let failed = broken || outcome.status.is_none_or(|status| status == 101);
+    let failed = outcome.kernel_broke() || outcome.status.is_none_or(|status| status == 101);
     let tail = compare::tail(&outcome.stderr, 40);
     assert!(!failed, "FUZZ_SEED={seed}: status {:?}, the last calls:\n{tail}", outcome.status);
     outcome.stderr.split(|&byte| byte == b'\n').filter(|line| line.starts_with(b"#")).count()
@@ -49,19 +40,11 @@ fn run(program: &PathBuf, scratch: &Scratch, seed: u64) -> usize {
 fn random_calls_do_not_make_the_kernel_panic_or_hang() {
     let program = guests::build("fuzz.c", Build::C, &[]).unwrap();
     let scratch = Scratch::empty().unwrap();
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-    let given = number("FUZZ_SEED");
-    let first = given.unwrap_or(now.as_secs());
-    let end = Instant::now() + Duration::from_secs(number("FUZZ_SECONDS").unwrap_or(10));
-    let kept = KEPT.into_iter().filter(|_| given.is_none());
     let (mut runs, mut calls) = (0, 0);
-    for seed in kept.chain(first..) {
-        if runs > 0 && Instant::now() >= end {
-            break;
-        }
+    for seed in seeds(&KEPT) {
         calls += run(&program, &scratch, seed);
         runs += 1;
     }
     assert!(scratch.tree().unwrap().is_empty(), "a random call reached the host's files");
-    eprintln!("{runs} runs, {calls} calls, seeds from {first}");
+    eprintln!("{runs} runs, {calls} calls");
 }

@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, process::ExitCode};
 
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Failed, Trial};
 use tests::{
     CURRENT_PART, Result,
     compare::{self},
@@ -10,20 +10,14 @@ use tests::{
     run::Guest,
     scratch::Scratch,
     tables::{self, CommandRow, ScriptRow},
+    trials,
 };
 
 fn main() -> ExitCode {
-    let arguments = Arguments::from_args();
-    match trials() {
-        Ok(trials) => libtest_mimic::run(&arguments, trials).exit_code(),
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    trials::run(all)
 }
 
-fn trials() -> Result<Vec<Trial>> {
+fn all() -> Result<Vec<Trial>> {
     let mut trials = Vec::new();
     for row in tables::commands()?.into_iter().filter(|row| row.part <= CURRENT_PART) {
         trials.push(Trial::test(row.name.clone(), move || command(&row).map_err(Failed::from)));

@@ -19,9 +19,7 @@ fn guest(source: &str, how: &str, options: &[&str]) -> Outcome {
     let mut guest = Guest::new(program, &[how]).options(options);
     guest.timeout = Some(Duration::from_secs(30));
     let outcome = guest.inside(scratch.path()).unwrap();
-    let errors = String::from_utf8_lossy(&outcome.stderr);
-    let broken = ["panicked at", "kernel bug"].iter().any(|word| errors.contains(word));
-    assert!(!broken, "{how}: {}", compare::tail(&outcome.stderr, 30));
+    assert!(!outcome.kernel_broke(), "{how}: {}", compare::tail(&outcome.stderr, 30));
     outcome
 }
 

@@ -15,16 +15,15 @@ use std::{
     time::Duration,
 };
 
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Failed, Trial};
 use tests::{
     CURRENT_PART, Result,
     calls::{self, Seen},
     compare::{self, Comparison},
     guests::{self, Build},
-    paths,
     run::Guest,
     scratch::Scratch,
-    words,
+    trials, words,
 };
 
 /// What the head of a program says.
@@ -44,26 +43,12 @@ struct Program {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::from_args();
-    match trials() {
-        Ok(trials) => libtest_mimic::run(&arguments, trials).exit_code(),
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    trials::run(all)
 }
 
-fn trials() -> Result<Vec<Trial>> {
-    let folder = paths::sources().join("guests/sys");
-    let entries = fs::read_dir(&folder).map_err(|error| error.to_string())?;
-    let mut sources: Vec<PathBuf> = entries
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.extension().is_some_and(|extension| extension == "c"))
-        .collect();
-    sources.sort();
+fn all() -> Result<Vec<Trial>> {
     let mut programs = Vec::new();
-    for source in sources {
+    for source in trials::sources("sys")? {
         let program = read(source)?;
         if program.part <= CURRENT_PART {
             programs.push(Arc::new(program));

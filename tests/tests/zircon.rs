@@ -9,33 +9,19 @@ use std::{
     process::ExitCode,
 };
 
-use libtest_mimic::{Arguments, Failed, Trial};
-use tests::{Result, compare, paths, run::Guest, scratch::Scratch, zircon};
+use libtest_mimic::{Failed, Trial};
+use tests::{Result, compare, run::Guest, scratch::Scratch, trials, zircon};
 
 fn main() -> ExitCode {
-    let arguments = Arguments::from_args();
-    match trials() {
-        Ok(trials) => libtest_mimic::run(&arguments, trials).exit_code(),
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    trials::run(all)
 }
 
-fn trials() -> Result<Vec<Trial>> {
-    let folder = paths::sources().join("guests/zircon");
-    let entries = fs::read_dir(&folder).map_err(|error| error.to_string())?;
-    let mut sources: Vec<PathBuf> = entries
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.extension().is_some_and(|extension| extension == "c"))
-        .collect();
-    sources.sort();
+fn all() -> Result<Vec<Trial>> {
     let trial = |source: PathBuf| {
         let name = source.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         Trial::test(name, move || run(&source).map_err(Failed::from))
     };
-    Ok(sources.into_iter().map(trial).collect())
+    Ok(trials::sources("zircon")?.into_iter().map(trial).collect())
 }
 
 fn run(source: &Path) -> Result<()> {
