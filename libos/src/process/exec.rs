@@ -9,14 +9,14 @@
 
 use std::{
     ops::Range,
-    sync::{Arc, Weak},
+    sync::{Arc, atomic::Ordering},
 };
 
 use hal::{aspace::Prot, context::UserContext};
 use kernel_objects::{KernelObject, Signals};
 
 use super::{
-    Current, FdTable, FsState, Ids, Limits, Process, Resource, Thread, ThreadAttributes,
+    Birth, Current, FdTable, FsState, Ids, Limits, Process, Resource, Thread, ThreadAttributes,
     ThreadParts,
 };
 use crate::{
@@ -198,8 +198,7 @@ impl Kernel {
         let ids = Ids::of(&fs.cred);
         let started = load(self, &fs, &ids, limits.get(Resource::Stack).soft, command)?;
         let pid = self.pids.allocate().map_err(LoadError::System)?;
-        let process =
-            Process::new(Arc::clone(self), pid, Weak::new(), ProcessSignals::new(), ids, limits);
+        let process = Process::new(Arc::clone(self), pid, ProcessSignals::new(), ids, limits);
         let thread = process.and_then(|process| {
             let parts = ThreadParts {
                 process,
@@ -215,8 +214,9 @@ impl Kernel {
         let process = Arc::clone(&thread.process);
         process.enter_memory(&thread.memory);
         process.object.set_name_bytes(&started.name);
+        process.executed.store(true, Ordering::Relaxed);
         self.pids.register_thread(&thread);
-        self.pids.register_process(&process);
+        self.pids.register_process(&process, &Birth::FIRST).map_err(LoadError::System)?;
         let run = Current::start(thread, started.context)
             .inspect_err(|_| self.pids.release_process(pid))
             .map_err(LoadError::System)?;
@@ -242,6 +242,7 @@ impl Current {
         drop(old.files.remove_close_on_exec());
         process.signals.reset_for_exec();
         process.timers.clear_posix();
+        process.executed.store(true, Ordering::Relaxed);
         process.attributes.lock().dumpable = true;
         process.ids.lock().keep_capabilities = false;
         crate::futex::exit_robust_list(&old);

@@ -88,7 +88,7 @@ impl Process {
     pub(super) fn clean_up(&self) {
         self.timers.clear();
         self.kernel.locks.release_everywhere(LockOwner::Process(self.pid));
-        if self.parent.upgrade().is_none() {
+        if self.ppid() == 0 {
             // Nobody will wait for it.
             self.kernel.pids.release_process(self.pid);
         }

@@ -14,14 +14,19 @@
 mod attributes;
 mod exec;
 mod exit;
+mod family;
 mod fd_table;
 mod ids;
 mod limits;
 pub(crate) mod pids;
 mod run;
+mod session;
 mod thread;
 
-use std::sync::{Arc, Weak, atomic::AtomicBool};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicI32},
+};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -29,11 +34,13 @@ pub use self::{
     attributes::{ProcessAttributes, Scheduling, ThreadAttributes},
     exec::Command,
     exit::ExitStatus,
+    family::Birth,
     fd_table::{Descriptor, FdTable, NR_OPEN},
     ids::Ids,
     limits::{INFINITY, Limit, Limits, Resource},
     pids::PidTable,
     run::CutShort,
+    session::Session,
     thread::{Current, Thread, ThreadParts},
 };
 use crate::{
@@ -56,12 +63,12 @@ pub struct Process {
     pub object: Arc<kernel_objects::Process>,
     /// The kernel it runs in.
     pub kernel: Arc<Kernel>,
-    /// Its parent; none for the first process.
-    pub parent: Weak<Process>,
-    /// Process group.
-    pub pgid: Mutex<i32>,
-    /// Session.
-    pub sid: Mutex<i32>,
+    /// The number of its parent. This and the two after it are written with the table of processes locked.
+    ppid: AtomicI32,
+    pgid: AtomicI32,
+    session: RwLock<Arc<Session>>,
+    /// It has executed a program since it was made, or began with one.
+    executed: AtomicBool,
     /// Signal handlers and signals for any of its threads.
     pub signals: ProcessSignals,
     /// Its user and group ids.
@@ -81,27 +88,23 @@ pub struct Process {
 }
 
 impl Process {
-    /// A process without threads. `EAGAIN` when the kernel takes no more.
+    /// A process without threads, in no group and no session yet. `EAGAIN` when the kernel takes no more.
     pub fn new(
         kernel: Arc<Kernel>,
         pid: i32,
-        parent: Weak<Process>,
         signals: ProcessSignals,
         ids: Ids,
         limits: Limits,
     ) -> SysResult<Arc<Self>> {
         let object = kernel_objects::Process::create(&kernel.job, "").map_err(|_| Errno::EAGAIN)?;
-        let (pgid, sid) = match parent.upgrade() {
-            Some(parent) => (*parent.pgid.lock(), *parent.sid.lock()),
-            None => (pid, pid),
-        };
         let process = Arc::new(Self {
             pid,
             object,
             kernel,
-            parent,
-            pgid: Mutex::new(pgid),
-            sid: Mutex::new(sid),
+            ppid: AtomicI32::new(0),
+            pgid: AtomicI32::new(0),
+            session: RwLock::new(Session::new(pid)),
+            executed: AtomicBool::new(false),
             signals,
             ids: Mutex::new(ids),
             timers: ProcessTimers::default(),
@@ -118,11 +121,6 @@ impl Process {
             }
         });
         Ok(process)
-    }
-
-    /// The number of its parent; 0 when it has none.
-    pub fn ppid(&self) -> i32 {
-        self.parent.upgrade().map_or(0, |parent| parent.pid)
     }
 
     /// Its memory, unless it has ended.

@@ -1,10 +1,14 @@
 //! Numbers for processes and threads, and who has them.
 //!
 //! The one idea: one space of numbers for both (pid_namespaces(7)), given out in ascending order and used again
-//! only after all others were.
+//! only after all others were. The number of a process is taken until it was waited for, and as long as a process group or a session
+//! has it. With the number goes what processes are to each other, so that all of it changes under one lock: parents and
+//! children ([`family`](super::family)), groups and sessions ([`session`](super::session)).
+//!
+//! The lock comes before those of processes, signals and objects. Nothing that may end a process is done with it held.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Weak},
 };
 
@@ -16,16 +20,64 @@ use crate::errno::{Errno, SysResult};
 /// One more than the highest number: the default of /proc/sys/kernel/pid_max on 64-bit Linux.
 pub(crate) const PID_MAX: i32 = 4_194_304;
 
+/// What the table has of a process.
+pub(super) struct Entry {
+    pub(super) process: Arc<Process>,
+    /// The children that have not been waited for.
+    pub(super) children: BTreeSet<i32>,
+    /// It has ended and can be waited for.
+    pub(super) ended: bool,
+}
+
 #[derive(Default)]
-struct Table {
+pub(super) struct Table {
     next: i32,
     threads: BTreeMap<i32, Weak<Thread>>,
-    processes: BTreeMap<i32, Arc<Process>>,
+    pub(super) processes: BTreeMap<i32, Entry>,
+    /// The members of each process group.
+    pub(super) groups: BTreeMap<i32, BTreeSet<i32>>,
+    /// The members of each session.
+    pub(super) sessions: BTreeMap<i32, BTreeSet<i32>>,
+}
+
+impl Table {
+    fn is_taken(&self, number: i32) -> bool {
+        self.threads.contains_key(&number)
+            || self.processes.contains_key(&number)
+            || self.groups.contains_key(&number)
+            || self.sessions.contains_key(&number)
+    }
+
+    /// The process with the number, dead or alive.
+    pub(super) fn process(&self, pid: i32) -> Option<&Arc<Process>> {
+        self.processes.get(&pid).map(|entry| &entry.process)
+    }
+
+    /// Takes a process out. Its children have another parent already.
+    pub(super) fn remove(&mut self, pid: i32) -> Option<Entry> {
+        let entry = self.processes.remove(&pid)?;
+        if let Some(parent) = self.processes.get_mut(&entry.process.ppid()) {
+            parent.children.remove(&pid);
+        }
+        remove_member(&mut self.groups, entry.process.pgid(), pid);
+        remove_member(&mut self.sessions, entry.process.sid(), pid);
+        Some(entry)
+    }
+}
+
+/// Takes `pid` out of the group or session `number`; one without members is no more.
+pub(super) fn remove_member(sets: &mut BTreeMap<i32, BTreeSet<i32>>, number: i32, pid: i32) {
+    if let Some(members) = sets.get_mut(&number) {
+        members.remove(&pid);
+        if members.is_empty() {
+            sets.remove(&number);
+        }
+    }
 }
 
 /// The table of processes and threads of a kernel.
 #[derive(Default)]
-pub struct PidTable(Mutex<Table>);
+pub struct PidTable(pub(super) Mutex<Table>);
 
 impl PidTable {
     /// A number that nobody has. It is taken from now on until [`PidTable::release`]; `EAGAIN` when all are.
@@ -34,7 +86,7 @@ impl PidTable {
         for _ in 0..PID_MAX {
             table.next = if table.next + 1 < PID_MAX { table.next + 1 } else { 1 };
             let pid = table.next;
-            if !table.threads.contains_key(&pid) && !table.processes.contains_key(&pid) {
+            if !table.is_taken(pid) {
                 table.threads.insert(pid, Weak::new());
                 return Ok(pid);
             }
@@ -47,19 +99,15 @@ impl PidTable {
         self.0.lock().threads.insert(thread.tid, Arc::downgrade(thread));
     }
 
-    /// Says which process has the number.
-    pub fn register_process(&self, process: &Arc<Process>) {
-        self.0.lock().processes.insert(process.pid, Arc::clone(process));
-    }
-
     /// The thread's number may be used again.
     pub fn release(&self, tid: i32) {
         self.0.lock().threads.remove(&tid);
     }
 
-    /// The process's number may be used again: it was waited for.
+    /// The process's number may be used again: it was waited for, or nobody will.
     pub fn release_process(&self, pid: i32) {
-        self.0.lock().processes.remove(&pid);
+        let removed = self.0.lock().remove(pid);
+        drop(removed);
     }
 
     /// The thread with the number.
@@ -69,12 +117,17 @@ impl PidTable {
 
     /// The process with the number, dead or alive.
     pub fn process(&self, pid: i32) -> Option<Arc<Process>> {
-        self.0.lock().processes.get(&pid).cloned()
+        self.0.lock().process(pid).cloned()
+    }
+
+    /// The process that has a thread with the number, or had it as its own.
+    pub fn process_of(&self, tid: i32) -> Option<Arc<Process>> {
+        self.process(tid).or_else(|| self.thread(tid).map(|thread| Arc::clone(&thread.process)))
     }
 
     /// All processes by ascending number.
     pub fn processes(&self) -> Vec<Arc<Process>> {
-        self.0.lock().processes.values().cloned().collect()
+        self.0.lock().processes.values().map(|entry| Arc::clone(&entry.process)).collect()
     }
 
     /// How many numbers are taken by threads.

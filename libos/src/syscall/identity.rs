@@ -31,7 +31,7 @@ pub(crate) fn getppid(thread: &Thread) -> SysResult<i32> {
 
 /// getpgrp(2)
 pub(crate) fn getpgrp(thread: &Thread) -> SysResult<i32> {
-    Ok(*thread.process.pgid.lock())
+    Ok(thread.process.pgid())
 }
 
 /// getpgid(2)
@@ -39,18 +39,16 @@ pub(crate) fn getpgid(thread: &Thread, pid: i32) -> SysResult<i32> {
     if pid == 0 {
         return getpgrp(thread);
     }
-    let process = thread.process.kernel.pids.process(pid).ok_or(Errno::ESRCH)?;
-    let group = *process.pgid.lock();
-    Ok(group)
+    let process = thread.process.kernel.pids.process_of(pid).ok_or(Errno::ESRCH)?;
+    Ok(process.pgid())
 }
 
 /// getsid(2)
 pub(crate) fn getsid(thread: &Thread, pid: i32) -> SysResult<i32> {
     let kernel = &thread.process.kernel;
     let pid = if pid == 0 { thread.process.pid } else { pid };
-    let process = kernel.pids.process(pid).ok_or(Errno::ESRCH)?;
-    let session = *process.sid.lock();
-    Ok(session)
+    let process = kernel.pids.process_of(pid).ok_or(Errno::ESRCH)?;
+    Ok(process.sid())
 }
 
 fn user(thread: &Thread, which: usize) -> SysResult<u32> {

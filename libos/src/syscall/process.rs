@@ -67,35 +67,23 @@ pub(crate) fn wait4(
     }
 }
 
-/// setpgid(2): the caller moves to a group of its own or stays in its group.
+/// setpgid(2). A thread that leads no process is no process: `EINVAL`.
 pub(crate) fn setpgid(thread: &Thread, pid: i32, group: i32) -> SysResult<()> {
     let process = &thread.process;
-    if group < 0 || group == 0 && pid < 0 {
+    let pid = if pid == 0 { process.pid } else { pid };
+    let group = if group == 0 { pid } else { group };
+    if group < 0 {
         return Err(Errno::EINVAL);
     }
-    if pid != 0 && pid != process.pid {
-        return Err(Errno::ESRCH);
+    let pids = &process.kernel.pids;
+    if pids.process(pid).is_none() && pids.thread(pid).is_some() {
+        return Err(Errno::EINVAL);
     }
-    if *process.sid.lock() == process.pid {
-        return Err(Errno::EPERM);
-    }
-    let group = if group == 0 { process.pid } else { group };
-    let mut current = process.pgid.lock();
-    if group != process.pid && group != *current {
-        return Err(Errno::EPERM);
-    }
-    *current = group;
-    Ok(())
+    process.move_to_group(pid, group)
 }
 
 /// setsid(2)
 pub(crate) fn setsid(thread: &Thread) -> SysResult<i32> {
-    let process = &thread.process;
-    let mut group = process.pgid.lock();
-    if *group == process.pid {
-        return Err(Errno::EPERM);
-    }
-    *group = process.pid;
-    *process.sid.lock() = process.pid;
-    Ok(process.pid)
+    thread.process.begin_session()?;
+    Ok(thread.process.pid)
 }

@@ -368,8 +368,8 @@ fn prioritized(thread: &Thread, which: u32, who: i32) -> SysResult<Vec<Arc<Threa
     let threads: Vec<_> = match which {
         raw::PRIO_PROCESS => vec![find(thread, who)?],
         raw::PRIO_PGRP => {
-            let group = if who == 0 { *own.pgid.lock() } else { who };
-            of_processes(&|process| *process.pgid.lock() == group)
+            let group = if who == 0 { own.pgid() } else { who };
+            of_processes(&|process| process.pgid() == group)
         }
         raw::PRIO_USER => {
             let user = if who == 0 { own.ids.lock().users[0] } else { who.cast_unsigned() };

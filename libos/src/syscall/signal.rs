@@ -207,7 +207,7 @@ fn may_send(thread: &Thread, target: &Process, signal: Option<Signal>) -> SysRes
     };
     let theirs = target.ids.lock().users;
     let related = [mine[0], mine[1]].iter().any(|uid| *uid == theirs[0] || *uid == theirs[2]);
-    let same_session = || *thread.process.sid.lock() == *target.sid.lock();
+    let same_session = || thread.process.sid() == target.sid();
     if privileged || related || signal == Some(Signal::SIGCONT) && same_session() {
         Ok(())
     } else {
@@ -234,32 +234,26 @@ pub(crate) fn kill(thread: &Thread, pid: i32, number: i32) -> SysResult<()> {
     let kernel = &thread.process.kernel;
     if pid > 0 {
         // Also a thread's number finds its process.
-        let target = kernel
-            .pids
-            .process(pid)
-            .or_else(|| kernel.pids.thread(pid).map(|thread| Arc::clone(&thread.process)))
-            .ok_or(Errno::ESRCH)?;
+        let target = kernel.pids.process_of(pid).ok_or(Errno::ESRCH)?;
         return kill_process(thread, &target, signal?);
     }
-    let group = match pid {
-        0 => Some(*thread.process.pgid.lock()),
-        -1 => None,
+    let targets = match pid {
+        0 => kernel.pids.group(thread.process.pgid()),
+        -1 => {
+            let mut all = kernel.pids.processes();
+            all.retain(|target| target.pid != 1 && target.pid != thread.process.pid);
+            all
+        }
         i32::MIN => return Err(Errno::ESRCH),
-        group => Some(-group),
+        group => kernel.pids.group(-group),
     };
     let signal = signal?;
     let mut result = Err(Errno::ESRCH);
-    for target in kernel.pids.processes() {
-        let chosen = match group {
-            Some(group) => *target.pgid.lock() == group,
-            None => target.pid != 1 && target.pid != thread.process.pid,
-        };
-        if chosen {
-            // One success is enough.
-            let sent = kill_process(thread, &target, signal);
-            if result != Ok(()) {
-                result = sent;
-            }
+    for target in targets {
+        // One success is enough.
+        let sent = kill_process(thread, &target, signal);
+        if result != Ok(()) {
+            result = sent;
         }
     }
     result

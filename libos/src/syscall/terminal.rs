@@ -31,7 +31,7 @@ pub(super) fn control(
     let number = UserPtr::<i32>::new(argument);
     let result = match request {
         requests::TIOCGPGRP => terminal.in_foreground().map_err(host).and_then(|inside| {
-            let group = if inside { *process.pgid.lock() } else { ANOTHER_GROUP };
+            let group = if inside { process.pgid() } else { ANOTHER_GROUP };
             number.write(&thread.memory, &group)
         }),
         requests::TIOCSPGRP => number.read(&thread.memory).and_then(|group| {
@@ -39,22 +39,18 @@ pub(super) fn control(
             if group < 0 {
                 return Err(Errno::EINVAL);
             }
-            let processes = process.kernel.pids.processes();
-            let member = processes.iter().find(|member| *member.pgid.lock() == group);
-            let member = member.ok_or(Errno::ESRCH)?;
-            // One after the other: it may be the caller itself.
-            let session = *member.sid.lock();
-            if session != *process.sid.lock() {
+            let session = process.kernel.pids.session_of_group(group).ok_or(Errno::ESRCH)?;
+            if session != process.sid() {
                 return Err(Errno::EPERM);
             }
             terminal.take_foreground().map_err(host)
         }),
-        requests::TIOCGSID => terminal.check_controlling().map_err(host).and_then(|()| {
-            let session = *process.sid.lock();
-            number.write(&thread.memory, &session)
-        }),
+        requests::TIOCGSID => terminal
+            .check_controlling()
+            .map_err(host)
+            .and_then(|()| number.write(&thread.memory, &process.sid())),
         // It is the controlling terminal already, or another session's.
-        requests::TIOCSCTTY if *process.sid.lock() == process.pid => {
+        requests::TIOCSCTTY if process.leads_session() => {
             terminal.check_controlling().map_err(|_| Errno::EPERM)
         }
         requests::TIOCSCTTY => Err(Errno::EPERM),

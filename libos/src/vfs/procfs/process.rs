@@ -294,8 +294,8 @@ fn stat(subject: &Subject) -> What {
             ") {} {} {} {} 0 -1 4194304 0 0 0 0 {} 0 0 0 {} {nice} {} 0 {started} {size} {} {} 1 1 {} 0 0 {} {} {} {} 0 0 0 17 {} {} {} 0 0 0 0 0 0 {} {} {} {} 0\n",
             state(thread).0,
             process.ppid(),
-            process.pgid.lock(),
-            process.sid.lock(),
+            process.pgid(),
+            process.sid(),
             ticks(cpu),
             // Linux's own scale: below 0 what is realtime.
             if scheduling.is_realtime() { -1 - scheduling.priority as i32 } else { 20 + nice },
