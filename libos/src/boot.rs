@@ -90,7 +90,7 @@ async fn until_ended(process: &Process) -> ExitStatus {
             Either::Right((signal, _)) => {
                 host::process::stop_by(signal.raw());
                 // A shell sends SIGCONT, which does this; but the host may have had a reason not to stop us.
-                process.stop.resume();
+                process.resume();
             }
         }
     }

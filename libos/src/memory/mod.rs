@@ -84,6 +84,12 @@ impl UserMemory {
         }))
     }
 
+    /// A copy, for a process that shares nothing of it; writes to either are not seen in the other. `ENOSYS`: addresses cannot be had twice
+    /// in one host process.
+    pub fn fork(&self) -> SysResult<Arc<Self>> {
+        Err(Errno::ENOSYS)
+    }
+
     /// What the guest runs in.
     pub fn address_space(&self) -> &AddressSpace {
         &self.space
@@ -180,6 +186,12 @@ impl UserMemory {
     /// Copies the first `max` bytes of a string in, fewer when it ends before; `EFAULT`.
     pub fn read_string_prefix(&self, va: u64, max: usize) -> SysResult<Vec<u8>> {
         self.with_faults(|space| space.read_cstr(va, max))
+    }
+
+    /// How much of it is in physical memory.
+    pub fn resident_bytes(&self) -> u64 {
+        let ranges = self.vmar.resident(0..hal::pmem::GUEST_BOUNDARY);
+        ranges.iter().map(|range| range.end.saturating_sub(range.start)).sum()
     }
 
     /// Checks that `access` to the byte at `va` would succeed, resolving its fault.

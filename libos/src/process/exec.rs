@@ -239,17 +239,22 @@ impl Current {
         let started = loaded.map_err(|error| error.errno())?;
         // From here on there is no way back: the other threads end, and the caller becomes the first.
         old.become_sole().await?;
-        drop(old.files.remove_close_on_exec());
+        let files = match old.files.is_shared() {
+            true => old.files.duplicate(),
+            false => Arc::clone(&old.files),
+        };
+        drop(files.remove_close_on_exec());
         process.signals.reset_for_exec();
         process.timers.clear_posix();
         process.executed.store(true, Ordering::Relaxed);
         process.attributes.lock().dumpable = true;
         process.ids.lock().keep_capabilities = false;
-        crate::futex::exit_robust_list(&old);
+        process.membarrier.store(false, Ordering::Relaxed);
+        old.leave_memory();
         let parts = ThreadParts {
             process: Arc::clone(process),
             memory: started.memory,
-            files: Arc::clone(&old.files),
+            files,
             fs: Arc::clone(&old.fs),
             signals: old.signals.for_exec(),
             attributes: old.attributes.lock().clone(),
@@ -263,6 +268,7 @@ impl Current {
         process.object.set_name_bytes(&started.name);
         thread.set_name(&started.name);
         if old.tid != thread.tid {
+            process.rename_maker(old.tid);
             process.kernel.pids.release(old.tid);
         }
         process.kernel.pids.register_thread(&thread);
@@ -292,7 +298,7 @@ impl Thread {
 
 impl Process {
     /// Makes `memory` what the process is seen to have.
-    fn enter_memory(&self, memory: &UserMemory) {
+    pub(super) fn enter_memory(&self, memory: &UserMemory) {
         // A process that has ended needs none.
         let _ = self.object.set_root_vmar(Arc::clone(memory.vmar()));
     }

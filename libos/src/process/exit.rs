@@ -68,7 +68,7 @@ impl Process {
         self.object.is_ending().then(|| self.status())
     }
 
-    fn status(&self) -> ExitStatus {
+    pub(super) fn status(&self) -> ExitStatus {
         ExitStatus::from_return_code(self.object.info().return_code)
     }
 
@@ -88,10 +88,8 @@ impl Process {
     pub(super) fn clean_up(&self) {
         self.timers.clear();
         self.kernel.locks.release_everywhere(LockOwner::Process(self.pid));
-        if self.ppid() == 0 {
-            // Nobody will wait for it.
-            self.kernel.pids.release_process(self.pid);
-        }
+        self.leave_family();
+        self.ended.notify_all();
     }
 }
 
@@ -113,15 +111,23 @@ impl Thread {
         self.process.begin_exit(status);
     }
 
-    /// Leaves the process: what the thread owes others is settled here, whatever way it ended.
-    pub(super) fn leave(self: &Arc<Self>) {
-        // Whoever looks for a thread from now on takes another one.
-        self.object.exit();
+    /// Leaves its memory, by its end or for another program: what it owes those who still use it is settled.
+    pub(super) fn leave_memory(&self) {
         crate::futex::exit_robust_list(self);
         let word = UserPtr::<u32>::new(self.clear_child_tid.load(Ordering::Relaxed));
         if !word.is_null() && word.write(&self.memory, &0).is_ok() {
             crate::futex::wake_one(self, word.addr());
         }
+        let borrowed = self.borrows.lock().take();
+        drop(borrowed);
+    }
+
+    /// Leaves the process: what the thread owes others is settled here, whatever way it ended.
+    pub(super) fn leave(self: &Arc<Self>) {
+        // Whoever looks for a thread from now on takes another one.
+        self.object.exit();
+        self.leave_memory();
+        self.process.leave_children(self);
         self.process.kernel.pids.release(self.tid);
         // What was sent to the process and would have been this thread's is another one's now.
         self.process.retarget_signals(SigSet::FULL);

@@ -1,33 +1,267 @@
 //! Parents and children.
 //!
-//! The one idea: who is whose child is decided under the lock of the table of processes, together with who has ended, so that whoever
-//! waits sees an end exactly once, whoever the parent is by then.
+//! The one idea: who is whose child is decided under the lock of the table of processes, together with who has ended, and a parent is told
+//! with it held. So whoever waits sees an end exactly once, whoever the parent is by then, and never before the signal that
+//! tells of it; nor is there a signal before the end can be seen.
 
 use std::sync::{Arc, atomic::Ordering};
 
 use super::{
-    Process, Session,
-    pids::{Entry, PidTable},
+    ExitStatus, Process, Session, Thread,
+    pids::{Entry, PidTable, Table},
 };
-use crate::errno::{Errno, SysResult};
+use crate::{
+    errno::{Errno, SysResult},
+    signal::{SigInfo, SigSet, Signal, action, info::code},
+    timer::ticks,
+};
 
 /// Whose child a new process is, and what its end is to its parent.
 pub struct Birth<'a> {
     /// Who makes it; none for a first process.
-    pub maker: Option<&'a Process>,
-    /// It is a child of its maker's parent, `CLONE_PARENT`.
+    pub maker: Option<&'a Thread>,
+    /// It is a child of its maker's parent, `CLONE_PARENT`, and its end is to that what its maker's is.
     pub sibling: bool,
+    /// The signal that its parent gets when it ends; 0 is none.
+    pub exit_signal: u32,
 }
 
 impl Birth<'_> {
     /// That of a process which nobody waits for and which begins a session.
-    pub const FIRST: Birth<'static> = Birth { maker: None, sibling: false };
+    pub const FIRST: Birth<'static> = Birth { maker: None, sibling: false, exit_signal: 0 };
+}
+
+/// A signal that is sent once the table is no longer locked.
+type Later = (Arc<Process>, Signal, SigInfo);
+
+/// What an end leaves to be done without the lock.
+#[derive(Default)]
+struct Aftermath {
+    signals: Vec<Later>,
+    /// Those whom nobody will wait for.
+    gone: Vec<Entry>,
+}
+
+/// How the end of a process shows in `si_code` and `si_status`.
+pub(super) fn code_and_status(status: ExitStatus) -> (i32, i32) {
+    match status {
+        ExitStatus::Exited(status) => (code::CLD_EXITED, i32::from(status)),
+        ExitStatus::Signaled { signal, core: true } => (code::CLD_DUMPED, i32::from(signal)),
+        ExitStatus::Signaled { signal, core: false } => (code::CLD_KILLED, i32::from(signal)),
+    }
 }
 
 impl Process {
     /// The number of its parent; 0 when it has none.
     pub fn ppid(&self) -> i32 {
         self.ppid.load(Ordering::Relaxed)
+    }
+
+    /// Whether it has ended: all its threads have left, and its parent can wait for it.
+    pub fn has_ended(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
+    }
+
+    /// What its parent is told of it.
+    fn news(&self, code: i32, status: i32) -> SigInfo {
+        let uid = self.ids.lock().users[0];
+        SigInfo::child(code, self.pid as u32, uid, status, ticks(self.object.runtime()), 0)
+    }
+
+    /// It has ended, its threads have left: its children get another parent, and its own one can wait for it.
+    pub(super) fn leave_family(&self) {
+        let mut table = self.kernel.pids.0.lock();
+        let mut aftermath = Aftermath::default();
+        table.give_children_away(self, &mut aftermath);
+        if let Some(parent) = table.process(self.ppid()).cloned() {
+            table.check_stopped_group(self, &parent, Some(self.pid), &mut aftermath);
+        }
+        self.over.store(true, Ordering::Relaxed);
+        table.tell_end(self.pid, &mut aftermath);
+        drop(table);
+        aftermath.send();
+    }
+
+    /// A thread of it leaves: the processes that it has made are another one's, and those that want to hear of it do. Those of the last thread
+    /// are left to [`leave_family`](Self::leave_family).
+    pub(super) fn leave_children(&self, thread: &Thread) {
+        let mut aftermath = Aftermath::default();
+        let table = self.kernel.pids.0.lock();
+        let mut survivor = None;
+        for child in table.children(self.pid) {
+            if child.made_by.load(Ordering::Relaxed) != thread.tid {
+                continue;
+            }
+            if survivor.is_none() {
+                survivor = self.threads().into_iter().find(|other| !other.object.is_dying());
+            }
+            let Some(survivor) = &survivor else { break };
+            child.made_by.store(survivor.tid, Ordering::Relaxed);
+            aftermath.add_death_signals(child);
+        }
+        drop(table);
+        aftermath.send();
+    }
+
+    /// Its thread `tid` takes the first one's number, execve(2), and has made what it has made.
+    pub(super) fn rename_maker(&self, tid: i32) {
+        let table = self.kernel.pids.0.lock();
+        for child in table.children(self.pid) {
+            if child.made_by.load(Ordering::Relaxed) == tid {
+                child.made_by.store(self.pid, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Stops it because of `signal`, unless it was let go on since it had been `continued` so often, and tells its parent. A signal for
+    /// job control stops nobody whom no shell could let go on.
+    pub(crate) fn stop_by(&self, signal: Signal, continued: u64) {
+        let table = self.kernel.pids.0.lock();
+        if signal != Signal::SIGSTOP && table.is_orphaned(self.pgid(), None) {
+            return;
+        }
+        if self.stop.stop(&self.object, signal, continued) {
+            table.tell_stop(self, code::CLD_STOPPED, signal);
+        }
+    }
+
+    /// Lets it go on if it is stopped, and tells its parent.
+    pub(crate) fn resume(&self) {
+        let table = self.kernel.pids.0.lock();
+        if self.stop.resume() {
+            table.tell_stop(self, code::CLD_CONTINUED, Signal::SIGCONT);
+        }
+    }
+}
+
+impl Aftermath {
+    /// Does what was left to be done.
+    fn send(self) {
+        for (process, signal, info) in self.signals {
+            // Nobody is there to be told that a queue is full.
+            let _ = process.send_signal(signal, info);
+        }
+    }
+
+    /// The parent's thread that made `child` is no more.
+    fn add_death_signals(&mut self, child: &Arc<Process>) {
+        for thread in child.threads() {
+            let signal = thread.attributes.lock().parent_death_signal;
+            if let Some(signal) = Signal::from_raw(signal as i32) {
+                self.signals.push((Arc::clone(child), signal, SigInfo::kill(signal, 0, 0)));
+            }
+        }
+    }
+}
+
+impl Table {
+    /// The children of `pid` that were not waited for, dead or alive, by ascending number.
+    fn children(&self, pid: i32) -> impl Iterator<Item = &Arc<Process>> {
+        let children = self.processes.get(&pid).into_iter().flat_map(|entry| &entry.children);
+        children.filter_map(|&child| self.process(child))
+    }
+
+    /// Who gets the orphans of `process`: the nearest ancestor that wants them, or the first one.
+    fn reaper(&self, process: &Process) -> Option<Arc<Process>> {
+        let mut reaper = self.process(process.ppid())?;
+        while !reaper.attributes.lock().subreaper
+            && let Some(parent) = self.process(reaper.ppid())
+        {
+            reaper = parent;
+        }
+        Some(Arc::clone(reaper))
+    }
+
+    fn give_children_away(&mut self, parent: &Process, aftermath: &mut Aftermath) {
+        let Some(entry) = self.processes.get_mut(&parent.pid) else { return };
+        let children = std::mem::take(&mut entry.children);
+        if children.is_empty() {
+            return;
+        }
+        let reaper = self.reaper(parent);
+        let reaper_pid = reaper.as_ref().map_or(0, |reaper| reaper.pid);
+        for pid in children {
+            let Some(entry) = self.processes.get_mut(&pid) else { continue };
+            entry.exit_signal = Signal::SIGCHLD.raw() as u32;
+            let child = Arc::clone(&entry.process);
+            child.ppid.store(reaper_pid, Ordering::Relaxed);
+            child.made_by.store(reaper_pid, Ordering::Relaxed);
+            if let Some(entry) = self.processes.get_mut(&reaper_pid) {
+                entry.children.insert(pid);
+            }
+            aftermath.add_death_signals(&child);
+            if child.has_ended() {
+                self.tell_end(pid, aftermath);
+            }
+            self.check_stopped_group(&child, parent, None, aftermath);
+        }
+    }
+
+    /// When the group of `process` has lost the last one who could let it go on, its parent being or having been `parent`, and somebody in it
+    /// is stopped, all are hung up and go on.
+    fn check_stopped_group(
+        &self,
+        process: &Process,
+        parent: &Process,
+        leaving: Option<i32>,
+        aftermath: &mut Aftermath,
+    ) {
+        let group = process.pgid();
+        if parent.pgid() != group
+            && parent.sid() == process.sid()
+            && self.is_orphaned(group, leaving)
+            && self.group(group).any(|member| member.stop.is_stopped())
+        {
+            for signal in [Signal::SIGHUP, Signal::SIGCONT] {
+                let to =
+                    |member: &Arc<Process>| (Arc::clone(member), signal, SigInfo::kernel(signal));
+                aftermath.signals.extend(self.group(group).map(to));
+            }
+        }
+    }
+
+    /// Tells the parent of `pid` that it has ended, or lets go of it if nobody will wait.
+    fn tell_end(&mut self, pid: i32, aftermath: &mut Aftermath) {
+        let Some(entry) = self.processes.get(&pid) else { return };
+        let child = &entry.process;
+        let Some(parent) = self.process(child.ppid()).cloned() else {
+            aftermath.gone.extend(self.remove(pid));
+            return;
+        };
+        let mut signal = Signal::from_raw(entry.exit_signal as i32);
+        let mut nobody_waits = false;
+        if signal == Some(Signal::SIGCHLD) {
+            let action = parent.signals.with(|actions| actions.get(Signal::SIGCHLD));
+            let ignored = action.handler == action::SIG_IGN;
+            nobody_waits = ignored || action.has(action::flags::SA_NOCLDWAIT);
+            if ignored {
+                signal = None;
+            }
+        }
+        if let Some(signal) = signal {
+            let (code, status) = code_and_status(child.status());
+            let info = child.news(code, status).with_signal(signal);
+            let acts_at_once = SigSet::STOP.contains(signal)
+                || matches!(signal, Signal::SIGKILL | Signal::SIGCONT);
+            if acts_at_once {
+                aftermath.signals.push((Arc::clone(&parent), signal, info));
+            } else {
+                let _ = parent.send_signal(signal, info);
+            }
+        }
+        if nobody_waits {
+            aftermath.gone.extend(self.remove(pid));
+        }
+        parent.children_changed.notify_all();
+    }
+
+    fn tell_stop(&self, child: &Process, code: i32, signal: Signal) {
+        let Some(parent) = self.process(child.ppid()) else { return };
+        let action = parent.signals.with(|actions| actions.get(Signal::SIGCHLD));
+        if action.handler != action::SIG_IGN && !action.has(action::flags::SA_NOCLDSTOP) {
+            let _ = parent.send_signal(Signal::SIGCHLD, child.news(code, signal.raw()));
+        }
+        parent.children_changed.notify_all();
     }
 }
 
@@ -36,10 +270,20 @@ impl PidTable {
     /// was waited for meanwhile.
     pub fn register_process(&self, process: &Arc<Process>, birth: &Birth<'_>) -> SysResult<()> {
         let mut table = self.0.lock();
+        let mut exit_signal = birth.exit_signal;
         let (group, session, parent) = match birth.maker {
             None => (process.pid, Session::new(process.pid), 0),
-            Some(maker) => {
-                let parent = if birth.sibling { maker.ppid() } else { maker.pid };
+            Some(thread) => {
+                let maker = &thread.process;
+                let (parent, made_by) = match birth.sibling {
+                    true => (maker.ppid(), maker.made_by.load(Ordering::Relaxed)),
+                    false => (maker.pid, thread.tid),
+                };
+                if birth.sibling {
+                    let entry = table.processes.get(&maker.pid).ok_or(Errno::EAGAIN)?;
+                    exit_signal = entry.exit_signal;
+                }
+                process.made_by.store(made_by, Ordering::Relaxed);
                 let entry = table.processes.get_mut(&parent).ok_or(Errno::EAGAIN)?;
                 entry.children.insert(process.pid);
                 (maker.pgid(), maker.session(), parent)
@@ -47,10 +291,15 @@ impl PidTable {
         };
         process.ppid.store(parent, Ordering::Relaxed);
         let entry =
-            Entry { process: Arc::clone(process), children: Default::default(), ended: false };
+            Entry { process: Arc::clone(process), children: Default::default(), exit_signal };
         table.processes.insert(process.pid, entry);
         table.join_group(process, group);
         table.join_session(process, session);
         Ok(())
+    }
+
+    /// The numbers of the children of the process that were not waited for, dead or alive, in ascending order.
+    pub fn children(&self, pid: i32) -> Vec<i32> {
+        self.0.lock().children(pid).map(|child| child.pid).collect()
     }
 }

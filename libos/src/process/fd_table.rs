@@ -223,6 +223,11 @@ impl FdTable {
         }
     }
 
+    /// Whether more than one thread uses it.
+    pub(super) fn is_shared(&self) -> bool {
+        self.users.load(Ordering::Acquire) > 1
+    }
+
     /// How many numbers the table has room for, which is as far as select(2) looks. Grows as Linux's does
     /// (`alloc_fdtable`): 64 at first, then 128 times a power of two.
     pub fn span(&self) -> usize {

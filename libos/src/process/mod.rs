@@ -12,6 +12,7 @@
 //! setsid(2) and setpgid(2) leave; it is what pid namespaces will be.
 
 mod attributes;
+mod clone;
 mod exec;
 mod exit;
 mod family;
@@ -22,14 +23,17 @@ pub(crate) mod pids;
 mod run;
 mod session;
 mod thread;
+mod wait;
 
 use std::sync::{
     Arc,
     atomic::{AtomicBool, AtomicI32},
 };
 
+use kernel_objects::WaitQueue;
 use parking_lot::{Mutex, RwLock};
 
+pub(crate) use self::clone::{CLONE_CLEAR_SIGHAND, CLONE_INTO_CGROUP, CloneRequest};
 pub use self::{
     attributes::{ProcessAttributes, Scheduling, ThreadAttributes},
     exec::Command,
@@ -42,6 +46,7 @@ pub use self::{
     run::CutShort,
     session::Session,
     thread::{Current, Thread, ThreadParts},
+    wait::{Usage, Waited, Whom, Wish},
 };
 use crate::{
     errno::{Errno, SysResult},
@@ -69,6 +74,15 @@ pub struct Process {
     session: RwLock<Arc<Session>>,
     /// It has executed a program since it was made, or began with one.
     executed: AtomicBool,
+    /// Which thread of its parent made it.
+    made_by: AtomicI32,
+    /// Notified when one of its children has ended, stopped or gone on.
+    children_changed: WaitQueue,
+    children_usage: Mutex<Usage>,
+    /// It has ended; written with the table of processes locked.
+    over: AtomicBool,
+    /// Notified when it has ended.
+    pub ended: WaitQueue,
     /// Signal handlers and signals for any of its threads.
     pub signals: ProcessSignals,
     /// Its user and group ids.
@@ -105,6 +119,11 @@ impl Process {
             pgid: AtomicI32::new(0),
             session: RwLock::new(Session::new(pid)),
             executed: AtomicBool::new(false),
+            made_by: AtomicI32::new(0),
+            children_changed: WaitQueue::new(),
+            children_usage: Mutex::default(),
+            over: AtomicBool::new(false),
+            ended: WaitQueue::new(),
             signals,
             ids: Mutex::new(ids),
             timers: ProcessTimers::default(),

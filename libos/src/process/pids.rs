@@ -25,8 +25,8 @@ pub(super) struct Entry {
     pub(super) process: Arc<Process>,
     /// The children that have not been waited for.
     pub(super) children: BTreeSet<i32>,
-    /// It has ended and can be waited for.
-    pub(super) ended: bool,
+    /// The signal that its parent gets when it ends; 0 is none.
+    pub(super) exit_signal: u32,
 }
 
 #[derive(Default)]

@@ -118,8 +118,7 @@ impl Table {
     /// Whether the group has no member, besides `leaving`, with a parent in another group of its session who could let it go on.
     pub(super) fn is_orphaned(&self, group: i32, leaving: Option<i32>) -> bool {
         !self.group(group).any(|member| {
-            let ended = self.processes.get(&member.pid).is_none_or(|entry| entry.ended);
-            if ended || Some(member.pid) == leaving {
+            if member.has_ended() || Some(member.pid) == leaving {
                 return false;
             }
             match self.process(member.ppid()) {

@@ -8,6 +8,7 @@ use std::{
     sync::{Arc, Weak, atomic::AtomicU64},
 };
 
+use futures::channel::oneshot;
 use hal::{
     context::{Kicker, UserContext},
     pmem::Charge,
@@ -58,6 +59,8 @@ pub struct Thread {
     pub(crate) futex_waiter: Arc<Waiter>,
     /// What restart_syscall(2) goes on with.
     pub(crate) restart: Mutex<Restart>,
+    /// Dropped when it has left the memory that it borrows from its maker, who waits for that (`CLONE_VFORK`).
+    pub(super) borrows: Mutex<Option<oneshot::Sender<()>>>,
     /// What it has said about itself.
     pub attributes: Mutex<ThreadAttributes>,
     _charge: Charge,
@@ -120,6 +123,7 @@ impl Thread {
             robust_list: AtomicU64::new(0),
             futex_waiter: Arc::new(Waiter::of_thread(Arc::clone(&object))),
             restart: Mutex::default(),
+            borrows: Mutex::default(),
             attributes: Mutex::new(attributes),
             object,
             _charge: charge,

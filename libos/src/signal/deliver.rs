@@ -55,7 +55,7 @@ fn default_action(thread: &Thread, signal: Signal, continued: u64) -> bool {
     let core = match signal.default_action() {
         DefaultAction::Ignore | DefaultAction::Continue => return false,
         DefaultAction::Stop => {
-            thread.process.stop.stop(&thread.process.object, signal, continued);
+            thread.process.stop_by(signal, continued);
             return false;
         }
         DefaultAction::Core => true,

@@ -54,7 +54,7 @@ impl Process {
         }
         if signal == Signal::SIGCONT {
             self.discard_everywhere(SigSet::STOP);
-            self.stop.resume();
+            self.resume();
         } else if SigSet::STOP.contains(signal) {
             self.discard_everywhere(SigSet::of(&[Signal::SIGCONT]));
         }
@@ -145,6 +145,11 @@ impl Thread {
         });
         self.signals.push_forced(signal, info);
         self.object.interrupt_self();
+    }
+
+    /// Whether a signal waits to be delivered to it.
+    pub(crate) fn has_deliverable_signal(&self) -> bool {
+        self.signals.has_deliverable(self.process.signals.pending())
     }
 
     /// Takes the next deliverable signal.

@@ -6,7 +6,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicI32, AtomicU64, Ordering},
+    atomic::{AtomicU64, Ordering},
 };
 
 use kernel_objects::{Process, SuspendToken, WaitQueue};
@@ -14,17 +14,31 @@ use parking_lot::Mutex;
 
 use super::number::Signal;
 
+/// What there is to tell of a process that has not ended, wait(2).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum News {
+    /// This signal has stopped it.
+    Stopped(Signal),
+    /// It was stopped and goes on.
+    Continued,
+}
+
 /// Whether a process is stopped.
 #[derive(Debug, Default)]
 pub struct Stop {
-    /// What keeps its threads from running.
-    token: Mutex<Option<Arc<SuspendToken>>>,
-    /// How often it was let go on. Changed with the lock of `token`.
+    held: Mutex<Held>,
+    /// How often it was let go on. Changed with the lock of `held`.
     continued: AtomicU64,
     /// Notified when it stops.
     stops: WaitQueue,
-    /// The signal that stopped it last, until somebody was told; 0 is none.
-    stopped_by: AtomicI32,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    /// What keeps its threads from running.
+    token: Option<Arc<SuspendToken>>,
+    /// What happened last, until somebody was told.
+    news: Option<News>,
 }
 
 impl Stop {
@@ -33,32 +47,55 @@ impl Stop {
         self.continued.load(Ordering::SeqCst)
     }
 
-    /// Stops `process` because of `signal`, unless it was let go on since [`continued`](Self::continued) was `seen`.
-    pub(super) fn stop(&self, process: &Arc<Process>, signal: Signal, seen: u64) {
-        // It fails for a process that is ending, which is as good. Whoever is woken by it may want the lock.
-        let token = SuspendToken::create_for_process(process).ok();
-        let mut held = self.token.lock();
-        if self.continued() == seen && held.is_none() {
-            *held = token;
-            self.stopped_by.store(signal.raw(), Ordering::SeqCst);
+    /// Stops `process` because of `signal`, unless it was let go on since [`continued`](Self::continued) was `seen`. Whether it was not
+    /// stopped and is now.
+    pub(crate) fn stop(&self, process: &Arc<Process>, signal: Signal, seen: u64) -> bool {
+        // It fails for a process that is ending. Whoever is woken by it may want the lock.
+        let Ok(token) = SuspendToken::create_for_process(process) else { return false };
+        let mut held = self.held.lock();
+        let stops = self.continued() == seen && held.token.is_none();
+        if stops {
+            *held = Held { token: Some(token), news: Some(News::Stopped(signal)) };
             drop(held);
             self.stops.notify_all();
         }
+        stops
+    }
+
+    /// Whether the process is stopped, or about to be.
+    pub fn is_stopped(&self) -> bool {
+        self.held.lock().token.is_some()
+    }
+
+    /// What happened last, if it is `wanted` and nobody was told; that is so again afterwards if it is to be kept.
+    pub fn news(&self, wanted: impl FnOnce(&News) -> bool, keep: bool) -> Option<News> {
+        let mut held = self.held.lock();
+        let news = held.news.filter(wanted)?;
+        if !keep {
+            held.news = None;
+        }
+        Some(news)
     }
 
     /// Waits until a signal stops the process, and says which. Each stop is told once.
     pub async fn next(&self) -> Signal {
-        let taken = || Signal::from_raw(self.stopped_by.swap(0, Ordering::SeqCst));
+        let taken = || match self.news(|news| matches!(news, News::Stopped(_)), false) {
+            Some(News::Stopped(signal)) => Some(signal),
+            _ => None,
+        };
         self.stops.wait_until(taken).await
     }
 
-    /// Lets it go on.
-    pub(crate) fn resume(&self) {
-        let mut held = self.token.lock();
+    /// Lets it go on. Whether it was stopped.
+    pub(crate) fn resume(&self) -> bool {
+        let mut held = self.held.lock();
         self.continued.fetch_add(1, Ordering::SeqCst);
-        let token = held.take();
+        let token = held.token.take();
+        if token.is_some() {
+            held.news = Some(News::Continued);
+        }
         drop(held);
-        drop(token);
+        token.is_some()
     }
 }
 
@@ -84,15 +121,30 @@ mod tests {
             thread.signals()
         };
         let stop = Stop::default();
-        stop.stop(&process, Signal::SIGTSTP, stop.continued());
+        assert!(stop.stop(&process, Signal::SIGTSTP, stop.continued()));
         assert_eq!(state(), Signals::THREAD_SUSPENDED);
         assert_eq!(stop.next().now_or_never(), Some(Signal::SIGTSTP));
-        stop.stop(&process, Signal::SIGTSTP, stop.continued());
+        assert!(!stop.stop(&process, Signal::SIGTSTP, stop.continued()), "it is stopped");
         let seen = stop.continued();
-        stop.resume();
+        assert!(stop.resume());
         assert_eq!(state(), Signals::THREAD_RUNNING);
-        stop.stop(&process, Signal::SIGTSTP, seen);
+        assert!(!stop.stop(&process, Signal::SIGTSTP, seen));
         assert_eq!(state(), Signals::THREAD_RUNNING);
         assert_eq!(stop.next().now_or_never(), None);
+        assert!(!stop.resume());
+    }
+
+    #[test]
+    fn news_is_told_once_unless_it_is_kept() {
+        let process = Process::create(&Job::root(), "").unwrap();
+        let stop = Stop::default();
+        stop.stop(&process, Signal::SIGSTOP, stop.continued());
+        let stopped = Some(News::Stopped(Signal::SIGSTOP));
+        assert_eq!(stop.news(|news| *news == News::Continued, false), None);
+        assert_eq!(stop.news(|_| true, true), stopped);
+        assert_eq!(stop.news(|_| true, false), stopped);
+        assert_eq!(stop.news(|_| true, false), None);
+        stop.resume();
+        assert_eq!(stop.news(|_| true, false), Some(News::Continued));
     }
 }

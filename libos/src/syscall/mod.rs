@@ -34,6 +34,7 @@ mod terminal;
 pub mod thread;
 pub mod time;
 pub mod timer;
+pub mod wait;
 
 use crate::abi::IntoReturn;
 

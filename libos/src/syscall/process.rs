@@ -3,7 +3,7 @@
 use crate::{
     errno::{Errno, SysResult},
     process::{Command, Current, Thread},
-    syscall::argument::{Flags, UserPtr, UserStr},
+    syscall::argument::{UserPtr, UserStr},
 };
 
 /// Bytes of the longest argument, with its NUL: `MAX_ARG_STRLEN`.
@@ -48,23 +48,6 @@ pub(crate) async fn execve(
     let args = strings(&thread, args)?;
     let env = strings(&thread, env)?;
     current.execute(Command { path, args, env }).await
-}
-
-/// wait4(2): there are no children yet, so there is nothing to wait for.
-pub(crate) fn wait4(
-    _: &Thread,
-    pid: i32,
-    _status: UserPtr<i32>,
-    options: Flags,
-    _usage: u64,
-) -> SysResult<i32> {
-    const KNOWN: u32 = 0xe000_000b;
-    match pid {
-        _ if options.0 & !KNOWN != 0 => Err(Errno::EINVAL),
-        // There is no group with that number: it has no positive one.
-        i32::MIN => Err(Errno::ESRCH),
-        _ => Err(Errno::ECHILD),
-    }
 }
 
 /// setpgid(2). A thread that leads no process is no process: `EINVAL`.

@@ -71,10 +71,11 @@ system_calls! {
         53 socketpair(family: i32, kind: i32, protocol: i32) now socket::socket, Partial("no address family");
         54 setsockopt(fd: Fd) now socket::not_a_socket, Partial("no socket to call it on");
         55 getsockopt(fd: Fd) now socket::not_a_socket, Partial("no socket to call it on");
-        56 clone(flags: u64, stack: u64, parent_tid: UserPtr<u32>, child_tid: UserPtr<u32>, tls: u64) context thread::clone, Partial("threads only, no new processes");
+        56 clone(flags: u64, stack: u64, parent_tid: UserPtr<u32>, child_tid: UserPtr<u32>, tls: u64) context thread::clone, Partial("processes with CLONE_VM and without CLONE_FS only; no namespaces");
+        58 vfork() context thread::vfork, Full;
         59 execve(path: UserStr, args: UserPtr<u64>, env: UserPtr<u64>) context process::execve, Partial("set-id bits are ignored");
         60 exit(code: i32) now thread::exit, Full;
-        61 wait4(pid: i32, status: UserPtr<i32>, options: Flags, usage: u64) now process::wait4, Partial("there are no children yet");
+        61 wait4(pid: i32, status: UserPtr<i32>, options: Flags, usage: UserPtr<time::Rusage>) wait wait::wait4, Partial("rusage has the CPU time alone");
         62 kill(pid: i32, signal: i32) now signal::kill, Full;
         63 uname(buffer: UserPtr<system::UtsName>) now system::uname, Full;
         72 fcntl(fd: Fd, command: u32, argument: u64) wait descriptor::fcntl, Partial("leases, owners; EDEADLK");
@@ -104,15 +105,15 @@ system_calls! {
         96 gettimeofday(time: UserPtr<Timeval>, zone: UserPtr<[i32; 2]>) now time::gettimeofday, Full;
         97 getrlimit(resource: u32, into: UserPtr<system::RawLimit>) now system::getrlimit, Full;
         99 sysinfo(buffer: UserPtr<system::SysInfo>) now system::sysinfo, Partial("load averages are 0");
-        98 getrusage(who: i32, usage: UserPtr<time::Rusage>) now time::getrusage, Partial("all time is user time, the resident size is the present one, nothing is counted for children");
-        100 times(times: UserPtr<[u64; 4]>) now time::times, Partial("all time is user time; no times of children");
+        98 getrusage(who: i32, usage: UserPtr<time::Rusage>) now time::getrusage, Partial("all time is user time, the resident size is the present one, and that of children 0");
+        100 times(times: UserPtr<[u64; 4]>) now time::times, Partial("all time is user time");
         102 getuid() now identity::getuid, Full;
         104 getgid() now identity::getgid, Full;
         105 setuid(uid: u32) now identity::setuid, Full;
         106 setgid(gid: u32) now identity::setgid, Full;
         107 geteuid() now identity::geteuid, Full;
         108 getegid() now identity::getegid, Full;
-        109 setpgid(pid: i32, group: i32) now process::setpgid, Partial("the caller's own process only");
+        109 setpgid(pid: i32, group: i32) now process::setpgid, Full;
         110 getppid() now identity::getppid, Full;
         111 getpgrp() now identity::getpgrp, Full;
         112 setsid() now process::setsid, Partial("no controlling terminals");
@@ -198,6 +199,7 @@ system_calls! {
         233 epoll_ctl(set: Fd, operation: u32, fd: Fd, event: UserPtr<event::EpollEvent>) now event::epoll_ctl, Full;
         234 tgkill(tgid: i32, tid: i32, signal: i32) now signal::tgkill, Full;
         235 utimes(path: UserStr, times: UserPtr<[[i64; 2]; 2]>) now attributes::utimes, Full;
+        247 waitid(kind: u32, id: i32, info: UserPtr<[u8; 128]>, options: Flags, usage: UserPtr<time::Rusage>) wait wait::waitid, Partial("rusage has the CPU time alone");
         257 openat(dir: Fd, path: UserStr, flags: Flags, mode: Mode) wait fs::openat, Partial("O_ASYNC");
         258 mkdirat(dir: Fd, path: UserStr, mode: Mode) now fs::mkdirat, Full;
         259 mknodat(dir: Fd, path: UserStr, mode: Mode, device: u64) now fs::mknodat, Full;
@@ -255,7 +257,7 @@ system_calls! {
         328 pwritev2(fd: Fd, vector: UserPtr<io::IoVec>, count: usize, offset: i64, high: u64, flags: Flags) wait io::pwritev2, Full;
         329 pkey_mprotect(addr: UserAddr, len: u64, prot: u32, key: i32) now memory::pkey_mprotect, Partial("no keys");
         332 statx(dir: Fd, path: UserStr, flags: Flags, mask: u32, into: UserPtr<stat::Statx>) now fs::statx, Full;
-        435 clone3(args: UserAddr, size: usize) context thread::clone3, Partial("threads only, no new processes");
+        435 clone3(args: UserAddr, size: usize) context thread::clone3, Partial("processes with CLONE_VM and without CLONE_FS only; no namespaces, cgroups, set_tid");
         436 close_range(first: u32, last: u32, flags: Flags) now descriptor::close_range, Partial("CLOSE_RANGE_UNSHARE with several threads");
         437 openat2(dir: Fd, path: UserStr, how: UserPtr<[u64; 3]>, size: usize) wait fs::openat2, Partial("RESOLVE_CACHED is always EAGAIN");
         439 faccessat2(dir: Fd, path: UserStr, mode: u32, flags: Flags) now fs::faccessat2, Full;
@@ -267,8 +269,6 @@ system_calls! {
         29 shmget
         30 shmat
         31 shmctl
-        57 fork
-        58 vfork
         64 semget
         65 semop
         66 semctl
@@ -277,6 +277,7 @@ system_calls! {
         69 msgsnd
         70 msgrcv
         71 msgctl
+        57 fork
         101 ptrace
         103 syslog
         126 capset
@@ -331,7 +332,6 @@ system_calls! {
         244 mq_notify
         245 mq_getsetattr
         246 kexec_load
-        247 waitid
         248 add_key
         249 request_key
         250 keyctl

@@ -1,30 +1,18 @@
-//! Making and ending threads.
+//! Making threads and processes, and ending them.
 //!
-//! The one idea: a new thread is a copy of its maker's registers with another stack, in a task of its own.
+//! The one idea: all ways to make one are a [`CloneRequest`] with other checks before it.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::atomic::Ordering;
 
 use linux_raw_sys::general as raw;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::{
     errno::{Errno, SysResult},
-    process::{Current, ExitStatus, Thread, ThreadParts},
+    process::{CLONE_CLEAR_SIGHAND, CLONE_INTO_CGROUP, CloneRequest, Current, ExitStatus, Thread},
+    signal::Signal,
     syscall::argument::{Flags, UserAddr, UserPtr},
 };
-
-/// What every thread of a process shares with the others; Linux insists on these for `CLONE_THREAD`.
-const OF_ONE_PROCESS: u64 = (raw::CLONE_VM | raw::CLONE_THREAD | raw::CLONE_SIGHAND) as u64;
-
-/// What clone(2) and clone3(2) are asked for.
-struct Request {
-    flags: u64,
-    /// The stack pointer; 0 keeps the maker's.
-    stack: u64,
-    parent_tid: UserPtr<u32>,
-    child_tid: UserPtr<u32>,
-    tls: u64,
-}
 
 /// struct clone_args of clone3(2), all versions up to `CLONE_ARGS_SIZE_VER2`.
 #[derive(Default, FromBytes, IntoBytes, Immutable)]
@@ -43,72 +31,11 @@ pub(crate) struct CloneArgs {
     cgroup: u64,
 }
 
-fn has(flags: u64, flag: u32) -> bool {
-    flags & u64::from(flag) != 0
-}
+/// The signal in the lowest bits of clone(2)'s flags: `CSIGNAL`.
+const SIGNAL_MASK: u64 = 0xff;
 
-fn spawn(current: &mut Current, request: &Request) -> SysResult<i32> {
-    let flags = request.flags;
-    if has(flags, raw::CLONE_THREAD) && !has(flags, raw::CLONE_SIGHAND)
-        || has(flags, raw::CLONE_SIGHAND) && !has(flags, raw::CLONE_VM)
-    {
-        return Err(Errno::EINVAL);
-    }
-    if flags & OF_ONE_PROCESS != OF_ONE_PROCESS {
-        // Another process needs an address space of its own or a suspended parent: neither is there yet.
-        return Err(Errno::ENOSYS);
-    }
-    let thread = Arc::clone(current.thread());
-    let kernel = &thread.process.kernel;
-    let limit = thread.process.limit(crate::process::Resource::Processes);
-    if kernel.pids.thread_count() as u64 >= limit {
-        return Err(Errno::EAGAIN);
-    }
-    let tid = kernel.pids.allocate()?;
-    if has(flags, raw::CLONE_PARENT_SETTID)
-        && let Err(error) = request.parent_tid.write(&thread.memory, &(tid as u32))
-    {
-        kernel.pids.release(tid);
-        return Err(error);
-    }
-    if has(flags, raw::CLONE_CHILD_SETTID) {
-        // A bad address is the child's problem, and Linux ignores it there.
-        let _ = request.child_tid.write(&thread.memory, &(tid as u32));
-    }
-    let mut context = current.context.duplicate();
-    context.regs_mut().rax = 0;
-    if request.stack != 0 {
-        context.regs_mut().rsp = request.stack;
-    }
-    if has(flags, raw::CLONE_SETTLS) && !context.set_fs_base(request.tls) {
-        kernel.pids.release(tid);
-        return Err(Errno::EPERM);
-    }
-    let parts = ThreadParts {
-        process: Arc::clone(&thread.process),
-        memory: Arc::clone(&thread.memory),
-        files: if has(flags, raw::CLONE_FILES) {
-            Arc::clone(&thread.files)
-        } else {
-            thread.files.duplicate()
-        },
-        fs: if has(flags, raw::CLONE_FS) {
-            Arc::clone(&thread.fs)
-        } else {
-            Arc::new(parking_lot::RwLock::new(thread.fs.read().clone()))
-        },
-        signals: thread.signals.for_clone(false),
-        attributes: thread.attributes.lock().inherited(),
-    };
-    let new = Thread::create(tid, parts, &thread.name(), context.kicker())
-        .inspect_err(|_| kernel.pids.release(tid))?;
-    if has(flags, raw::CLONE_CHILD_CLEARTID) {
-        new.clear_child_tid.store(request.child_tid.addr(), Ordering::Relaxed);
-    }
-    kernel.pids.register_thread(&new);
-    kernel.cpus.handle().spawn_spread(Current::start(new, context)?).detach();
-    Ok(tid)
-}
+/// The highest signal.
+const SIGNAL_MAX: u64 = 64;
 
 /// clone(2)
 pub(crate) async fn clone(
@@ -119,7 +46,37 @@ pub(crate) async fn clone(
     child_tid: UserPtr<u32>,
     tls: u64,
 ) -> SysResult<i32> {
-    spawn(current, &Request { flags, stack, parent_tid, child_tid, tls })
+    // The register's upper half is not looked at.
+    let flags = flags & u64::from(u32::MAX);
+    let both = u64::from(raw::CLONE_PIDFD | raw::CLONE_PARENT_SETTID);
+    if flags & both == both {
+        // They would be stored at one place.
+        return Err(Errno::EINVAL);
+    }
+    let request = CloneRequest {
+        flags: flags & !SIGNAL_MASK,
+        exit_signal: (flags & SIGNAL_MASK) as u32,
+        stack,
+        parent_tid,
+        child_tid,
+        pidfd: UserPtr::new(parent_tid.addr()),
+        tls,
+    };
+    current.clone_task(&request).await
+}
+
+/// vfork(2)
+pub(crate) async fn vfork(current: &mut Current) -> SysResult<i32> {
+    let request = CloneRequest {
+        flags: (raw::CLONE_VFORK | raw::CLONE_VM).into(),
+        exit_signal: Signal::SIGCHLD.raw() as u32,
+        stack: 0,
+        parent_tid: UserPtr::new(0),
+        child_tid: UserPtr::new(0),
+        pidfd: UserPtr::new(0),
+        tls: 0,
+    };
+    current.clone_task(&request).await
 }
 
 /// The size of the first version of `struct clone_args`.
@@ -141,25 +98,35 @@ pub(crate) async fn clone3(current: &mut Current, args: UserAddr, size: usize) -
     }
     let mut args = CloneArgs::default();
     args.as_mut_bytes()[..known].copy_from_slice(&given[..known]);
-    // CLONE_INTO_CGROUP is the highest flag.
-    if args.flags >> 34 != 0 {
+    let known = u64::from(u32::MAX) | CLONE_CLEAR_SIGHAND | CLONE_INTO_CGROUP;
+    let has = |flag: u32| args.flags & u64::from(flag) != 0;
+    // The bit of CLONE_NEWTIME is one of those that have a signal in clone(2).
+    let old = u64::from(raw::CLONE_DETACHED) | SIGNAL_MASK & !u64::from(raw::CLONE_NEWTIME);
+    if args.flags & !known != 0 || args.flags & old != 0 {
         return Err(Errno::EINVAL);
     }
-    if args.set_tid_size != 0 || has(args.flags, raw::CLONE_DETACHED) {
+    if args.exit_signal > SIGNAL_MAX
+        || args.exit_signal != 0 && has(raw::CLONE_THREAD | raw::CLONE_PARENT)
+    {
+        return Err(Errno::EINVAL);
+    }
+    if args.set_tid_size != 0 || args.set_tid != 0 {
         return Err(Errno::EINVAL);
     }
     if (args.stack == 0) != (args.stack_size == 0) {
         return Err(Errno::EINVAL);
     }
     let stack = args.stack.checked_add(args.stack_size).ok_or(Errno::EINVAL)?;
-    let request = Request {
+    let request = CloneRequest {
         flags: args.flags,
+        exit_signal: args.exit_signal as u32,
         stack,
         parent_tid: UserPtr::new(args.parent_tid),
         child_tid: UserPtr::new(args.child_tid),
+        pidfd: UserPtr::new(args.pidfd),
         tls: args.tls,
     };
-    spawn(current, &request)
+    current.clone_task(&request).await
 }
 
 /// exit(2): ends the calling thread.

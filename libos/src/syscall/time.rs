@@ -8,12 +8,12 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::{
     errno::{Errno, SysResult},
-    process::Thread,
+    process::{Thread, Usage},
     syscall::{
         argument::{Flags, UserPtr},
         restart::{self, Restart},
     },
-    timer::{ClockId, NANOS, Timespec, Timeval},
+    timer::{ClockId, NANOS, Timespec, Timeval, ticks},
 };
 
 /// clock_gettime(2)
@@ -78,14 +78,12 @@ pub(crate) fn time(thread: &Thread, time: UserPtr<i64>) -> SysResult<i64> {
     Ok(now)
 }
 
-/// Clock ticks a second, `USER_HZ`.
-const TICKS: u64 = 100;
-
 /// times(2). All CPU time counts as time in user mode.
 pub(crate) fn times(thread: &Thread, times: UserPtr<[u64; 4]>) -> SysResult<u64> {
-    let ticks = |nanos: u64| nanos / (NANOS / TICKS);
-    let user = ticks(thread.process.object.runtime());
-    times.write_if_wanted(&thread.memory, &[user, 0, 0, 0])?;
+    let process = &thread.process;
+    let own = ticks(process.usage().cpu);
+    let children = ticks(process.children_usage().cpu);
+    times.write_if_wanted(&thread.memory, &[own, 0, children, 0])?;
     Ok(ticks(hal::time::boottime()))
 }
 
@@ -100,31 +98,30 @@ pub(crate) struct Rusage {
     rest: [u64; 13],
 }
 
+impl From<Usage> for Rusage {
+    fn from(usage: Usage) -> Self {
+        Self {
+            user: Timeval::from_nanos(usage.cpu),
+            max_resident: usage.resident / 1024,
+            ..Self::default()
+        }
+    }
+}
+
 const RUSAGE_CHILDREN: i32 = -1;
 const RUSAGE_SELF: i32 = 0;
 const RUSAGE_THREAD: i32 = 1;
 
 /// getrusage(2). All CPU time counts as time in user mode; the resident size is the present one.
 pub(crate) fn getrusage(thread: &Thread, who: i32, usage: UserPtr<Rusage>) -> SysResult<()> {
-    let nanos = match who {
-        RUSAGE_SELF => thread.process.object.runtime(),
-        RUSAGE_THREAD => thread.cpu_time(),
-        RUSAGE_CHILDREN => 0,
+    let resident = || thread.memory.resident_bytes();
+    let value = match who {
+        RUSAGE_SELF => Usage { resident: resident(), ..thread.process.usage() },
+        RUSAGE_THREAD => Usage { cpu: thread.cpu_time(), resident: resident() },
+        RUSAGE_CHILDREN => thread.process.children_usage(),
         _ => return Err(Errno::EINVAL),
     };
-    let resident = match who {
-        RUSAGE_CHILDREN => 0,
-        _ => {
-            let ranges = thread.memory.vmar().resident(0..hal::pmem::GUEST_BOUNDARY);
-            ranges.iter().map(|range| range.end.saturating_sub(range.start)).sum::<u64>()
-        }
-    };
-    let value = Rusage {
-        user: Timeval::from_nanos(nanos),
-        max_resident: resident / 1024,
-        ..Rusage::default()
-    };
-    usage.write(&thread.memory, &value)
+    usage.write(&thread.memory, &value.into())
 }
 
 /// nanosleep(2)

@@ -10,6 +10,14 @@ use crate::errno::{Errno, SysResult};
 
 /// Nanoseconds in a second.
 pub const NANOS: u64 = 1_000_000_000;
+/// Clock ticks in a second, `USER_HZ`.
+const TICKS: u64 = 100;
+
+/// The clock ticks in `nanos` nanoseconds.
+pub const fn ticks(nanos: u64) -> u64 {
+    nanos / (NANOS / TICKS)
+}
+
 const MICROS: i64 = 1_000_000;
 
 /// `struct timespec`

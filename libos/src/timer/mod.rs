@@ -9,7 +9,7 @@ pub mod posix;
 pub mod process;
 
 pub use self::{
-    abi::{Itimerspec, Itimerval, NANOS, Timespec, Timeval},
+    abi::{Itimerspec, Itimerval, NANOS, Timespec, Timeval, ticks},
     alarm::Alarm,
     clock::ClockId,
     process::ProcessTimers,

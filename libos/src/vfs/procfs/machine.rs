@@ -7,6 +7,7 @@ use super::node::{Row, What};
 use crate::errno::{Errno, SysResult};
 use crate::process::pids::PID_MAX;
 use crate::syscall::system::{HOSTNAME, RELEASE, VERSION};
+use crate::timer::ticks;
 
 /// Everything at the top of /proc but the processes.
 pub(super) const ENTRIES: &[Row<Subject>] = &[
@@ -134,11 +135,6 @@ fn meminfo(kernel: &crate::kernel::Kernel) -> SysResult<String> {
         "HugePages_Total:       0\nHugePages_Free:        0\nHugepagesize:       2048 kB\n",
     );
     Ok(out)
-}
-
-/// Clock ticks (`USER_HZ`, 100 a second) of nanoseconds.
-pub(super) fn ticks(ns: u64) -> u64 {
-    ns / 10_000_000
 }
 
 fn stat(kernel: &crate::kernel::Kernel) -> SysResult<String> {

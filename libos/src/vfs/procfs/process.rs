@@ -7,13 +7,13 @@ use hal::aspace::Prot;
 use kernel_objects::task::{BlockedReason, ThreadState};
 use kernel_objects::vmar::{Mapping, MappingFlags};
 
-use super::machine::ticks;
 use super::node::{Directory, Row, Table, What};
 use crate::errno::{Errno, SysResult};
 use crate::memory::UserMemory;
 use crate::process::Thread;
 use crate::signal::SigSet;
 use crate::syscall::argument::Fd;
+use crate::timer::ticks;
 use crate::vfs::mapped_name::MappedName;
 use crate::vfs::metadata::FileType;
 use crate::vfs::mount::Path;

@@ -1,0 +1,242 @@
+//! Making threads and processes: clone(2), clone3(2), fork(2), vfork(2).
+//!
+//! The one idea: what is made is a copy of its maker's registers, with each thing that a thread has either shared or copied, as the flags
+//! say. A process of its own has a [`Process`] besides. What a process shares of its memory (`CLONE_VM`) it shares as the threads of one
+//! do; one that shares nothing gets a [fork](UserMemory::fork) of it.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use futures::channel::oneshot;
+use kernel_objects::task::BlockedReason;
+use linux_raw_sys::general as raw;
+
+use super::{Birth, Current, FsState, Process, ProcessAttributes, Resource, Thread, ThreadParts};
+use crate::{
+    errno::{Errno, SysResult},
+    event::PidFd,
+    syscall::argument::{Fd, UserPtr},
+    vfs::{Capabilities, FsContext, OpenFile},
+};
+
+/// `CLONE_CLEAR_SIGHAND`: handlers become defaults in the child.
+pub(crate) const CLONE_CLEAR_SIGHAND: u64 = 1 << 32;
+/// `CLONE_INTO_CGROUP`.
+pub(crate) const CLONE_INTO_CGROUP: u64 = 1 << 33;
+
+/// Namespaces, of which there are none to make.
+const NAMESPACES: u64 = (raw::CLONE_NEWNS
+    | raw::CLONE_NEWCGROUP
+    | raw::CLONE_NEWUTS
+    | raw::CLONE_NEWIPC
+    | raw::CLONE_NEWUSER
+    | raw::CLONE_NEWPID
+    | raw::CLONE_NEWNET
+    | raw::CLONE_NEWTIME) as u64;
+
+/// What clone(2) and its kin are asked for.
+#[derive(Clone, Copy)]
+pub(crate) struct CloneRequest {
+    /// `CLONE_*`, without the signal that clone(2) has in the lowest bits.
+    pub flags: u64,
+    /// The signal that the parent gets when the new process ends.
+    pub exit_signal: u32,
+    /// The stack pointer; 0 keeps the maker's.
+    pub stack: u64,
+    /// Where to store the new number, for `CLONE_PARENT_SETTID`.
+    pub parent_tid: UserPtr<u32>,
+    /// Where to store it in the new one's memory, and what word to clear at the end.
+    pub child_tid: UserPtr<u32>,
+    /// Where to store the descriptor of `CLONE_PIDFD`.
+    pub pidfd: UserPtr<i32>,
+    /// The FS base for `CLONE_SETTLS`.
+    pub tls: u64,
+}
+
+impl CloneRequest {
+    fn has(&self, flag: u32) -> bool {
+        self.flags & u64::from(flag) != 0
+    }
+
+    /// Refuses combinations as Linux's `copy_process` does, and what is not there.
+    fn check(&self, thread: &Thread) -> SysResult<()> {
+        let invalid = self.has(raw::CLONE_NEWNS | raw::CLONE_NEWUSER) && self.has(raw::CLONE_FS)
+            || self.has(raw::CLONE_THREAD) && !self.has(raw::CLONE_SIGHAND)
+            || self.has(raw::CLONE_SIGHAND) && !self.has(raw::CLONE_VM)
+            || self.has(raw::CLONE_SIGHAND) && self.flags & CLONE_CLEAR_SIGHAND != 0
+            || self.has(raw::CLONE_THREAD) && self.has(raw::CLONE_NEWUSER | raw::CLONE_NEWPID)
+            || self.has(raw::CLONE_PIDFD) && self.has(raw::CLONE_DETACHED | raw::CLONE_THREAD)
+            // A first process would get a sibling that nobody waits for.
+            || self.has(raw::CLONE_PARENT) && thread.process.ppid() == 0;
+        if invalid {
+            return Err(Errno::EINVAL);
+        }
+        if self.flags & NAMESPACES != 0 {
+            let privileged = thread.fs.read().cred.has(Capabilities::SYS_ADMIN);
+            return Err(if privileged { Errno::EINVAL } else { Errno::EPERM });
+        }
+        if self.flags & CLONE_INTO_CGROUP != 0 {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        if self.has(raw::CLONE_FS) && !self.has(raw::CLONE_THREAD) {
+            // What two processes share would be credentials, too.
+            return Err(Errno::ENOSYS);
+        }
+        Ok(())
+    }
+}
+
+/// A number that is free again unless it is kept.
+struct Number<'a>(&'a Thread, Option<i32>);
+
+impl<'a> Number<'a> {
+    fn allocate(maker: &'a Thread) -> SysResult<(Self, i32)> {
+        let number = maker.process.kernel.pids.allocate()?;
+        Ok((Self(maker, Some(number)), number))
+    }
+
+    fn keep(mut self) {
+        self.1 = None;
+    }
+}
+
+impl Drop for Number<'_> {
+    fn drop(&mut self) {
+        if let Some(number) = self.1 {
+            self.0.process.kernel.pids.release_process(number);
+            self.0.process.kernel.pids.release(number);
+        }
+    }
+}
+
+impl Current {
+    /// Makes a thread or a process, and says its number. With `CLONE_VFORK` that is when the new one has executed a program or ended: the caller waits
+    /// for it whatever signals come, but those that kill.
+    pub(crate) async fn clone_task(&mut self, request: &CloneRequest) -> SysResult<i32> {
+        let (tid, released) = self.make_task(request)?;
+        if let Some(released) = released {
+            // That it is dropped is the message.
+            let _ = self.thread.object.blocked(BlockedReason::Pager, released).await;
+        }
+        Ok(tid)
+    }
+
+    fn make_task(
+        &mut self,
+        request: &CloneRequest,
+    ) -> SysResult<(i32, Option<oneshot::Receiver<()>>)> {
+        let thread = Arc::clone(&self.thread);
+        let process = &thread.process;
+        let kernel = &process.kernel;
+        request.check(&thread)?;
+        // What is sent to a whole group must not miss a member that is just being made.
+        if thread.has_deliverable_signal() {
+            return Err(Errno::ERESTARTNOINTR);
+        }
+        if kernel.pids.thread_count() as u64 >= process.limit(Resource::Processes) {
+            return Err(Errno::EAGAIN);
+        }
+        let (number, tid) = Number::allocate(&thread)?;
+        let memory = match request.has(raw::CLONE_VM) {
+            true => Arc::clone(&thread.memory),
+            false => thread.memory.fork()?,
+        };
+        let mut context = self.context.duplicate();
+        context.regs_mut().rax = 0;
+        if request.stack != 0 {
+            context.regs_mut().rsp = request.stack;
+        }
+        if request.has(raw::CLONE_SETTLS) && !context.set_fs_base(request.tls) {
+            return Err(Errno::EPERM);
+        }
+        let new_process = match request.has(raw::CLONE_THREAD) {
+            true => None,
+            false => Some(process.fork(&thread, tid, request)?),
+        };
+        if let Some(new) = &new_process
+            && request.has(raw::CLONE_PIDFD)
+        {
+            let fd = open_pidfd(&thread, new, 0)?;
+            if let Err(error) = request.pidfd.write(&thread.memory, &fd.0) {
+                drop(thread.files.remove(fd));
+                return Err(error);
+            }
+        }
+        if request.has(raw::CLONE_PARENT_SETTID) {
+            // As on Linux, a bad address is no error.
+            let _ = request.parent_tid.write(&thread.memory, &(tid as u32));
+        }
+        if request.has(raw::CLONE_CHILD_SETTID) {
+            let _ = request.child_tid.write(&memory, &(tid as u32));
+        }
+        let shares_only_memory = !request.has(raw::CLONE_VFORK) && request.has(raw::CLONE_VM);
+        let parts = ThreadParts {
+            process: Arc::clone(new_process.as_ref().unwrap_or(process)),
+            memory,
+            files: match request.has(raw::CLONE_FILES) {
+                true => Arc::clone(&thread.files),
+                false => thread.files.duplicate(),
+            },
+            fs: match request.has(raw::CLONE_FS) {
+                true => Arc::clone(&thread.fs),
+                false => {
+                    let pid = new_process.as_ref().unwrap_or(process).pid;
+                    Arc::new(FsState::new(FsContext { pid, ..thread.fs.read().clone() }))
+                }
+            },
+            signals: thread.signals.for_clone(!shares_only_memory),
+            attributes: thread.attributes.lock().inherited(),
+        };
+        let new = Thread::create(tid, parts, &thread.name(), context.kicker())?;
+        if request.has(raw::CLONE_CHILD_CLEARTID) {
+            new.clear_child_tid.store(request.child_tid.addr(), Ordering::Relaxed);
+        }
+        let released = request.has(raw::CLONE_VFORK).then(|| {
+            let (leaves, released) = oneshot::channel();
+            *new.borrows.lock() = Some(leaves);
+            released
+        });
+        if let Some(process) = &new_process {
+            process.enter_memory(&new.memory);
+        }
+        kernel.pids.register_thread(&new);
+        let run = Current::start(new, context)?;
+        number.keep();
+        let handle = kernel.cpus.handle();
+        match released {
+            // The CPU has nothing else to do: the caller waits.
+            Some(_) => handle.spawn(run).detach(),
+            None => handle.spawn_spread(run).detach(),
+        }
+        Ok((tid, released))
+    }
+}
+
+impl Process {
+    /// A process numbered `pid` like this one, made by its thread `maker`: known, but without threads.
+    fn fork(&self, maker: &Thread, pid: i32, request: &CloneRequest) -> SysResult<Arc<Self>> {
+        let signals = self.signals.for_fork(request.has(raw::CLONE_SIGHAND));
+        if request.flags & CLONE_CLEAR_SIGHAND != 0 {
+            signals.reset_for_exec();
+        }
+        let (ids, limits) = (self.ids.lock().clone(), self.limits.read().clone());
+        let process = Self::new(Arc::clone(&self.kernel), pid, signals, ids, limits)?;
+        let inherited = self.attributes.lock().clone();
+        *process.attributes.lock() = ProcessAttributes { subreaper: false, ..inherited };
+        let membarrier = self.membarrier.load(Ordering::Relaxed);
+        process.membarrier.store(membarrier, Ordering::Relaxed);
+        let birth = Birth {
+            maker: Some(maker),
+            sibling: request.has(raw::CLONE_PARENT),
+            exit_signal: request.exit_signal,
+        };
+        self.kernel.pids.register_process(&process, &birth)?;
+        Ok(process)
+    }
+}
+
+/// A descriptor for `process`, closed by execve(2); `flags` may be `O_NONBLOCK`.
+pub(crate) fn open_pidfd(thread: &Thread, process: &Arc<Process>, flags: u32) -> SysResult<Fd> {
+    let file = Arc::new(PidFd::new(Arc::clone(process)));
+    let file = OpenFile::from_file(file, None, raw::O_RDWR | flags);
+    thread.files.insert(file, true, 0, thread.process.limit(Resource::OpenFiles))
+}
