@@ -51,6 +51,8 @@ pub mod random;
 mod raw_call;
 #[cfg(not(loom))]
 pub mod reactor;
+#[cfg(not(loom))]
+pub(crate) mod stub;
 pub mod sync;
 #[cfg(not(loom))]
 pub mod time;
@@ -65,3 +67,6 @@ mod kick;
 #[cfg(loom)]
 #[path = "cpu/park.rs"]
 mod park;
+#[cfg(loom)]
+#[path = "stub/turn.rs"]
+mod turn;

@@ -1,7 +1,7 @@
 //! The host mappings that mirror a page table: `mmap`, `munmap` and `mprotect` at addresses below
-//! the guest boundary.
+//! the guest boundary, in this process or in a stub.
 //!
-//! All three are memory-safe for the kernel for one reason: nothing of Rust's lives below the
+//! In this process, all three are memory-safe for the kernel for one reason: nothing of Rust's lives below the
 //! boundary. Who owns a guest address is the registry's business; here it only matters that a range
 //! lies in the guest area.
 
@@ -9,8 +9,11 @@ use std::{ffi::c_void, num::NonZeroUsize, ops::Range, ptr::NonNull};
 
 use nix::sys::mman::{self, ProtFlags};
 
-use super::{AspaceError, Prot, registry::GUEST_FLOOR};
-use crate::pmem::{GUEST_BOUNDARY, PhysAddr, PhysicalMemory};
+use super::{AspaceError, Host, Prot, registry::GUEST_FLOOR};
+use crate::{
+    pmem::{GUEST_BOUNDARY, PhysAddr, PhysicalMemory},
+    stub::{MEMORY_FD, Stub, layout::Command},
+};
 
 fn host_prot(prot: Prot) -> ProtFlags {
     let mut flags = ProtFlags::PROT_NONE;
@@ -32,8 +35,51 @@ fn area(range: &Range<u64>) -> Result<(NonNull<c_void>, NonZeroUsize, NonZeroUsi
     Ok((NonNull::new(pointer).ok_or(AspaceError::OutOfRange)?, start, len))
 }
 
+impl Host {
+    /// Maps physical memory, replacing whatever is there.
+    pub(super) fn map(
+        &self,
+        memory: &PhysicalMemory,
+        range: &Range<u64>,
+        pa: PhysAddr,
+        prot: Prot,
+        populate: bool,
+    ) -> Result<(), AspaceError> {
+        let Self::Isolated(stub) = self else { return map(memory, range, pa, prot, populate) };
+        let (_, start, len) = area(range)?;
+        let mut flags = libc::MAP_SHARED | libc::MAP_FIXED;
+        if populate {
+            flags |= libc::MAP_POPULATE;
+        }
+        let prot = host_prot(prot).bits();
+        let args =
+            [start.get(), len.get(), prot as usize, flags as usize, MEMORY_FD as usize, pa.0 as usize];
+        change(stub, libc::SYS_mmap, args)
+    }
+
+    /// Unmaps whatever is there.
+    pub(super) fn unmap(&self, range: &Range<u64>) -> Result<(), AspaceError> {
+        let Self::Isolated(stub) = self else { return unmap(range) };
+        let (_, start, len) = area(range)?;
+        change(stub, libc::SYS_munmap, [start.get(), len.get(), 0, 0, 0, 0])
+    }
+
+    /// Changes the protection of a range that is mapped throughout.
+    pub(super) fn protect(&self, range: &Range<u64>, prot: Prot) -> Result<(), AspaceError> {
+        let Self::Isolated(stub) = self else { return protect(range, prot) };
+        let (_, start, len) = area(range)?;
+        let prot = host_prot(prot).bits();
+        change(stub, libc::SYS_mprotect, [start.get(), len.get(), prot as usize, 0, 0, 0])
+    }
+}
+
+fn change(stub: &Stub, number: i64, args: [usize; 6]) -> Result<(), AspaceError> {
+    let command = Command::new(number, args.map(|arg| arg as u64));
+    stub.change(command).map_err(|_| AspaceError::NoStub)
+}
+
 /// Maps physical memory, replacing whatever is there.
-pub(super) fn map(
+fn map(
     memory: &PhysicalMemory,
     range: &Range<u64>,
     pa: PhysAddr,
@@ -58,7 +104,7 @@ pub(super) fn unmap(range: &Range<u64>) -> Result<(), AspaceError> {
 }
 
 /// Changes the protection of a range that is mapped throughout.
-pub(super) fn protect(range: &Range<u64>, prot: Prot) -> Result<(), AspaceError> {
+fn protect(range: &Range<u64>, prot: Prot) -> Result<(), AspaceError> {
     let (start, _, len) = area(range)?;
     // SAFETY: as in `map`: no Rust code relies on access to memory below the boundary.
     unsafe { mman::mprotect(start, len.get(), host_prot(prot)) }.map_err(|_| AspaceError::NoMemory)

@@ -20,6 +20,7 @@ pub use self::{access::ReadStop, registry::GUEST_FLOOR, table::Run};
 use self::{cache::RunCache, registry::Claims, table::Table};
 use crate::context::rewrite::Rewriter;
 use crate::pmem::{Extent, GUEST_BOUNDARY, PAGE_SIZE, PhysAddr, PhysicalMemory};
+use crate::stub::Stub;
 use crate::sync::Generation;
 use crate::sync::{BiasedRwLock, WriteGuard};
 
@@ -108,6 +109,9 @@ pub enum AspaceError {
     /// All windows are in use.
     #[error("too many address spaces")]
     NoWindow,
+    /// The host has no process for an isolated space, or that process has ended.
+    #[error("no host process for the address space")]
+    NoStub,
     /// No [patchable](MapFlags::PATCHABLE) text, or no trampoline, is there.
     #[error("not patchable")]
     NotPatchable,
@@ -116,10 +120,11 @@ pub enum AspaceError {
 #[derive(Debug, Default)]
 struct State {
     table: Table,
-    /// Text pages replaced by a patched copy, by page address.
-    overlays: BTreeMap<u64, Extent>,
-    /// Code of the kernel's between the guest's mappings, by address; not in the table.
-    trampolines: BTreeMap<u64, Extent>,
+    /// Text pages replaced by a patched copy, by page address; the space of a fork's child has the same copies until either changes
+    /// one.
+    overlays: BTreeMap<u64, Arc<Extent>>,
+    /// Code of the kernel's between the guest's mappings, by address; not in the table. Shared as the former.
+    trampolines: BTreeMap<u64, Arc<Extent>>,
 }
 
 impl State {
@@ -133,11 +138,20 @@ impl State {
     }
 }
 
-/// A guest address space in this host process.
+/// Where the guest's code runs.
+#[derive(Debug)]
+enum Host {
+    /// In this host process, whose addresses all such spaces share.
+    InProcess(Claims),
+    /// In a host process of its own.
+    Isolated(Arc<Stub>),
+}
+
+/// A guest address space.
 #[derive(Debug)]
 pub struct AddressSpace {
     memory: Arc<PhysicalMemory>,
-    claims: Claims,
+    host: Host,
     window: Range<u64>,
     state: BiasedRwLock<State>,
     /// Even: stable; odd: being changed. Readers that take no lock check it before and after.
@@ -168,21 +182,58 @@ impl Drop for Change<'_> {
 }
 
 impl AddressSpace {
-    /// Creates an empty address space, which claims a [window](Self::window).
+    /// Creates an empty address space in this host process, which claims a [window](Self::window).
     ///
     /// # Errors
     /// [`AspaceError::NoWindow`] if too many spaces exist.
     pub fn new(memory: &Arc<PhysicalMemory>) -> Result<Arc<Self>, AspaceError> {
         let claims = Claims::new()?;
-        Ok(Arc::new(Self {
+        Ok(Self::with(memory, claims.window(), Host::InProcess(claims)))
+    }
+
+    /// Creates an empty address space in a host process of its own: no address in it is anybody else's. `window` is where mappings at
+    /// free choice should go.
+    ///
+    /// # Errors
+    /// [`AspaceError::NoStub`] when the host has no process for it.
+    pub fn new_isolated(
+        memory: &Arc<PhysicalMemory>,
+        window: Option<Range<u64>>,
+    ) -> Result<Arc<Self>, AspaceError> {
+        let zygote = memory.zygote().map_err(|error| {
+            log::warn!("no address space can be isolated: {error}");
+            AspaceError::NoStub
+        })?;
+        let stub = zygote.spawn().map_err(|_| AspaceError::NoStub)?;
+        let window = window.unwrap_or_else(registry::first_window);
+        Ok(Self::with(memory, window, Host::Isolated(stub)))
+    }
+
+    fn with(memory: &Arc<PhysicalMemory>, window: Range<u64>, host: Host) -> Arc<Self> {
+        Arc::new(Self {
             memory: memory.clone(),
-            window: claims.window(),
-            claims,
+            window,
+            host,
             state: BiasedRwLock::default(),
             generation: Generation::default(),
             cache: RunCache::default(),
             rewriter: Rewriter::default(),
-        }))
+        })
+    }
+
+    /// Whether its guests run in a host process of their own.
+    #[must_use]
+    pub fn is_isolated(&self) -> bool {
+        matches!(self.host, Host::Isolated(_))
+    }
+
+    /// The host process that its guests run in, if that is not this one.
+    #[inline]
+    pub(crate) fn stub(&self) -> Option<&Arc<Stub>> {
+        match &self.host {
+            Host::Isolated(stub) => Some(stub),
+            Host::InProcess(_) => None,
+        }
     }
 
     /// The memory that is mapped here.
@@ -204,7 +255,13 @@ impl AddressSpace {
     /// [`AspaceError::Taken`] when another space has some of them, [`AspaceError::OutOfRange`]
     /// beyond the guest's area.
     pub fn claim(&self, range: Range<u64>) -> Result<(), AspaceError> {
-        self.claims.claim(range)
+        match &self.host {
+            Host::InProcess(claims) => claims.claim(range),
+            Host::Isolated(_) if range.start < GUEST_FLOOR || range.end > GUEST_BOUNDARY => {
+                Err(AspaceError::OutOfRange)
+            }
+            Host::Isolated(_) => Ok(()),
+        }
     }
 
     /// Makes the kernel's copies for the calling [`Actor`](crate::sync::Actor), the guest's only thread so far, cheaper; see
@@ -248,7 +305,7 @@ impl AddressSpace {
         if !pa.0.is_multiple_of(PAGE) || !self.memory.contains(pa, len) {
             return Err(AspaceError::Unaligned);
         }
-        self.claims.claim(range.clone())?;
+        self.claim(range.clone())?;
         let mut change = Change::new(self);
         let state = &mut *change.state;
         if !state.trampolines_in(&range).is_empty() {
@@ -256,10 +313,10 @@ impl AddressSpace {
         }
         state.table.remove(range.clone());
         let overlays = take_overlays(state, &range);
-        let mapped = host::map(&self.memory, &range, pa, prot, flags.contains(MapFlags::POPULATE));
+        let mapped = self.host.map(&self.memory, &range, pa, prot, flags.contains(MapFlags::POPULATE));
         if mapped.is_err() {
             // The host may have taken the old mapping away, or not: make sure of it.
-            let _ = host::unmap(&range);
+            let _ = self.host.unmap(&range);
         } else {
             let flags = flags & MapFlags::PATCHABLE;
             state.table.insert(Run { range, pa, prot, flags });
@@ -276,7 +333,7 @@ impl AddressSpace {
     /// As [`map`](Self::map).
     pub fn reserve(&self, va: u64, len: u64) -> Result<(), AspaceError> {
         let range = self.check(va, len)?;
-        self.claims.claim(range.clone())?;
+        self.claim(range.clone())?;
         let mut change = Change::new(self);
         let state = &mut *change.state;
         if !state.trampolines_in(&range).is_empty() {
@@ -308,11 +365,11 @@ impl AddressSpace {
         &self,
         state: &mut State,
         range: &Range<u64>,
-    ) -> Result<Vec<Extent>, AspaceError> {
+    ) -> Result<Vec<Arc<Extent>>, AspaceError> {
         // Only what is in the table: the rest may belong to others. Neighbours go in one host call.
         let spans = spans(state.table.overlapping(range.clone()));
         for span in spans {
-            host::unmap(&span)?;
+            self.host.unmap(&span)?;
             state.table.remove(span);
         }
         state.table.remove(range.clone());
@@ -335,7 +392,7 @@ impl AddressSpace {
             if prot.contains(Prot::WRITE) {
                 overlays.extend(self.drop_overlays(state, &span)?);
             }
-            host::protect(&span, prot)?;
+            self.host.protect(&span, prot)?;
             state.table.protect(span, prot);
         }
         drop(change);
@@ -371,9 +428,14 @@ impl AddressSpace {
 
 impl Drop for AddressSpace {
     fn drop(&mut self) {
-        // Claimed ranges hold nobody else's mappings; the host takes a whole range in one call.
-        for range in self.claims.ranges() {
-            let _ = host::unmap(&range);
+        match &self.host {
+            // Claimed ranges hold nobody else's mappings; the host takes a whole range in one call.
+            Host::InProcess(claims) => {
+                for range in claims.ranges() {
+                    let _ = host::unmap(&range);
+                }
+            }
+            Host::Isolated(stub) => stub.retire(),
         }
     }
 }
@@ -394,7 +456,7 @@ fn spans(runs: impl Iterator<Item = Run>) -> Vec<Range<u64>> {
     spans
 }
 
-fn take_overlays(state: &mut State, range: &Range<u64>) -> Vec<Extent> {
+fn take_overlays(state: &mut State, range: &Range<u64>) -> Vec<Arc<Extent>> {
     if state.overlays.is_empty() {
         return Vec::new();
     }

@@ -91,6 +91,11 @@ impl Registry {
     }
 }
 
+/// Where mappings at free choice go in a space that shares no addresses.
+pub(super) fn first_window() -> Range<u64> {
+    FIRST_WINDOW..FIRST_WINDOW + WINDOW_SIZE
+}
+
 /// The claims of one address space.
 #[derive(Debug)]
 pub(super) struct Claims {

@@ -6,10 +6,14 @@
 //! see the original. Trampolines are pages of the kernel's own within reach of a jump; the page
 //! table does not know them, and mapping over them is refused.
 
-use std::{ops::Range, ptr, sync::atomic::Ordering};
+use std::{
+    ops::Range,
+    ptr,
+    sync::{Arc, atomic::Ordering},
+};
 
 use super::{
-    Access, AddressSpace, AspaceError, Change, Fault, MapFlags, PAGE, Prot, State, host,
+    Access, AddressSpace, AspaceError, Change, Fault, MapFlags, PAGE, Prot, State,
     registry::GUEST_FLOOR, take_overlays,
 };
 use crate::pmem::{Extent, GUEST_BOUNDARY, PAGE_SIZE, PhysAddr, PhysicalMemory};
@@ -80,13 +84,14 @@ impl AddressSpace {
         {
             return Err(AspaceError::NotPatchable);
         }
-        if state.overlays.contains_key(&page) {
+        if state.overlays.get(&page).is_some_and(|overlay| Arc::strong_count(overlay) == 1) {
             return Ok(());
         }
         let copy = self.memory.allocate(PAGE_SIZE).map_err(|_| AspaceError::NoMemory)?;
-        self.memory.copy(copy.base(), run.translate(page), PAGE);
-        host::map(&self.memory, &(page..page + PAGE), copy.base(), run.prot, true)?;
-        state.overlays.insert(page, copy);
+        let from = state.overlays.get(&page).map(|shared| shared.base());
+        self.memory.copy(copy.base(), from.unwrap_or(run.translate(page)), PAGE);
+        self.host.map(&self.memory, &(page..page + PAGE), copy.base(), run.prot, true)?;
+        state.overlays.insert(page, Arc::new(copy));
         Ok(())
     }
 
@@ -96,7 +101,7 @@ impl AddressSpace {
         &self,
         state: &mut State,
         range: &Range<u64>,
-    ) -> Result<Vec<Extent>, AspaceError> {
+    ) -> Result<Vec<Arc<Extent>>, AspaceError> {
         if state.overlays.is_empty() {
             return Ok(Vec::new());
         }
@@ -104,7 +109,7 @@ impl AddressSpace {
         for page in pages {
             if let Some(run) = state.table.find(page) {
                 let pa = run.translate(page);
-                host::map(&self.memory, &(page..page + PAGE), pa, run.prot, false)?;
+                self.host.map(&self.memory, &(page..page + PAGE), pa, run.prot, false)?;
             }
         }
         Ok(take_overlays(state, range))
@@ -174,8 +179,8 @@ impl AddressSpace {
         let state = &mut *change.state;
         let va = self.place(state, near, len).ok_or(AspaceError::Taken)?;
         let prot = Prot::READ | Prot::EXEC;
-        host::map(&self.memory, &(va..va + len), extent.base(), prot, true)?;
-        state.trampolines.insert(va, extent);
+        self.host.map(&self.memory, &(va..va + len), extent.base(), prot, true)?;
+        state.trampolines.insert(va, Arc::new(extent));
         Ok(va)
     }
 
@@ -232,7 +237,7 @@ impl AddressSpace {
             // The whole run, not the part of it that is near.
             return state.table.find(first.range.start).map(|run| run.range);
         }
-        self.claims.claim(range.clone()).is_err().then(|| range.clone())
+        self.claim(range.clone()).is_err().then(|| range.clone())
     }
 
     /// Writes code into a trampoline; up to eight bytes within an aligned word change at once.
@@ -240,14 +245,49 @@ impl AddressSpace {
     /// # Errors
     /// [`AspaceError::NotPatchable`] unless all of it lies in one trampoline.
     pub fn write_trampoline(&self, va: u64, bytes: &[u8]) -> Result<(), AspaceError> {
-        let state = self.state.read();
+        let mut state = self.state.write();
         let (&start, extent) =
-            state.trampolines.range(..=va).next_back().ok_or(AspaceError::NotPatchable)?;
+            state.trampolines.range_mut(..=va).next_back().ok_or(AspaceError::NotPatchable)?;
         let offset = va - start;
         if offset.checked_add(bytes.len() as u64).is_none_or(|end| end > extent.len()) {
             return Err(AspaceError::NotPatchable);
         }
+        if Arc::strong_count(extent) > 1 {
+            // Another space has it as well: this one goes on with a copy.
+            let len = extent.len();
+            let copy = self.memory.allocate(len as usize).map_err(|_| AspaceError::NoMemory)?;
+            self.memory.copy(copy.base(), extent.base(), len);
+            let prot = Prot::READ | Prot::EXEC;
+            self.host.map(&self.memory, &(start..start + len), copy.base(), prot, true)?;
+            *extent = Arc::new(copy);
+        }
         write_code(&self.memory, extent.base().offset(offset), bytes);
+        Ok(())
+    }
+
+    /// Has the patches and trampolines of `parent`, for a space that is a copy of it and in which nothing has run yet.
+    ///
+    /// # Errors
+    /// [`AspaceError::NoStub`].
+    pub fn inherit_patches(&self, parent: &Self) -> Result<(), AspaceError> {
+        self.rewriter.inherit(&parent.rewriter);
+        let theirs = parent.state.read();
+        let mut change = Change::new(self);
+        let state = &mut *change.state;
+        let prot = Prot::READ | Prot::EXEC;
+        for (&va, extent) in &theirs.trampolines {
+            self.host.map(&self.memory, &(va..va + extent.len()), extent.base(), prot, false)?;
+            state.trampolines.insert(va, extent.clone());
+        }
+        for (&page, overlay) in &theirs.overlays {
+            if let Some(run) = state.table.find(page)
+                && run.flags.contains(MapFlags::PATCHABLE)
+            {
+                let range = page..page + PAGE;
+                self.host.map(&self.memory, &range, overlay.base(), run.prot, false)?;
+                state.overlays.insert(page, overlay.clone());
+            }
+        }
         Ok(())
     }
 

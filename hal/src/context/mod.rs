@@ -6,6 +6,7 @@
 
 mod entry;
 mod gate;
+mod isolated;
 mod kick;
 mod memory_functions;
 mod registers;
@@ -23,8 +24,10 @@ use std::{
 };
 
 pub(crate) use self::signals::{has_heavy_barrier, heavy_barrier};
+pub(crate) use self::worker::has_fsgsbase;
 pub use self::{
     kick::{Kicker, barrier_all},
+    isolated::limit_spinning,
     registers::{FpRegs, VectorRegs},
     worker::{attach, need_resched, preempt_at, prepare, take_need_resched},
     xstate::BadXstate,
@@ -98,6 +101,8 @@ pub enum Trap {
     Timer,
     /// [`Kicker::kick`] was called.
     Interrupted,
+    /// The host process that the guest ran in has ended, not by the guest's doing or by its foul play; the guest can not go on.
+    Lost,
 }
 
 /// A guest thread's registers.
@@ -121,6 +126,8 @@ pub struct UserContext {
     last_cr2: u64,
     kicker: Arc<Kicker>,
     extended: Option<Box<ExtendedArea>>,
+    /// Where it runs when its address space is in a stub.
+    seat: Option<Box<isolated::Placed>>,
 }
 
 // SAFETY: the raw pointers are into `kicker` (shared, atomic) and to a worker, of which only the address is compared
@@ -155,11 +162,13 @@ impl UserContext {
             last_cr2: 0,
             kicker,
             extended: Some(ExtendedArea::new()),
+            seat: None,
         }
     }
 
     /// A context with the same registers and vector state, as a thread starts with its maker's.
-    pub fn duplicate(&self) -> Self {
+    pub fn duplicate(&mut self) -> Self {
+        self.fetch_vector_state();
         let mut copy = Self::new();
         copy.regs = self.regs;
         copy.fs_base = self.fs_base;
@@ -223,6 +232,9 @@ impl UserContext {
     /// in that thread's registers.
     #[inline(always)]
     pub fn run(&mut self, space: &AddressSpace) -> Trap {
+        if let Some(stub) = space.stub() {
+            return self.run_isolated(stub, space);
+        }
         let worker = worker::current();
         // SAFETY: this thread's own state, valid until the thread ends.
         let state = unsafe { &*worker };
@@ -273,7 +285,8 @@ impl UserContext {
 
     /// Appends the vector state as Linux puts it into a signal frame: a standard-format XSAVE area with the
     /// `fp_xstate` magic numbers, [`xsave_size`](Self::xsave_size) bytes. It belongs at an address that is a multiple of 64.
-    pub fn save_xstate(&self, out: &mut Vec<u8>) {
+    pub fn save_xstate(&mut self, out: &mut Vec<u8>) {
+        self.fetch_vector_state();
         self.copy_live_state();
         self.area().write_frame(&self.xmm, self.mxcsr, out);
     }
@@ -285,6 +298,7 @@ impl UserContext {
     /// Refuses what would fault in the CPU: reserved bits in the header or in `mxcsr`, or less than 512 bytes. The context
     /// is unchanged then.
     pub fn restore_xstate(&mut self, frame: &[u8]) -> Result<(), BadXstate> {
+        self.fetch_vector_state();
         self.release_worker();
         let (xmm, mxcsr) = self.area().read_frame(frame)?;
         self.xmm = xmm;
@@ -294,6 +308,7 @@ impl UserContext {
 
     /// Resets the vector state to that of a new process (`execve(2)`).
     pub fn reset_xstate(&mut self) {
+        self.fetch_vector_state();
         self.release_worker();
         self.area().copy_from(&ExtendedArea::new());
         self.xmm = [0; 16];
@@ -366,7 +381,7 @@ impl UserContext {
             Trap::Interrupted => {
                 self.kicker.take();
             }
-            Trap::Timer | Trap::PageFault(_) | Trap::Exception(_) => {}
+            Trap::Timer | Trap::PageFault(_) | Trap::Exception(_) | Trap::Lost => {}
         }
         // The guest knows nothing of trampolines.
         self.regs.rip = space.rewriter.original(space, self.regs.rip);
@@ -381,6 +396,16 @@ impl UserContext {
         (self.last_trapno, self.last_error) = (14, 20);
         Trap::PageFault(Fault { addr, access: Access::Execute, present: false })
     }
+}
+
+/// Whether the CPU can save and load vector state by components.
+pub(crate) fn has_xsave() -> bool {
+    xstate::layout().has_xsave()
+}
+
+/// The components of it that contexts keep.
+pub(crate) fn xstate_mask() -> u32 {
+    xstate::layout().components() as u32
 }
 
 /// Saves whatever context's state is in this thread's registers. An executor may call it inside of a task's poll

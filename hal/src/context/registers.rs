@@ -50,7 +50,7 @@ impl Default for VectorRegs {
 struct Frame(Vec<u8>);
 
 impl Frame {
-    fn of(context: &UserContext) -> Self {
+    fn of(context: &mut UserContext) -> Self {
         let mut bytes = Vec::with_capacity(UserContext::xsave_size());
         context.save_xstate(&mut bytes);
         Self(bytes)
@@ -103,7 +103,7 @@ impl Frame {
 
 impl UserContext {
     /// The x87 registers.
-    pub fn fp_regs(&self) -> FpRegs {
+    pub fn fp_regs(&mut self) -> FpRegs {
         let frame = Frame::of(self);
         FpRegs {
             fcw: u16::from_le_bytes(frame.get(0)),
@@ -136,7 +136,7 @@ impl UserContext {
     }
 
     /// The vector registers.
-    pub fn vector_regs(&self) -> VectorRegs {
+    pub fn vector_regs(&mut self) -> VectorRegs {
         let frame = Frame::of(self);
         let layout = layout();
         let mut regs = VectorRegs {
@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn what_there_is_no_place_for_must_be_zero() {
-        let mut frame = Frame::of(&UserContext::new());
+        let mut frame = Frame::of(&mut UserContext::new());
         assert_eq!(frame.put_words(None, 3, &[0, 0]), Ok(()));
         assert_eq!(frame.put_words(None, 3, &[0, 1]), Err(BadXstate));
     }

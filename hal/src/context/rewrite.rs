@@ -33,7 +33,7 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     ptr,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicU32, Ordering},
     time::Duration,
 };
 
@@ -91,7 +91,7 @@ struct Sites {
 }
 
 /// What is where since the patches.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Moved {
     /// Overwritten instructions, and where their copies are.
     copies: HashMap<u64, u64>,
@@ -102,7 +102,7 @@ struct Moved {
 }
 
 /// A jump in the operand of a nop.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Island {
     /// Where the jump is.
     at: u64,
@@ -131,12 +131,14 @@ pub(crate) struct Rewriter {
     moved: RwLock<Moved>,
     /// Whether a site has ever been patched.
     any_patched: AtomicBool,
+    /// How often text has been changed.
+    version: AtomicU32,
     /// Closed while the space's guests must stay out.
     gate: Gate,
 }
 
 /// A site's new code.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Plan {
     /// Where the site's jump is put.
     at: u64,
@@ -248,12 +250,30 @@ impl Rewriter {
             moved.islands.extend(plan.island.as_ref().map(|island| (island.at, site)));
             moved.plans.insert(start, plan);
             self.any_patched.store(true, Ordering::Release);
+            self.version.fetch_add(1, Ordering::Relaxed);
             signals::synchronize_cores();
         }
         if let Some((_, used)) = sites.pages.iter_mut().find(|(known, _)| *known == page) {
             *used += SLOT;
         }
         Some(())
+    }
+
+    /// Changes when text does.
+    pub(super) fn version(&self) -> u32 {
+        self.version.load(Ordering::Relaxed)
+    }
+
+    /// Takes over what is rewritten in `parent`, of whose text this space's is a copy.
+    pub(crate) fn inherit(&self, parent: &Self) {
+        let theirs = parent.sites.lock();
+        let mut sites = self.sites.lock();
+        sites.known.clone_from(&theirs.known);
+        sites.pages.clone_from(&theirs.pages);
+        sites.sigreturns.clone_from(&theirs.sigreturns);
+        self.moved.write().clone_from(&parent.moved.read());
+        let any = parent.any_patched.load(Ordering::Acquire);
+        self.any_patched.store(any, Ordering::Release);
     }
 
     /// Where execution at `rip` goes on: there, unless the instruction was moved.

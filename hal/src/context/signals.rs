@@ -16,6 +16,7 @@ use super::{
     entry::{self, KERNEL_FLAGS, Place},
     worker::{self, WorkerState},
 };
+use crate::stub::turn;
 
 /// `si_code` of a SIGSYS that Syscall User Dispatch raised.
 const SYS_USER_DISPATCH: i32 = 2;
@@ -221,6 +222,11 @@ fn interrupt(
 ) -> bool {
     let tick = info.si_code == libc::SI_TIMER;
     let first = tick && state.note_tick(info);
+    // SAFETY: non-null only while this thread waits for that turn.
+    if let Some(turn) = unsafe { state.waits_on.get().as_ref() } {
+        turn::poke(turn);
+        return false;
+    }
     let left = interrupt_guest(state, tick, uc, fs);
     if first && !left {
         state.come_again(info);

@@ -56,7 +56,10 @@ const DATA: u64 = 16 * PAGE;
 impl Guest {
     fn new(code: &[u8]) -> Self {
         let memory = PhysicalMemory::new(None).unwrap();
-        let space = AddressSpace::new(&memory).unwrap();
+        let space = match std::env::var_os("HAL_ISOLATED") {
+            None => AddressSpace::new(&memory).unwrap(),
+            Some(_) => AddressSpace::new_isolated(&memory, None).unwrap(),
+        };
         let text_pages = memory.allocate(PAGE_SIZE).unwrap();
         let data_pages = memory.allocate(DATA as usize).unwrap();
         let text = space.window().start + (1 << 20);
@@ -114,7 +117,8 @@ fn a_call_brings_all_registers_and_takes_them_back() {
     let expected = GeneralRegs { rip, rcx: rip, r11: before.rflags, ..before };
     assert_eq!(context.regs, expected);
     context.regs.rax = u64::MAX;
-    let Trap::Exception(exception) = context.run(&guest.space) else { panic!("no trap") };
+    let trap = context.run(&guest.space);
+    let Trap::Exception(exception) = trap else { panic!("{trap:?} {context:?}") };
     assert_eq!((exception.signal, exception.trapno, exception.addr), (libc::SIGILL, 6, rip));
     assert_eq!(context.regs, GeneralRegs { rax: u64::MAX, ..expected });
 }

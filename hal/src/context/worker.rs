@@ -11,6 +11,7 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{BOUNDARY, UserContext, entry, gate::Place, signals, xstate::ExtendedArea};
+use crate::sync::futex_word::FutexWord;
 
 const PR_SET_SYSCALL_USER_DISPATCH: libc::c_int = 59;
 const PR_SYS_DISPATCH_OFF: libc::c_ulong = 0;
@@ -62,8 +63,10 @@ pub(super) struct WorkerState {
     pub(super) extended_owner: Cell<*const ExtendedArea>,
     /// The address space whose guest this thread may be running, for those who patch its text.
     pub(super) place: Place,
-    /// Somebody waits for this thread to leave its guest; taken by the signal handler.
+    /// Somebody waits for this thread to leave its guest; taken by the signal handler, or by the thread while a stub has the guest.
     pub(super) must_leave: AtomicBool,
+    /// The turn that this thread waits for, while a stub has its guest; its signal handler pokes it.
+    pub(super) waits_on: Cell<*const FutexWord>,
 }
 
 /// The states of all attached threads, for those who have to find them.
@@ -100,7 +103,7 @@ struct Attached {
 /// Whether FS/GS bases are ours to set directly: 0 unknown, 1 no, 2 yes.
 static FSGSBASE: AtomicU8 = AtomicU8::new(0);
 
-pub(super) fn has_fsgsbase() -> bool {
+pub(crate) fn has_fsgsbase() -> bool {
     match FSGSBASE.load(Ordering::Relaxed) {
         0 => {
             // SAFETY: reads the auxiliary vector.
@@ -292,6 +295,7 @@ impl Attached {
             deadline_timer: Cell::new(ptr::null_mut()),
             place: Place::new(),
             must_leave: AtomicBool::new(false),
+            waits_on: Cell::new(ptr::null()),
         }));
         WORKERS.lock().push(Listed(state));
         let mut this = Self { state, stack: libc::MAP_FAILED, tick: None, deadline: None };

@@ -127,6 +127,11 @@ impl Layout {
         this
     }
 
+    /// Whether the CPU has XSAVE.
+    pub(super) fn has_xsave(&self) -> bool {
+        self.xsave
+    }
+
     /// The components that the CPU has.
     pub(super) fn components(&self) -> u64 {
         self.mask

@@ -39,7 +39,7 @@ pub(crate) use blocking::run_detached as run_on_pool;
 pub use blocking::{Blocking, spawn_blocking};
 pub use task::Task;
 use worker::Machine;
-pub(crate) use worker::current_timers;
+pub(crate) use worker::{current_timers, has_spare};
 pub use worker::{
     begin_stretch, current_cpu, end_stretch, need_resched, next_deadline, request_resched, runnable,
 };

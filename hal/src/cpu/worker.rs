@@ -570,6 +570,11 @@ pub fn current_cpu() -> Option<usize> {
     local(|local| local.map(|l| l.cpu))
 }
 
+/// Whether a CPU of this machine has nothing to do, so that spinning here takes nothing from anybody.
+pub(crate) fn has_spare() -> bool {
+    local(|local| local.is_none_or(|l| l.machine.idle.count() > 0))
+}
+
 /// Whether another task is ready on this CPU: what `sched_yield` would give way to. Two loads.
 pub fn runnable() -> bool {
     local(|local| local.is_some_and(Local::others_wait))

@@ -16,7 +16,7 @@ use std::{
     os::fd::{AsFd, AsRawFd, BorrowedFd},
     ptr,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
 };
@@ -33,6 +33,7 @@ use nix::{
 };
 use parking_lot::Mutex;
 
+use crate::stub::Zygote;
 pub use self::charge::{Charge, Reclaim};
 use self::{
     allocator::{Allocator, MAX_CACHED_PAGES},
@@ -81,6 +82,8 @@ pub struct PhysicalMemory {
     allocator: Mutex<Allocator>,
     allocated: AtomicU64,
     limit: Limit,
+    /// Where the host processes come from that map this memory.
+    zygote: OnceLock<Result<Arc<Zygote>, String>>,
 }
 
 impl PhysicalMemory {
@@ -105,12 +108,19 @@ impl PhysicalMemory {
                         allocator: Mutex::new(Allocator::new(1, size / PAGE - 1, cache / PAGE)),
                         allocated: AtomicU64::new(0),
                         limit: Limit::new(limit),
+                        zygote: OnceLock::new(),
                     }));
                 }
                 Err(error) => last = error,
             }
         }
         Err(last)
+    }
+
+    /// Where the host processes come from that map this memory; the first call starts it.
+    pub(crate) fn zygote(&self) -> Result<&Arc<Zygote>, &str> {
+        let start = || Zygote::start(self.file.as_fd()).map_err(|error| error.to_string());
+        self.zygote.get_or_init(start).as_ref().map_err(String::as_str)
     }
 
     fn map_linear(file: &File, size: u64) -> io::Result<MmapRaw> {

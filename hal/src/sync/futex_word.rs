@@ -38,6 +38,22 @@ impl FutexWord {
     /// Sleeps while the word is `expected`: until a [`wake`](Self::wake), or `deadline` (ns of the monotonic clock), or for no reason.
     #[cfg(not(loom))]
     pub(crate) fn wait(&self, expected: u32, deadline: Option<u64>) {
+        self.wait_with(libc::FUTEX_PRIVATE_FLAG, expected, deadline);
+    }
+
+    /// As [`wait`](Self::wait), of a word in memory that other processes have as well.
+    #[cfg(not(loom))]
+    pub(crate) fn wait_shared(&self, expected: u32, deadline: Option<u64>) {
+        self.wait_with(0, expected, deadline);
+    }
+
+    #[cfg(loom)]
+    pub(crate) fn wait_shared(&self, expected: u32, deadline: Option<u64>) {
+        self.wait(expected, deadline);
+    }
+
+    #[cfg(not(loom))]
+    fn wait_with(&self, scope: i32, expected: u32, deadline: Option<u64>) {
         let timeout = deadline.map(|ns| libc::timespec {
             tv_sec: (ns / 1_000_000_000).min(i64::MAX as u64) as libc::time_t,
             tv_nsec: (ns % 1_000_000_000) as libc::c_long,
@@ -49,7 +65,7 @@ impl FutexWord {
             libc::syscall(
                 libc::SYS_futex,
                 self.word.as_ptr(),
-                libc::FUTEX_WAIT_BITSET | libc::FUTEX_PRIVATE_FLAG,
+                libc::FUTEX_WAIT_BITSET | scope,
                 expected,
                 timeout,
                 ptr::null::<u32>(),
@@ -72,7 +88,23 @@ impl FutexWord {
     /// Wakes one sleeper. Async-signal-safe, and touches no thread-local variable.
     #[cfg(not(loom))]
     pub(crate) fn wake(&self) {
-        let operation = (libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG) as usize;
+        self.wake_with(libc::FUTEX_PRIVATE_FLAG);
+    }
+
+    /// As [`wake`](Self::wake), of a sleeper in [`wait_shared`](Self::wait_shared).
+    #[cfg(not(loom))]
+    pub(crate) fn wake_shared(&self) {
+        self.wake_with(0);
+    }
+
+    #[cfg(loom)]
+    pub(crate) fn wake_shared(&self) {
+        self.wake();
+    }
+
+    #[cfg(not(loom))]
+    fn wake_with(&self, scope: i32) {
+        let operation = (libc::FUTEX_WAKE | scope) as usize;
         // SAFETY: the word is live; FUTEX_WAKE does not touch memory.
         unsafe {
             crate::raw_call::syscall4(libc::SYS_futex, self.word.as_ptr() as usize, operation, 1, 0)

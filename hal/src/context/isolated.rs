@@ -1,0 +1,304 @@
+//! Entering a guest that is in a stub: the other half of [`UserContext::run`].
+//!
+//! The idea: the registers travel through the [block](crate::stub::layout::Block), and the worker waits for its turn as it
+//! would be busy with a guest of its own. The vector state stays in the stub's thread until somebody asks for it.
+
+use std::{
+    ptr,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use super::{
+    BOUNDARY, Exception, Kicker, Trap, UserContext,
+    worker::{self, WorkerState},
+    xstate,
+};
+use crate::{
+    aspace::{Access, AddressSpace, Fault},
+    cpu, stub,
+    stub::{
+        KICK, Lost, Seat, Stub,
+        layout::{Block, CAUSE_FAILED, CAUSE_SYSCALL, Flags},
+        turn::{self, Waited},
+    },
+    time,
+};
+
+/// `si_code` of a SIGSYS that seccomp raised.
+const SYS_SECCOMP: i32 = 1;
+const AUDIT_ARCH_X86_64: u32 = 0xc000_003e;
+const TRAP_GP: u64 = 13;
+const TRAP_PF: u64 = 14;
+const PF_PRESENT: u64 = 1;
+const PF_WRITE: u64 = 2;
+const PF_INSTRUCTION: u64 = 16;
+
+/// Wall time between two ticks of a worker whose guest is elsewhere, ns: it uses no CPU time that could be counted.
+const TICK_NS: u64 = 5_000_000;
+/// How long a worker spins for its turn, in cycles: about what waking it would cost.
+const SPIN_CYCLES: u64 = 60_000;
+/// The least it spins, so that it learns of better times.
+const LEAST_SPIN: u64 = 2_000;
+/// How many times a stub looks for its turn while its guest's calls are answered at once.
+const STUB_SPIN: u32 = 400;
+
+/// Spinning may be forbidden (`--spin 0`); in cycles.
+static MOST_SPIN: AtomicU32 = AtomicU32::new(SPIN_CYCLES as u32);
+
+/// Lets kernel and stubs spin for no longer than so many cycles before they sleep; 0 is not at all.
+pub fn limit_spinning(cycles: u32) {
+    MOST_SPIN.store(cycles, Ordering::Relaxed);
+}
+
+/// Where a context runs, and what is left there.
+#[derive(Debug)]
+pub(super) struct Placed {
+    seat: Seat,
+    /// The newest vector state is in the stub's thread.
+    has_vector_state: bool,
+    /// How long waiting in vain for the turn is worth it, in cycles.
+    spin: u64,
+    /// When the last trap was seen, in cycles.
+    trapped: u64,
+    /// Which text of the address space its thread has fetched.
+    text: u32,
+}
+
+impl UserContext {
+    #[cold]
+    #[inline(never)]
+    pub(super) fn run_isolated(&mut self, stub: &Arc<Stub>, space: &AddressSpace) -> Trap {
+        if self.regs.rip >= BOUNDARY {
+            return self.wild_rip();
+        }
+        // SAFETY: this thread's own state, valid until the thread ends.
+        let state = unsafe { &*worker::current() };
+        self.release_worker();
+        if self.seat.as_ref().is_none_or(|placed| !Arc::ptr_eq(placed.seat.stub(), stub)) {
+            self.fetch_vector_state();
+            self.seat = None;
+            let Ok(seat) = stub.take_seat() else { return Trap::Lost };
+            let spin = u64::from(MOST_SPIN.load(Ordering::Relaxed));
+            let text = space.rewriter.version();
+            self.seat = Some(Box::new(Placed { seat, has_vector_state: false, spin, trapped: 0, text }));
+        }
+        let space_id = ptr::from_ref(space).cast_mut().cast();
+        space.rewriter.admit(state, space_id);
+        self.target = if self.regs.rip == self.exit_rip {
+            self.resume
+        } else {
+            space.rewriter.redirect(space, self.regs.rip)
+        };
+        self.kicker.enter(state.tid.get());
+        let cause = if self.kicker.is_pending() { Ok(KICK) } else { self.take_turns(state, space) };
+        self.kicker.leave();
+        state.place.leave();
+        match cause {
+            Ok(cause) => self.trap(cause, space),
+            Err(Lost) => Trap::Lost,
+        }
+    }
+
+    /// Lets the guest run until it traps, and takes its registers.
+    fn take_turns(&mut self, state: &WorkerState, space: &AddressSpace) -> Result<i32, Lost> {
+        let Some(placed) = &mut self.seat else { return Err(Lost) };
+        let block = placed.seat.block();
+        let mut flags = Flags::empty();
+        if !placed.has_vector_state {
+            let mut frame = Vec::with_capacity(xstate::frame_size());
+            // Taken only in `drop`.
+            let area = self.extended.as_deref().ok_or(Lost)?;
+            area.write_frame(&self.xmm, self.mxcsr, &mut frame);
+            // SAFETY: the block is mapped, it is the kernel's turn, and a frame fits (`xstate::AREA`).
+            unsafe {
+                let to = (&raw mut (*block).xstate).cast::<u8>();
+                ptr::copy_nonoverlapping(frame.as_ptr(), to, frame.len().min(stub::layout::XSTATE));
+            }
+            flags |= Flags::LOAD;
+            placed.has_vector_state = true;
+        }
+        let text = space.rewriter.version();
+        if placed.text != text {
+            placed.text = text;
+            flags |= Flags::SERIALIZE;
+        }
+        flags.set(Flags::COMMANDS, placed.seat.begin()?);
+        let most = u64::from(MOST_SPIN.load(Ordering::Relaxed));
+        let now = time::cycles();
+        // A guest whose call took long is not answered soon the next time either.
+        let prompt = now.wrapping_sub(placed.trapped) < most && cpu::has_spare();
+        // SAFETY: the block is mapped and it is the kernel's turn.
+        unsafe {
+            ptr::write_volatile(&raw mut (*block).regs, self.regs);
+            ptr::write_volatile(&raw mut (*block).fs_base, self.fs_base);
+            ptr::write_volatile(&raw mut (*block).target, self.target);
+            ptr::write_volatile(&raw mut (*block).flags, flags.bits());
+            ptr::write_volatile(&raw mut (*block).spin, if prompt { STUB_SPIN } else { 0 });
+        }
+        wait_for_guest(placed, &self.kicker, state, most);
+        placed.trapped = time::cycles();
+        let stub = placed.seat.stub().clone();
+        placed.seat.end();
+        if stub.is_dead() {
+            return Err(Lost);
+        }
+        // SAFETY: the block is mapped; what the guest may write meanwhile are plain numbers, each of which is read once.
+        unsafe {
+            self.regs = ptr::read_volatile(&raw const (*block).regs);
+            self.fs_base = ptr::read_volatile(&raw const (*block).fs_base);
+            Ok(ptr::read_volatile(&raw const (*block).cause))
+        }
+    }
+
+    /// What the guest was left for.
+    fn trap(&mut self, cause: i32, space: &AddressSpace) -> Trap {
+        let Some(placed) = &self.seat else { return Trap::Lost };
+        let block = placed.seat.block();
+        // SAFETY: as in `take_turns`.
+        let read = |field: fn(*mut Block) -> *const u64| unsafe { ptr::read_volatile(field(block)) };
+        if cause == CAUSE_SYSCALL {
+            self.exit_rip = self.regs.rip;
+            self.resume = read(|block| unsafe { &raw const (*block).resume });
+            return Trap::Syscall;
+        }
+        if cause == KICK {
+            // Registers are as they were, or the guest's; either way what they say of trampolines is put right.
+            let pending = self.kicker.take();
+            self.exit_rip = 0;
+            self.resume = 0;
+            self.regs.rip = space.rewriter.original(space, self.regs.rip);
+            return if pending { Trap::Interrupted } else { Trap::Timer };
+        }
+        self.exit_rip = 0;
+        self.resume = 0;
+        // SAFETY: as in `take_turns`.
+        let code = unsafe { ptr::read_volatile(&raw const (*block).code) };
+        let call = read(|block| unsafe { &raw const (*block).call });
+        let addr = read(|block| unsafe { &raw const (*block).addr });
+        self.last_trapno = read(|block| unsafe { &raw const (*block).trapno });
+        self.last_error = read(|block| unsafe { &raw const (*block).error });
+        self.last_cr2 = read(|block| unsafe { &raw const (*block).cr2 });
+        let trap = match (cause, self.last_trapno) {
+            (libc::SIGSYS, _) if code == SYS_SECCOMP && (call >> 32) as u32 == AUDIT_ARCH_X86_64 => {
+                self.regs.rcx = self.regs.rip;
+                self.regs.r11 = self.regs.rflags;
+                space.rewriter.trapped(space, self.regs.rip, self.regs.rax);
+                Trap::Syscall
+            }
+            // A 32-bit call (int 0x80): there is no such gate here.
+            (libc::SIGSYS, _) => Trap::Exception(Exception {
+                signal: libc::SIGSEGV,
+                code: libc::SI_KERNEL,
+                addr: 0,
+                trapno: TRAP_GP,
+                error: 0x402,
+            }),
+            (libc::SIGSEGV | libc::SIGBUS, TRAP_PF) => Trap::PageFault(self.page_fault()),
+            (libc::SIGSEGV | libc::SIGBUS | libc::SIGFPE | libc::SIGILL | libc::SIGTRAP, trapno) => {
+                let error = self.last_error;
+                Trap::Exception(Exception { signal: cause, code, addr, trapno, error })
+            }
+            // A change of its address space failed, or it has written what only the stub writes.
+            _ => {
+                if cause == CAUSE_FAILED {
+                    log::debug!("a guest's address space could not be changed");
+                }
+                placed.seat.stub().kill();
+                return Trap::Lost;
+            }
+        };
+        self.regs.rip = space.rewriter.original(space, self.regs.rip);
+        trap
+    }
+
+    fn page_fault(&self) -> Fault {
+        let error = self.last_error;
+        let access = if error & PF_INSTRUCTION != 0 {
+            Access::Execute
+        } else if error & PF_WRITE != 0 {
+            Access::Write
+        } else {
+            Access::Read
+        };
+        Fault { addr: self.last_cr2, access, present: error & PF_PRESENT != 0 }
+    }
+
+    /// Takes the vector state out of the stub's thread, if it is there.
+    pub(super) fn fetch_vector_state(&mut self) {
+        let Some(placed) = &mut self.seat else { return };
+        if !std::mem::take(&mut placed.has_vector_state) {
+            return;
+        }
+        let mut frame = vec![0_u8; xstate::frame_size()];
+        if placed.seat.run_stub(Flags::SAVE | Flags::STAY).is_ok() {
+            let block = placed.seat.block();
+            let len = frame.len().min(stub::layout::XSTATE);
+            // SAFETY: the block is mapped; what the guest may write there meanwhile is checked as a frame of its own would be.
+            unsafe {
+                let from = (&raw const (*block).xstate).cast::<u8>();
+                ptr::copy_nonoverlapping(from, frame.as_mut_ptr(), len);
+            }
+        }
+        let area = self.extended.as_deref().map(|area| area.read_frame(&frame));
+        match area {
+            Some(Ok((xmm, mxcsr))) => (self.xmm, self.mxcsr) = (xmm, mxcsr),
+            // The guest has spoilt it.
+            _ => (self.xmm, self.mxcsr) = ([0; 16], super::entry::KERNEL_MXCSR),
+        }
+    }
+}
+
+/// Gives the turn to the guest and waits for it to come back, taking the guest out of its code when there is a reason.
+fn wait_for_guest(placed: &mut Placed, kicker: &Kicker, state: &WorkerState, most: u64) {
+    let seat = &placed.seat;
+    let word = seat.turn();
+    state.waits_on.set(word);
+    turn::give(word);
+    if seat.stub().is_dead() {
+        state.waits_on.set(ptr::null());
+        return;
+    }
+    // What came before the signal handler knew of the turn.
+    if state.must_leave.load(Ordering::Relaxed) || kicker.is_pending() {
+        turn::poke(word);
+    }
+    let budget = if cpu::has_spare() { placed.spin.min(most) } else { 0 };
+    let begun = time::cycles();
+    let mut waited = None;
+    if budget > 0 {
+        loop {
+            waited = turn::look(word);
+            if waited.is_some() {
+                placed.spin = (placed.spin * 2).clamp(LEAST_SPIN, SPIN_CYCLES);
+                break;
+            }
+            if time::cycles().wrapping_sub(begun) > budget {
+                placed.spin = (placed.spin / 2).max(LEAST_SPIN);
+                break;
+            }
+            std::hint::spin_loop();
+        }
+    }
+    loop {
+        match waited.take().unwrap_or_else(|| turn::sleep(word, Some(time::monotonic() + TICK_NS))) {
+            Waited::Turn => break,
+            waited => {
+                let late = waited == Waited::TimedOut && cpu::runnable();
+                if late {
+                    state.need_resched.store(true, Ordering::Relaxed);
+                }
+                if late
+                    || worker::need_resched()
+                    || state.must_leave.swap(false, Ordering::Relaxed)
+                    || kicker.is_pending()
+                {
+                    seat.kick();
+                }
+            }
+        }
+    }
+    state.waits_on.set(ptr::null());
+}

@@ -1,0 +1,138 @@
+//! What a stub's process has in memory besides its guest, and what kernel and stub say to each other there.
+//!
+//! ```text
+//!  CODE      the stub's code, read-only                                       (image.rs, code.rs)
+//!  CONTROL   this stub's region of the control file, mapped by the kernel too
+//!              slot 0: Block (8 KiB), vector state within; signal stack
+//!              slot 1: ...                                                    one for each thread of the process
+//!  below BOUNDARY: the guest
+//! ```
+//!
+//! The guest can write a region as well as its stub can. So the kernel believes nothing that it finds there: it reads each
+//! field once, and whatever it reads can only be registers of that guest, or a wrong time to go on.
+
+use bitflags::bitflags;
+
+use crate::{context::GeneralRegs, sync::futex_word::FutexWord};
+
+/// Where the stub's code is: above all guests, away from where hosts put programs and libraries.
+pub(crate) const CODE: u64 = 0x5f00_0000_0000;
+/// Where a stub sees its region of the control file.
+pub(crate) const CONTROL: u64 = 0x5f10_0000_0000;
+/// Bytes of a slot: the block, and the signal stack behind it.
+pub(crate) const SLOT: u64 = 32 << 10;
+/// How many threads a stub may have.
+pub(crate) const SLOTS: usize = 512;
+/// Bytes of a region.
+pub(crate) const REGION: u64 = SLOT * SLOTS as u64;
+/// Commands that fit a block.
+pub(crate) const COMMANDS: usize = 32;
+/// Bytes for the vector state.
+pub(crate) const XSTATE: usize = 2880;
+
+/// Why the guest was left: 0 is a system call through a rewritten site, a positive number a host signal.
+pub(crate) const CAUSE_SYSCALL: i32 = 0;
+/// A command on the way to the guest failed.
+pub(crate) const CAUSE_FAILED: i32 = -1;
+
+bitflags! {
+    /// What the stub is to do when it is its turn, in this order.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+    pub(crate) struct Flags: u32 {
+        /// Make the host calls in `commands`.
+        const COMMANDS = 1;
+        /// Store the vector state in `xstate`.
+        const SAVE = 2;
+        /// Load it from there.
+        const LOAD = 4;
+        /// Give the turn back then, and do not enter the guest.
+        const STAY = 8;
+        /// Forget code that was fetched.
+        const SERIALIZE = 16;
+    }
+}
+
+/// A host call for the stub to make.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Command {
+    /// Its number.
+    pub(crate) number: u64,
+    /// Its arguments.
+    pub(crate) args: [u64; 6],
+}
+
+impl Command {
+    pub(crate) fn new(number: i64, args: [u64; 6]) -> Self {
+        Self { number: number.cast_unsigned(), args }
+    }
+}
+
+/// `stack_t` of sigaltstack(2).
+#[repr(C)]
+pub(crate) struct AltStack {
+    pub(crate) sp: u64,
+    pub(crate) flags: u64,
+    pub(crate) size: u64,
+}
+
+/// What one thread of a stub and the kernel share, at the thread's GS base.
+#[repr(C, align(64))]
+pub(crate) struct Block {
+    /// What rewritten call sites expect here as in [a worker's state](crate::context): nothing, and where to jump to.
+    pub(crate) unused: u64,
+    pub(crate) exit_entry: u64,
+    /// Where the stub sees the block.
+    pub(crate) own: u64,
+    /// The end of the signal stack.
+    pub(crate) stack_top: u64,
+    pub(crate) altstack: AltStack,
+    /// An empty signal set.
+    pub(crate) no_signals: u64,
+    /// What the last command returned.
+    pub(crate) result: u64,
+    /// 1 when FS and GS bases can be set without a host call.
+    pub(crate) fsgsbase: u32,
+    /// Set by the signal handler: a kick found the stub in its own code.
+    pub(crate) poke: u32,
+    /// Whose turn it is.
+    pub(crate) turn: Line,
+    /// What the stub is to do at its turn.
+    pub(crate) flags: u32,
+    /// How many times it looks before it sleeps.
+    pub(crate) spin: u32,
+    /// Why the guest was left.
+    pub(crate) cause: i32,
+    /// `si_code` of a signal.
+    pub(crate) code: i32,
+    pub(crate) regs: GeneralRegs,
+    pub(crate) fs_base: u64,
+    /// Where to enter the guest.
+    pub(crate) target: u64,
+    /// Where the guest goes on, as the rewritten site said that it left by.
+    pub(crate) resume: u64,
+    /// `si_addr` of a signal, and what follows it (a seccomp trap's number and architecture).
+    pub(crate) addr: u64,
+    pub(crate) call: u64,
+    /// `trapno`, `err` and `cr2` of its frame.
+    pub(crate) trapno: u64,
+    pub(crate) error: u64,
+    pub(crate) cr2: u64,
+    /// Which components [`Flags::SAVE`] stores and [`Flags::LOAD`] loads.
+    pub(crate) xstate_mask: u32,
+    pub(crate) unused2: u32,
+    /// How many commands there are, and how many were left when one failed.
+    pub(crate) count: u64,
+    pub(crate) commands: [Command; COMMANDS],
+    /// What commands point to.
+    pub(crate) scratch: [u8; 512],
+    pub(crate) xstate: Xstate,
+}
+
+/// A line of its own: both sides look at the word all the time.
+#[repr(C, align(64))]
+pub(crate) struct Line(pub(crate) FutexWord);
+
+/// An XSAVE area.
+#[repr(C, align(64))]
+pub(crate) struct Xstate(pub(crate) [u8; XSTATE]);

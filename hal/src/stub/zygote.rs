@@ -1,0 +1,327 @@
+//! The zygote: a process with nothing in it, from which stubs are cloned.
+//!
+//! It is a program of its own, a few hundred bytes long, so that it costs the same however large the kernel has grown; and it is a stub
+//! itself as far as the kernel has to do with it: it waits for commands, and a clone is one. A keeper thread starts it, is
+//! the parent of it and of all its clones, and tells who has died.
+//!
+//! Stubs that are done with are kept, for a clone costs more than cleaning one.
+
+use std::{
+    collections::HashMap,
+    ffi::CString,
+    fs::File,
+    io::{self, Write},
+    os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd},
+    ptr,
+    sync::{Arc, LazyLock, Weak, mpsc},
+    thread,
+};
+
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use parking_lot::Mutex;
+
+use super::{
+    Lost, Stub, code, filter, image,
+    layout::{AltStack, CODE, CONTROL, Command, REGION},
+    region::Region,
+};
+
+/// Stubs that are kept for reuse.
+const POOL: usize = 16;
+/// Regions that the control file has room for: as many as there can be processes.
+const REGIONS: u64 = 1 << 15;
+/// End of what user mode can have mapped.
+const TOP: u64 = 0x7fff_ffff_f000;
+/// The descriptors that a stub has: [`super::MEMORY_FD`], and that of the control file, which its code names.
+const CONTROL_FD: RawFd = 4;
+/// Bytes of the stack of a process that is about to become a zygote.
+const LAUNCH_STACK: usize = 64 << 10;
+
+/// Who has which process id, for the keepers.
+static STUBS: LazyLock<Mutex<Census>> = LazyLock::new(Mutex::default);
+
+#[derive(Default)]
+struct Census {
+    alive: HashMap<libc::pid_t, Weak<Stub>>,
+    /// Those that died before anybody heard of them.
+    early: Vec<libc::pid_t>,
+}
+
+/// Where the stubs of one physical memory come from.
+#[derive(Debug)]
+pub(crate) struct Zygote {
+    control: Arc<File>,
+    /// Itself, as a stub. One clone at a time.
+    stub: Mutex<Arc<Stub>>,
+    regions: Mutex<Regions>,
+    pool: Mutex<Vec<Arc<Stub>>>,
+}
+
+#[derive(Debug, Default)]
+struct Regions {
+    next: u64,
+    free: Vec<u64>,
+}
+
+impl Zygote {
+    /// Starts one for the memory behind `memory`.
+    ///
+    /// # Errors
+    /// When the host has no process, memory or seccomp for it.
+    pub(crate) fn start(memory: BorrowedFd<'_>) -> io::Result<Arc<Self>> {
+        super::check_host()?;
+        let control = File::from(memfd_create("libos-control", MFdFlags::MFD_CLOEXEC)?);
+        control.set_len(REGION * REGIONS)?;
+        let mut program = File::from(memfd_create("libos-stub", MFdFlags::MFD_CLOEXEC)?);
+        program.write_all(&image::image())?;
+        let region = Region::new(&Arc::new(control.try_clone()?), 0)?;
+        super::prepare_slot(&region, 0);
+        let memory = memory.try_clone_to_owned()?;
+        let pid = keep(memory, control.try_clone()?, program)?;
+        let stub = Arc::new(Stub::new(pid, region, 0, Weak::new()));
+        register(pid, &stub);
+        stub.await_turn(0).map_err(|_| io::Error::other("a stub has died at once"))?;
+        set_up(&stub).map_err(|_| io::Error::other("the host has no seccomp filters"))?;
+        Ok(Arc::new(Self {
+            control: Arc::new(control),
+            stub: Mutex::new(stub),
+            regions: Mutex::new(Regions { next: 1, free: Vec::new() }),
+            pool: Mutex::default(),
+        }))
+    }
+
+    /// A stub with an empty address space, nothing of which runs.
+    ///
+    /// # Errors
+    /// [`Lost`] when the host has no more processes or memory.
+    pub(crate) fn spawn(self: &Arc<Self>) -> Result<Arc<Stub>, Lost> {
+        while let Some(stub) = self.pool.lock().pop() {
+            if stub.is_clean() {
+                return Ok(stub);
+            }
+        }
+        let index = {
+            let mut regions = self.regions.lock();
+            match regions.free.pop() {
+                Some(index) => index,
+                None if regions.next < REGIONS => {
+                    regions.next += 1;
+                    regions.next - 1
+                }
+                None => return Err(Lost),
+            }
+        };
+        let cloned = self.clone_stub(index);
+        if cloned.is_err() {
+            self.regions.lock().free.push(index);
+        }
+        cloned
+    }
+
+    fn clone_stub(self: &Arc<Self>, index: u64) -> Result<Arc<Stub>, Lost> {
+        let region = Region::new(&self.control, index * REGION).map_err(|_| Lost)?;
+        super::prepare_slot(&region, 0);
+        let flags = libc::CLONE_PARENT as u64;
+        let clone = Command::new(libc::SYS_clone, [flags, 0, 0, 0, 0, index * REGION]);
+        let pid = self.stub.lock().execute(&[clone])?;
+        let pid = libc::pid_t::try_from(pid).map_err(|_| Lost)?;
+        let stub = Arc::new(Stub::new(pid, region, index, Arc::downgrade(self)));
+        register(pid, &stub);
+        stub.await_turn(0)?;
+        // Not inherited.
+        stub.execute(&[die_with_parent()])?;
+        Ok(stub)
+    }
+
+    /// Takes back a stub that nothing runs in.
+    pub(super) fn retire(&self, stub: Arc<Stub>) {
+        let mut pool = self.pool.lock();
+        if pool.len() < POOL && stub.clean() {
+            pool.push(stub);
+        }
+    }
+
+    /// The region may be used again.
+    pub(super) fn release_region(&self, index: u64) {
+        self.regions.lock().free.push(index);
+    }
+}
+
+fn die_with_parent() -> Command {
+    let signal = libc::SIGKILL as u64;
+    Command::new(libc::SYS_prctl, [libc::PR_SET_PDEATHSIG as u64, signal, 0, 0, 0, 0])
+}
+
+/// Makes a bare process a zygote: handlers, filter, and nothing else mapped.
+fn set_up(stub: &Stub) -> Result<(), Lost> {
+    let len = code::bytes().len() as u64;
+    let scratch = stub.scratch();
+    // Everything in one list would not fit.
+    let mut mask = scratch.put(&0_u64.to_le_bytes());
+    let mut commands = vec![
+        die_with_parent(),
+        Command::new(libc::SYS_setsid, [0; 6]),
+        Command::new(libc::SYS_rt_sigprocmask, [libc::SIG_SETMASK as u64, mask, 0, 8, 0, 0]),
+    ];
+    let name = scratch.put(b"libos-stub\0\0\0\0\0\0");
+    commands.push(Command::new(libc::SYS_prctl, [libc::PR_SET_NAME as u64, name, 0, 0, 0, 0]));
+    const SA_RESTORER: u64 = 0x0400_0000;
+    let mut handle = |signal: i32, flags: i32| {
+        let flags = (libc::SA_SIGINFO | libc::SA_ONSTACK | flags) as u64 | SA_RESTORER;
+        let action = [CODE + code::handler(), flags, CODE + code::restorer(), 0];
+        let action = scratch.put(&action.map(u64::to_le_bytes).concat());
+        let args = [signal as u64, action, 0, 8, 0, 0];
+        commands.push(Command::new(libc::SYS_rt_sigaction, args));
+    };
+    // The handler of a trap may not return. One of a kick may be interrupted by nothing but traps.
+    super::TRAPS.into_iter().for_each(|signal| handle(signal, libc::SA_NODEFER));
+    handle(super::KICK, 0);
+    stub.execute(&commands)?;
+    let filter = filter::program(len);
+    let steps: Vec<u8> = filter
+        .iter()
+        .flat_map(|step| {
+            let mut bytes = step.code.to_le_bytes().to_vec();
+            bytes.extend([step.jt, step.jf]);
+            bytes.extend(step.k.to_le_bytes());
+            bytes
+        })
+        .collect();
+    let steps = scratch.put(&steps);
+    mask = scratch.put(&[(filter.len() as u64).to_le_bytes(), steps.to_le_bytes()].concat());
+    let end = CODE + len.next_multiple_of(4096);
+    const SET_FILTER: u64 = 1;
+    const SPEC_ALLOW: u64 = 4;
+    stub.execute(&[
+        Command::new(libc::SYS_prctl, [libc::PR_SET_NO_NEW_PRIVS as u64, 1, 0, 0, 0, 0]),
+        Command::new(libc::SYS_seccomp, [SET_FILTER, SPEC_ALLOW, mask, 0, 0, 0]),
+        Command::new(libc::SYS_munmap, [0, CODE, 0, 0, 0, 0]),
+        Command::new(libc::SYS_munmap, [end, CONTROL - end, 0, 0, 0, 0]),
+        Command::new(libc::SYS_munmap, [CONTROL + REGION, TOP - CONTROL - REGION, 0, 0, 0, 0]),
+    ])?;
+    Ok(())
+}
+
+fn register(pid: libc::pid_t, stub: &Arc<Stub>) {
+    let mut census = STUBS.lock();
+    if let Some(at) = census.early.iter().position(|&dead| dead == pid) {
+        census.early.swap_remove(at);
+        stub.note_death();
+        return;
+    }
+    census.alive.insert(pid, Arc::downgrade(stub));
+}
+
+/// Starts a thread that starts the zygote, and waits for its children until it has none.
+fn keep(memory: OwnedFd, control: File, program: File) -> io::Result<libc::pid_t> {
+    let (tell, told) = mpsc::channel();
+    let keeper = move || {
+        let launched = launch(memory.as_raw_fd(), control.as_raw_fd(), program.as_raw_fd());
+        drop((memory, control, program));
+        let launched_well = launched.is_ok();
+        let _ = tell.send(launched);
+        if launched_well {
+            reap();
+        }
+    };
+    thread::Builder::new().name("stub-keeper".into()).spawn(keeper)?;
+    told.recv().unwrap_or_else(|_| Err(io::Error::other("the keeper of stubs has died")))
+}
+
+/// Waits for the children of this thread: the zygote and its clones, which have the zygote's parent. Those of other threads are not touched.
+fn reap() {
+    loop {
+        let mut status = 0;
+        // SAFETY: writes the status.
+        let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::__WALL | libc::__WNOTHREAD) };
+        if pid > 0 {
+            let mut census = STUBS.lock();
+            match census.alive.remove(&pid) {
+                Some(stub) => {
+                    drop(census);
+                    if let Some(stub) = stub.upgrade() {
+                        stub.note_death();
+                    }
+                }
+                None => census.early.push(pid),
+            }
+        } else if io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
+            return;
+        }
+    }
+}
+
+/// What the child that becomes a zygote needs to know.
+struct Launch {
+    memory: RawFd,
+    control: RawFd,
+    program: RawFd,
+    empty: CString,
+}
+
+/// Runs in the child, which shares the kernel's memory until it has another program.
+extern "C" fn become_zygote(launch: *mut libc::c_void) -> libc::c_int {
+    // SAFETY: the parent waits (CLONE_VFORK), with `Launch` on its stack. Only host calls that are safe after fork(2) are made, and
+    // the descriptors are the child's own copies.
+    unsafe {
+        let launch = &*launch.cast::<Launch>();
+        let high = |fd| libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 16);
+        let (memory, control, program) =
+            (high(launch.memory), high(launch.control), high(launch.program));
+        if libc::dup2(memory, super::MEMORY_FD) < 0
+            || libc::dup2(control, CONTROL_FD) < 0
+            || libc::dup3(program, CONTROL_FD + 1, libc::O_CLOEXEC) < 0
+        {
+            return 1;
+        }
+        libc::syscall(libc::SYS_close_range, 0, 2, 0);
+        libc::syscall(libc::SYS_close_range, CONTROL_FD + 2, u32::MAX, 0);
+        let args: [*const libc::c_char; 2] = [launch.empty.as_ptr(), ptr::null()];
+        libc::syscall(
+            libc::SYS_execveat,
+            CONTROL_FD + 1,
+            launch.empty.as_ptr(),
+            args.as_ptr(),
+            args.as_ptr().add(1),
+            libc::AT_EMPTY_PATH,
+        );
+    }
+    1
+}
+
+fn launch(memory: RawFd, control: RawFd, program: RawFd) -> io::Result<libc::pid_t> {
+    let mut stack = vec![0_u128; LAUNCH_STACK / 16];
+    let mut launch = Launch { memory, control, program, empty: CString::default() };
+    // The signals of a worker must not be handled by the child, which would act on the kernel's memory.
+    let mut all = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+    let mut old = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: the child runs on a stack of its own, which like `launch` outlives it: the parent goes on when it has another
+    // program or has ended.
+    let pid = unsafe {
+        libc::sigfillset(all.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), old.as_mut_ptr());
+        let top = stack.as_mut_ptr().add(stack.len()).cast();
+        let flags = libc::CLONE_VM | libc::CLONE_VFORK;
+        let pid = libc::clone(become_zygote, top, flags, (&raw mut launch).cast());
+        let error = io::Error::last_os_error();
+        libc::pthread_sigmask(libc::SIG_SETMASK, old.as_ptr(), ptr::null_mut());
+        if pid < 0 {
+            return Err(error);
+        }
+        pid
+    };
+    drop(stack);
+    Ok(pid)
+}
+
+impl Drop for Zygote {
+    fn drop(&mut self) {
+        self.pool.get_mut().clear();
+        self.stub.get_mut().kill();
+    }
+}
+
+/// The signal stack of slot `index`, as sigaltstack(2) wants it.
+pub(super) fn altstack(block: u64, end: u64) -> AltStack {
+    AltStack { sp: block, flags: 0, size: end - block }
+}
