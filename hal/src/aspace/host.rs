@@ -52,8 +52,14 @@ impl Host {
             flags |= libc::MAP_POPULATE;
         }
         let prot = host_prot(prot).bits();
-        let args =
-            [start.get(), len.get(), prot as usize, flags as usize, MEMORY_FD as usize, pa.0 as usize];
+        let args = [
+            start.get(),
+            len.get(),
+            prot as usize,
+            flags as usize,
+            MEMORY_FD as usize,
+            pa.0 as usize,
+        ];
         change(stub, libc::SYS_mmap, args)
     }
 

@@ -311,9 +311,19 @@ impl AddressSpace {
         if !state.trampolines_in(&range).is_empty() {
             return Err(AspaceError::Taken);
         }
+        if !flags.contains(MapFlags::POPULATE) && shows(state, &range, pa, prot, flags) {
+            // Only what may be done with the pages is new, if anything: the host keeps its page tables.
+            let parts = state.table.overlapping(range).filter(|part| part.prot != prot);
+            for span in spans(parts) {
+                self.host.protect(&span, prot)?;
+                state.table.protect(span, prot);
+            }
+            return Ok(());
+        }
         state.table.remove(range.clone());
         let overlays = take_overlays(state, &range);
-        let mapped = self.host.map(&self.memory, &range, pa, prot, flags.contains(MapFlags::POPULATE));
+        let mapped =
+            self.host.map(&self.memory, &range, pa, prot, flags.contains(MapFlags::POPULATE));
         if mapped.is_err() {
             // The host may have taken the old mapping away, or not: make sure of it.
             let _ = self.host.unmap(&range);
@@ -454,6 +464,23 @@ fn spans(runs: impl Iterator<Item = Run>) -> Vec<Range<u64>> {
         }
     }
     spans
+}
+
+/// Whether all of `range` is mapped to the physical memory from `pa` on already, with no patches that must not stay.
+fn shows(state: &State, range: &Range<u64>, pa: PhysAddr, prot: Prot, flags: MapFlags) -> bool {
+    let patched = state.overlays.range(range.clone()).next().is_some();
+    let mut at = range.start;
+    for run in state.table.overlapping(range.clone()) {
+        let same = run.range.start == at
+            && run.pa == pa.offset(at - range.start)
+            && run.flags == flags & MapFlags::PATCHABLE
+            && (run.prot == prot || !patched);
+        if !same {
+            return false;
+        }
+        at = run.range.end;
+    }
+    at == range.end
 }
 
 fn take_overlays(state: &mut State, range: &Range<u64>) -> Vec<Arc<Extent>> {

@@ -21,7 +21,7 @@ use crate::{
     cpu, stub,
     stub::{
         KICK, Lost, Seat, Stub,
-        layout::{Block, CAUSE_FAILED, CAUSE_SYSCALL, Flags},
+        layout::{CAUSE_FAILED, CAUSE_SYSCALL, Flags, Report},
         turn::{self, Waited},
     },
     time,
@@ -83,7 +83,8 @@ impl UserContext {
             let Ok(seat) = stub.take_seat() else { return Trap::Lost };
             let spin = u64::from(MOST_SPIN.load(Ordering::Relaxed));
             let text = space.rewriter.version();
-            self.seat = Some(Box::new(Placed { seat, has_vector_state: false, spin, trapped: 0, text }));
+            self.seat =
+                Some(Box::new(Placed { seat, has_vector_state: false, spin, trapped: 0, text }));
         }
         let space_id = ptr::from_ref(space).cast_mut().cast();
         space.rewriter.admit(state, space_id);
@@ -93,17 +94,24 @@ impl UserContext {
             space.rewriter.redirect(space, self.regs.rip)
         };
         self.kicker.enter(state.tid.get());
-        let cause = if self.kicker.is_pending() { Ok(KICK) } else { self.take_turns(state, space) };
+        let report = match self.kicker.is_pending() {
+            true => None,
+            false => Some(self.take_turns(state, space)),
+        };
         self.kicker.leave();
         state.place.leave();
-        match cause {
-            Ok(cause) => self.trap(cause, space),
-            Err(Lost) => Trap::Lost,
+        match report {
+            None => {
+                self.kicker.take();
+                Trap::Interrupted
+            }
+            Some(Ok(report)) => self.trap(report, space),
+            Some(Err(Lost)) => Trap::Lost,
         }
     }
 
     /// Lets the guest run until it traps, and takes its registers.
-    fn take_turns(&mut self, state: &WorkerState, space: &AddressSpace) -> Result<i32, Lost> {
+    fn take_turns(&mut self, state: &WorkerState, space: &AddressSpace) -> Result<Report, Lost> {
         let Some(placed) = &mut self.seat else { return Err(Lost) };
         let block = placed.seat.block();
         let mut flags = Flags::empty();
@@ -149,40 +157,30 @@ impl UserContext {
         unsafe {
             self.regs = ptr::read_volatile(&raw const (*block).regs);
             self.fs_base = ptr::read_volatile(&raw const (*block).fs_base);
-            Ok(ptr::read_volatile(&raw const (*block).cause))
+            Ok(ptr::read_volatile(&raw const (*block).report))
         }
     }
 
     /// What the guest was left for.
-    fn trap(&mut self, cause: i32, space: &AddressSpace) -> Trap {
-        let Some(placed) = &self.seat else { return Trap::Lost };
-        let block = placed.seat.block();
-        // SAFETY: as in `take_turns`.
-        let read = |field: fn(*mut Block) -> *const u64| unsafe { ptr::read_volatile(field(block)) };
+    fn trap(&mut self, report: Report, space: &AddressSpace) -> Trap {
+        let Report { cause, code, resume, addr, call, trapno, error, cr2 } = report;
         if cause == CAUSE_SYSCALL {
             self.exit_rip = self.regs.rip;
-            self.resume = read(|block| unsafe { &raw const (*block).resume });
+            self.resume = resume;
             return Trap::Syscall;
-        }
-        if cause == KICK {
-            // Registers are as they were, or the guest's; either way what they say of trampolines is put right.
-            let pending = self.kicker.take();
-            self.exit_rip = 0;
-            self.resume = 0;
-            self.regs.rip = space.rewriter.original(space, self.regs.rip);
-            return if pending { Trap::Interrupted } else { Trap::Timer };
         }
         self.exit_rip = 0;
         self.resume = 0;
-        // SAFETY: as in `take_turns`.
-        let code = unsafe { ptr::read_volatile(&raw const (*block).code) };
-        let call = read(|block| unsafe { &raw const (*block).call });
-        let addr = read(|block| unsafe { &raw const (*block).addr });
-        self.last_trapno = read(|block| unsafe { &raw const (*block).trapno });
-        self.last_error = read(|block| unsafe { &raw const (*block).error });
-        self.last_cr2 = read(|block| unsafe { &raw const (*block).cr2 });
-        let trap = match (cause, self.last_trapno) {
-            (libc::SIGSYS, _) if code == SYS_SECCOMP && (call >> 32) as u32 == AUDIT_ARCH_X86_64 => {
+        if cause == KICK {
+            // The registers are the guest's, or as they were when it was about to go on.
+            self.regs.rip = space.rewriter.original(space, self.regs.rip);
+            return if self.kicker.take() { Trap::Interrupted } else { Trap::Timer };
+        }
+        (self.last_trapno, self.last_error, self.last_cr2) = (trapno, error, cr2);
+        let trap = match (cause, trapno) {
+            (libc::SIGSYS, _)
+                if code == SYS_SECCOMP && (call >> 32) as u32 == AUDIT_ARCH_X86_64 =>
+            {
                 self.regs.rcx = self.regs.rip;
                 self.regs.r11 = self.regs.rflags;
                 space.rewriter.trapped(space, self.regs.rip, self.regs.rax);
@@ -197,16 +195,18 @@ impl UserContext {
                 error: 0x402,
             }),
             (libc::SIGSEGV | libc::SIGBUS, TRAP_PF) => Trap::PageFault(self.page_fault()),
-            (libc::SIGSEGV | libc::SIGBUS | libc::SIGFPE | libc::SIGILL | libc::SIGTRAP, trapno) => {
-                let error = self.last_error;
-                Trap::Exception(Exception { signal: cause, code, addr, trapno, error })
-            }
+            (
+                libc::SIGSEGV | libc::SIGBUS | libc::SIGFPE | libc::SIGILL | libc::SIGTRAP,
+                trapno,
+            ) => Trap::Exception(Exception { signal: cause, code, addr, trapno, error }),
             // A change of its address space failed, or it has written what only the stub writes.
             _ => {
                 if cause == CAUSE_FAILED {
                     log::debug!("a guest's address space could not be changed");
                 }
-                placed.seat.stub().kill();
+                if let Some(stub) = space.stub() {
+                    stub.kill();
+                }
                 return Trap::Lost;
             }
         };
@@ -283,7 +283,8 @@ fn wait_for_guest(placed: &mut Placed, kicker: &Kicker, state: &WorkerState, mos
         }
     }
     loop {
-        match waited.take().unwrap_or_else(|| turn::sleep(word, Some(time::monotonic() + TICK_NS))) {
+        match waited.take().unwrap_or_else(|| turn::sleep(word, Some(time::monotonic() + TICK_NS)))
+        {
             Waited::Turn => break,
             waited => {
                 let late = waited == Waited::TimedOut && cpu::runnable();

@@ -26,8 +26,8 @@ use std::{
 pub(crate) use self::signals::{has_heavy_barrier, heavy_barrier};
 pub(crate) use self::worker::has_fsgsbase;
 pub use self::{
-    kick::{Kicker, barrier_all},
     isolated::limit_spinning,
+    kick::{Kicker, barrier_all},
     registers::{FpRegs, VectorRegs},
     worker::{attach, need_resched, preempt_at, prepare, take_need_resched},
     xstate::BadXstate,

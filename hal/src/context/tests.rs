@@ -1,5 +1,6 @@
 use std::{
     arch::{asm, global_asm},
+    cell::Cell,
     collections::HashMap,
     sync::atomic::{AtomicBool, AtomicU64},
     thread,
@@ -43,6 +44,11 @@ macro_rules! code {
     };
 }
 
+thread_local! {
+    /// Whether guests that this thread makes are in a stub.
+    static ISOLATED: Cell<bool> = const { Cell::new(false) };
+}
+
 /// An address space with one page of text, some data and a stack.
 struct Guest {
     space: Arc<AddressSpace>,
@@ -56,9 +62,9 @@ const DATA: u64 = 16 * PAGE;
 impl Guest {
     fn new(code: &[u8]) -> Self {
         let memory = PhysicalMemory::new(None).unwrap();
-        let space = match std::env::var_os("HAL_ISOLATED") {
-            None => AddressSpace::new(&memory).unwrap(),
-            Some(_) => AddressSpace::new_isolated(&memory, None).unwrap(),
+        let space = match ISOLATED.get() {
+            false => AddressSpace::new(&memory).unwrap(),
+            true => AddressSpace::new_isolated(&memory, None).unwrap(),
         };
         let text_pages = memory.allocate(PAGE_SIZE).unwrap();
         let data_pages = memory.allocate(DATA as usize).unwrap();
@@ -726,3 +732,48 @@ fn a_duplicate_has_the_same_registers_and_its_own_kicker() {
     assert_eq!(child.run(&guest.space), Trap::Syscall);
     assert_eq!(child.regs.rip, context.regs.rip);
 }
+
+/// The same tests with guests in stubs: nothing above may know the difference.
+macro_rules! in_a_stub {
+    ($($test:ident),+ $(,)?) => {
+        mod in_a_stub {
+            $(
+                #[test]
+                fn $test() {
+                    super::ISOLATED.set(true);
+                    super::$test();
+                }
+            )+
+        }
+    };
+}
+
+in_a_stub!(
+    a_call_brings_all_registers_and_takes_them_back,
+    a_call_through_a_rewritten_site_can_be_made_again,
+    a_context_moves_to_another_thread_after_it_was_suspended,
+    a_context_that_waits_in_a_call_goes_on_behind_a_site_rewritten_meanwhile,
+    a_context_with_the_trap_flag_executes_one_instruction,
+    a_deadline_interrupts_a_guest_that_never_calls_sooner_than_the_tick,
+    a_deadline_that_has_passed_interrupts_at_once,
+    a_duplicate_has_the_same_registers_and_its_own_kicker,
+    a_guest_interrupted_at_any_point_goes_on_unharmed,
+    a_guest_that_never_calls_is_interrupted_by_the_timer,
+    a_kick_before_the_run_is_reported_once,
+    a_rip_outside_of_guest_memory_is_a_fault,
+    a_thread_pointer_that_the_guest_sets_itself_is_kept,
+    contexts_that_share_a_thread_keep_their_vector_state_apart,
+    exceptions_tell_their_vector_and_signal,
+    faults_tell_the_address_and_the_access,
+    hostile_signal_frames_are_refused_or_harmless,
+    no_kick_of_another_thread_is_lost,
+    rewritten_sites_give_the_same_results_without_signals,
+    rounding_mode_and_flags_of_the_guest_are_not_the_kernels,
+    signal_frames_carry_the_vector_state,
+    the_guest_has_a_thread_pointer_of_its_own,
+    the_kernel_never_runs_with_the_direction_or_alignment_flag,
+    the_red_zone_is_left_alone,
+    the_stack_pointer_may_be_anything,
+    threads_run_one_space_at_once_while_its_sites_are_rewritten,
+    vector_state_survives_calls_and_kernel_work,
+);

@@ -39,10 +39,10 @@ pub(crate) use blocking::run_detached as run_on_pool;
 pub use blocking::{Blocking, spawn_blocking};
 pub use task::Task;
 use worker::Machine;
-pub(crate) use worker::{current_timers, has_spare};
 pub use worker::{
     begin_stretch, current_cpu, end_stretch, need_resched, next_deadline, request_resched, runnable,
 };
+pub(crate) use worker::{current_timers, has_spare};
 
 /// The most virtual CPUs a machine may have, as Linux's `CONFIG_NR_CPUS` bounds real ones.
 pub const MAX_CPUS: usize = 1024;

@@ -33,12 +33,12 @@ use nix::{
 };
 use parking_lot::Mutex;
 
-use crate::stub::Zygote;
 pub use self::charge::{Charge, Reclaim};
 use self::{
     allocator::{Allocator, MAX_CACHED_PAGES},
     charge::Limit,
 };
+use crate::stub::Zygote;
 
 /// Bytes in a page, the unit of allocation and of mapping.
 pub const PAGE_SIZE: usize = 4096;

@@ -442,7 +442,7 @@ global_asm!(
     rflags = const reg(offset_of!(GeneralRegs, rflags)),
     altstack = const offset_of!(Block, altstack),
     no_signals = const offset_of!(Block, no_signals),
-    resume = const offset_of!(Block, resume),
+    resume = const offset_of!(Block, report.resume),
     target = const offset_of!(Block, target),
     own = const offset_of!(Block, own),
     stack_top = const offset_of!(Block, stack_top),
@@ -452,14 +452,14 @@ global_asm!(
     turn = const offset_of!(Block, turn),
     flags = const offset_of!(Block, flags),
     spin = const offset_of!(Block, spin),
-    cause = const offset_of!(Block, cause),
+    cause = const offset_of!(Block, report.cause),
     fs = const offset_of!(Block, fs_base),
-    code = const offset_of!(Block, code),
-    addr = const offset_of!(Block, addr),
-    call = const offset_of!(Block, call),
-    err = const offset_of!(Block, error),
-    trapno = const offset_of!(Block, trapno),
-    cr2 = const offset_of!(Block, cr2),
+    code = const offset_of!(Block, report.code),
+    addr = const offset_of!(Block, report.addr),
+    call = const offset_of!(Block, report.call),
+    err = const offset_of!(Block, report.error),
+    trapno = const offset_of!(Block, report.trapno),
+    cr2 = const offset_of!(Block, report.cr2),
     xstate_mask = const offset_of!(Block, xstate_mask),
     xstate = const offset_of!(Block, xstate),
     commands = const offset_of!(Block, commands),
@@ -520,4 +520,5 @@ pub(super) fn restorer() -> u64 {
     offset(&raw const hal_stub_restorer)
 }
 
-const _: () = assert!(size_of::<Block>() <= super::STACK_BEGIN as usize, "the stack begins behind the block");
+const _: () =
+    assert!(size_of::<Block>() <= super::STACK_BEGIN as usize, "the stack begins behind the block");

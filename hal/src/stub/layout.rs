@@ -101,23 +101,11 @@ pub(crate) struct Block {
     pub(crate) flags: u32,
     /// How many times it looks before it sleeps.
     pub(crate) spin: u32,
-    /// Why the guest was left.
-    pub(crate) cause: i32,
-    /// `si_code` of a signal.
-    pub(crate) code: i32,
+    pub(crate) report: Report,
     pub(crate) regs: GeneralRegs,
     pub(crate) fs_base: u64,
     /// Where to enter the guest.
     pub(crate) target: u64,
-    /// Where the guest goes on, as the rewritten site said that it left by.
-    pub(crate) resume: u64,
-    /// `si_addr` of a signal, and what follows it (a seccomp trap's number and architecture).
-    pub(crate) addr: u64,
-    pub(crate) call: u64,
-    /// `trapno`, `err` and `cr2` of its frame.
-    pub(crate) trapno: u64,
-    pub(crate) error: u64,
-    pub(crate) cr2: u64,
     /// Which components [`Flags::SAVE`] stores and [`Flags::LOAD`] loads.
     pub(crate) xstate_mask: u32,
     pub(crate) unused2: u32,
@@ -127,6 +115,25 @@ pub(crate) struct Block {
     /// What commands point to.
     pub(crate) scratch: [u8; 512],
     pub(crate) xstate: Xstate,
+}
+
+/// Why the guest was left.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Report {
+    /// [`CAUSE_SYSCALL`], [`CAUSE_FAILED`] or the number of a signal.
+    pub(crate) cause: i32,
+    /// `si_code` of the signal.
+    pub(crate) code: i32,
+    /// Where the guest goes on, as the rewritten site said that it left by.
+    pub(crate) resume: u64,
+    /// `si_addr` of the signal, and what follows it (a seccomp trap's number and architecture).
+    pub(crate) addr: u64,
+    pub(crate) call: u64,
+    /// `trapno`, `err` and `cr2` of its frame.
+    pub(crate) trapno: u64,
+    pub(crate) error: u64,
+    pub(crate) cr2: u64,
 }
 
 /// A line of its own: both sides look at the word all the time.

@@ -119,7 +119,9 @@ impl Scratch<'_> {
         let offset = mem::offset_of!(Block, scratch) + at;
         assert!(at + bytes.len() <= 512, "the kernel's own structures fit");
         // SAFETY: inside of the block, which is mapped; nobody reads it before the commands are given.
-        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), block.cast::<u8>().add(offset), bytes.len()) };
+        unsafe {
+            ptr::copy_nonoverlapping(bytes.as_ptr(), block.cast::<u8>().add(offset), bytes.len())
+        };
         Region::block_in_stub(0) + offset as u64
     }
 }
@@ -308,10 +310,18 @@ impl Stub {
             self.run_stub(slot, Flags::COMMANDS | Flags::STAY)?;
             // SAFETY: the block is mapped; what the guest may have put there is only a number.
             let (left, last) = unsafe {
-                (ptr::read_volatile(&raw const (*block).count), ptr::read_volatile(&raw const (*block).result))
+                (
+                    ptr::read_volatile(&raw const (*block).count),
+                    ptr::read_volatile(&raw const (*block).result),
+                )
             };
             if left != 0 {
-                log::debug!("a host call of a stub failed: {} of {}, {:?}", left, chunk.len(), io::Error::from_raw_os_error(-(last as i32)));
+                log::debug!(
+                    "a host call of a stub failed: {} of {}, {:?}",
+                    left,
+                    chunk.len(),
+                    io::Error::from_raw_os_error(-(last as i32))
+                );
                 self.kill();
                 return Err(Lost);
             }
@@ -406,7 +416,10 @@ impl Stub {
         self.put_commands(0, &[unmap]);
         // SAFETY: the block is mapped; it is the kernel's turn.
         unsafe {
-            ptr::write_volatile(&raw mut (*self.block(0)).flags, (Flags::COMMANDS | Flags::STAY).bits());
+            ptr::write_volatile(
+                &raw mut (*self.block(0)).flags,
+                (Flags::COMMANDS | Flags::STAY).bits(),
+            );
             ptr::write_volatile(&raw mut (*self.block(0)).spin, 0);
         }
         turn::give(self.turn(0));
@@ -487,9 +500,7 @@ impl Seat {
     pub(crate) fn begin(&self) -> Result<bool, Lost> {
         let state = &self.stub.states[self.slot];
         while self.stub.wanted.load(Ordering::Relaxed) > 0
-            || state
-                .compare_exchange(REST, GUEST, Ordering::AcqRel, Ordering::Relaxed)
-                .is_err()
+            || state.compare_exchange(REST, GUEST, Ordering::AcqRel, Ordering::Relaxed).is_err()
         {
             if self.stub.is_dead() {
                 return Err(Lost);
@@ -534,7 +545,8 @@ impl Seat {
     /// Has the stub's thread, which is at rest, do something.
     pub(crate) fn run_stub(&self, flags: Flags) -> Result<(), Lost> {
         let state = &self.stub.states[self.slot];
-        while state.compare_exchange(REST, BORROWED, Ordering::Acquire, Ordering::Relaxed).is_err() {
+        while state.compare_exchange(REST, BORROWED, Ordering::Acquire, Ordering::Relaxed).is_err()
+        {
             if self.stub.is_dead() {
                 return Err(Lost);
             }

@@ -26,6 +26,10 @@ const FAULT_AROUND_ANONYMOUS: u64 = 64 << 20;
 /// Longest mapping of committed memory whose pages are all entered at once. It saves two thirds if
 /// they are all touched and is wasted if few are.
 const POPULATE_WARM: u64 = 1 << 20;
+/// Pages of private memory that are copied along with the one that is written.
+const COPY_AROUND: u64 = 16 << 10;
+/// Pages that may be written again, now that nobody else has them, are let be so along with the one that is written, to each side.
+const REGAIN_AROUND: u64 = 1 << 20;
 /// Faults at one address that find the page gone again before giving up.
 const RETRIES: usize = 64;
 
@@ -220,10 +224,19 @@ impl Tree {
                 vmo.reserve(offset)?;
                 continue;
             }
+            let private = entry.flags.contains(MappingFlags::PRIVATE);
+            let part = entry.vmo_offset..entry.offset(start, entry.end);
             if wait {
                 state.note_fault();
             }
             drop(state);
+            if write && private && vmo.is_anonymous() {
+                // After a fork: a fault costs as much as copying a few pages.
+                let around = offset / COPY_AROUND * COPY_AROUND;
+                let window = around.max(part.start)..(around + COPY_AROUND).min(part.end);
+                vmo.make_own(window.start..window.end.min(vmo.size()))?;
+                continue;
+            }
             match wait {
                 true => vmo.prepare(offset, write)?,
                 false => vmo.try_prepare(offset, write)?,
@@ -236,6 +249,10 @@ impl Tree {
     fn around(&self, entry: &Entry, start: u64, page: u64, mapped: bool) -> Range<u64> {
         let mut window = page..page + PAGE;
         if mapped {
+            if entry.flags.contains(MappingFlags::PRIVATE) {
+                window.start = page.saturating_sub(REGAIN_AROUND).max(start);
+                window.end = page.saturating_add(REGAIN_AROUND).min(entry.end);
+            }
             return window;
         }
         if let Some(run) = self.aspace.query(page) {

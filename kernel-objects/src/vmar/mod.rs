@@ -9,6 +9,7 @@
 mod access;
 mod change;
 mod fault;
+mod fork;
 mod maps;
 mod remap;
 mod tree;
@@ -187,7 +188,7 @@ fn refusal(error: AspaceError) -> Error {
         AspaceError::Taken => Error::Unavailable,
         AspaceError::OutOfRange => Error::OutOfRange,
         AspaceError::Unaligned | AspaceError::NotPatchable => Error::InvalidArgs,
-        AspaceError::NoMemory | AspaceError::NoWindow => Error::NoMemory,
+        AspaceError::NoMemory | AspaceError::NoWindow | AspaceError::NoStub => Error::NoMemory,
     }
 }
 

@@ -318,6 +318,10 @@ impl Vmo {
             if seen.is_empty() {
                 return Ok(PageMap::default());
             }
+            if contents.pages.share(seen).is_empty() && !matches!(self.kind, Kind::Anonymous) {
+                // Nothing of its own is seen there, so nobody need learn of anything.
+                return Ok(PageMap::default());
+            }
             self.shares.store(true, Ordering::Release);
             // Its places have somebody else's pages now.
             contents.segments = Segments::default();
@@ -357,7 +361,7 @@ impl Vmo {
     }
 
     /// Has the pages of `range` for itself alone, those that are present.
-    pub(super) fn make_own(&self, range: Range<u64>) -> Result<()> {
+    pub(crate) fn make_own(&self, range: Range<u64>) -> Result<()> {
         let _changing = self.changing.lock();
         let mut shared = Vec::new();
         let done = {

@@ -339,6 +339,11 @@ impl Vmo {
         }
     }
 
+    /// Size in bytes, a page multiple, whatever has become of what it shows.
+    pub(crate) fn own_size(&self) -> u64 {
+        self.size.load(Ordering::Acquire)
+    }
+
     /// Bytes of content, which may end inside the last page (`ZX_PROP_VMO_CONTENT_SIZE`).
     #[must_use]
     pub fn content_size(&self) -> u64 {

@@ -5,7 +5,7 @@ use crate::memory::{Backing, MapRequest, Placement};
 use hal::{aspace::Prot, pmem::PAGE_SIZE};
 
 /// Where the heap is: from its start to the break, the pages of which are mapped.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Heap {
     start: u64,
     end: u64,

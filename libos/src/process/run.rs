@@ -12,7 +12,7 @@ use std::{
 use hal::{aspace::Fault, context::Trap, sync::Actor};
 use kernel_objects::task::work;
 
-use super::Current;
+use super::{Current, ExitStatus};
 use crate::{
     abi::put_away_while_waiting,
     errno::Errno,
@@ -54,6 +54,7 @@ impl Current {
                 }
                 Trap::Exception(exception) => signal::force_exception(&mut self, &exception),
                 Trap::Timer | Trap::Interrupted => {}
+                Trap::Lost => self.thread.exit_group(ExitStatus::KILLED),
             }
             if (object.work() != 0 || cut_short.is_some()) && self.handle_work(cut_short).await {
                 return;

@@ -209,6 +209,7 @@ impl Current {
                 }
                 Trap::Exception(exception) => self.raise(ExceptionReport::from(&exception)).await,
                 Trap::Timer | Trap::Interrupted => {}
+                Trap::Lost => self.thread.process().kill(),
             }
             if self.handle_work().await {
                 return;

@@ -1,0 +1,171 @@
+//! Copying a whole address space: what fork(2) does to memory.
+//!
+//! The one idea: private memory is snapshotted, VMO by VMO, and from then on both sides fault where they write, until the other side is gone;
+//! what is shared is the same VMO in both.
+
+use std::{collections::HashMap, sync::Arc};
+
+use hal::aspace::AddressSpace;
+
+use super::{MappingFlags, Tree, Vmar, refusal, tree::Entry};
+use crate::{
+    error::{Error, Result},
+    vmo::{ChildOptions, Mapper, Vmo},
+};
+
+impl Vmar {
+    /// Creates the root region of `aspace`, which has nothing in it yet, as a copy of this one: its [private](MappingFlags::PRIVATE)
+    /// mappings are copies on write, the others show the same VMOs. Does not block.
+    ///
+    /// The guests of this address space may run meanwhile; what they write then may be in the copy or not.
+    ///
+    /// # Errors
+    /// [`Error::NotSupported`] if this is no root or has child regions; [`Error::NoMemory`] at the limit, or the host's;
+    /// [`Error::BadState`] if private memory has pinned pages.
+    pub fn fork(&self, aspace: &Arc<AddressSpace>) -> Result<Arc<Self>> {
+        let entries: Vec<(u64, Entry)> = {
+            let state = self.tree.state.lock();
+            if self.region != super::tree::ROOT || state.regions().nth(1).is_some() {
+                return Err(Error::NotSupported);
+            }
+            state.all().map(|(start, entry)| (start, entry.clone())).collect()
+        };
+        let copy = Self::create_root(aspace)?;
+        let mut snapshots: HashMap<*const Vmo, Arc<Vmo>> = HashMap::new();
+        for (start, mut entry) in entries {
+            if entry.flags.contains(MappingFlags::PRIVATE) {
+                let key = Arc::as_ptr(&entry.vmo);
+                entry.vmo = match snapshots.get(&key) {
+                    Some(snapshot) => snapshot.clone(),
+                    None => {
+                        let snapshot = entry.vmo.fork()?;
+                        snapshots.insert(key, snapshot.clone());
+                        snapshot
+                    }
+                };
+            }
+            copy.tree.enter_copy(start, entry)?;
+        }
+        aspace.inherit_patches(&self.tree.aspace).map_err(refusal)?;
+        Ok(copy)
+    }
+}
+
+impl Tree {
+    fn enter_copy(&self, start: u64, mut entry: Entry) -> Result<()> {
+        let writes = entry.max_perms.contains(hal::aspace::Prot::WRITE);
+        let mapper: std::sync::Weak<dyn Mapper> = self.this.clone();
+        entry.vmo.add_mapper(mapper, writes);
+        let range = start..entry.end;
+        // What was accounted stays so, even where it is not writable any more.
+        let accounted = entry.accounted;
+        let len = range.end - range.start;
+        entry.sparse = false;
+        let mut state = self.state.lock();
+        self.map_locked(&mut state, range.clone(), entry, false)?;
+        if accounted && !state.find(start).is_some_and(|(_, entry)| entry.accounted) {
+            state.charge(len, 0)?;
+            state.update(&range, |entry| entry.accounted = true);
+        }
+        Ok(())
+    }
+}
+
+impl Vmo {
+    /// A copy of all of it, as if made now, of anonymous memory; of a page cache's clone, of what it has itself.
+    fn fork(self: &Arc<Self>) -> Result<Arc<Self>> {
+        let kind = match self.is_anonymous() {
+            true => ChildOptions::SNAPSHOT,
+            false => ChildOptions::SNAPSHOT_MODIFIED,
+        };
+        // What a private mapping shows of a file comes back when the file grows: all of the mapping, not what is there now.
+        self.create_child(kind, 0, self.own_size())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hal::{
+        aspace::{Access, Prot},
+        pmem::{PAGE_SIZE, PhysicalMemory},
+    };
+
+    use super::*;
+    use crate::{MapArgs, VmoOptions};
+
+    const PAGE: u64 = PAGE_SIZE as u64;
+
+    /// A space with a private and a shared mapping of four pages each.
+    fn parent(memory: &Arc<PhysicalMemory>) -> (Arc<Vmar>, u64, u64) {
+        let vmar = Vmar::create_root(&AddressSpace::new(memory).unwrap()).unwrap();
+        let map = |flags| {
+            let vmo = Vmo::create(memory, 4 * PAGE, VmoOptions::default()).unwrap();
+            vmar.map(MapArgs { flags, ..MapArgs::new(vmo, 4 * PAGE) }).unwrap()
+        };
+        let private = map(MappingFlags::PRIVATE | MappingFlags::DISCARD | MappingFlags::ACCOUNT);
+        let shared = map(MappingFlags::empty());
+        (vmar, private, shared)
+    }
+
+    fn child(memory: &Arc<PhysicalMemory>, parent: &Vmar) -> Arc<Vmar> {
+        let space = AddressSpace::new_isolated(memory, Some(parent.aspace().window())).unwrap();
+        parent.fork(&space).unwrap()
+    }
+
+    fn byte(vmar: &Vmar, at: u64) -> u8 {
+        let mut byte = [0];
+        vmar.read(at, &mut byte).unwrap();
+        byte[0]
+    }
+
+    #[test]
+    fn private_memory_is_copied_and_shared_memory_is_not() {
+        let memory = PhysicalMemory::new(None).unwrap();
+        let (parent, private, shared) = parent(&memory);
+        for at in [private, shared] {
+            parent.write(at, &[1]).unwrap();
+        }
+        let child = child(&memory, &parent);
+        assert_eq!((byte(&child, private), byte(&child, shared)), (1, 1));
+        for at in [private, shared] {
+            child.write(at, &[2]).unwrap();
+            parent.write(at + PAGE, &[3]).unwrap();
+        }
+        assert_eq!((byte(&parent, private), byte(&parent, shared)), (1, 2));
+        assert_eq!((byte(&child, private + PAGE), byte(&child, shared + PAGE)), (0, 3));
+        assert_eq!(memory.charged(), 8 * PAGE);
+        drop(child);
+        assert_eq!(memory.charged(), 4 * PAGE);
+        assert_eq!(byte(&parent, private), 1);
+    }
+
+    #[test]
+    fn both_sides_fault_where_they_write_until_the_other_is_gone() {
+        let memory = PhysicalMemory::new(None).unwrap();
+        let (parent, private, _) = parent(&memory);
+        parent.write(private, &[1; 4 * PAGE_SIZE]).unwrap();
+        let child = child(&memory, &parent);
+        let writable = |vmar: &Vmar, at| {
+            vmar.aspace().query(at).is_some_and(|run| run.prot.contains(Prot::WRITE))
+        };
+        for vmar in [&parent, &child] {
+            assert!(!writable(vmar, private));
+        }
+        drop(child);
+        parent.fault(private, Access::Write).unwrap();
+        assert!(writable(&parent, private + 3 * PAGE), "all of it is the parent's again");
+    }
+
+    #[test]
+    fn a_grandchild_has_what_its_parent_had_when_it_was_made() {
+        let memory = PhysicalMemory::new(None).unwrap();
+        let (parent, private, _) = parent(&memory);
+        parent.write(private, &[1]).unwrap();
+        let first = child(&memory, &parent);
+        first.write(private, &[2]).unwrap();
+        let second = child(&memory, &first);
+        first.write(private, &[3]).unwrap();
+        drop(parent);
+        assert_eq!((byte(&first, private), byte(&second, private)), (3, 2));
+    }
+}
