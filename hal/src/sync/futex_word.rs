@@ -12,9 +12,9 @@ use super::atomic::AtomicU32;
 #[derive(Debug)]
 pub(crate) struct FutexWord {
     word: AtomicU32,
-    /// How many sleep, under the lock that the host has for that, and how they are woken.
+    /// Those who sleep, under the lock that the host has for that.
     #[cfg(loom)]
-    sleepers: (loom::sync::Mutex<u32>, loom::sync::Notify),
+    sleepers: (loom::sync::Mutex<()>, loom::sync::Condvar),
 }
 
 impl FutexWord {
@@ -25,7 +25,7 @@ impl FutexWord {
 
     #[cfg(loom)]
     pub(crate) fn new(value: u32) -> Self {
-        let sleepers = (loom::sync::Mutex::new(0), loom::sync::Notify::new());
+        let sleepers = (loom::sync::Mutex::new(()), loom::sync::Condvar::new());
         Self { word: AtomicU32::new(value), sleepers }
     }
 
@@ -77,11 +77,9 @@ impl FutexWord {
     /// A deadline is no help to a protocol, so in models there is none.
     #[cfg(loom)]
     pub(crate) fn wait(&self, expected: u32, _: Option<u64>) {
-        let mut sleepers = self.sleepers.0.lock().unwrap();
+        let lock = self.sleepers.0.lock().unwrap();
         if self.word.load(super::atomic::Ordering::Relaxed) == expected {
-            *sleepers += 1;
-            drop(sleepers);
-            self.sleepers.1.wait();
+            drop(self.sleepers.1.wait(lock).unwrap());
         }
     }
 
@@ -113,10 +111,7 @@ impl FutexWord {
 
     #[cfg(loom)]
     pub(crate) fn wake(&self) {
-        let mut sleepers = self.sleepers.0.lock().unwrap();
-        if *sleepers > 0 {
-            *sleepers -= 1;
-            self.sleepers.1.notify();
-        }
+        let _lock = self.sleepers.0.lock().unwrap();
+        self.sleepers.1.notify_one();
     }
 }
