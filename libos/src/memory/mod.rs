@@ -84,13 +84,6 @@ impl UserMemory {
             restorer: Restorer::default(),
         }))
     }
-
-    /// A copy, for a process that shares nothing of it; writes to either are not seen in the other. `ENOSYS`: addresses cannot be had twice
-    /// in one host process.
-    pub fn fork(&self) -> SysResult<Arc<Self>> {
-        Err(Errno::ENOSYS)
-    }
-
     /// What the guest runs in.
     pub fn address_space(&self) -> &AddressSpace {
         &self.space
