@@ -10,6 +10,8 @@
 //! ```
 
 mod answers;
+#[path = "../common/random.rs"]
+mod random;
 mod region;
 mod socket;
 
@@ -20,6 +22,8 @@ use std::{
 
 use arbitrary::{Result, Unstructured};
 
+use random::Random;
+
 /// What one input is made of at most, in bytes.
 const MOST: u64 = 2048;
 
@@ -29,8 +33,8 @@ fn fuzz(mut input: impl FnMut(&mut Unstructured<'_>) -> Result<()>) {
     let mut run = |seed| {
         let _seed = Seed(seed);
         let mut random = Random(seed);
-        let length = random.next() % MOST;
-        let bytes: Vec<u8> = (0..length).map(|_| random.next() as u8).collect();
+        let length = random.below(MOST);
+        let bytes: Vec<u8> = (0..length).map(|_| random.below(256) as u8).collect();
         // Bytes that run out are an end like any other.
         let _ = input(&mut Unstructured::new(&bytes));
     };
@@ -55,17 +59,5 @@ impl Drop for Seed {
         if thread::panicking() {
             eprintln!("found with EVERING_FUZZ_SEED={}", self.0);
         }
-    }
-}
-
-/// A xorshift generator.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 >> 8
     }
 }

@@ -17,7 +17,7 @@ use futures::FutureExt;
 use memmap2::MmapRaw;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use super::{Child, Random, possessions};
+use super::{Child, possessions, random::Random};
 
 /// For how long by default.
 const SECONDS: u64 = 10;

@@ -18,7 +18,7 @@ use evering::{
 use futures::{FutureExt, executor::block_on};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use super::{Child, Random, possessions};
+use super::{Child, possessions, random::Random};
 
 const KILLS: u64 = 10_000;
 const ARENA: u64 = 64 << 10;

@@ -3,6 +3,8 @@
 
 mod hostile;
 mod kill;
+#[path = "../common/random.rs"]
+mod random;
 mod sizes;
 
 use std::{os::unix::net::UnixStream, process, time::Duration};
@@ -73,23 +75,6 @@ impl Drop for Child {
     fn drop(&mut self) {
         self.kill();
         waitpid(self.0, None).expect("it is our child");
-    }
-}
-
-/// A xorshift generator.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    /// Less than `limit`.
-    fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
     }
 }
 

@@ -5,7 +5,11 @@ use std::{boxed::Box, collections::VecDeque, sync::Mutex, thread, vec, vec::Vec}
 
 use proptest::prelude::*;
 
+use self::random::Random;
 use super::*;
+
+#[path = "../../../tests/common/random.rs"]
+mod random;
 
 #[test]
 fn entries_come_in_order_across_many_turns_of_the_ring() {
@@ -211,15 +215,12 @@ fn a_hostile_peer_causes_errors_only() {
     let stop = core::sync::atomic::AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
-            let mut random = 0x9e37_79b9_7f4a_7c15u64;
+            let mut random = Random(0x9e37_79b9_7f4a_7c15);
             while !stop.load(core::sync::atomic::Ordering::Relaxed) {
-                random ^= random << 13;
-                random ^= random >> 7;
-                random ^= random << 17;
-                let word = (random as usize >> 8) % 64;
+                let word = random.below(64) as usize;
                 let words = memory.0.get().cast::<core::sync::atomic::AtomicU64>();
                 // SAFETY: there are 64 words, and rings are used by atomic operations.
-                unsafe { &*words.add(word) }.store(random, Ordering::Relaxed);
+                unsafe { &*words.add(word) }.store(random.next(), Ordering::Relaxed);
             }
         });
         let mut out = [[0; 5]; 40];
