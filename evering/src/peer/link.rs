@@ -8,7 +8,7 @@ use alloc::sync::Arc;
 use core::{
     fmt,
     ptr::NonNull,
-    sync::atomic::{AtomicBool, AtomicU32, Ordering},
+    sync::atomic::{AtomicBool, Ordering},
 };
 #[cfg(feature = "std")]
 use std::io;
@@ -18,7 +18,7 @@ use super::{Watch, deaths::Watched};
 #[cfg(feature = "std")]
 use crate::wake::{Cpus, EventFd, EventWaiter, Ringer, Spin, Waiter};
 use crate::{
-    queue::{self, RECEIVER_GONE, SENDER_DIED, SENDER_GONE},
+    queue::{Closer, RECEIVER_GONE, SENDER_DIED, SENDER_GONE},
     region::{Header, Keeper, Life, RegionError, Side},
     wake::SharedBell,
 };
@@ -38,8 +38,8 @@ pub(super) struct Signs {
     side: Side,
     /// In which generation of the region it was taken.
     generation: u32,
-    /// The flags of the queue that we send into, and of the one that we receive from.
-    flags: [NonNull<AtomicU32>; 2],
+    /// Of the queue that we send into, and of the one that we receive from.
+    closers: [Closer; 2],
     keeper: Keeper,
     /// The peer's process has been seen to be over, and the queues are closed. Ours: what the region says others could
     /// change.
@@ -85,9 +85,9 @@ impl Signs {
     /// The peer's process is over: does what it would have done if it had gone in peace, and rings our own bell in its
     /// place.
     pub(super) fn peer_is_dead(&self) {
-        for (flags, gone) in self.flags.iter().zip([RECEIVER_GONE, SENDER_GONE | SENDER_DIED]) {
-            // SAFETY: the keeper keeps them, and they are atomic.
-            queue::close(unsafe { flags.as_ref() }, gone);
+        for (closer, gone) in self.closers.iter().zip([RECEIVER_GONE, SENDER_GONE | SENDER_DIED]) {
+            // SAFETY: the keeper keeps the queues.
+            unsafe { closer.close(gone) };
         }
         // After that: who sees it finds the queues closed.
         self.over.store(true, Ordering::Release);
@@ -121,15 +121,15 @@ impl Signs {
 }
 
 impl Link {
-    /// Takes a side. The flags are those of the queue that it sends into, and of the one that it receives from.
+    /// Takes a side. The closers are those of the queue that it sends into, and of the one that it receives from.
     ///
     /// # Safety
     ///
-    /// A region must begin at `base`, which `keeper` keeps, and have the flags.
+    /// A region must begin at `base`, which `keeper` keeps, and have the queues.
     pub(crate) unsafe fn enter(
         base: NonNull<u8>,
         side: Side,
-        flags: [NonNull<AtomicU32>; 2],
+        closers: [Closer; 2],
         keeper: Keeper,
     ) -> Result<Self, RegionError> {
         let header = base.cast::<Header>();
@@ -139,7 +139,7 @@ impl Link {
             header,
             side,
             generation,
-            flags,
+            closers,
             keeper,
             over: AtomicBool::new(false),
             #[cfg(feature = "std")]

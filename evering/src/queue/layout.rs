@@ -7,6 +7,7 @@ use core::{
 };
 
 use super::{
+    ends::Ends,
     error::{AttachError, LayoutError},
     producers::{One, Producers},
     slot::Place,
@@ -15,7 +16,7 @@ use super::{
 use crate::sync::{AtomicU32, Ordering};
 
 /// The layout's version: rings of another are refused.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 /// The largest capacity of a ring, in entries: indices are 32 bits, full and empty must differ, and so must the stamps of two laps.
 pub const MAX_CAPACITY: usize = 1 << 30;
@@ -26,13 +27,6 @@ const MAGIC: u32 = u32::from_le_bytes(*b"evRG");
 /// Two cache lines, since the hardware fetches them in pairs.
 const LINE: usize = 128;
 
-/// In `flags`: the sender will not send any more. Set by the sender, once.
-pub(crate) const SENDER_GONE: u32 = 1 << 0;
-/// In `flags`: the receiver will not receive any more. Set by the receiver, once.
-pub(crate) const RECEIVER_GONE: u32 = 1 << 1;
-/// In `flags`, beside [`SENDER_GONE`]: whoever sent has died, and will not finish what it had begun. Set by who knows of the death.
-pub(crate) const SENDER_DIED: u32 = 1 << 2;
-
 /// What is before the slots.
 #[repr(C)]
 pub(crate) struct Lines {
@@ -41,7 +35,7 @@ pub(crate) struct Lines {
     pub(crate) head: Line,
 }
 
-/// What does not change while the ring is used, but for the flags, each of which is set once.
+/// What does not change while the ring is used, but for the ends, which come and go.
 #[repr(C, align(128))]
 pub(crate) struct Fixed {
     // Atomic although written once: whoever attaches may share them with a peer that still writes.
@@ -51,9 +45,7 @@ pub(crate) struct Fixed {
     entry_align: AtomicU32,
     capacity: AtomicU32,
     producers: AtomicU32,
-    pub(crate) flags: AtomicU32,
-    /// How many senders there are, where there may be many.
-    pub(crate) senders: AtomicU32,
+    pub(crate) ends: Ends,
 }
 
 /// An index, with nothing else in its cache lines.
@@ -64,8 +56,8 @@ pub(crate) struct Line(pub(crate) AtomicU32);
 const _: () = assert!(size_of::<Lines>() == 3 * LINE);
 
 impl Lines {
-    /// Those of a new ring.
-    pub(crate) fn new<T, P: Producers>(layout: Layout<T, P>) -> Self {
+    /// Those of a new ring, in its memory's `generation`th use.
+    pub(crate) fn new<T, P: Producers>(layout: Layout<T, P>, generation: u32) -> Self {
         Lines {
             fixed: Fixed {
                 magic: AtomicU32::new(MAGIC),
@@ -74,8 +66,7 @@ impl Lines {
                 entry_align: AtomicU32::new(align_of::<T>() as u32),
                 capacity: AtomicU32::new(layout.capacity),
                 producers: AtomicU32::new(P::KIND),
-                flags: AtomicU32::new(0),
-                senders: AtomicU32::new(0),
+                ends: Ends::new(generation),
             },
             tail: TailLine::new(),
             head: Line(AtomicU32::new(0)),

@@ -10,15 +10,16 @@ use alloc::{
 };
 use core::{fmt, ptr::NonNull};
 
+#[cfg(not(loom))]
+use super::ends::Closer;
 use super::{
+    ends::Ends,
     entry::Entry,
     error::{AttachError, LayoutError},
     layout::{Layout, Lines},
     producers::{One, Producers},
     slot::Place,
 };
-#[cfg(not(loom))]
-use crate::sync::AtomicU32;
 use crate::sync::Ordering;
 
 /// A ring of `T`s in memory that `keeper` keeps.
@@ -49,6 +50,8 @@ pub struct Ring<T: Entry, K, P: Producers = One> {
     lines: NonNull<Lines>,
     slots: NonNull<Place<T, P>>,
     layout: Layout<T, P>,
+    /// In which use of the memory it was made. Ours: another may be made there.
+    generation: u32,
     keeper: K,
 }
 
@@ -64,6 +67,7 @@ impl<T: Entry, K: Clone, P: Producers> Clone for Ring<T, K, P> {
             lines: self.lines,
             slots: self.slots,
             layout: self.layout,
+            generation: self.generation,
             keeper: self.keeper.clone(),
         }
     }
@@ -123,7 +127,7 @@ impl<T: Entry, P: Producers> HeapRing<T, P> {
         let keeper = Arc::new(Allocation { at, layout });
         // SAFETY: the memory is as large and aligned as the layout says, all zero, nobody else's, and
         // freed by the keeper.
-        Ok(unsafe { Self::initialise(at, layout, keeper) })
+        Ok(unsafe { Self::initialise(at, layout, 0, keeper) })
     }
 }
 
@@ -146,6 +150,23 @@ impl<T: Entry, K, P: Producers> Ring<T, K, P> {
         capacity: usize,
         keeper: K,
     ) -> Result<Self, LayoutError> {
+        // SAFETY: the same.
+        unsafe { Self::create_again(at, len, capacity, 0, keeper) }
+    }
+
+    /// [`create`](Self::create), in the memory's `generation`th use: who still has an end of the ring before finds
+    /// that one closed, and cannot close this.
+    ///
+    /// # Safety
+    ///
+    /// As [`create`](Self::create).
+    pub(crate) unsafe fn create_again(
+        at: NonNull<u8>,
+        len: usize,
+        capacity: usize,
+        generation: u32,
+        keeper: K,
+    ) -> Result<Self, LayoutError> {
         let layout = Layout::<T, P>::new(capacity)?;
         if layout.size() > len {
             return Err(LayoutError::TooSmall);
@@ -158,17 +179,22 @@ impl<T: Entry, K, P: Producers> Ring<T, K, P> {
             at.add(Layout::<T, P>::SLOTS).write_bytes(0, layout.size() - Layout::<T, P>::SLOTS)
         };
         // SAFETY: it is large enough and aligned, its slots are zero; the rest the caller promises.
-        Ok(unsafe { Self::initialise(at, layout, keeper) })
+        Ok(unsafe { Self::initialise(at, layout, generation, keeper) })
     }
 
     /// # Safety
     ///
     /// As [`create`](Self::create); and the memory must be large enough, aligned, and its slots zero.
-    unsafe fn initialise(at: NonNull<u8>, layout: Layout<T, P>, keeper: K) -> Self {
+    unsafe fn initialise(
+        at: NonNull<u8>,
+        layout: Layout<T, P>,
+        generation: u32,
+        keeper: K,
+    ) -> Self {
         // SAFETY: there is room for the lines and the slots, says the caller.
-        let ring = unsafe { Self::at(at, layout, keeper) };
+        let ring = unsafe { Self::at(at, layout, generation, keeper) };
         // SAFETY: there is room for them, aligned; nobody has a reference to what is overwritten.
-        unsafe { ring.lines.write(Lines::new(layout)) };
+        unsafe { ring.lines.write(Lines::new(layout, generation)) };
         #[cfg(loom)]
         for i in 0..layout.capacity() {
             // SAFETY: the layout has that many slots.
@@ -180,10 +206,10 @@ impl<T: Entry, K, P: Producers> Ring<T, K, P> {
     /// # Safety
     ///
     /// There must be `layout.size()` bytes at `at`.
-    unsafe fn at(at: NonNull<u8>, layout: Layout<T, P>, keeper: K) -> Self {
+    unsafe fn at(at: NonNull<u8>, layout: Layout<T, P>, generation: u32, keeper: K) -> Self {
         // SAFETY: the slots begin there, by the layout.
         let slots = unsafe { at.add(Layout::<T, P>::SLOTS).cast() };
-        Ring { lines: at.cast(), slots, layout, keeper }
+        Ring { lines: at.cast(), slots, layout, generation, keeper }
     }
 
     /// Finds the ring that someone else made in the `len` bytes at `at`.
@@ -206,9 +232,10 @@ impl<T: Entry, K, P: Producers> Ring<T, K, P> {
         }
         // SAFETY: there is room for the lines, aligned; they consist of atomics, to which any bytes are
         // valid and which others may write.
-        let layout = unsafe { lines.as_ref() }.check(len)?;
+        let lines = unsafe { lines.as_ref() };
+        let layout = lines.check(len)?;
         // SAFETY: `check` has found that the layout has room in `len`.
-        Ok(unsafe { Self::at(at, layout, keeper) })
+        Ok(unsafe { Self::at(at, layout, lines.fixed.ends.generation(), keeper) })
     }
 
     pub(crate) fn lines(&self) -> &Lines {
@@ -217,10 +244,31 @@ impl<T: Entry, K, P: Producers> Ring<T, K, P> {
         unsafe { self.lines.as_ref() }
     }
 
-    /// Where the flags are, for who has to set one in place of an end that died.
+    /// Which of its ends are gone.
+    #[inline]
+    pub(crate) fn gone(&self, order: Ordering) -> u64 {
+        self.ends().gone(self.generation, order)
+    }
+
+    /// Says that its ends are `gone`.
+    pub(crate) fn close(&self, gone: u64) {
+        self.ends().close(self.generation, gone);
+    }
+
+    /// For who has to close one of its ends in place of its owner.
     #[cfg(not(loom))]
-    pub(crate) fn flags(&self) -> NonNull<AtomicU32> {
-        NonNull::from(&self.lines().fixed.flags)
+    pub(crate) fn closer(&self) -> Closer {
+        Closer::new(self.ends(), self.generation)
+    }
+
+    /// Who is there at its ends.
+    pub(super) fn ends(&self) -> &Ends {
+        &self.lines().fixed.ends
+    }
+
+    /// In which use of the memory it was made.
+    pub(super) fn generation(&self) -> u32 {
+        self.generation
     }
 
     /// Which slot is for the entry number `index`.

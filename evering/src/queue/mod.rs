@@ -19,7 +19,8 @@
 //!    0 ┌───────────────────────────────────────────────┐
 //!      │ magic · version · entry size · entry align    │  fixed when made,
 //!      │ capacity · one sender or many                 │  checked when attached to
-//!      │ flags: sender gone or dead, receiver gone     │  each set once
+//!      │ who is there at its ends, and in which use of │  changed when one
+//!      │ the memory: generation                        │  comes or goes
 //!  128 ├───────────────────────────────────────────────┤
 //!      │ tail: entries ever sent, mod 2³² · the last   │  written by the sender
 //!      │ entry, if it was sent alone and is small      │
@@ -61,7 +62,7 @@
 //! assert_eq!(server.join().unwrap(), 5050);
 //! ```
 
-mod death;
+mod ends;
 mod entry;
 mod error;
 mod layout;
@@ -76,11 +77,9 @@ mod stamp;
 mod tail;
 
 #[cfg(not(loom))]
-pub(crate) use death::close;
+pub(crate) use ends::{Closer, RECEIVER_GONE, SENDER_DIED, SENDER_GONE};
 pub use entry::Entry;
 pub use error::{AttachError, LayoutError, RecvError, SendError};
 pub use layout::{Layout, MAX_CAPACITY, VERSION};
-#[cfg(not(loom))]
-pub(crate) use layout::{RECEIVER_GONE, SENDER_DIED, SENDER_GONE};
 pub use memory::{Allocation, HeapRing, Ring};
 pub use producers::{Many, One, Producers};

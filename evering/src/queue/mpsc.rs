@@ -40,10 +40,9 @@ use alloc::sync::Arc;
 use core::fmt;
 
 use super::{
-    death,
+    ends::{RECEIVER_GONE, SENDER_DIED, SENDER_GONE},
     entry::Entry,
     error::{AttachError, LayoutError, RecvError, SendError},
-    layout::{RECEIVER_GONE, SENDER_DIED, SENDER_GONE},
     memory::{Allocation, HeapRing, Ring},
     producers::Many,
 };
@@ -135,14 +134,14 @@ impl NoClaim {
 impl<T: Entry, K> Sender<T, K> {
     pub(crate) fn new(ring: Ring<T, K, Many>) -> Result<Self, AttachError> {
         let (head, _) = ring.indices()?;
-        if ring.lines().fixed.flags.load(Ordering::Acquire) & SENDER_GONE != 0 {
+        if ring.gone(Ordering::Acquire) & SENDER_GONE != 0 {
             return Err(AttachError::Closed);
         }
         Ok(Self::beside_others(ring, head))
     }
 
     fn beside_others(ring: Ring<T, K, Many>, head: u32) -> Self {
-        ring.lines().fixed.senders.fetch_add(1, Ordering::Relaxed);
+        ring.ends().enter(ring.generation());
         Sender { ring, head }
     }
 
@@ -150,7 +149,7 @@ impl<T: Entry, K> Sender<T, K> {
     #[inline]
     fn claim(&mut self, wanted: u32) -> Result<(u32, u32), NoClaim> {
         let lines = self.ring.lines();
-        if lines.fixed.flags.load(Ordering::Relaxed) & RECEIVER_GONE != 0 {
+        if self.ring.gone(Ordering::Relaxed) & RECEIVER_GONE != 0 {
             return Err(NoClaim::Closed);
         }
         let capacity = self.ring.capacity() as u32;
@@ -243,7 +242,7 @@ impl<T: Entry, K> Sender<T, K> {
 
     /// Whether the receiver is gone.
     pub fn is_closed(&self) -> bool {
-        self.ring.lines().fixed.flags.load(Ordering::Relaxed) & RECEIVER_GONE != 0
+        self.ring.gone(Ordering::Relaxed) & RECEIVER_GONE != 0
     }
 }
 
@@ -255,11 +254,7 @@ impl<T: Entry, K: Clone> Clone for Sender<T, K> {
 
 impl<T: Entry, K> Drop for Sender<T, K> {
     fn drop(&mut self) {
-        let fixed = &self.ring.lines().fixed;
-        // AcqRel: the last one's flag stands after all that the others have sent.
-        if fixed.senders.fetch_sub(1, Ordering::AcqRel) == 1 {
-            fixed.flags.fetch_or(SENDER_GONE, Ordering::Release);
-        }
+        self.ring.ends().leave(self.ring.generation());
     }
 }
 
@@ -281,7 +276,7 @@ pub struct Receiver<T: Entry, K = Arc<Allocation<T, Many>>> {
 impl<T: Entry, K> Receiver<T, K> {
     pub(crate) fn new(ring: Ring<T, K, Many>) -> Result<Self, AttachError> {
         let (head, _) = ring.indices()?;
-        if ring.lines().fixed.flags.load(Ordering::Acquire) & RECEIVER_GONE != 0 {
+        if ring.gone(Ordering::Acquire) & RECEIVER_GONE != 0 {
             return Err(AttachError::Closed);
         }
         Ok(Receiver { ring, head, released: head })
@@ -327,7 +322,7 @@ impl<T: Entry, K> Receiver<T, K> {
         // What was given up has been passed over.
         self.release();
         let lines = self.ring.lines();
-        let flags = lines.fixed.flags.load(Ordering::Acquire);
+        let flags = self.ring.gone(Ordering::Acquire);
         if flags & SENDER_GONE == 0 {
             return Err(RecvError::Empty);
         }
@@ -399,7 +394,7 @@ impl<T: Entry, K> Receiver<T, K> {
     /// Says that no sender lives any more, for one cannot have said so itself. What was sent is still
     /// received; what was begun is skipped.
     pub fn senders_died(&mut self) {
-        death::close(&self.ring.lines().fixed.flags, SENDER_GONE | SENDER_DIED);
+        self.ring.close(SENDER_GONE | SENDER_DIED);
     }
 
     /// How many entries fit in the ring.
@@ -415,13 +410,13 @@ impl<T: Entry, K> Receiver<T, K> {
 
     /// Whether all senders are gone. There may still be something to receive.
     pub fn is_closed(&self) -> bool {
-        self.ring.lines().fixed.flags.load(Ordering::Acquire) & SENDER_GONE != 0
+        self.ring.gone(Ordering::Acquire) & SENDER_GONE != 0
     }
 }
 
 impl<T: Entry, K> Drop for Receiver<T, K> {
     fn drop(&mut self) {
-        self.ring.lines().fixed.flags.fetch_or(RECEIVER_GONE, Ordering::Release);
+        self.ring.close(RECEIVER_GONE);
     }
 }
 

@@ -23,9 +23,9 @@ use alloc::sync::Arc;
 use core::fmt;
 
 use super::{
+    ends::{RECEIVER_GONE, SENDER_GONE},
     entry::Entry,
     error::{AttachError, LayoutError, RecvError, SendError},
-    layout::{RECEIVER_GONE, SENDER_GONE},
     memory::{Allocation, HeapRing, Ring},
     slip::Slip,
     tail::TailLine,
@@ -77,7 +77,7 @@ impl NoRoom {
 impl<T: Entry, K> Sender<T, K> {
     pub(crate) fn new(ring: Ring<T, K>) -> Result<Self, AttachError> {
         let (head, tail) = ring.indices()?;
-        if ring.lines().fixed.flags.load(Ordering::Acquire) & SENDER_GONE != 0 {
+        if ring.gone(Ordering::Acquire) & SENDER_GONE != 0 {
             return Err(AttachError::Closed);
         }
         Ok(Sender { ring, tail, next: tail, head })
@@ -88,7 +88,7 @@ impl<T: Entry, K> Sender<T, K> {
     #[inline]
     fn room(&mut self, wanted: u32) -> Result<u32, NoRoom> {
         let lines = self.ring.lines();
-        if lines.fixed.flags.load(Ordering::Relaxed) & RECEIVER_GONE != 0 {
+        if self.ring.gone(Ordering::Relaxed) & RECEIVER_GONE != 0 {
             return Err(NoRoom::Closed);
         }
         let capacity = self.ring.capacity() as u32;
@@ -225,13 +225,13 @@ impl<T: Entry, K> Sender<T, K> {
 
     /// Whether the receiver is gone.
     pub fn is_closed(&self) -> bool {
-        self.ring.lines().fixed.flags.load(Ordering::Relaxed) & RECEIVER_GONE != 0
+        self.ring.gone(Ordering::Relaxed) & RECEIVER_GONE != 0
     }
 }
 
 impl<T: Entry, K> Drop for Sender<T, K> {
     fn drop(&mut self) {
-        self.ring.lines().fixed.flags.fetch_or(SENDER_GONE, Ordering::Release);
+        self.ring.close(SENDER_GONE);
     }
 }
 
@@ -257,7 +257,7 @@ pub struct Receiver<T: Entry, K = Arc<Allocation<T>>> {
 impl<T: Entry, K> Receiver<T, K> {
     pub(crate) fn new(ring: Ring<T, K>) -> Result<Self, AttachError> {
         let (head, tail) = ring.indices()?;
-        if ring.lines().fixed.flags.load(Ordering::Acquire) & RECEIVER_GONE != 0 {
+        if ring.gone(Ordering::Acquire) & RECEIVER_GONE != 0 {
             return Err(AttachError::Closed);
         }
         Ok(Receiver { ring, head, tail, slip: Slip::default() })
@@ -290,7 +290,7 @@ impl<T: Entry, K> Receiver<T, K> {
 
     #[cold]
     fn nothing(&mut self) -> Result<u32, RecvError> {
-        if self.ring.lines().fixed.flags.load(Ordering::Acquire) & SENDER_GONE == 0 {
+        if self.ring.gone(Ordering::Acquire) & SENDER_GONE == 0 {
             return Err(RecvError::Empty);
         }
         // It may have sent something between our look at the tail and its end.
@@ -373,13 +373,13 @@ impl<T: Entry, K> Receiver<T, K> {
 
     /// Whether the sender is gone. There may still be something to receive.
     pub fn is_closed(&self) -> bool {
-        self.ring.lines().fixed.flags.load(Ordering::Acquire) & SENDER_GONE != 0
+        self.ring.gone(Ordering::Acquire) & SENDER_GONE != 0
     }
 }
 
 impl<T: Entry, K> Drop for Receiver<T, K> {
     fn drop(&mut self) {
-        self.ring.lines().fixed.flags.fetch_or(RECEIVER_GONE, Ordering::Release);
+        self.ring.close(RECEIVER_GONE);
     }
 }
 

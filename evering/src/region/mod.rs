@@ -242,10 +242,13 @@ impl<F: Entry, S: Entry, PF: Producers, PS: Producers> Region<F, S, PF, PS> {
         unsafe {
             let at = |offset| self.base.add(offset);
             let [first, second] = chosen.capacities.map(|capacity| capacity as usize);
-            Ring::<F, (), PF>::create(at(queues[0].start), queues[0].len(), first, ())?;
-            Ring::<S, (), PS>::create(at(queues[1].start), queues[1].len(), second, ())?;
+            let (generation, away) = (self.generation, chosen.away as usize);
+            let [forth, back] = queues;
+            Ring::<F, _, PF>::create_again(at(forth.start), forth.len(), first, generation, ())?;
+            Ring::<S, _, PS>::create_again(at(back.start), back.len(), second, generation, ())?;
             for part in returns {
-                Ring::<Token, ()>::create(at(part.start), part.len(), chosen.away as usize, ())?;
+                let (at, len) = (at(part.start), part.len());
+                Ring::<Token, _>::create_again(at, len, away, generation, ())?;
             }
         }
         header.publish();
@@ -257,8 +260,9 @@ impl<F: Entry, S: Entry, PF: Producers, PS: Producers> Region<F, S, PF, PS> {
     /// [offered](crate::peer::connect::offer_region) to another process.
     ///
     /// Everything of the connection before has to be gone from this process, so nothing here can see another one's bytes. A peer
-    /// that was taken for dead and is not has the memory still. It finds *its* peer [dead](Life), as the generation is another one; and
-    /// what it writes all the same is what any hostile peer can write: an error at worst. Who cannot have that makes a new region.
+    /// that was taken for dead and is not has the memory still. It finds *its* peer [dead](Life) and its queues closed, as the generation
+    /// is another one, and cannot close the new ones. What it was about to write just then it writes all the same, as any hostile
+    /// peer can: an error at worst. Who cannot have that makes a new region.
     ///
     /// ```
     /// use evering::region::{Options, Region, RegionError};
@@ -343,9 +347,9 @@ impl<F: Entry, S: Entry, PF: Producers, PS: Producers> Region<F, S, PF, PS> {
         let receiver = self.ring::<In, PI>(into, chosen.capacities[peers])?;
         let come_back = self.ring::<Token, One>(&returns[own], chosen.away)?;
         let give_back = self.ring::<Token, One>(&returns[peers], chosen.away)?;
-        let flags = [sender.flags(), receiver.flags()];
-        // SAFETY: the region begins with a header and has the queues' flags, and the keeper keeps it.
-        let link = unsafe { Link::enter(self.base, side, flags, self.keeper.clone()) }?;
+        let closers = [sender.closer(), receiver.closer()];
+        // SAFETY: the region begins with a header and has the queues, and the keeper keeps it.
+        let link = unsafe { Link::enter(self.base, side, closers, self.keeper.clone()) }?;
         let place = Place {
             base: self.base,
             own: arenas[own].clone(),

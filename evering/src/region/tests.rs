@@ -196,12 +196,16 @@ fn who_was_taken_for_dead_finds_its_peer_dead_after_a_renewal() {
     drop(first);
     region.renew().expect("nothing is left here");
     assert_eq!(old.link.peer(), Life::Dead);
-    let (first, mut second) =
+    let (mut first, mut second) =
         (region.first().expect("it is free"), region.second().expect("it is free"));
-    // It can do what any peer can do.
-    let _ = old.sender.send(7);
+    assert!(matches!(old.sender.send(7), Err(crate::SendError::Closed(7))));
+    assert!(matches!(old.receiver.recv(), Err(crate::RecvError::Closed)));
+    // Nor does it close what is not its own any more, in whichever way.
+    old.link.peer_is_dead();
     drop(old);
     assert_eq!((first.link.peer(), second.link.peer()), (Life::Here, Life::Here));
+    assert_eq!((first.sender.send(1), second.receiver.recv()), (Ok(()), Ok(1)));
+    assert_eq!((second.sender.send(2), first.receiver.recv()), (Ok(()), Ok(2)));
     assert!(matches!(second.receiver.recv(), Err(crate::RecvError::Empty)));
 }
 

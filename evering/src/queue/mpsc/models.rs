@@ -1,7 +1,9 @@
 //! Loom explores what senders and the receiver can do to each other.
 
-use loom::thread;
+use core::mem;
 use std::vec::Vec;
+
+use loom::thread;
 
 use super::*;
 use crate::models::{model, receive_all};
@@ -105,5 +107,29 @@ fn the_last_of_two_senders_closes() {
         drop(other);
         assert_eq!(receive_all(|| receiver.recv()), [1]);
         send.join().expect("it does not panic");
+    });
+}
+
+/// Threads that are joined are what a process is that the host says is over: one had begun what it never finished.
+#[test]
+fn what_dead_senders_had_begun_is_skipped_and_what_they_sent_is_not() {
+    model(|| {
+        let (mut sender, mut receiver) = channel::<u32>(4).expect("a power of two");
+        let (mut other, ring) = (sender.clone(), receiver.ring.clone());
+        let begin = thread::spawn(move || {
+            let mut room = sender.reserve(1).expect("there is room");
+            assert_eq!(room.stage(9), Ok(()));
+            mem::forget(room);
+            // Not dropped before all is over.
+            sender
+        });
+        let tell = thread::spawn(move || {
+            assert_eq!(other.send(1), Ok(()));
+            let sender = begin.join().expect("it does not panic");
+            ring.close(SENDER_GONE | SENDER_DIED);
+            (sender, other)
+        });
+        assert_eq!(receive_all(|| receiver.recv()), [1]);
+        drop(tell.join().expect("it does not panic"));
     });
 }

@@ -169,7 +169,7 @@ fn impossible_indices_are_errors() {
         assert_eq!(sender.send(9), Err(SendError::Corrupt(9)));
     }
     assert!(receiver.recv_batch(&mut [0; 4]).is_ok());
-    ring.lines().fixed.flags.store(SENDER_GONE, Ordering::Relaxed);
+    ring.close(SENDER_GONE);
     for bad in [9, u32::MAX, 1 << 31] {
         ring.lines().tail.index.store(bad, Ordering::Relaxed);
         assert_eq!(receiver.recv(), Err(RecvError::Corrupt));
