@@ -126,6 +126,9 @@ pub fn start(config: &Config) -> Result<Arc<Kernel>, BootError> {
     hal::context::prepare().map_err(|error| BootError::host("it cannot run guests", &error))?;
     let memory = PhysicalMemory::new(config.memory)
         .map_err(|error| BootError::host("it gives no memory", &error))?;
+    if let Some(micros) = config.spin {
+        hal::context::limit_spinning(micros);
+    }
     let strace = open_trace(config)?;
     let root = mount_root(config, &memory)?;
     let cpus = config.cpus.unwrap_or_else(host::system::online_cpus).min(cpu::MAX_CPUS);
@@ -139,6 +142,7 @@ pub fn start(config: &Config) -> Result<Arc<Kernel>, BootError> {
         futexes: Default::default(),
         locks: LockTable::new(),
         pids: Default::default(),
+        isolation: config.isolation,
         strace,
         started: hal::time::boottime(),
     });

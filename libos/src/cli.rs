@@ -11,7 +11,7 @@ use std::str::FromStr;
 
 use clap::Parser;
 
-use crate::config::{Bind, Config, Strace};
+use crate::config::{Bind, Config, Isolation, Strace};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -41,6 +41,14 @@ pub struct Cli {
     /// Limit of the guests' memory, files in memory included, such as 64M or 1G [default: none]
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     memory: Option<u64>,
+
+    /// Where guests run: in the kernel's process or isolated from it, each in a host process of its own
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
+    isolation: Isolation,
+
+    /// Microseconds for which the kernel and an isolated guest may spin before they sleep; 0 is never [default: what pays]
+    #[arg(long, value_name = "US", value_parser = clap::value_parser!(u32).range(..=1_000_000))]
+    spin: Option<u32>,
 
     /// Set an environment variable of the program; may be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_env)]
@@ -124,6 +132,8 @@ impl Cli {
             binds: self.bind,
             cpus: self.cpus,
             memory: self.memory,
+            isolation: self.isolation,
+            spin: self.spin,
             strace: self.strace.map(|file| match file.as_os_str().as_bytes() {
                 b"-" => Strace::Stderr,
                 _ => Strace::File(file),
@@ -263,6 +273,8 @@ mod tests {
             &["--env", "=x", "ls"],
             &["--bind", "nocolon", "ls"],
             &["--bind", "a:relative", "ls"],
+            &["--isolation", "sometimes", "ls"],
+            &["--spin", "long", "ls"],
         ] {
             let error = config(args).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{args:?}");

@@ -24,8 +24,26 @@ pub struct Config {
     pub cpus: Option<usize>,
     /// Bytes of memory that guests may have in use together; none means no limit of ours.
     pub memory: Option<u64>,
+    /// Where guests run.
+    pub isolation: Isolation,
+    /// For how many microseconds at most the kernel and an isolated guest look for each other's word before they sleep; none means
+    /// what pays on this machine.
+    pub spin: Option<u32>,
     /// Where system calls are printed, if anywhere.
     pub strace: Option<Strace>,
+}
+
+/// Where the code of guests runs: in the kernel's own host process, which is fastest, or isolated, each process in a host process of
+/// its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Isolation {
+    /// In the kernel's process, as long as its addresses are free there: not a fork's child, before it executes a program.
+    #[default]
+    Auto,
+    /// Isolated, all of them.
+    Always,
+    /// In the kernel's process only: there is no fork.
+    Never,
 }
 
 /// Where `--strace` output goes.

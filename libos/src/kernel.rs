@@ -8,6 +8,7 @@ use hal::{cpu::Cpus, pmem::PhysicalMemory};
 use kernel_objects::{Job, KernelObject, Signals};
 
 use crate::{
+    config::Isolation,
     futex::FutexTable,
     process::PidTable,
     syscall::strace,
@@ -30,6 +31,8 @@ pub struct Kernel {
     pub locks: Arc<LockTable>,
     /// Processes and threads by number.
     pub pids: PidTable,
+    /// Where the guests run.
+    pub isolation: Isolation,
     /// Where `--strace` writes.
     pub strace: Option<strace::Log>,
     /// When it was made: nanoseconds of the host's boot clock.

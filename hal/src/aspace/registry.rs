@@ -22,9 +22,9 @@ use crate::pmem::GUEST_BOUNDARY;
 /// Lowest guest address: the pages below are never mapped, so that a NULL dereference faults.
 pub const GUEST_FLOOR: u64 = 0x1_0000;
 
-/// Windows lie from here up to [`GUEST_BOUNDARY`]; fixed images want lower addresses.
-const FIRST_WINDOW: u64 = 0x1000_0000_0000;
-/// Bytes in a window: 128 of them fit.
+/// Windows lie from here up to [`GUEST_BOUNDARY`]; programs that want fixed addresses, their images or heaps, want lower ones.
+const FIRST_WINDOW: u64 = 0x2000_0000_0000;
+/// Bytes in a window: 96 of them fit.
 const WINDOW_SIZE: u64 = 512 << 30;
 /// Claims are made in units of this where nobody else is near, so that a guest cannot fill the
 /// registry page by page.

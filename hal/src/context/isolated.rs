@@ -48,9 +48,10 @@ const STUB_SPIN: u32 = 400;
 /// Spinning may be forbidden (`--spin 0`); in cycles.
 static MOST_SPIN: AtomicU32 = AtomicU32::new(SPIN_CYCLES as u32);
 
-/// Lets kernel and stubs spin for no longer than so many cycles before they sleep; 0 is not at all.
-pub fn limit_spinning(cycles: u32) {
-    MOST_SPIN.store(cycles, Ordering::Relaxed);
+/// Lets kernel and stubs spin for no longer than so many microseconds before they sleep; 0 is not at all.
+pub fn limit_spinning(micros: u32) {
+    // About: it is a budget, and clocks differ by a factor of two.
+    MOST_SPIN.store(micros.saturating_mul(3000), Ordering::Relaxed);
 }
 
 /// Where a context runs, and what is left there.

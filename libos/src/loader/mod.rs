@@ -117,23 +117,24 @@ pub struct Loaded<F> {
 /// Loads a program into `target`, an address space of its own. After an error the target is in no usable state.
 ///
 /// The registers of the first thread are to be all zero but the instruction and stack pointers.
-pub fn load<F, T>(files: &F, target: &T, request: Request) -> Result<Loaded<F::File>, LoadError>
+pub fn load<F, T>(files: &F, target: &T, request: &Request) -> Result<Loaded<F::File>, LoadError>
 where
     F: Files,
     T: Target<File = F::File>,
 {
-    let Request { path, args, env, ids, stack_limit, random, machine } = request;
+    let Request { path, args, env, stack_limit, .. } = request;
+    let stack_limit = *stack_limit;
     let Program { file, path: exe_path, args, image, interpreter } =
-        find_program(files, &path, args)?;
+        find_program(files, path, args.clone())?;
 
     let contents = stack::Contents {
         args: &args,
-        env: &env,
-        file_name: &path,
-        random,
+        env,
+        file_name: path,
+        random: request.random,
         image: stack::ImageFacts::default(),
-        ids,
-        machine,
+        ids: request.ids,
+        machine: request.machine,
     };
     stack::check_size(&contents, stack_limit)?;
 
@@ -176,7 +177,7 @@ where
         brk_start: program.span.end,
         exe: file,
         exe_path,
-        name: thread_name(&path),
+        name: thread_name(path),
         args: initial.args,
         env: initial.env,
         auxv: initial.auxv,

@@ -165,7 +165,7 @@ fn a_dynamic_program_starts_in_its_interpreter() {
         ("/lib/ld.so", &Program::default().bytes()),
     ]);
     let memory = Memory::default();
-    let loaded = load(&tree, &memory, request("/bin/x", &["x", "1"])).unwrap();
+    let loaded = load(&tree, &memory, &request("/bin/x", &["x", "1"])).unwrap();
     let program = WINDOW.start + PROGRAM_OFFSET;
     assert_eq!(loaded.brk_start, program + 0x3000);
     assert_eq!(loaded.name, b"x");
@@ -181,12 +181,12 @@ fn a_program_that_cannot_be_moved_claims_its_addresses() {
     let bytes = Program { kind: 2, segments, ..Program::default() }.bytes();
     let tree = Tree::new(&[("/x", &bytes)]);
     let memory = Memory::default();
-    let loaded = load(&tree, &memory, request("/x", &["x"])).unwrap();
+    let loaded = load(&tree, &memory, &request("/x", &["x"])).unwrap();
     assert_eq!((loaded.brk_start, loaded.entry), (0x40_3000, 0x1000));
     assert_eq!(memory.claimed.borrow().as_slice(), std::slice::from_ref(&(0x40_0000..0x40_3000)));
 
     let memory = Memory { taken: Some(0x40_0000..0x50_0000), ..Memory::default() };
-    let error = load(&tree, &memory, request("/x", &["x"])).unwrap_err();
+    let error = load(&tree, &memory, &request("/x", &["x"])).unwrap_err();
     assert_eq!(error, LoadError::AddressTaken);
 }
 
@@ -196,7 +196,7 @@ fn an_image_linked_high_is_moved_down() {
     let segments = vec![[1, high, 0x3000, 0, 0x1800]];
     let bytes = Program { segments, ..Program::default() }.bytes();
     let tree = Tree::new(&[("/x", &bytes)]);
-    let loaded = load(&tree, &Memory::default(), request("/x", &["x"])).unwrap();
+    let loaded = load(&tree, &Memory::default(), &request("/x", &["x"])).unwrap();
     assert_eq!(loaded.brk_start, WINDOW.start + PROGRAM_OFFSET + 0x3000);
 }
 
@@ -206,10 +206,10 @@ fn a_script_runs_its_interpreter_with_the_scripts_path() {
     let tree =
         Tree::new(&[("/bin/sh", &elf), ("/s", b"#!/bin/sh -e -x\necho"), ("/nested", b"#! /s\n")]);
     let memory = Memory::default();
-    let loaded = load(&tree, &memory, request("/s", &["zero", "one"])).unwrap();
+    let loaded = load(&tree, &memory, &request("/s", &["zero", "one"])).unwrap();
     assert_eq!(strings_of(&memory, &loaded.args), ["/bin/sh", "-e -x", "/s", "one"]);
     assert_eq!((loaded.name.as_slice(), loaded.exe_path.as_slice()), (&b"s"[..], &b"/bin/sh"[..]));
-    let loaded = load(&tree, &memory, request("/nested", &[])).unwrap();
+    let loaded = load(&tree, &memory, &request("/nested", &[])).unwrap();
     assert_eq!(strings_of(&memory, &loaded.args), ["/bin/sh", "-e -x", "/s", "/nested"]);
 }
 
@@ -222,8 +222,8 @@ fn scripts_may_nest_five_deep() {
         names.iter().zip(&lines).map(|(name, line)| (name.as_str(), line.as_bytes())).collect();
     files.push(("/s7", &elf));
     let tree = Tree::new(&files);
-    assert!(load(&tree, &Memory::default(), request("/s2", &["x"])).is_ok());
-    let error = load(&tree, &Memory::default(), request("/s1", &["x"])).unwrap_err();
+    assert!(load(&tree, &Memory::default(), &request("/s2", &["x"])).is_ok());
+    let error = load(&tree, &Memory::default(), &request("/s1", &["x"])).unwrap_err();
     assert_eq!(error.errno(), Errno::ELOOP);
 }
 
@@ -239,7 +239,7 @@ fn what_cannot_be_run_says_why() {
         ("/broken", &dynamic("/text")),
         ("/empty", b""),
     ]);
-    let error = |path| load(&tree, &Memory::default(), request(path, &["x"])).unwrap_err();
+    let error = |path| load(&tree, &Memory::default(), &request(path, &["x"])).unwrap_err();
     assert_eq!(error("/none").exit_code(), 127);
     assert_eq!(error("/text"), LoadError::Elf(ElfError::NotElf));
     assert_eq!(error("/empty"), LoadError::Elf(ElfError::NotElf));
@@ -253,7 +253,7 @@ fn what_cannot_be_run_says_why() {
     large.path = b"/needs".to_vec();
     large.env = vec![vec![b'x'; 1000]; 3000];
     let tree = Tree::new(&[("/needs", &Program::default().bytes())]);
-    assert_eq!(load(&tree, &Memory::default(), large).unwrap_err(), LoadError::TooBig);
+    assert_eq!(load(&tree, &Memory::default(), &large).unwrap_err(), LoadError::TooBig);
 }
 
 proptest! {
@@ -275,7 +275,7 @@ proptest! {
         }
         bytes.truncate(cut.max(4));
         let tree = Tree::new(&[("/x", &bytes), ("/lib/ld", &bytes)]);
-        let _ = load(&tree, &Memory::default(), request("/x", &["x"]));
+        let _ = load(&tree, &Memory::default(), &request("/x", &["x"]));
     }
 
     #[test]
@@ -300,7 +300,7 @@ proptest! {
         }
         bytes_of.truncate(cut.unwrap_or(usize::MAX).max(4));
         let tree = Tree::new(&[("/x", &bytes_of), ("/lib64/ld-linux-x86-64.so.2", &bytes_of)]);
-        let _ = load(&tree, &Memory::default(), request("/x", &["x"]));
+        let _ = load(&tree, &Memory::default(), &request("/x", &["x"]));
     }
 }
 

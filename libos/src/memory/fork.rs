@@ -1,19 +1,23 @@
 //! The memory of a fork's child.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicBool};
 
 use hal::aspace::AddressSpace;
 use parking_lot::{Mutex, RwLock};
 
 use super::UserMemory;
 use crate::{
+    config::Isolation,
     errno::{Errno, SysResult},
     signal::restorer::Restorer,
 };
 
 impl UserMemory {
-    /// A copy of all of it, at the same addresses, and so isolated; `ENOMEM`.
-    pub fn fork(&self) -> SysResult<Arc<Self>> {
+    /// A copy of all of it, at the same addresses, and so isolated; `ENOSYS` when nothing may be, `ENOMEM`.
+    pub fn fork(&self, isolation: Isolation) -> SysResult<Arc<Self>> {
+        if isolation == Isolation::Never {
+            return Err(Errno::ENOSYS);
+        }
         let window = Some(self.space.window());
         let space = AddressSpace::new_isolated(self.space.memory(), window);
         let space = space.map_err(|_| Errno::ENOMEM)?;
@@ -25,6 +29,7 @@ impl UserMemory {
             image: RwLock::new(self.image()),
             program: Mutex::new(self.program.lock().clone()),
             restorer: Restorer::default(),
+            clashed: AtomicBool::new(false),
         }))
     }
 }

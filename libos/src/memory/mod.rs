@@ -7,10 +7,16 @@ mod fork;
 mod heap;
 mod map;
 
-use std::sync::Arc;
+use std::{
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use hal::{
-    aspace::{Access, AddressSpace, Fault, ReadStop},
+    aspace::{Access, AddressSpace, AspaceError, Fault, ReadStop},
     host::HostFile,
     pmem::PhysicalMemory,
 };
@@ -22,6 +28,7 @@ use parking_lot::{Mutex, RwLock};
 
 pub use self::map::{Backing, MapRequest, Placement};
 use crate::{
+    config::Isolation,
     errno::{Errno, SysResult},
     loader::STACK_GUARD,
     signal::restorer::Restorer,
@@ -68,12 +75,20 @@ pub struct UserMemory {
     /// The program, which nobody writes to while it runs.
     program: Mutex<Option<Arc<OpenFile>>>,
     restorer: Restorer,
+    clashed: AtomicBool,
 }
 
 impl UserMemory {
     /// Empty memory, for a program to be loaded into. `ENOMEM` when no more address spaces fit.
-    pub fn new(physical: &Arc<PhysicalMemory>) -> SysResult<Arc<Self>> {
-        let space = AddressSpace::new(physical).map_err(|_| Errno::ENOMEM)?;
+    pub fn new(physical: &Arc<PhysicalMemory>, isolation: Isolation) -> SysResult<Arc<Self>> {
+        let space = match isolation {
+            Isolation::Always => AddressSpace::new_isolated(physical, None),
+            Isolation::Never => AddressSpace::new(physical),
+            Isolation::Auto => {
+                AddressSpace::new(physical).or_else(|_| AddressSpace::new_isolated(physical, None))
+            }
+        };
+        let space = space.map_err(|_| Errno::ENOMEM)?;
         let vmar = Vmar::create_root(&space).map_err(|_| Errno::ENOMEM)?;
         Ok(Arc::new(Self {
             vmar,
@@ -82,7 +97,21 @@ impl UserMemory {
             image: RwLock::default(),
             program: Mutex::default(),
             restorer: Restorer::default(),
+            clashed: AtomicBool::new(false),
         }))
+    }
+
+    /// Whether a program could not be loaded because its addresses are another guest's.
+    pub fn has_clashed(&self) -> bool {
+        self.clashed.load(Ordering::Relaxed)
+    }
+
+    /// Takes `range` for a program that must be there; `ENOMEM`.
+    pub fn claim(&self, range: Range<u64>) -> SysResult<()> {
+        self.space.claim(range).map_err(|error| {
+            self.clashed.fetch_or(error == AspaceError::Taken, Ordering::Relaxed);
+            Errno::ENOMEM
+        })
     }
     /// What the guest runs in.
     pub fn address_space(&self) -> &AddressSpace {

@@ -138,7 +138,7 @@ impl Current {
         let (number, tid) = Number::allocate(&thread)?;
         let memory = match request.has(raw::CLONE_VM) {
             true => Arc::clone(&thread.memory),
-            false => thread.memory.fork()?,
+            false => thread.memory.fork(kernel.isolation)?,
         };
         let mut context = self.context.duplicate();
         context.regs_mut().rax = 0;

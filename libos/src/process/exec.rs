@@ -20,6 +20,7 @@ use super::{
     ThreadParts,
 };
 use crate::{
+    config::Isolation,
     errno::{Errno, SysResult},
     kernel::Kernel,
     loader::{
@@ -69,7 +70,7 @@ impl Target for UserMemory {
     }
 
     fn claim(&self, range: Range<u64>) -> SysResult<()> {
-        self.address_space().claim(range).map_err(|_| Errno::ENOMEM)
+        UserMemory::claim(self, range)
     }
 
     fn find_free(&self, len: u64, align: u64) -> SysResult<u64> {
@@ -145,7 +146,8 @@ fn load(
     stack_limit: u64,
     command: Command,
 ) -> Result<Started, LoadError> {
-    let memory = UserMemory::new(&kernel.memory).map_err(LoadError::System)?;
+    let isolated = |isolation| UserMemory::new(&kernel.memory, isolation);
+    let mut memory = isolated(kernel.isolation).map_err(LoadError::System)?;
     let mut random = [0; 16];
     hal::random::fill(&mut random);
     let request = loader::Request {
@@ -167,7 +169,14 @@ fn load(
             min_signal_stack: hal::host::system::min_signal_stack(),
         },
     };
-    let loaded = loader::load(fs, &*memory, request)?;
+    let loaded = match loader::load(fs, &*memory, &request) {
+        Err(_) if memory.has_clashed() && kernel.isolation == Isolation::Auto => {
+            // Where it has all addresses for itself, then.
+            memory = isolated(Isolation::Always).map_err(LoadError::System)?;
+            loader::load(fs, &*memory, &request)?
+        }
+        loaded => loaded?,
+    };
     let executable = match loaded.exe.path() {
         Some(path) => path.to_bytes(&fs.root),
         None => loaded.exe_path,

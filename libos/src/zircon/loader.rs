@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     config::Config,
+    config::Isolation,
     errno::Errno,
     loader::{self, LoadError, elf, search},
     memory::UserMemory,
@@ -38,7 +39,7 @@ pub(super) fn launch(
     config: &Config,
 ) -> Result<Arc<Process>, LoadError> {
     let path = search::find(fs, &config.program, &config.env)?;
-    let memory = UserMemory::new(machine.memory()).map_err(LoadError::System)?;
+    let memory = UserMemory::new(machine.memory(), Isolation::Never).map_err(LoadError::System)?;
     let image = loader::load_image(fs, &*memory, &path)?;
     let vmar = memory.vmar().clone();
     create(machine, config, vmar, image.entry).map_err(|error| match error {
