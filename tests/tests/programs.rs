@@ -33,6 +33,7 @@ fn command(row: &CommandRow) -> Result<()> {
     row.comparison()?.check(&Scratch::with_inputs()?)
 }
 
+/// Runs a script natively, inside, and inside with all guests isolated; each run must leave what the row says.
 fn script(row: &ScriptRow) -> Result<()> {
     let shell = host::locate("sh", "dash")?;
     let guest = Guest {
@@ -40,7 +41,17 @@ fn script(row: &ScriptRow) -> Result<()> {
         ..Guest::default()
     };
     let scratch = Scratch::empty()?;
-    let inside = guest.inside(scratch.path())?;
-    row.judge(&inside.stdout, inside.status)
-        .map_err(|error| format!("{error}\n{}", compare::strace_tail(&guest, &scratch)))
+    let native = guest.native(scratch.path())?;
+    row.judge(&native.stdout, native.status).map_err(|error| format!("natively: {error}"))?;
+    for mode in ["auto", "always"] {
+        let guest = guest.clone().options(&["--isolation", mode]);
+        let scratch = Scratch::empty()?;
+        let inside = guest.inside(scratch.path())?;
+        row.judge(&inside.stdout, inside.status).map_err(|error| {
+            let said = String::from_utf8_lossy(&inside.stderr);
+            let tail = compare::strace_tail(&guest, &scratch);
+            format!("--isolation {mode}: {error}\nstandard error:\n{said}\n{tail}")
+        })?;
+    }
+    Ok(())
 }
