@@ -351,8 +351,7 @@ fn beside(rows: &[Row], peers: &[Peer], others: &[Vec<Vec<f64>>]) -> String {
     text.push_str(&"---:|".repeat(peers.len()));
     text.push('\n');
     for (row, others) in rows.iter().zip(others) {
-        let figures: Vec<String> =
-            others.iter().map(|figures| duration(median(figures))).collect();
+        let figures: Vec<String> = others.iter().map(|figures| duration(median(figures))).collect();
         let inside = duration(median(&row.inside));
         let _ = writeln!(text, "| {} | {inside} | {} |", row.name, figures.join(" | "));
     }

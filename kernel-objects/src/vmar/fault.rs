@@ -191,7 +191,7 @@ impl Tree {
 
     /// Resolves a fault, or says why not: [`Error::ShouldWait`] if that must block and `wait` does
     /// not allow it.
-    fn fault(&self, addr: u64, access: Access, wait: bool) -> Result<()> {
+    pub(super) fn fault(&self, addr: u64, access: Access, wait: bool) -> Result<()> {
         let page = addr / PAGE * PAGE;
         for _ in 0..RETRIES {
             let mut state = self.state.lock();
@@ -235,6 +235,7 @@ impl Tree {
                 let around = offset / COPY_AROUND * COPY_AROUND;
                 let window = around.max(part.start)..(around + COPY_AROUND).min(part.end);
                 vmo.make_own(window.start..window.end.min(vmo.size()))?;
+                self.lessons.note(page);
                 continue;
             }
             match wait {

@@ -145,6 +145,7 @@ struct Tree {
     aspace: Arc<AddressSpace>,
     state: Mutex<State>,
     this: Weak<Tree>,
+    lessons: fork::Lessons,
 }
 
 impl Drop for Tree {
@@ -208,6 +209,10 @@ impl Vmar {
     /// # Errors
     /// [`Error::NoMemory`].
     pub fn create_root(aspace: &Arc<AddressSpace>) -> Result<Arc<Self>> {
+        Self::create_root_with(aspace, fork::Lessons::default())
+    }
+
+    fn create_root_with(aspace: &Arc<AddressSpace>, lessons: fork::Lessons) -> Result<Arc<Self>> {
         let range = GUEST_FLOOR..GUEST_BOUNDARY;
         let account = aspace.memory().no_charge();
         let state = State::new(range.clone(), aspace.window(), account);
@@ -215,6 +220,7 @@ impl Vmar {
             aspace: aspace.clone(),
             state: Mutex::new(state),
             this: this.clone(),
+            lessons,
         });
         Ok(Arc::new(Self { base: KObjectBase::new(), tree, region: tree::ROOT, range }))
     }
