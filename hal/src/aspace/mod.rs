@@ -12,7 +12,11 @@ mod registry;
 mod table;
 mod text;
 
-use std::{collections::BTreeMap, ops::Range, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    ops::Range,
+    sync::{Arc, Weak},
+};
 
 use bitflags::bitflags;
 
@@ -21,6 +25,7 @@ use self::{cache::RunCache, registry::Claims, table::Table};
 use crate::context::rewrite::Rewriter;
 use crate::pmem::{Extent, GUEST_BOUNDARY, PAGE_SIZE, PhysAddr, PhysicalMemory};
 use crate::stub::Stub;
+pub use crate::stub::Watcher;
 use crate::sync::Generation;
 use crate::sync::{BiasedRwLock, WriteGuard};
 
@@ -225,6 +230,14 @@ impl AddressSpace {
     #[must_use]
     pub fn is_isolated(&self) -> bool {
         matches!(self.host, Host::Isolated(_))
+    }
+
+    /// Has `watcher` told when the host process of an [isolated](Self::is_isolated) space ends before the space does: somebody else has
+    /// killed it.
+    pub fn watch(&self, watcher: Weak<dyn Watcher>) {
+        if let Host::Isolated(stub) = &self.host {
+            stub.watch(watcher);
+        }
     }
 
     /// The host process that its guests run in, if that is not this one.

@@ -94,6 +94,23 @@ pub(crate) struct Stub {
     wanted: AtomicUsize,
     pending: Mutex<Vec<Command>>,
     has_pending: AtomicBool,
+    /// Who wants to know of its death.
+    watchers: Mutex<Watchers>,
+}
+
+/// Is told that the host process of an address space has ended: nothing can run there any more.
+pub trait Watcher: Send + Sync {
+    /// Called once, on a thread of the hardware's.
+    fn lost(&self);
+}
+
+#[derive(Default)]
+struct Watchers(Vec<Weak<dyn Watcher>>);
+
+impl std::fmt::Debug for Watchers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Watchers").field(&self.0.len()).finish()
+    }
 }
 
 #[derive(Debug)]
@@ -167,6 +184,7 @@ impl Stub {
             wanted: AtomicUsize::new(0),
             pending: Mutex::default(),
             has_pending: AtomicBool::new(false),
+            watchers: Mutex::default(),
         };
         stub.states[0].store(REST, Ordering::Relaxed);
         stub.tids[0].store(pid, Ordering::Relaxed);
@@ -189,6 +207,24 @@ impl Stub {
             let word = self.turn(slot);
             word.word().fetch_or(turn::KERNEL, Ordering::SeqCst);
             word.wake_shared();
+        }
+        let watchers = mem::take(&mut self.watchers.lock().0);
+        for watcher in watchers.iter().filter_map(Weak::upgrade) {
+            watcher.lost();
+        }
+    }
+
+    /// Has `watcher` told of the process's death, if it still exists then.
+    pub(crate) fn watch(&self, watcher: Weak<dyn Watcher>) {
+        let mut watchers = self.watchers.lock();
+        if !self.is_dead() {
+            watchers.0.retain(|known| known.strong_count() > 0);
+            watchers.0.push(watcher);
+            return;
+        }
+        drop(watchers);
+        if let Some(watcher) = watcher.upgrade() {
+            watcher.lost();
         }
     }
 
@@ -395,6 +431,8 @@ impl Stub {
 
     /// The process is not needed any more: it is kept for another, or ends.
     pub(crate) fn retire(self: &Arc<Self>) {
+        // From now on its death is nobody's concern.
+        self.watchers.lock().0.clear();
         match self.zygote.upgrade() {
             Some(zygote) if !self.is_dead() => zygote.retire(self.clone()),
             _ => self.kill(),

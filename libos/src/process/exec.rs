@@ -9,15 +9,18 @@
 
 use std::{
     ops::Range,
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, Weak, atomic::Ordering},
 };
 
-use hal::{aspace::Prot, context::UserContext};
+use hal::{
+    aspace::{Prot, Watcher},
+    context::UserContext,
+};
 use kernel_objects::{KernelObject, Signals};
 
 use super::{
-    Birth, Current, FdTable, FsState, Ids, Limits, Process, Resource, Thread, ThreadAttributes,
-    ThreadParts,
+    Birth, Current, ExitStatus, FdTable, FsState, Ids, Limits, Process, Resource, Thread,
+    ThreadAttributes, ThreadParts,
 };
 use crate::{
     config::Isolation,
@@ -307,8 +310,17 @@ impl Thread {
 
 impl Process {
     /// Makes `memory` what the process is seen to have.
-    pub(super) fn enter_memory(&self, memory: &UserMemory) {
+    pub(super) fn enter_memory(self: &Arc<Self>, memory: &UserMemory) {
         // A process that has ended needs none.
         let _ = self.object.set_root_vmar(Arc::clone(memory.vmar()));
+        let watcher: Weak<dyn Watcher> = Arc::downgrade(self) as Weak<_>;
+        memory.address_space().watch(watcher);
+    }
+}
+
+impl Watcher for Process {
+    /// Whoever has killed the host process that it runs in has killed it.
+    fn lost(&self) {
+        self.begin_exit(ExitStatus::KILLED);
     }
 }
