@@ -8,11 +8,12 @@
 //! other end then finds everything that was sent, and the close after it.
 //!
 //! ```text
-//!     63                  32 31                8 7     3  2  1  0
-//!     ├─────────────────────┼───────────────────┼───────┬──┬──┬──┐
-//!     │ generation          │ how many senders, │       │  │  │  └─ SENDER_GONE
-//!     │                     │ where many may be │       │  │  └──── RECEIVER_GONE
-//!     └─────────────────────┴───────────────────┴───────┴──┴─────── SENDER_DIED
+//!     63                  32 31                8 7   4 3  2  1  0
+//!     ├─────────────────────┼───────────────────┼────┬──┬──┬──┬──┐
+//!     │ generation          │ how many senders, │    │  │  │  │  └─ SENDER_GONE
+//!     │                     │ where many may be │    │  │  │  └──── RECEIVER_GONE
+//!     │                     │                   │    │  │  └─────── SENDER_DIED
+//!     └─────────────────────┴───────────────────┴────┴──┴────────── STREAMS
 //! ```
 
 #[cfg(not(loom))]
@@ -27,6 +28,9 @@ pub(crate) const RECEIVER_GONE: u64 = 1 << 1;
 /// Beside [`SENDER_GONE`]: whoever sent has died, and will not finish what it had begun. Set by who knows of the death.
 pub(crate) const SENDER_DIED: u64 = 1 << 2;
 
+/// The receiver finds many entries at a time, so that a single one need not come [beside the index](super::tail). A hint of the receiver's.
+pub(crate) const STREAMS: u64 = 1 << 3;
+
 const FLAGS: u64 = 0xff;
 const ONE_SENDER: u64 = 1 << 8;
 /// The count of senders. At its highest it stays: so many leave a queue that nobody closes.
@@ -40,12 +44,24 @@ pub(crate) struct Ends(AtomicU64);
 impl Ends {
     /// Those of a new queue, in its memory's `generation`th use.
     pub(crate) fn new(generation: u32) -> Self {
-        Ends(AtomicU64::new(u64::from(generation) << GENERATION))
+        Ends(AtomicU64::new(Self::in_place(generation)))
     }
 
     /// In which use of the memory the queue was made, as the memory says.
     pub(crate) fn generation(&self) -> u32 {
         (self.0.load(Ordering::Acquire) >> GENERATION) as u32
+    }
+
+    /// Which flags a queue of that generation has beside nothing else; some other bits if there is another queue by now. What a
+    /// sender alone looks at before each entry, and so in as few instructions as can be.
+    #[inline]
+    pub(crate) fn flags(&self, generation: u64) -> u64 {
+        self.0.load(Ordering::Relaxed) ^ generation
+    }
+
+    /// The generation in its place, for [`flags`](Self::flags).
+    pub(crate) fn in_place(generation: u32) -> u64 {
+        u64::from(generation) << GENERATION
     }
 
     /// Which ends of the queue of that generation are gone: all, if there is another queue by now.
@@ -71,6 +87,11 @@ impl Ends {
     /// Says that the ends are `gone`.
     pub(crate) fn close(&self, generation: u32, gone: u64) {
         self.change(generation, |word| word | gone);
+    }
+
+    /// Says whether the receiver finds many entries at a time.
+    pub(crate) fn set_streams(&self, generation: u32, streams: bool) {
+        self.change(generation, |word| if streams { word | STREAMS } else { word & !STREAMS });
     }
 
     /// There is one sender more.

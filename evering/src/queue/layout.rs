@@ -64,7 +64,7 @@ impl Lines {
                 version: AtomicU32::new(VERSION),
                 entry_size: AtomicU32::new(size_of::<T>() as u32),
                 entry_align: AtomicU32::new(align_of::<T>() as u32),
-                capacity: AtomicU32::new(layout.capacity),
+                capacity: AtomicU32::new(layout.mask + 1),
                 producers: AtomicU32::new(P::KIND),
                 ends: Ends::new(generation),
             },
@@ -108,7 +108,8 @@ impl Lines {
 /// ```
 #[derive(Debug)]
 pub struct Layout<T, P = One> {
-    capacity: u32,
+    /// One less than how many entries fit, which is a power of two.
+    mask: u32,
     size: usize,
     _entry: PhantomData<fn() -> (T, P)>,
 }
@@ -142,14 +143,14 @@ impl<T, P: Producers> Layout<T, P> {
         let size = slots.and_then(|slots| slots.checked_add(Self::SLOTS));
         let size = size.filter(|&size| isize::try_from(size).is_ok_and(|s| s <= isize::MAX - 128));
         match size {
-            Some(size) => Ok(Layout { capacity: capacity as u32, size, _entry: PhantomData }),
+            Some(size) => Ok(Layout { mask: capacity as u32 - 1, size, _entry: PhantomData }),
             None => Err(LayoutError::TooLarge),
         }
     }
 
     /// How many entries fit.
     pub fn capacity(&self) -> usize {
-        self.capacity as usize
+        self.mask as usize + 1
     }
 
     /// How many bytes of memory it takes.
@@ -167,7 +168,7 @@ impl<T, P: Producers> Layout<T, P> {
     }
 
     pub(crate) fn mask(&self) -> u32 {
-        self.capacity - 1
+        self.mask
     }
 }
 

@@ -8,7 +8,8 @@
 //! Each end keeps its own index to itself and a copy of the other's, which it refreshes only when the
 //! copy says that the ring is full, or empty. So a send or a receive touches the entry and stores one
 //! index; a batch stores one index for all its entries. The indices have cache lines of their own, and
-//! a small entry that is sent alone travels in the index's: one transfer of a line brings both.
+//! a small entry that is sent alone travels in the index's: one transfer of a line brings both. (Not where the receiver finds many at a
+//! time.)
 //!
 //! # Memory layout
 //!
@@ -68,6 +69,7 @@ mod error;
 mod layout;
 mod memory;
 pub mod mpsc;
+mod pace;
 mod producers;
 mod run;
 mod slip;

@@ -23,10 +23,11 @@ use alloc::sync::Arc;
 use core::fmt;
 
 use super::{
-    ends::{RECEIVER_GONE, SENDER_GONE},
+    ends::{Ends, RECEIVER_GONE, SENDER_GONE, STREAMS},
     entry::Entry,
     error::{AttachError, LayoutError, RecvError, SendError},
     memory::{Allocation, HeapRing, Ring},
+    pace::Pace,
     slip::Slip,
     tail::TailLine,
 };
@@ -39,8 +40,8 @@ use crate::sync::Ordering;
 /// [`LayoutError`], for a capacity that is not a power of two for example.
 pub fn channel<T: Entry>(capacity: usize) -> Result<(Sender<T>, Receiver<T>), LayoutError> {
     let ring = HeapRing::new(capacity)?;
-    let sender = Sender { ring: ring.clone(), tail: 0, next: 0, head: 0 };
-    Ok((sender, Receiver { ring, head: 0, tail: 0, slip: Slip::default() }))
+    let sender = Sender::at(ring.clone(), 0, 0);
+    Ok((sender, Receiver { ring, head: 0, tail: 0, slip: Slip::default(), pace: Pace::default() }))
 }
 
 /// The end that sends. When it is dropped the receiver finds the queue closed, once it is empty.
@@ -48,9 +49,14 @@ pub struct Sender<T: Entry, K = Arc<Allocation<T>>> {
     ring: Ring<T, K>,
     /// How many entries were ever published. Ours: what is in the memory is never read back.
     tail: u32,
-    /// How many were ever written: those behind the tail are staged.
-    next: u32,
-    /// How many of them the receiver had taken when we last looked.
+    /// How many are written behind them.
+    staged: u32,
+    /// Before which number entries can be sent without further ado: to the end of a line of slots, or of the room. The tail if
+    /// something is staged.
+    until: u32,
+    /// The ring's generation, [in its place](Ends::in_place).
+    generation: u64,
+    /// How many the receiver had taken when we last looked.
     head: u32,
 }
 
@@ -80,7 +86,12 @@ impl<T: Entry, K> Sender<T, K> {
         if ring.gone(Ordering::Acquire) & SENDER_GONE != 0 {
             return Err(AttachError::Closed);
         }
-        Ok(Sender { ring, tail, next: tail, head })
+        Ok(Self::at(ring, head, tail))
+    }
+
+    fn at(ring: Ring<T, K>, head: u32, tail: u32) -> Self {
+        let generation = Ends::in_place(ring.generation());
+        Sender { ring, tail, staged: 0, until: tail, generation, head }
     }
 
     /// For how many more entries there is room; looks at the receiver's index only if it is for fewer than
@@ -92,31 +103,41 @@ impl<T: Entry, K> Sender<T, K> {
             return Err(NoRoom::Closed);
         }
         let capacity = self.ring.capacity() as u32;
-        let mut free = capacity - self.next.wrapping_sub(self.head);
+        let mut free = capacity - self.next().wrapping_sub(self.head);
         if free < wanted {
+            // Once a lap at least, whose entries are 2³⁰ at most.
+            lines.tail.forget(self.tail);
             let head = lines.head.0.load(Ordering::Acquire);
-            free = capacity.checked_sub(self.next.wrapping_sub(head)).ok_or(NoRoom::Corrupt)?;
+            free = capacity.checked_sub(self.next().wrapping_sub(head)).ok_or(NoRoom::Corrupt)?;
             self.head = head;
         }
         if free == 0 { Err(NoRoom::Full) } else { Ok(free) }
     }
 
+    /// The number of the next entry to be written.
     #[inline]
-    fn write(&mut self, entry: T) {
-        self.ring.place(self.next).slot.store(entry);
-        self.claim_ahead();
-        self.next = self.next.wrapping_add(1);
+    fn next(&self) -> u32 {
+        self.tail.wrapping_add(self.staged)
     }
 
-    /// Asks for a line some way ahead when a line has been begun, so that writing does not wait for the way from the receiver,
-    /// which read it a lap ago. Not where the receiver may still be reading.
+    /// Looks for room behind the tail, where nothing is staged.
+    fn begin_line(&mut self) -> Result<(), NoRoom> {
+        let free = self.room(1)?;
+        self.until = self.tail.wrapping_add(free.min(Self::LINE - self.tail % Self::LINE));
+        self.claim_ahead(free);
+        Ok(())
+    }
+
+    /// How many entries a line of slots has, as far as it is full of whole ones.
+    const LINE: u32 = if size_of::<T>() < 64 { 64 / size_of::<T>() as u32 } else { 1 };
+
+    /// Asks for a line some way ahead when one is begun, so that writing does not wait for the way from the receiver,
+    /// which read them a lap ago. Not where the receiver may still be reading.
     #[inline]
-    fn claim_ahead(&self) {
-        const LINE: usize = 64;
-        let ahead = const { AHEAD / size_of::<T>() };
-        let begun = self.next as usize * size_of::<T>() % LINE < size_of::<T>();
-        if ahead > 0 && begun && self.len() + 2 * ahead <= self.ring.capacity() {
-            self.ring.claim(self.next.wrapping_add(ahead as u32));
+    fn claim_ahead(&self, free: u32) {
+        let (next, ahead) = (self.next(), const { (AHEAD / size_of::<T>()) as u32 });
+        if ahead > 0 && free >= 2 * ahead && next.is_multiple_of(Self::LINE) {
+            self.ring.claim(next.wrapping_add(ahead));
         }
     }
 
@@ -127,9 +148,46 @@ impl<T: Entry, K> Sender<T, K> {
     /// [`SendError`], with the entry in it.
     #[inline]
     pub fn send(&mut self, entry: T) -> Result<(), SendError<T>> {
-        self.stage(entry)?;
-        self.publish();
+        let flags = self.ring.ends().flags(self.generation);
+        if self.tail == self.until || flags & !STREAMS != 0 {
+            return self.send_behind(entry);
+        }
+        self.send_one(entry, flags == STREAMS);
         Ok(())
+    }
+
+    /// Writes and publishes an entry for which there is room.
+    #[inline]
+    fn send_one(&mut self, entry: T, streams: bool) {
+        self.ring.place(self.tail).slot.store(entry);
+        self.tail = self.tail.wrapping_add(1);
+        let line = &self.ring.lines().tail;
+        if streams || !TailLine::takes::<T>() {
+            line.publish(self.tail);
+        } else {
+            line.publish_beside(self.tail, entry);
+        }
+    }
+
+    /// Sends an entry where something else is to be done first.
+    #[inline(never)]
+    fn send_behind(&mut self, entry: T) -> Result<(), SendError<T>> {
+        if self.staged > 0 {
+            self.stage(entry)?;
+            self.publish();
+            return Ok(());
+        }
+        if let Err(why) = self.begin_line() {
+            return Err(why.keep(entry));
+        }
+        self.send_one(entry, self.streams());
+        Ok(())
+    }
+
+    /// Whether the receiver finds many entries at a time.
+    #[inline]
+    fn streams(&self) -> bool {
+        self.ring.gone(Ordering::Relaxed) & STREAMS != 0
     }
 
     /// Sends the first of `entries`, as many as there is room for, and publishes them at once. Returns
@@ -146,8 +204,8 @@ impl<T: Entry, K> Sender<T, K> {
         let room = self.room(wanted).map_err(|why| why.keep(()))?;
         let count = room.min(wanted);
         let entries = entries.get(..count as usize).unwrap_or(entries);
-        self.ring.write_run(self.next, entries);
-        self.next = self.next.wrapping_add(count);
+        self.ring.write_run(self.next(), entries);
+        self.staged += count;
         self.publish();
         Ok(count as usize)
     }
@@ -168,37 +226,46 @@ impl<T: Entry, K> Sender<T, K> {
     /// [`SendError`], with the entry in it; those before it can still be published.
     #[inline]
     pub fn stage(&mut self, entry: T) -> Result<(), SendError<T>> {
-        if let Err(why) = self.room(1) {
-            return Err(why.keep(entry));
-        }
-        self.write(entry);
+        let free = match self.room(1) {
+            Ok(free) => free,
+            Err(why) => return Err(why.keep(entry)),
+        };
+        self.ring.place(self.next()).slot.store(entry);
+        self.claim_ahead(free);
+        self.staged += 1;
+        // The next to be sent comes behind it.
+        self.until = self.tail;
         Ok(())
     }
 
     /// Lets the receiver see what is staged; returns how many entries that was.
     #[inline]
     pub fn publish(&mut self) -> usize {
-        let count = self.staged();
-        if count == 1 && TailLine::takes::<T>() {
-            let entry = self.ring.place(self.tail).slot.load();
-            self.tail = self.next;
-            self.ring.lines().tail.publish_one(self.tail, entry);
-        } else if count > 0 {
-            self.tail = self.next;
-            self.ring.lines().tail.index.store(self.tail, Ordering::Release);
+        let (count, first) = (core::mem::take(&mut self.staged), self.tail);
+        if count == 0 {
+            return 0;
         }
-        count
+        self.tail = first.wrapping_add(count);
+        self.until = self.tail;
+        let line = &self.ring.lines().tail;
+        if count == 1 && TailLine::takes::<T>() && !self.streams() {
+            line.publish_beside(self.tail, self.ring.place(first).slot.load());
+        } else {
+            line.publish(self.tail);
+        }
+        count as usize
     }
 
     /// How many entries are staged.
     #[inline]
     pub fn staged(&self) -> usize {
-        self.next.wrapping_sub(self.tail) as usize
+        self.staged as usize
     }
 
     /// Forgets what is staged.
     pub fn unstage(&mut self) {
-        self.next = self.tail;
+        self.staged = 0;
+        self.until = self.tail;
     }
 
     /// How many entries fit in the ring.
@@ -209,7 +276,7 @@ impl<T: Entry, K> Sender<T, K> {
     /// How many entries were sent or staged and, as far as we know, not received. The receiver may have taken
     /// more of them.
     pub fn len(&self) -> usize {
-        self.next.wrapping_sub(self.head) as usize
+        self.next().wrapping_sub(self.head) as usize
     }
 
     /// Whether all that was sent is known to have been received.
@@ -252,6 +319,7 @@ pub struct Receiver<T: Entry, K = Arc<Allocation<T>>> {
     /// How many there were to take when we last looked.
     tail: u32,
     slip: Slip,
+    pace: Pace,
 }
 
 impl<T: Entry, K> Receiver<T, K> {
@@ -260,7 +328,7 @@ impl<T: Entry, K> Receiver<T, K> {
         if ring.gone(Ordering::Acquire) & RECEIVER_GONE != 0 {
             return Err(AttachError::Closed);
         }
-        Ok(Receiver { ring, head, tail, slip: Slip::default() })
+        Ok(Receiver { ring, head, tail, slip: Slip::default(), pace: Pace::default() })
     }
 
     fn look(&mut self) -> Result<u32, RecvError> {
@@ -283,6 +351,9 @@ impl<T: Entry, K> Receiver<T, K> {
             there = self.look()?;
             if there > 0 {
                 self.slip.found(there);
+                if let Some(streams) = self.pace.found(there) {
+                    self.ring.ends().set_streams(self.ring.generation(), streams);
+                }
             }
         }
         if there == 0 { self.nothing() } else { Ok(there) }
@@ -317,7 +388,7 @@ impl<T: Entry, K> Receiver<T, K> {
             let there = self.available(1)?;
             if there == 1
                 && TailLine::takes::<T>()
-                && let Some(entry) = self.ring.lines().tail.take_one(self.tail)
+                && let Some(entry) = self.ring.lines().tail.take_beside(self.tail)
             {
                 self.release(self.tail);
                 return Ok(entry);
