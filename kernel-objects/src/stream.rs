@@ -3,8 +3,11 @@
 //! A [`Stream`] ends where its VMO's *content* ends, not at the last page; what is written beyond makes the content larger
 //! and the VMO too, if it is resizable. The bytes between the old end and what is written read as zero. Several streams may
 //! have one VMO: each has its own position, and what they append goes behind one another in one piece.
+//!
+//! What a pager has is waited for with no lock held: the whole transfer is tried again then. A read has moved nothing before it is done,
+//! and a write writes the same bytes again to where they are no content yet, or were to be in any case.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, ops::Range, sync::Arc};
 
 use bitflags::bitflags;
 use parking_lot::Mutex;
@@ -110,6 +113,29 @@ struct Cursor {
     append: bool,
 }
 
+/// Why a transfer stopped.
+enum Stop {
+    /// For good.
+    For(Error),
+    /// At a page that a pager has: those of this range are needed, and so many bytes come before.
+    Lack(Range<u64>, usize),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::For(error)
+    }
+}
+
+impl From<Stop> for Error {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::For(error) => error,
+            Stop::Lack(..) => Error::ShouldWait,
+        }
+    }
+}
+
 /// Where a write goes.
 #[derive(Clone, Copy)]
 enum At {
@@ -156,13 +182,10 @@ impl Stream {
     ///
     /// # Errors
     ///
-    /// [`Error::AccessDenied`] if it is not for reading; those of [`Vmo::read`] if no byte could be read.
+    /// [`Error::AccessDenied`] if it is not for reading; [`Error::ShouldWait`] if a pager has one of the pages; those of
+    /// [`Vmo::read`] if no byte could be read.
     pub fn readv(&self, buffers: &mut [&mut [u8]]) -> Result<usize> {
-        self.require(StreamMode::READ)?;
-        let mut cursor = self.cursor.lock();
-        let read = self.read_at(cursor.seek, buffers)?;
-        cursor.seek = cursor.seek.saturating_add(read as u64);
-        Ok(read)
+        Ok(self.try_readv(None, buffers, usize::MAX)?)
     }
 
     /// As [`readv`](Self::readv), from `offset` on; the position stays (`zx_stream_readv_at`).
@@ -171,29 +194,82 @@ impl Stream {
     ///
     /// As [`readv`](Self::readv).
     pub fn readv_at(&self, offset: u64, buffers: &mut [&mut [u8]]) -> Result<usize> {
-        self.require(StreamMode::READ)?;
-        self.read_at(offset, buffers)
+        Ok(self.try_readv(Some(offset), buffers, usize::MAX)?)
     }
 
-    fn read_at(&self, offset: u64, buffers: &mut [&mut [u8]]) -> Result<usize> {
+    /// [`readv_at`](Self::readv_at), or [`readv`](Self::readv) without an `offset`, which waits for pages as a future.
+    ///
+    /// # Errors
+    ///
+    /// As [`readv`](Self::readv) and [`Vmo::fetch`].
+    pub async fn readv_async(
+        &self,
+        offset: Option<u64>,
+        buffers: &mut [&mut [u8]],
+    ) -> Result<usize> {
+        let mut limit = usize::MAX;
+        loop {
+            match self.try_readv(offset, buffers, limit) {
+                Ok(read) => return Ok(read),
+                Err(stop) => limit = self.wait(stop, false, limit).await?,
+            }
+        }
+    }
+
+    /// Waits for what a transfer lacks; returns how many bytes the next attempt may be of: those before a page that never comes.
+    async fn wait(&self, stop: Stop, write: bool, limit: usize) -> Result<usize> {
+        match stop {
+            Stop::For(error) => Err(error),
+            Stop::Lack(range, done) => match self.vmo.fetch(range, write).await {
+                Ok(_) => Ok(limit),
+                Err(error) if done == 0 => Err(error),
+                Err(_) => Ok(done),
+            },
+        }
+    }
+
+    fn try_readv(
+        &self,
+        offset: Option<u64>,
+        buffers: &mut [&mut [u8]],
+        limit: usize,
+    ) -> Result<usize, Stop> {
+        self.require(StreamMode::READ)?;
+        if let Some(offset) = offset {
+            return self.read_at(offset, buffers, limit);
+        }
+        let mut cursor = self.cursor.lock();
+        let read = self.read_at(cursor.seek, buffers, limit)?;
+        cursor.seek = cursor.seek.saturating_add(read as u64);
+        Ok(read)
+    }
+
+    fn read_at(&self, offset: u64, buffers: &mut [&mut [u8]], limit: usize) -> Result<usize, Stop> {
         let mut done = 0;
         for buffer in buffers {
             let at = offset.saturating_add(done as u64);
             // The size as well: a VMO that shrinks, or whose parent does, loses content.
             let end = self.vmo.content_size().min(self.vmo.size());
             let there = usize::try_from(end.saturating_sub(at)).unwrap_or(usize::MAX);
-            let len = buffer.len().min(there);
+            let len = buffer.len().min(there).min(limit - done);
             if len == 0 {
                 continue;
             }
             let Some(part) = buffer.get_mut(..len) else { break };
             match self.vmo.read(at, part) {
                 Ok(()) => done += len,
-                Err(error) if done == 0 => return Err(error),
+                Err(Error::ShouldWait) => return Err(self.lack(at..at + len as u64, false, done)),
+                Err(error) if done == 0 => return Err(error.into()),
                 Err(_) => break,
             }
         }
         Ok(done)
+    }
+
+    /// A copy to or from `range` needs a pager, after `done` bytes before that: from which page on.
+    fn lack(&self, range: Range<u64>, write: bool, done: usize) -> Stop {
+        let ready = self.vmo.ready(&range, write).unwrap_or(0);
+        Stop::Lack(range.start + ready..range.end, done + ready as usize)
     }
 
     /// Writes from its position on, from one buffer after the other, and moves it; returns how many bytes, fewer than asked for
@@ -202,18 +278,42 @@ impl Stream {
     ///
     /// # Errors
     ///
-    /// [`Error::AccessDenied`] if it is not for writing; [`Error::InvalidArgs`] for unknown options. If no byte could be
-    /// written: [`Error::NoSpace`] if the VMO cannot be made larger, [`Error::FileBig`] if no VMO could be so large; those
+    /// [`Error::AccessDenied`] if it is not for writing; [`Error::InvalidArgs`] for unknown options; [`Error::ShouldWait`] if a
+    /// pager has one of the pages, and some bytes may have been written then. If no byte could be written: [`Error::NoSpace`] if the VMO cannot be made larger, [`Error::FileBig`] if no VMO could be so large; those
     /// of [`Vmo::write`].
     pub fn writev(&self, options: StreamWrite, buffers: &[&[u8]]) -> Result<usize> {
+        Ok(self.try_writev(options, buffers, usize::MAX)?)
+    }
+
+    /// [`writev`](Self::writev), which waits for pages as a future.
+    ///
+    /// # Errors
+    ///
+    /// As [`writev`](Self::writev) and [`Vmo::fetch`].
+    pub async fn writev_async(&self, options: StreamWrite, buffers: &[&[u8]]) -> Result<usize> {
+        let mut limit = usize::MAX;
+        loop {
+            match self.try_writev(options, buffers, limit) {
+                Ok(written) => return Ok(written),
+                Err(stop) => limit = self.wait(stop, true, limit).await?,
+            }
+        }
+    }
+
+    fn try_writev(
+        &self,
+        options: StreamWrite,
+        buffers: &[&[u8]],
+        limit: usize,
+    ) -> Result<usize, Stop> {
         self.require(StreamMode::WRITE)?;
         if !StreamWrite::all().contains(options) {
-            return Err(Error::InvalidArgs);
+            return Err(Error::InvalidArgs.into());
         }
         let mut cursor = self.cursor.lock();
         let append = cursor.append || options.contains(StreamWrite::APPEND);
         let at = if append { At::End } else { At::Offset(cursor.seek) };
-        let (start, written) = self.write_at(at, buffers)?;
+        let (start, written) = self.write_at(at, buffers, limit)?;
         cursor.seek = start.saturating_add(written as u64);
         Ok(written)
     }
@@ -224,14 +324,34 @@ impl Stream {
     ///
     /// As [`writev`](Self::writev).
     pub fn writev_at(&self, offset: u64, buffers: &[&[u8]]) -> Result<usize> {
-        self.require(StreamMode::WRITE)?;
-        self.write_at(At::Offset(offset), buffers).map(|(_, written)| written)
+        Ok(self.try_writev_at(offset, buffers, usize::MAX)?)
     }
 
-    /// Where it wrote, and how much.
-    fn write_at(&self, at: At, buffers: &[&[u8]]) -> Result<(u64, usize)> {
+    /// [`writev_at`](Self::writev_at), which waits for pages as a future.
+    ///
+    /// # Errors
+    ///
+    /// As [`writev_at`](Self::writev_at) and [`Vmo::fetch`].
+    pub async fn writev_at_async(&self, offset: u64, buffers: &[&[u8]]) -> Result<usize> {
+        let mut limit = usize::MAX;
+        loop {
+            match self.try_writev_at(offset, buffers, limit) {
+                Ok(written) => return Ok(written),
+                Err(stop) => limit = self.wait(stop, true, limit).await?,
+            }
+        }
+    }
+
+    fn try_writev_at(&self, offset: u64, buffers: &[&[u8]], limit: usize) -> Result<usize, Stop> {
+        self.require(StreamMode::WRITE)?;
+        self.write_at(At::Offset(offset), buffers, limit).map(|(_, written)| written)
+    }
+
+    /// Where it wrote, and how much, at most `limit` bytes.
+    fn write_at(&self, at: At, buffers: &[&[u8]], limit: usize) -> Result<(u64, usize), Stop> {
         let total =
             buffers.iter().fold(0u64, |sum, buffer| sum.saturating_add(buffer.len() as u64));
+        let total = total.min(limit as u64);
         let within = |offset: u64| {
             offset.checked_add(total).is_some_and(|end| end <= self.vmo.content_size())
         };
@@ -253,13 +373,23 @@ impl Stream {
         }
         let end = self.make_room(offset, total)?;
         if offset > content {
-            self.vmo.op_range(RangeOp::Zero, content, offset - content)?;
+            match self.vmo.op_range(RangeOp::Zero, content, offset - content) {
+                Err(Error::ShouldWait) => return Err(self.lack_to_zero(content..offset)),
+                zeroed => zeroed?,
+            }
         }
         let written = self.copy(offset, end - offset, buffers)?;
         let reached = offset.saturating_add(written as u64);
         // Last, so that nobody reads what has not been written yet.
         self.vmo.note_content(reached);
         Ok((offset, written))
+    }
+
+    /// Zeroing `range` needs a pager for the pages that it has parts of, at its ends.
+    fn lack_to_zero(&self, range: Range<u64>) -> Stop {
+        let ready = self.vmo.ready(&(range.start..range.start + 1), true);
+        let at = if matches!(ready, Ok(1)) { range.end - 1 } else { range.start };
+        Stop::Lack(at..at + 1, 0)
     }
 
     /// Makes the VMO large enough for `len` bytes at `offset`; returns up to where it is, which is beyond `offset`.
@@ -279,14 +409,18 @@ impl Stream {
     }
 
     /// Copies up to `limit` bytes to `offset`; how many.
-    fn copy(&self, offset: u64, limit: u64, buffers: &[&[u8]]) -> Result<usize> {
+    fn copy(&self, offset: u64, limit: u64, buffers: &[&[u8]]) -> Result<usize, Stop> {
         let mut limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let mut done = 0;
         for buffer in buffers {
             let Some(part) = buffer.get(..buffer.len().min(limit)) else { break };
-            match self.vmo.write(offset.saturating_add(done as u64), part) {
+            let at = offset.saturating_add(done as u64);
+            match self.vmo.write(at, part) {
                 Ok(()) => done += part.len(),
-                Err(error) if done == 0 => return Err(error),
+                Err(Error::ShouldWait) => {
+                    return Err(self.lack(at..at.saturating_add(part.len() as u64), true, done));
+                }
+                Err(error) if done == 0 => return Err(error.into()),
                 Err(_) => break,
             }
             limit -= part.len();

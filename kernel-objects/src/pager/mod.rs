@@ -185,8 +185,8 @@ impl PageSource for Backing {
 
 impl Drop for Backing {
     fn drop(&mut self) {
-        // It goes with the VMO.
-        self.requests.end(true);
+        // It goes with the VMO, if there ever was one.
+        self.requests.end(self.vmo.get().is_some());
         if let (Some(pager), Some(koid)) = (self.pager.upgrade(), self.vmo.get()) {
             pager.lock().vmos.remove(koid);
         }

@@ -22,6 +22,7 @@ const TRAP: PagerVmoOptions = PagerVmoOptions::TRAP_DIRTY;
 const RESIZABLE: PagerVmoOptions = PagerVmoOptions::RESIZABLE;
 
 mod dirty;
+mod streams;
 
 /// A pager, its port and one VMO of it.
 pub(super) struct Service {
@@ -393,6 +394,7 @@ fn creating_refuses_unknown_options_and_absurd_sizes() {
         assert_eq!(create(options, PAGE).unwrap_err(), Error::InvalidArgs);
     }
     assert_eq!(create(0, u64::MAX).unwrap_err(), Error::OutOfRange);
+    assert_eq!(s.request(), None, "there was none that could be complete");
     let vmo = create(0, 5000).unwrap();
     assert_eq!((vmo.size(), vmo.content_size()), (8192, 5000));
     assert_eq!(vmo.set_size(PAGE), Err(Error::Unavailable));

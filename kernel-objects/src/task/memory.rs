@@ -61,6 +61,17 @@ impl Process {
         mapping.vmo.read(offset, buf).map(|()| len)
     }
 
+    /// [`read_memory`](Self::read_memory), which waits for pages as a future.
+    ///
+    /// # Errors
+    ///
+    /// As [`read_memory`](Self::read_memory) and [`Vmo::fetch`](crate::Vmo::fetch).
+    pub async fn read_memory_async(&self, addr: u64, buf: &mut [u8]) -> Result<usize> {
+        let (mapping, offset, len) = self.locate(addr, buf.len())?;
+        let buf = buf.get_mut(..len).ok_or(Error::Internal)?;
+        mapping.vmo.read_async(offset, buf).await.map(|()| len)
+    }
+
     /// Writes memory of the process, whatever it may do there itself; returns how many bytes, fewer
     /// than asked for where the mapping ends (`zx_process_write_memory`).
     ///
@@ -71,6 +82,17 @@ impl Process {
         let (mapping, offset, len) = self.locate(addr, buf.len())?;
         let buf = buf.get(..len).ok_or(Error::Internal)?;
         mapping.vmo.write(offset, buf).map(|()| len)
+    }
+
+    /// [`write_memory`](Self::write_memory), which waits for pages as a future.
+    ///
+    /// # Errors
+    ///
+    /// As [`write_memory`](Self::write_memory) and [`Vmo::fetch`](crate::Vmo::fetch).
+    pub async fn write_memory_async(&self, addr: u64, buf: &[u8]) -> Result<usize> {
+        let (mapping, offset, len) = self.locate(addr, buf.len())?;
+        let buf = buf.get(..len).ok_or(Error::Internal)?;
+        mapping.vmo.write_async(offset, buf).await.map(|()| len)
     }
 }
 

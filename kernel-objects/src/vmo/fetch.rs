@@ -76,7 +76,7 @@ impl Vmo {
     }
 
     /// How many bytes of `range`, from its start on, can be used without waiting.
-    fn ready(&self, range: &Range<u64>, write: bool) -> Result<u64> {
+    pub(crate) fn ready(&self, range: &Range<u64>, write: bool) -> Result<u64> {
         let mut at = range.start;
         while at < range.end {
             let page = at / PAGE * PAGE;
@@ -211,6 +211,17 @@ impl Vmo {
     /// As [`set_size`](Self::set_size) and [`fetch`](Self::fetch).
     pub async fn set_size_async(self: &Arc<Self>, size: u64) -> Result {
         while let Err(error) = self.set_size(size) {
+            self.waited(error, size..size.saturating_add(1)).await?;
+        }
+        Ok(())
+    }
+
+    /// [`set_content_size`](Self::set_content_size), which waits for the page that the content ends in as a future.
+    ///
+    /// # Errors
+    /// As [`set_content_size`](Self::set_content_size) and [`fetch`](Self::fetch).
+    pub async fn set_content_size_async(self: &Arc<Self>, size: u64) -> Result {
+        while let Err(error) = self.set_content_size(size) {
             self.waited(error, size..size.saturating_add(1)).await?;
         }
         Ok(())
