@@ -11,6 +11,7 @@ pub mod abi;
 mod boot;
 mod console;
 mod loader;
+mod memory;
 pub mod process;
 pub mod sdk;
 pub mod syscall;
@@ -27,6 +28,7 @@ use kernel_objects::{
 use self::console::Console;
 pub use self::{
     boot::run,
+    memory::Memory,
     process::{Current, Thread},
 };
 use crate::{kernel::Kernel, loader::elf::Image};

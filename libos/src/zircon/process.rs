@@ -11,7 +11,7 @@ use hal::{
     sync::Actor,
 };
 use kernel_objects::{
-    Error, Handle, HandleTable, HandleValue, KernelObject, Process, Result, Rights, Vmar,
+    Error, Handle, HandleTable, HandleValue, KernelObject, Process, Result, Rights,
     object::MAX_NAME_LEN,
     task::{BlockedReason, ExceptionReport, PolicyCondition, Run, work},
 };
@@ -19,6 +19,7 @@ use kernel_objects::{
 use super::{
     Machine,
     abi::{CChar, ZxHandle},
+    memory::Memory,
     syscall::{
         Arguments,
         argument::{In, Out},
@@ -32,7 +33,7 @@ pub struct Thread {
     /// Its life.
     pub object: Arc<kernel_objects::Thread>,
     machine: Arc<Machine>,
-    vmar: Arc<Vmar>,
+    memory: Memory,
 }
 
 impl Thread {
@@ -52,8 +53,8 @@ impl Thread {
     }
 
     /// The root VMAR of its process: what pointers point into.
-    pub fn vmar(&self) -> &Vmar {
-        &self.vmar
+    pub fn vmar(&self) -> &Memory {
+        &self.memory
     }
 
     /// The object behind `handle` as a `T`, if the handle has `rights`.
@@ -171,7 +172,8 @@ pub fn start(
     [registers.rdi, registers.rsi] = entry.arguments;
     let kicker = context.kicker();
     let traced = machine.kernel.strace.is_some();
-    let thread = Thread { object: object.clone(), machine: machine.clone(), vmar };
+    let memory = Memory::new(vmar);
+    let thread = Thread { object: object.clone(), machine: machine.clone(), memory };
     let body = Current { thread: Arc::new(thread), traced, context: UserContext::default() }.run();
     let run = if first { process.start(object, body) } else { object.start(body) }?;
     // Others may want to see and change them before it runs.
@@ -197,9 +199,9 @@ impl Current {
         if let Some(initial) = self.thread.object.withdraw() {
             self.context = initial;
         }
-        self.thread.vmar.aspace().favour();
+        self.thread.memory.aspace().favour();
         loop {
-            let trap = self.context.run(self.thread.vmar.aspace());
+            let trap = self.context.run(self.thread.memory.aspace());
             match trap {
                 Trap::Syscall => self.system_call().await,
                 Trap::PageFault(fault) => {
@@ -250,12 +252,12 @@ impl Current {
 
     /// Resolves a fault of the guest; waits for the page if a disk or a pager has it.
     async fn page_fault(&mut self, fault: Fault) -> Result {
-        match self.thread.vmar.try_fault(fault.addr, fault.access) {
+        match self.thread.memory.try_fault(fault.addr, fault.access) {
             Err(Error::ShouldWait) => {}
             resolved => return resolved,
         }
         self.context.suspend();
-        let wait = self.thread.vmar.fault_async(fault.addr, fault.access);
+        let wait = self.thread.memory.fault_async(fault.addr, fault.access);
         self.thread.blocked(BlockedReason::Pager, wait).await
     }
 
@@ -277,9 +279,18 @@ impl Current {
             true => strace::enter(&self.thread, number, &arguments),
             false => None,
         };
-        let result = match table::dispatch_now(&self.thread, number, &arguments) {
-            Some(result) => result,
-            None => self.waiting_call(number, &arguments).await,
+        let result = loop {
+            let result = match table::dispatch_now(&self.thread, number, &arguments) {
+                Some(result) => result,
+                None => self.waiting_call(number, &arguments).await,
+            };
+            if !self.thread.memory.waits() {
+                break result;
+            }
+            // In a box, as it is rare and every call's future would be larger.
+            if let Some(result) = Box::pin(self.settle(result)).await {
+                break result;
+            }
         };
         if let Some(traced) = traced {
             traced.leave(&result);
@@ -291,6 +302,17 @@ impl Current {
 
     async fn waiting_call(&mut self, number: u64, arguments: &Arguments) -> Result<u64> {
         crate::abi::put_away_while_waiting(table::dispatch(self, number, arguments)).await
+    }
+
+    /// Waits for the pages that a call lacked. `None` when it is to be done again.
+    async fn settle(&self, result: Result<u64>) -> Option<Result<u64>> {
+        let settle = self.thread.memory.settle(result);
+        let settle = self.thread.blocked(BlockedReason::Pager, settle);
+        let settled = crate::abi::put_away_while_waiting(settle).await;
+        if settled.is_none() {
+            hal::cpu::yield_now().await;
+        }
+        settled
     }
 }
 

@@ -7,6 +7,8 @@ use kernel_objects::{
     Error, ObjectType, Rights, Signals,
     clock::ClockOptions,
     dma::{IommuDescriptor, PinOptions},
+    pager::PagerVmoOptions,
+    port::PageCommand,
     profile::{self, ProfileFlags},
     resource::{ResourceKind, SystemBase},
     socket::SocketKind,
@@ -219,6 +221,16 @@ constants! {
     ZX_PKT_TYPE_SIGNAL_ONE: u32 as "uint32_t" = 1;
     ZX_PKT_TYPE_INTERRUPT: u32 as "uint32_t" = 7;
     ZX_PKT_TYPE_PAGE_REQUEST: u32 as "uint32_t" = 9;
+    ZX_PAGER_VMO_READ: u32 as "uint16_t" = PageCommand::Read as u32;
+    ZX_PAGER_VMO_COMPLETE: u32 as "uint16_t" = PageCommand::Complete as u32;
+    ZX_PAGER_VMO_DIRTY: u32 as "uint16_t" = PageCommand::Dirty as u32;
+    ZX_PAGER_OP_FAIL: u32 as "uint32_t" = 1;
+    ZX_PAGER_OP_DIRTY: u32 as "uint32_t" = 2;
+    ZX_PAGER_OP_WRITEBACK_BEGIN: u32 as "uint32_t" = 3;
+    ZX_PAGER_OP_WRITEBACK_END: u32 as "uint32_t" = 4;
+    ZX_PAGER_RESET_VMO_STATS: u32 as "uint32_t" = 1;
+    ZX_PAGER_VMO_STATS_MODIFIED: u32 as "uint32_t" = 1;
+    ZX_VMO_DIRTY_RANGE_IS_ZERO: u64 as "uint64_t" = 1;
     ZX_PORT_BIND_TO_INTERRUPT: u32 as "uint32_t" = 1;
     ZX_INTERRUPT_REMAP_IRQ: u32 as "uint32_t" = 1;
     ZX_INTERRUPT_MODE_DEFAULT: u32 as "uint32_t" = 0;
@@ -313,6 +325,7 @@ constants! {
     ZX_THREAD_STATE_RUNNING: u32 as "zx_thread_state_t" = ThreadState::Running.raw();
     ZX_THREAD_STATE_SUSPENDED: u32 as "zx_thread_state_t" = ThreadState::Suspended.raw();
     ZX_THREAD_STATE_DEAD: u32 as "zx_thread_state_t" = ThreadState::Dead.raw();
+    ZX_THREAD_STATE_BLOCKED_PAGER: u32 as "zx_thread_state_t" = BlockedReason::Pager as u32;
     ZX_THREAD_STATE_BLOCKED_EXCEPTION: u32 as "zx_thread_state_t" = BlockedReason::Exception as u32;
     ZX_THREAD_STATE_BLOCKED_FUTEX: u32 as "zx_thread_state_t" = BlockedReason::Futex as u32;
     ZX_CLOCK_ARGS_VERSION_SHIFT: u64 as "uint64_t" = 58;
@@ -371,6 +384,7 @@ constants! {
     ZX_STREAM_SEEK_ORIGIN_CURRENT: u32 as "zx_stream_seek_origin_t" = SeekOrigin::Current as u32;
     ZX_STREAM_SEEK_ORIGIN_END: u32 as "zx_stream_seek_origin_t" = SeekOrigin::End as u32;
     ZX_VMO_RESIZABLE: u32 as "uint32_t" = 1 << 1;
+    ZX_VMO_TRAP_DIRTY: u32 as "uint32_t" = PagerVmoOptions::TRAP_DIRTY.bits();
     ZX_VMO_DISCARDABLE: u32 as "uint32_t" = 1 << 2;
     ZX_VMO_OP_COMMIT: u32 as "uint32_t" = 1;
     ZX_VMO_OP_DECOMMIT: u32 as "uint32_t" = 2;

@@ -179,6 +179,20 @@ structs! {
         /// 0.
         reserved1: u64,
     }
+    /// What a pager has to write back.
+    VmoDirtyRange = "zx_vmo_dirty_range", 24 {
+        /// The first byte.
+        offset: u64,
+        /// How many.
+        length: u64,
+        /// What they are: `ZX_VMO_DIRTY_RANGE_IS_ZERO`.
+        options: u64,
+    }
+    /// What a pager knows of a VMO's use.
+    PagerVmoStats = "zx_pager_vmo_stats", 4 {
+        /// `ZX_PAGER_VMO_STATS_MODIFIED` or 0.
+        modified: u32,
+    }
     /// A packet of a port.
     PortPacket = "zx_port_packet", 48 {
         /// What it is about.

@@ -1,32 +1,16 @@
-//! The arguments of Zircon's calls that are pointers, and what a bad one means.
+//! The arguments of Zircon's calls that are pointers. What a bad one means says [`Memory`](crate::zircon::Memory).
 //!
 //! The one idea: a pointer's type says what it points at and who writes there, as in C: [`In`] is `const T*`, [`Out`] is `T*`. The rest
 //! are [scalars](crate::zircon::abi::scalar).
 
 use std::fmt;
 
-use kernel_objects::{Error, Result, Vmar};
+use kernel_objects::Vmar;
 
 use crate::{
-    abi::argument::{Argument, GuestBytes, UserPtr},
+    abi::argument::{Argument, UserPtr},
     zircon::abi::CType,
 };
-
-impl GuestBytes for Vmar {
-    type Error = Error;
-
-    fn read_bytes(&self, va: u64, buf: &mut [u8]) -> Result {
-        self.read(va, buf).map_err(|_| Error::InvalidArgs)
-    }
-
-    fn write_bytes(&self, va: u64, buf: &[u8]) -> Result {
-        self.write(va, buf).map_err(|_| Error::InvalidArgs)
-    }
-
-    fn no_memory() -> Error {
-        Error::NoMemory
-    }
-}
 
 macro_rules! pointers {
     ($($(#[doc = $doc:literal])+ $name:ident = $c:literal;)*) => {$(

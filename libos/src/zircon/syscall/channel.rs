@@ -53,8 +53,7 @@ pub(super) fn write(
     match message_bytes(thread, options, bytes.0.addr(), num_bytes) {
         Ok(bytes) => thread.handles().channel_write(handle.value(), bytes, &handles),
         Err(error) => {
-            // That there are bad ones among them is not what the call fails with.
-            let _ = thread.handles().close_many(&handles);
+            close_unless_lacking(thread, &handles);
             Err(error)
         }
     }
@@ -135,8 +134,7 @@ pub(super) async fn call(
     let bytes = match message_bytes(thread, options, args.wr_bytes.0, args.wr_num_bytes) {
         Ok(bytes) => bytes,
         Err(error) => {
-            // As in `write`.
-            let _ = thread.handles().close_many(&handles);
+            close_unless_lacking(thread, &handles);
             return Err(error);
         }
     };
@@ -186,6 +184,14 @@ fn handles_in(thread: &Thread, handles: UserPtr<ZxHandle>, count: u32) -> Result
     let count = usize::try_from(count).ok().filter(|&count| count <= MAX_HANDLES);
     let handles = handles.read_slice(thread.vmar(), count.ok_or(Error::OutOfRange)?)?;
     Ok(handles.into_iter().map(ZxHandle::value).collect())
+}
+
+/// The message can not be copied in: its handles are gone, unless that is to be tried again.
+fn close_unless_lacking(thread: &Thread, handles: &[HandleValue]) {
+    if !thread.vmar().lacks() {
+        // That there are bad ones among them is not what the call fails with.
+        let _ = thread.handles().close_many(handles);
+    }
 }
 
 /// Copies in the bytes of a message, from one place or from several.
@@ -256,8 +262,7 @@ impl Dispositions {
     fn discard(self, thread: &Thread, error: Error) -> Error {
         let moved = |line: &&HandleDisposition| line.operation == HandleOp::Move;
         let values: Vec<_> = self.list.iter().filter(moved).map(|line| line.handle).collect();
-        // That there are bad ones among them is not what the call fails with.
-        let _ = thread.handles().close_many(&values);
+        close_unless_lacking(thread, &values);
         error
     }
 

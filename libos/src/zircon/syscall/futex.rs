@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kernel_objects::{Result, Rights, futex::RequeueWake};
+use kernel_objects::{Error, Result, Rights, futex::RequeueWake};
 
 use super::argument::{In, Out};
 use crate::zircon::{
@@ -18,6 +18,13 @@ fn owner(thread: &Thread, handle: ZxHandle) -> Result<Option<Arc<kernel_objects:
     }
 }
 
+/// After the value could perhaps not be compared: the call is done again if that is because a pager has it.
+fn note_lack(thread: &Thread, value_ptr: In<ZxFutex>, error: Error) {
+    if error == Error::InvalidArgs {
+        let _ = value_ptr.0.read(thread.vmar());
+    }
+}
+
 /// zx_futex_wait
 pub(super) async fn wait(
     thread: &Thread,
@@ -28,7 +35,9 @@ pub(super) async fn wait(
 ) -> Result {
     let owner = owner(thread, new_futex_owner);
     let (object, at) = (&thread.object, value_ptr.0.addr());
-    thread.process().futex_wait(object, at, current_value, owner, deadline.deadline()).await
+    let wait =
+        thread.process().futex_wait(object, at, current_value, owner, deadline.deadline()).await;
+    wait.inspect_err(|error| note_lack(thread, value_ptr, *error))
 }
 
 /// zx_futex_wake
@@ -54,7 +63,9 @@ pub(super) fn requeue(
     let wake = RequeueWake::Count(wake_count);
     let owner = owner(thread, new_requeue_owner);
     let (from, to) = (value_ptr.0.addr(), requeue_ptr.0.addr());
-    thread.process().futex_requeue(from, wake, current_value, to, requeue_count, owner)
+    let requeued =
+        thread.process().futex_requeue(from, wake, current_value, to, requeue_count, owner);
+    requeued.inspect_err(|error| note_lack(thread, value_ptr, *error))
 }
 
 /// zx_futex_requeue_single_owner
@@ -69,7 +80,9 @@ pub(super) fn requeue_single_owner(
     let wake = RequeueWake::SingleOwner;
     let owner = owner(thread, new_requeue_owner);
     let (from, to) = (value_ptr.0.addr(), requeue_ptr.0.addr());
-    thread.process().futex_requeue(from, wake, current_value, to, requeue_count, owner)
+    let requeued =
+        thread.process().futex_requeue(from, wake, current_value, to, requeue_count, owner);
+    requeued.inspect_err(|error| note_lack(thread, value_ptr, *error))
 }
 
 /// zx_futex_get_owner
@@ -88,6 +101,12 @@ pub(super) fn wake_handle_close_thread_exit(
     new_value: i32,
     close_handle: ZxHandle,
 ) -> Result {
+    let size = size_of::<ZxFutex>() as u64;
+    if let Err(error) = thread.vmar().require_writable(value_ptr.0.addr(), size)
+        && thread.vmar().lacks()
+    {
+        return Err(error);
+    }
     let stored = value_ptr.0.write(thread.vmar(), &ZxFutex(new_value));
     let woken = stored.and_then(|()| wake(thread, value_ptr, wake_count));
     let closed = match close_handle {

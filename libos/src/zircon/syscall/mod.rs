@@ -32,6 +32,7 @@ mod handle;
 mod interrupt;
 mod job;
 mod object;
+mod pager;
 mod port;
 mod process;
 mod profile;

@@ -161,7 +161,7 @@ pub(super) fn get_property(
 }
 
 /// zx_object_set_property
-pub(super) fn set_property(
+pub(super) async fn set_property(
     thread: &Thread,
     handle: ZxHandle,
     property: u32,
@@ -175,7 +175,11 @@ pub(super) fn set_property(
             object.set_name_bytes(&thread.read_name(In(value.0.cast()), value_size)?);
             Ok(())
         }
-        ZX_PROP_VMO_CONTENT_SIZE => downcast::<Vmo>(object)?.set_content_size(from.get()?),
+        ZX_PROP_VMO_CONTENT_SIZE => {
+            let vmo = downcast::<Vmo>(object)?;
+            let set = vmo.set_content_size_async(from.get()?);
+            thread.blocked(BlockedReason::Pager, set).await
+        }
         ZX_PROP_PROCESS_DEBUG_ADDR => downcast::<Process>(object)?.set_debug_addr(from.get()?),
         ZX_PROP_PROCESS_BREAK_ON_LOAD => {
             downcast::<Process>(object)?.set_break_on_load(from.get()?);

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use hal::aspace::AddressSpace;
 use kernel_objects::{
-    Error, Handle, Job, KernelObject, Process, Result, Rights, Vmar, task::PolicyCondition,
+    Error, Handle, Job, KernelObject, Process, Result, Rights, Vmar,
+    task::{BlockedReason, PolicyCondition},
 };
 
 use super::{
@@ -106,7 +107,7 @@ pub(super) fn exit(thread: &Thread, retcode: i64) -> Result {
 }
 
 /// zx_process_read_memory
-pub(super) fn read_memory(
+pub(super) async fn read_memory(
     thread: &Thread,
     handle: ZxHandle,
     vaddr: ZxVaddr,
@@ -117,14 +118,15 @@ pub(super) fn read_memory(
     let process = thread.get::<Process>(handle, Rights::IO)?;
     check_buffer(buffer.0, buffer_size)?;
     let mut bytes = vec![0; buffer_size];
-    let count = process.read_memory(vaddr.0, &mut bytes)?;
+    let read = process.read_memory_async(vaddr.0, &mut bytes);
+    let count = thread.blocked(BlockedReason::Pager, read).await?;
     bytes.truncate(count);
     UserPtr::<u8>::new(buffer.0.addr()).write_slice(thread.vmar(), &bytes)?;
     actual.0.write_if_wanted(thread.vmar(), &count)
 }
 
 /// zx_process_write_memory
-pub(super) fn write_memory(
+pub(super) async fn write_memory(
     thread: &Thread,
     handle: ZxHandle,
     vaddr: ZxVaddr,
@@ -135,7 +137,8 @@ pub(super) fn write_memory(
     let process = thread.get::<Process>(handle, Rights::WRITE)?;
     check_buffer(buffer.0, buffer_size)?;
     let bytes = UserPtr::<u8>::new(buffer.0.addr()).read_slice(thread.vmar(), buffer_size)?;
-    let count = process.write_memory(vaddr.0, &bytes)?;
+    let write = process.write_memory_async(vaddr.0, &bytes);
+    let count = thread.blocked(BlockedReason::Pager, write).await?;
     actual.0.write_if_wanted(thread.vmar(), &count)
 }
 

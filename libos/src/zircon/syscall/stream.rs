@@ -3,6 +3,7 @@
 use kernel_objects::{
     Error, Handle, Result, Rights, Stream, Vmo,
     stream::{SeekOrigin, StreamMode, StreamWrite},
+    task::BlockedReason,
 };
 
 use super::{
@@ -36,7 +37,7 @@ pub(super) fn create(
 }
 
 /// zx_stream_readv
-pub(super) fn readv(
+pub(super) async fn readv(
     thread: &Thread,
     handle: ZxHandle,
     options: u32,
@@ -44,11 +45,11 @@ pub(super) fn readv(
     num_vector: usize,
     actual: Out<usize>,
 ) -> Result {
-    read(thread, handle, options, None, vector, num_vector, actual)
+    read(thread, handle, options, None, vector, num_vector, actual).await
 }
 
 /// zx_stream_readv_at
-pub(super) fn readv_at(
+pub(super) async fn readv_at(
     thread: &Thread,
     handle: ZxHandle,
     options: u32,
@@ -57,11 +58,11 @@ pub(super) fn readv_at(
     num_vector: usize,
     actual: Out<usize>,
 ) -> Result {
-    read(thread, handle, options, Some(offset.0), vector, num_vector, actual)
+    read(thread, handle, options, Some(offset.0), vector, num_vector, actual).await
 }
 
 /// zx_stream_writev
-pub(super) fn writev(
+pub(super) async fn writev(
     thread: &Thread,
     handle: ZxHandle,
     options: u32,
@@ -72,12 +73,14 @@ pub(super) fn writev(
     let options = StreamWrite::from_bits(options).ok_or(Error::InvalidArgs)?;
     let stream = thread.get::<Stream>(handle, Rights::WRITE)?;
     let bytes = gather(thread, &parts(thread, vector.0, num_vector)?)?;
-    let count = stream.writev(options, &[&bytes])?;
+    let bytes = [bytes.as_slice()];
+    let write = stream.writev_async(options, &bytes);
+    let count = thread.blocked(BlockedReason::Pager, write).await?;
     actual.0.write_if_wanted(thread.vmar(), &count)
 }
 
 /// zx_stream_writev_at
-pub(super) fn writev_at(
+pub(super) async fn writev_at(
     thread: &Thread,
     handle: ZxHandle,
     options: u32,
@@ -89,7 +92,9 @@ pub(super) fn writev_at(
     no_options(options)?;
     let stream = thread.get::<Stream>(handle, Rights::WRITE)?;
     let bytes = gather(thread, &parts(thread, vector.0, num_vector)?)?;
-    let count = stream.writev_at(offset.0, &[&bytes])?;
+    let bytes = [bytes.as_slice()];
+    let write = stream.writev_at_async(offset.0, &bytes);
+    let count = thread.blocked(BlockedReason::Pager, write).await?;
     actual.0.write_if_wanted(thread.vmar(), &count)
 }
 
@@ -110,7 +115,7 @@ pub(super) fn seek(
     out_seek.0.write_if_wanted(thread.vmar(), &ZxOff(position))
 }
 
-fn read(
+async fn read(
     thread: &Thread,
     handle: ZxHandle,
     options: u32,
@@ -123,10 +128,9 @@ fn read(
     let stream = thread.get::<Stream>(handle, Rights::READ)?;
     let parts = parts(thread, vector.0, num_vector)?;
     let mut bytes = vec![0; parts.iter().map(|part| part.len).sum()];
-    let count = match offset {
-        Some(offset) => stream.readv_at(offset, &mut [&mut bytes])?,
-        None => stream.readv(&mut [&mut bytes])?,
-    };
+    let mut buffers = [bytes.as_mut_slice()];
+    let read = stream.readv_async(offset, &mut buffers);
+    let count = thread.blocked(BlockedReason::Pager, read).await?;
     bytes.truncate(count);
     let mut rest = bytes.as_slice();
     for part in parts {

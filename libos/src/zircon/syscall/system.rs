@@ -1,6 +1,6 @@
 //! What is the system's and no object's: random numbers.
 
-use kernel_objects::Result;
+use kernel_objects::{Result, task::BlockedReason};
 
 use super::argument::Out;
 use crate::{
@@ -21,6 +21,7 @@ pub(super) async fn cprng_draw(thread: &Thread, buffer: Out<Void>, buffer_size: 
         hal::random::fill(part);
         let at = UserPtr::<u8>::new(buffer.0.addr().saturating_add(done as u64));
         thread.vmar().write_bytes(at.addr(), part)?;
+        thread.blocked(BlockedReason::Pager, thread.vmar().deliver()).await?;
         done += len;
         if done < buffer_size {
             hal::cpu::yield_now().await;

@@ -16,24 +16,33 @@ use crate::zircon::{
     abi::{VmoLockState, Void, ZxHandle, ZxPaddr, constants::*},
 };
 
-/// Copies between a VMO and the process; waits for pages of the VMO that a pager or a disk has.
+/// Copies between a VMO and `buffer`, by `copy` given how much has been done; waits for pages of both that a pager or a disk has.
 async fn transfer(
     thread: &Thread,
     vmo: &Arc<Vmo>,
+    buffer: u64,
     offset: u64,
     size: u64,
     write: bool,
-    copy: impl Fn() -> Result<(), CopyError>,
+    copy: impl Fn(u64) -> Result<(), CopyError>,
 ) -> Result {
+    let mut done = 0;
     loop {
-        match copy() {
+        match copy(done) {
             Ok(()) => return Ok(()),
-            Err(CopyError::Guest(_)) => return Err(Error::InvalidArgs),
+            Err(CopyError::Guest(fault)) => {
+                done = fault.addr.saturating_sub(buffer);
+                let resolved = thread.vmar().fault_async(fault.addr, fault.access);
+                let resolved = thread.blocked(BlockedReason::Pager, resolved).await;
+                resolved.map_err(|_| Error::InvalidArgs)?;
+                hal::cpu::yield_now().await;
+                continue;
+            }
             Err(CopyError::Vmo(Error::ShouldWait)) => {}
             Err(CopyError::Vmo(error)) => return Err(error),
         }
         // It has been checked that this is in the VMO.
-        let mut range = offset..offset.saturating_add(size);
+        let mut range = offset.saturating_add(done)..offset.saturating_add(size);
         while !range.is_empty() {
             let fetch = vmo.fetch(range.clone(), write);
             range.start += thread.blocked(BlockedReason::Pager, fetch).await?;
@@ -71,8 +80,13 @@ pub(super) async fn read(
 ) -> Result {
     let vmo = thread.get::<Vmo>(handle, Rights::READ)?;
     let (to, size) = (buffer.0.addr(), buffer_size as u64);
-    transfer(thread, &vmo, offset, size, false, || {
-        thread.vmar().copy_from_vmo(to, &vmo, offset, size)
+    transfer(thread, &vmo, to, offset, size, false, |done| {
+        thread.vmar().copy_from_vmo(
+            to.wrapping_add(done),
+            &vmo,
+            offset.saturating_add(done),
+            size.saturating_sub(done),
+        )
     })
     .await
 }
@@ -87,8 +101,13 @@ pub(super) async fn write(
 ) -> Result {
     let vmo = thread.get::<Vmo>(handle, Rights::WRITE)?;
     let (from, size) = (buffer.0.addr(), buffer_size as u64);
-    transfer(thread, &vmo, offset, size, true, || {
-        thread.vmar().copy_to_vmo(from, &vmo, offset, size)
+    transfer(thread, &vmo, from, offset, size, true, |done| {
+        thread.vmar().copy_to_vmo(
+            from.wrapping_add(done),
+            &vmo,
+            offset.saturating_add(done),
+            size.saturating_sub(done),
+        )
     })
     .await
 }

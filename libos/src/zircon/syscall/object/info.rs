@@ -10,7 +10,7 @@ use super::{super::argument::Out, records};
 use crate::{
     abi::argument::UserPtr,
     zircon::{
-        Thread,
+        Memory, Thread,
         abi::{
             CChar, InfoHandleBasic, InfoHandleCount, InfoHandleExtended, InfoProcessHandleStats,
             InfoResource, InfoVmar, Void, ZxHandle, ZxKoid, ZxObjProps, ZxObjType, ZxRights,
@@ -21,7 +21,7 @@ use crate::{
 
 /// Where the records go.
 struct Sink<'a> {
-    vmar: &'a Vmar,
+    vmar: &'a Memory,
     buffer: u64,
     size: usize,
     actual: Out<usize>,
