@@ -97,7 +97,7 @@ impl Vmo {
         let mappers = owner.links.lock().mappers.live();
         let counts = mappers.iter().map(|mapper| mapper.count(self)).filter(|&count| count > 0);
         let (share_count, mappings) = counts.fold((0, 0), |(spaces, sum), n| (spaces + 1, sum + n));
-        let used = self.committed_memory();
+        let used = self.committed_memory(0..self.size());
         VmoInfo {
             koid: self.koid(),
             name: self.name_bytes(),
@@ -110,9 +110,25 @@ impl Vmo {
             cache_policy: self.cache_policy(),
             committed_bytes: used.committed,
             committed_private_bytes: used.private,
-            committed_scaled_bytes: (used.scaled >> 63) as u64,
-            committed_fractional_scaled_bytes: used.scaled as u64 & (u64::MAX >> 1),
+            committed_scaled_bytes: used.scaled_bytes(),
+            committed_fractional_scaled_bytes: used.fraction(),
         }
+    }
+
+    /// What is in memory of what it shows in `range`, whosever pages those are; those of a page cache are the cache's alone.
+    #[must_use]
+    pub fn memory_in(&self, range: Range<u64>) -> CommittedMemory {
+        let (owner, base) = self.owner();
+        let end = range.end.min(self.size()).max(range.start);
+        owner.committed_memory(base.saturating_add(range.start)..base.saturating_add(end))
+    }
+
+    /// How many address spaces map its pages.
+    #[must_use]
+    pub fn share_count(&self) -> usize {
+        let (owner, _) = self.owner();
+        let mappers = owner.links.lock().mappers.live();
+        mappers.iter().filter(|mapper| mapper.maps(owner)).count()
     }
 
     fn flags(&self) -> VmoFlags {
@@ -132,13 +148,13 @@ impl Vmo {
         flags
     }
 
-    /// Calls `each(extent, part, alone)` for the parts of extents that are this VMO's and that the host holds.
-    fn each_committed(&self, each: &mut dyn FnMut(u64, Range<u64>, bool)) {
+    /// Calls `each(extent, part, alone)` for the parts of extents that are this VMO's in `range` and that the host holds.
+    fn each_committed(&self, range: Range<u64>, each: &mut dyn FnMut(u64, Range<u64>, bool)) {
         if !std::ptr::eq(self.owner().0, self) || self.is_physical() {
             return;
         }
         let over = matches!(self.kind, Kind::Over { .. });
-        let _ = self.visit(0..self.size(), &mut |run, place| {
+        let _ = self.visit(range, &mut |run, place| {
             match place {
                 Some((piece, part)) => {
                     let (extent, start) = piece.place();
@@ -155,10 +171,10 @@ impl Vmo {
         });
     }
 
-    fn committed_memory(&self) -> Committed {
-        let mut used = Committed::default();
+    fn committed_memory(&self, range: Range<u64>) -> CommittedMemory {
+        let mut used = CommittedMemory::default();
         let mut sharers = Sharers::new();
-        self.each_committed(&mut |extent, part, alone| {
+        self.each_committed(range, &mut |extent, part, alone| {
             used.committed += part.end - part.start;
             if alone {
                 used.private += part.end - part.start;
@@ -174,7 +190,7 @@ impl Vmo {
             if std::ptr::eq(&*other, self) {
                 continue;
             }
-            other.each_committed(&mut |extent, part, alone| {
+            other.each_committed(0..other.size(), &mut |extent, part, alone| {
                 let Some(counts) = sharers.get_mut(&extent).filter(|_| !alone) else { return };
                 let shared: Vec<(Range<u64>, u64)> = counts
                     .overlapping(&part)
@@ -191,12 +207,27 @@ impl Vmo {
     }
 }
 
-/// Bytes in memory; `scaled` in units of 2^-63.
-#[derive(Default)]
-struct Committed {
-    committed: u64,
-    private: u64,
-    scaled: u128,
+/// Bytes in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CommittedMemory {
+    /// All.
+    pub committed: u64,
+    /// Those that nobody else has a copy of.
+    pub private: u64,
+    /// All, each page divided by how many VMOs share it, in units of 2^-63.
+    pub scaled: u128,
+}
+
+impl CommittedMemory {
+    /// What `scaled` is in whole bytes.
+    pub fn scaled_bytes(&self) -> u64 {
+        (self.scaled >> 63) as u64
+    }
+
+    /// What that is too small by, in units of 2^-63.
+    pub fn fraction(&self) -> u64 {
+        self.scaled as u64 & (u64::MAX >> 1)
+    }
 }
 
 #[cfg(test)]

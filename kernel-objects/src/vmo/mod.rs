@@ -28,6 +28,7 @@ mod segments;
 mod source;
 mod supplied;
 mod tracking;
+mod transfer;
 
 use std::{
     any::Any,
@@ -49,7 +50,7 @@ pub use self::{
     children::ChildOptions,
     content::CopyError,
     discard::LockState,
-    info::{VmoFlags, VmoInfo},
+    info::{CommittedMemory, VmoFlags, VmoInfo},
     pin::Pin,
     placed::CachePolicy,
     segments::PageRun,
@@ -66,7 +67,7 @@ use crate::{
 
 const PAGE: u64 = PAGE_SIZE as u64;
 /// Largest VMO.
-const MAX_SIZE: u64 = 1 << 62;
+pub(crate) const MAX_SIZE: u64 = 1 << 62;
 
 /// How a VMO is created.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -293,6 +294,18 @@ impl Vmo {
         options: VmoOptions,
     ) -> Result<Arc<Self>> {
         Self::new(memory, size, options, Kind::Anonymous).map(Arc::new)
+    }
+
+    /// Creates anonymous memory that is as large as can be, with `content` bytes of content (`zx_vmo_create`, `ZX_VMO_UNBOUNDED`). It is not
+    /// [charged](VmoOptions): nobody promises so much.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] if `content` is absurd.
+    pub fn create_unbounded(memory: &Arc<PhysicalMemory>, content: u64) -> Result<Arc<Self>> {
+        round_up(content)?;
+        let vmo = Self::new(memory, MAX_SIZE, VmoOptions::default(), Kind::Anonymous)?;
+        vmo.content.size.store(content, Ordering::Release);
+        Ok(Arc::new(vmo))
     }
 
     /// Creates the page cache of `source`, whose content is `size` bytes; it is resizable.

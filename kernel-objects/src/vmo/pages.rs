@@ -121,6 +121,16 @@ impl Vmo {
         first
     }
 
+    /// The first run of `range` that is present, which may begin behind its start. Does not block.
+    pub(crate) fn next_present(&self, range: Range<u64>) -> Option<PageRun> {
+        let mut first = None;
+        let _ = self.for_each_present(range, &mut |run| {
+            first = Some(run);
+            ControlFlow::Break(())
+        });
+        first
+    }
+
     /// Whether a page is present that can be read, or written if `write`.
     fn is_present(&self, offset: u64, write: bool) -> bool {
         self.present_run(offset, 1).is_some_and(|run| run.writable || !write)
