@@ -7,8 +7,8 @@ use crate::{
     error::{Error, Result},
     object::{KernelObject, ObjectType, downcast},
     rights::Rights,
-    vmar::Mapping,
-    vmo::Vmo,
+    vmar::{MapNode, Mapping, Vmar},
+    vmo::{CommittedMemory, Vmo},
 };
 
 /// Numbers of types are below: `ZX_OBJ_TYPE_UPPER_BOUND`.
@@ -35,8 +35,8 @@ pub enum MapKind {
     AddressSpace,
     /// A region.
     Region,
-    /// A mapping, and how many bytes of its VMO are committed there.
-    Mapping(Mapping, u64),
+    /// A mapping, and what of its VMO is in memory there.
+    Mapping(Mapping, CommittedMemory),
 }
 
 /// A node of an address space.
@@ -62,12 +62,45 @@ pub struct VmoUse {
     pub via_handle: Option<Rights>,
 }
 
-/// How many bytes of `mapping` are committed.
-fn committed(mapping: &Mapping) -> u64 {
+/// What memory a task uses: `zx_info_task_stats_t`. Sizes are in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TaskStats {
+    /// Mapped, in memory or not.
+    pub mapped: u64,
+    /// In memory, of this address space alone and no VMO's that was copied.
+    pub private: u64,
+    /// In memory, but not private.
+    pub shared: u64,
+    /// Of that, each page divided by how many VMOs have it and how many address spaces map those; in units of 2^-63.
+    pub scaled_shared: u128,
+}
+
+/// What of `mapping` is in memory.
+fn committed(mapping: &Mapping) -> CommittedMemory {
     let len = mapping.range.end.saturating_sub(mapping.range.start);
-    let end = mapping.vmo_offset.saturating_add(len).min(mapping.vmo.size());
-    let ranges = mapping.vmo.committed(mapping.vmo_offset.min(end)..end);
-    ranges.iter().map(|range| range.end - range.start).sum()
+    mapping.vmo.memory_in(mapping.vmo_offset..mapping.vmo_offset.saturating_add(len))
+}
+
+fn entry(node: MapNode) -> MapEntry {
+    let (name, kind) = match node.mapping {
+        Some(mapping) => {
+            let committed = committed(&mapping);
+            (mapping.vmo.name_bytes(), MapKind::Mapping(mapping, committed))
+        }
+        None => (Vec::new(), MapKind::Region),
+    };
+    MapEntry { name, range: node.range, depth: node.depth, kind }
+}
+
+impl Vmar {
+    /// The region itself, what it maps and the regions in it, each followed by what is in it (`ZX_INFO_VMAR_MAPS`).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadState`] if it is destroyed.
+    pub fn maps(&self) -> Result<Vec<MapEntry>> {
+        Ok(self.own_nodes()?.into_iter().map(entry).collect())
+    }
 }
 
 impl Process {
@@ -96,16 +129,30 @@ impl Process {
             kind: MapKind::AddressSpace,
         };
         let nodes = root.map_nodes().into_iter().map(|node| {
-            let (name, kind) = match node.mapping {
-                Some(mapping) => {
-                    let committed = committed(&mapping);
-                    (mapping.vmo.name_bytes(), MapKind::Mapping(mapping, committed))
-                }
-                None => (Vec::new(), MapKind::Region),
-            };
-            MapEntry { name, range: node.range, depth: node.depth + 1, kind }
+            let depth = node.depth + 1;
+            MapEntry { depth, ..entry(node) }
         });
         Ok(std::iter::once(space).chain(nodes).collect())
+    }
+
+    /// How much memory it uses (`ZX_INFO_TASK_STATS`). What it maps twice counts twice.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadState`] if it has no address space, as when it has ended.
+    pub fn task_stats(&self) -> Result<TaskStats> {
+        let root = self.root_vmar().ok_or(Error::BadState)?;
+        let mut stats = TaskStats::default();
+        for mapping in root.mappings() {
+            stats.mapped += mapping.range.end - mapping.range.start;
+            let used = committed(&mapping);
+            let spaces = mapping.vmo.share_count().max(1) as u128;
+            let private = if spaces == 1 { used.private } else { 0 };
+            stats.private += private;
+            stats.shared += used.committed - private;
+            stats.scaled_shared += (used.scaled - (u128::from(private) << 63)) / spaces;
+        }
+        Ok(stats)
     }
 
     /// The VMOs that it has handles to, and those that it maps (`ZX_INFO_PROCESS_VMOS`). One may come several times.
@@ -143,8 +190,8 @@ mod tests {
         event::Event,
         handle::Handle,
         task::Job,
-        vmar::{MapArgs, Placement, Vmar},
-        vmo::VmoOptions,
+        vmar::{MapArgs, Placement},
+        vmo::{ChildOptions, VmoOptions},
     };
 
     const PAGE: u64 = PAGE_SIZE as u64;
@@ -214,9 +261,43 @@ mod tests {
         assert!(matches!((&root.kind, &region.kind), (MapKind::Region, MapKind::Region)));
         assert_eq!(mapping.name, b"four pages");
         let MapKind::Mapping(what, committed) = &mapping.kind else { panic!("a mapping") };
-        assert_eq!((what.vmo.koid(), *committed), (maps.vmo.koid(), PAGE));
+        assert_eq!((what.vmo.koid(), committed.committed), (maps.vmo.koid(), PAGE));
         maps.process.kill();
         assert_eq!(maps.process.maps().err(), Some(Error::BadState));
+    }
+
+    #[test]
+    fn a_region_lists_itself_and_what_is_in_it() {
+        let maps = maps();
+        let inner = maps.child.allocate(Placement::TopDown, 2 * PAGE);
+        let inner = inner.unwrap_or_else(|error| panic!("{error}"));
+        let listed = maps.child.maps().unwrap_or_else(|error| panic!("{error}"));
+        let shape: Vec<_> = listed.iter().map(|entry| (entry.depth, entry.range.clone())).collect();
+        let child = maps.child.range();
+        let mapping = child.start..child.start + 4 * PAGE;
+        assert_eq!(shape, [(0, child), (1, mapping), (1, inner.range())]);
+        assert!(maps.child.destroy().is_ok());
+        assert_eq!(maps.child.maps().err(), Some(Error::BadState));
+    }
+
+    #[test]
+    fn memory_of_a_task_is_private_until_another_shares_it() {
+        let maps = maps();
+        let stats = || maps.process.task_stats().unwrap_or_else(|error| panic!("{error}"));
+        let alone = TaskStats { mapped: 4 * PAGE, private: PAGE, ..TaskStats::default() };
+        assert_eq!(stats(), alone);
+        // A copy of the page that is in memory: each has half of it.
+        let copy = maps.vmo.create_child(ChildOptions::SNAPSHOT, 0, 4 * PAGE);
+        let half = u128::from(PAGE / 2) << 63;
+        let shared = TaskStats { private: 0, shared: PAGE, scaled_shared: half, ..alone };
+        assert_eq!(stats(), shared);
+        drop(copy);
+        let aspace = AddressSpace::new(maps.vmo.memory()).unwrap_or_else(|error| panic!("{error}"));
+        let other = Vmar::create_root(&aspace).unwrap_or_else(|error| panic!("{error}"));
+        assert!(other.map(MapArgs::new(maps.vmo.clone(), 4 * PAGE)).is_ok());
+        assert_eq!(stats(), shared);
+        maps.process.kill();
+        assert_eq!(maps.process.task_stats(), Err(Error::BadState));
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub use exception::{
     ArchContext, Exception, ExceptionChannelType, ExceptionInfo, ExceptionReport, ExceptionState,
     ExceptionStrategy, ExceptionType, HandlerKind, PolicyCode, create_exception_channel,
 };
-pub use info::{HandleStats, MapEntry, MapKind, OBJ_TYPE_UPPER_BOUND, VmoUse};
+pub use info::{HandleStats, MapEntry, MapKind, OBJ_TYPE_UPPER_BOUND, TaskStats, VmoUse};
 pub use interrupt::{Interrupted, Kick, work};
 pub use job::{Critical, Job, JobInfo, MAX_JOB_HEIGHT};
 pub use policy::{

@@ -107,6 +107,11 @@ impl Thread {
         self.registers.lock().take().map(|context| *context)
     }
 
+    /// Where it is to go on, as others have left it, if its registers are exposed: for the thread's own body.
+    pub fn exposed_pc(&self) -> Option<u64> {
+        self.registers.lock().as_ref().map(|context| context.regs().rip)
+    }
+
     /// Whether others may use its registers now.
     fn is_stopped(&self) -> bool {
         let info = self.info();

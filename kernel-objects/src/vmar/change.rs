@@ -80,7 +80,7 @@ impl Tree {
 
 impl Vmar {
     /// The range, if it lies in this region.
-    fn own_range(&self, addr: u64, len: u64) -> Result<Range<u64>> {
+    pub(super) fn own_range(&self, addr: u64, len: u64) -> Result<Range<u64>> {
         let range = page_range(addr, len)?;
         if range.start < self.range.start || range.end > self.range.end {
             return Err(Error::OutOfRange);

@@ -2,7 +2,11 @@
 
 use std::ops::Range;
 
-use super::{Mapping, Vmar, tree::State};
+use super::{
+    Mapping, Vmar,
+    tree::{ROOT, State},
+};
+use crate::error::Result;
 
 /// A region or a mapping of an address space.
 #[derive(Clone, Debug)]
@@ -19,21 +23,33 @@ impl Vmar {
     /// All regions and mappings of the address space that this is a region of.
     #[must_use]
     pub fn map_nodes(&self) -> Vec<MapNode> {
-        nodes(&self.tree.state.lock())
+        nodes(&self.tree.state.lock(), ROOT)
+    }
+
+    /// This region and all regions and mappings in it.
+    ///
+    /// # Errors
+    /// [`Error::BadState`] if it is destroyed.
+    pub fn own_nodes(&self) -> Result<Vec<MapNode>> {
+        let state = self.tree.state.lock();
+        state.check_alive(self.region)?;
+        Ok(nodes(&state, self.region))
     }
 }
 
-fn nodes(state: &State) -> Vec<MapNode> {
+/// What is in region `top`, and that itself.
+fn nodes(state: &State, top: u64) -> Vec<MapNode> {
     let mut depths = std::collections::BTreeMap::new();
     let mut nodes = Vec::new();
     // A region has a higher number than the one that it is in.
     for (number, parent, range) in state.regions() {
-        let depth = parent.and_then(|parent| depths.get(&parent)).map_or(0, |depth| depth + 1);
+        let above = parent.and_then(|parent| depths.get(&parent)).map(|depth| depth + 1);
+        let Some(depth) = above.or((number == top).then_some(0)) else { continue };
         depths.insert(number, depth);
         nodes.push(MapNode { range, depth, mapping: None });
     }
     for (start, entry) in state.all() {
-        let depth = depths.get(&entry.region).map_or(0, |depth| depth + 1);
+        let Some(depth) = depths.get(&entry.region).map(|depth| depth + 1) else { continue };
         let mapping = entry.describe(start);
         nodes.push(MapNode { range: mapping.range.clone(), depth, mapping: Some(mapping) });
     }

@@ -11,6 +11,7 @@ mod change;
 mod fault;
 mod fork;
 mod maps;
+mod op_range;
 mod remap;
 mod tree;
 
@@ -28,7 +29,7 @@ use hal::{
 use parking_lot::Mutex;
 
 use self::tree::{Entry, State};
-pub use self::{maps::MapNode, remap::Remap};
+pub use self::{maps::MapNode, op_range::VmarOp, remap::Remap};
 use crate::{
     error::{Error, Result},
     object::{KObjectBase, KernelObject, ObjectType},
@@ -165,6 +166,8 @@ pub struct Vmar {
     tree: Arc<Tree>,
     region: u64,
     range: Range<u64>,
+    /// Mappings and children may be put where one says.
+    specific: bool,
 }
 
 impl fmt::Debug for Vmar {
@@ -200,6 +203,14 @@ fn page_range(addr: u64, len: u64) -> Result<Range<u64>> {
     if addr.is_multiple_of(PAGE) { Ok(addr..end) } else { Err(Error::InvalidArgs) }
 }
 
+/// An alignment in bytes, where anything up to that of pages means that of pages.
+fn checked_align(align: u64) -> Result<u64> {
+    match align.max(PAGE) {
+        align if align.is_power_of_two() => Ok(align),
+        _ => Err(Error::InvalidArgs),
+    }
+}
+
 impl Vmar {
     /// Creates the root region of an address space, which must have no other.
     ///
@@ -222,7 +233,8 @@ impl Vmar {
             this: this.clone(),
             lessons,
         });
-        Ok(Arc::new(Self { base: KObjectBase::new(), tree, region: tree::ROOT, range }))
+        let (base, region) = (KObjectBase::new(), tree::ROOT);
+        Ok(Arc::new(Self { base, tree, region, range, specific: true }))
     }
 
     /// The page table that it fills.
@@ -237,25 +249,42 @@ impl Vmar {
         self.range.clone()
     }
 
-    /// Creates a child region of `len` bytes (`zx_vmar_allocate`).
+    /// Creates a child region of `len` bytes. Placed by choice, it is as close to its neighbours as can be.
+    ///
+    /// # Errors
+    /// As [`allocate_with`](Self::allocate_with).
+    pub fn allocate(&self, placement: Placement, len: u64) -> Result<Arc<Self>> {
+        self.allocate_with(placement, len, PAGE, true)
+    }
+
+    /// Creates a child region of `len` bytes, aligned to `align`, a power of two; in which one may say where things go if
+    /// `specific` (`zx_vmar_allocate`, `ZX_VM_CAN_MAP_SPECIFIC`).
     ///
     /// # Errors
     /// [`Error::InvalidArgs`] if unaligned or empty, [`Error::AlreadyExists`] if the addresses are
-    /// in use, [`Error::NoResources`] if there is no free place, [`Error::BadState`] if this region
-    /// is destroyed.
-    pub fn allocate(&self, placement: Placement, len: u64) -> Result<Arc<Self>> {
+    /// in use, [`Error::NoResources`] if there is no free place, [`Error::AccessDenied`] if one says where it is to be and may not,
+    /// [`Error::BadState`] if this region is destroyed.
+    pub fn allocate_with(
+        &self,
+        placement: Placement,
+        len: u64,
+        align: u64,
+        specific: bool,
+    ) -> Result<Arc<Self>> {
         let len = page_range(0, len)?.end;
+        let align = checked_align(align)?;
+        self.check_placement(placement, align)?;
         let mut state = self.tree.state.lock();
         let range = match placement {
             Placement::Exact(addr) | Placement::Replace(addr) => page_range(addr, len)?,
             Placement::Hint(addr) if state.is_free(self.region, &page_range(addr, len)?) => {
                 addr..addr + len
             }
-            Placement::BottomUp => state.find_low(self.region, len, PAGE)?,
+            Placement::BottomUp => state.find_low(self.region, len, align)?,
             Placement::Between(low, high) => {
-                state.find_between(self.region, len, PAGE, &(low..high))?
+                state.find_between(self.region, len, align, &(low..high))?
             }
-            _ => state.find_high(self.region, len, PAGE)?,
+            _ => state.find_high(self.region, len, align)?,
         };
         if !state.is_free(self.region, &range) {
             return Err(Error::AlreadyExists);
@@ -263,7 +292,21 @@ impl Vmar {
         let region = state.add_region(self.region, range.clone())?;
         drop(state);
         let tree = self.tree.clone();
-        Ok(Arc::new(Self { base: KObjectBase::new(), tree, region, range }))
+        Ok(Arc::new(Self { base: KObjectBase::new(), tree, region, range, specific }))
+    }
+
+    /// Fails if one may not say where things go, and does, or says another place than `align` allows.
+    fn check_placement(&self, placement: Placement, align: u64) -> Result {
+        let addr = match placement {
+            Placement::TopDown | Placement::BottomUp | Placement::Hint(_) => return Ok(()),
+            Placement::Between(..) => 0,
+            Placement::Exact(addr) | Placement::Replace(addr) => addr,
+        };
+        match self.specific {
+            false => Err(Error::AccessDenied),
+            true if !addr.is_multiple_of(align) => Err(Error::InvalidArgs),
+            true => Ok(()),
+        }
     }
 
     /// Unmaps everything in the region and makes it and its children useless (`zx_vmar_destroy`).
@@ -303,7 +346,8 @@ impl Vmar {
     ///
     /// # Errors
     /// - [`Error::InvalidArgs`]: unaligned, empty, or `perms` beyond `max_perms`.
-    /// - [`Error::AccessDenied`]: to be written to, and the VMO [may not](Vmo::is_writable).
+    /// - [`Error::AccessDenied`]: to be written to, and the VMO [may not](Vmo::is_writable); to be put somewhere, and the region
+    ///   [does not allow that](Self::allocate_with).
     /// - [`Error::OutOfRange`]: a fixed address outside of this region.
     /// - [`Error::AlreadyExists`]: [`Placement::Exact`], and something is there.
     /// - [`Error::Unavailable`]: a fixed address that another guest or the kernel has.
@@ -331,10 +375,8 @@ impl Vmar {
             args.vmo.try_commit(args.vmo_offset.min(end)..end);
         }
         let populate = args.populate;
-        let (placement, align) = (args.placement, args.align.max(PAGE));
-        if !align.is_power_of_two() {
-            return Err(Error::InvalidArgs);
-        }
+        let (placement, align) = (args.placement, checked_align(args.align)?);
+        self.check_placement(placement, align)?;
         let mapper: Weak<dyn Mapper> = self.tree.this.clone();
         args.vmo.add_mapper(mapper, args.max_perms.contains(Prot::WRITE));
         let entry = Entry {

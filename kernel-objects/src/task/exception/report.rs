@@ -132,6 +132,19 @@ impl ExceptionReport {
     }
 }
 
+impl ExceptionReport {
+    /// What an instruction that the processor does not know is.
+    pub fn undefined_instruction() -> Self {
+        const VECTOR: u64 = 6;
+        ExceptionReport {
+            exception: ExceptionType::of_vector(VECTOR),
+            arch: ArchContext { vector: VECTOR, error_code: 0, cr2: 0 },
+            synth_code: 0,
+            synth_data: 0,
+        }
+    }
+}
+
 impl From<&Fault> for ExceptionReport {
     fn from(fault: &Fault) -> Self {
         let (vector, error_code) = (fault.trapno, fault.error);
