@@ -11,15 +11,24 @@
 use std::{fmt, sync::Arc};
 
 use bitflags::bitflags;
-use hal::time::{boottime, monotonic};
+use hal::{
+    pmem::PhysicalMemory,
+    time::{boottime, monotonic},
+};
 use parking_lot::RwLock;
 
 use crate::{
     deadline::Deadline,
     error::{Error, Result},
     object::{KObjectBase, KernelObject, ObjectType},
+    rights::Rights,
     signals::Signals,
+    vmo::Vmo,
 };
+
+mod mapped;
+
+pub use mapped::{MAPPED_SIZE, STATE_SIZE};
 
 /// A clock of the machine: `zx_clock_t`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -75,6 +84,8 @@ bitflags! {
         const AUTO_START = 1 << 2;
         /// Its reference is the boot clock: `ZX_CLOCK_OPT_BOOT`.
         const BOOT = 1 << 3;
+        /// Programs can map it: `ZX_CLOCK_OPT_MAPPABLE`.
+        const MAPPABLE = 1 << 4;
     }
 }
 
@@ -149,7 +160,7 @@ pub struct ClockDetails {
     pub generation: u32,
 }
 
-/// A clock that its users maintain (`zx_clock_create`). Clocks that can be mapped are not offered.
+/// A clock that its users maintain (`zx_clock_create`).
 ///
 /// ```
 /// use kernel_objects::clock::{Clock, ClockOptions, ClockUpdate};
@@ -166,6 +177,8 @@ pub struct Clock {
     options: ClockOptions,
     backstop: i64,
     state: RwLock<State>,
+    /// Where it can be read without a handle.
+    page: Option<mapped::Page>,
 }
 
 struct State {
@@ -200,9 +213,35 @@ impl Clock {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgs`] for unknown options, for a continuous clock that is not monotonic, and for a backstop that is
-    /// negative or, if the clock is started at once, later than the time of its reference.
+    /// [`Error::InvalidArgs`] for unknown options or a mappable clock, for a continuous clock that is not monotonic, and for a
+    /// backstop that is negative or, if the clock is started at once, later than the time of its reference.
     pub fn create(options: ClockOptions, backstop: i64) -> Result<Arc<Clock>> {
+        if options.contains(ClockOptions::MAPPABLE) {
+            return Err(Error::InvalidArgs);
+        }
+        Self::with_page(options, backstop, None)
+    }
+
+    /// As [`create`](Self::create), in a page of `memory` that can be mapped if the options say so.
+    ///
+    /// # Errors
+    ///
+    /// As [`create`](Self::create), and [`Error::NoMemory`].
+    pub fn create_mappable(
+        memory: &Arc<PhysicalMemory>,
+        options: ClockOptions,
+        backstop: i64,
+    ) -> Result<Arc<Clock>> {
+        let mappable = options.contains(ClockOptions::MAPPABLE);
+        let page = mappable.then(|| mapped::Page::new(memory)).transpose()?;
+        Self::with_page(options, backstop, page)
+    }
+
+    fn with_page(
+        options: ClockOptions,
+        backstop: i64,
+        page: Option<mapped::Page>,
+    ) -> Result<Arc<Clock>> {
         let monotonic = options.contains(ClockOptions::MONOTONIC);
         if !ClockOptions::all().contains(options)
             || (options.contains(ClockOptions::CONTINUOUS) && !monotonic)
@@ -220,8 +259,9 @@ impl Clock {
             let stopped = Transformation { synthetic_ticks: 0, ..line(0, backstop, 0) };
             (stopped, 0, Signals::empty())
         };
-        Ok(Arc::new(Clock {
+        let clock = Clock {
             base: KObjectBase::with("", signals),
+            page,
             options,
             backstop,
             state: RwLock::new(State {
@@ -233,7 +273,21 @@ impl Clock {
                 last_error_bound_update: 0,
                 generation: 0,
             }),
-        }))
+        };
+        clock.publish(&clock.state.read());
+        Ok(Arc::new(clock))
+    }
+
+    /// The page in which it can be read without a handle (`zx_vmar_map_clock`), to be mapped for reading only; `None` if it was not
+    /// made for that.
+    pub fn mapped(&self) -> Option<&Arc<Vmo>> {
+        self.page.as_ref().map(mapped::Page::vmo)
+    }
+
+    fn publish(&self, state: &State) {
+        if let Some(page) = &self.page {
+            page.publish(&self.describe(state));
+        }
     }
 
     /// What it shows, in ns (`zx_clock_read`).
@@ -245,7 +299,10 @@ impl Clock {
 
     /// All about it (`zx_clock_get_details`).
     pub fn details(&self) -> ClockDetails {
-        let state = self.state.read();
+        self.describe(&self.state.read())
+    }
+
+    fn describe(&self, state: &State) -> ClockDetails {
         ClockDetails {
             options: self.options,
             backstop: self.backstop,
@@ -340,6 +397,7 @@ impl Clock {
             state.error_bound = bound;
         }
         state.generation = state.generation.wrapping_add(1);
+        self.publish(&state);
         drop(state);
         self.base.signal_state().set_and_strobe(Signals::CLOCK_STARTED, Signals::CLOCK_UPDATED);
         Ok(())
@@ -370,6 +428,12 @@ impl KernelObject for Clock {
 
     fn object_type(&self) -> ObjectType {
         ObjectType::Clock
+    }
+
+    fn default_rights(&self) -> Rights {
+        let mut rights = Rights::default_for(ObjectType::Clock);
+        rights.set(Rights::MAP, self.page.is_some());
+        rights
     }
 }
 
