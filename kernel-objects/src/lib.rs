@@ -23,6 +23,7 @@ pub mod fifo;
 pub mod futex;
 pub mod handle;
 pub mod interrupt;
+pub mod iob;
 #[cfg(all(test, shuttle))]
 mod models;
 pub mod msi;
@@ -57,6 +58,7 @@ pub use fifo::Fifo;
 pub use futex::FutexTable;
 pub use handle::{Handle, HandleInfo, HandleTable, HandleValue};
 pub use interrupt::Interrupt;
+pub use iob::Iob;
 pub use msi::MsiAllocation;
 pub use object::{KObjectBase, KernelObject, Koid, ObjectType, downcast};
 pub use pager::Pager;

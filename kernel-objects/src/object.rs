@@ -104,12 +104,14 @@ pub enum ObjectType {
     Stream = 31,
     /// A block of message-signalled interrupts.
     Msi = 32,
+    /// An IOBuffer's end.
+    Iob = 33,
     /// A counter.
-    Counter = 37,
+    Counter = 34,
 }
 
 impl ObjectType {
-    const ALL: [Self; 29] = [
+    const ALL: [Self; 30] = [
         Self::Process,
         Self::Thread,
         Self::Vmo,
@@ -138,6 +140,7 @@ impl ObjectType {
         Self::Clock,
         Self::Stream,
         Self::Msi,
+        Self::Iob,
         Self::Counter,
     ];
 
@@ -441,8 +444,8 @@ mod tests {
         assert!(dense.iter().zip(14..).all(|(&object, number)| object as u32 == number));
         let first = [T::Process, T::Thread, T::Vmo, T::Channel, T::Event, T::Port];
         assert!(first.iter().zip(1..).all(|(&object, number)| object as u32 == number));
-        let others = [T::Interrupt, T::PciDevice, T::DebugLog, T::Counter];
-        assert_eq!(others.map(|object| object as u32), [9, 11, 12, 37]);
+        let others = [T::Interrupt, T::PciDevice, T::DebugLog, T::Iob, T::Counter];
+        assert_eq!(others.map(|object| object as u32), [9, 11, 12, 33, 34]);
     }
 
     #[test]
@@ -479,7 +482,7 @@ mod tests {
     #[test]
     fn types_are_found_by_their_numbers() {
         assert_eq!(ObjectType::from_raw(1), Ok(ObjectType::Process));
-        assert_eq!(ObjectType::from_raw(37), Ok(ObjectType::Counter));
+        assert_eq!(ObjectType::from_raw(34), Ok(ObjectType::Counter));
         for unknown in [0, 7, 8, 38, u32::MAX] {
             assert_eq!(ObjectType::from_raw(unknown), Err(Error::InvalidArgs));
         }

@@ -93,6 +93,9 @@ impl Rights {
             T::Timer => basic.union(Rights::WRITE).union(Rights::SIGNAL),
             T::Counter => basic.union(Rights::IO).union(Rights::SIGNAL),
             T::Clock => basic.union(Rights::IO),
+            T::Iob => {
+                basic.union(Rights::IO).union(Rights::PROPERTY).union(Rights::MAP).union(both)
+            }
             T::DebugLog => basic.union(Rights::WRITE).union(Rights::SIGNAL),
             T::Interrupt => basic.union(Rights::IO).union(Rights::SIGNAL),
             T::PciDevice => basic.union(Rights::IO),
@@ -195,6 +198,7 @@ mod tests {
             (T::Stream, 0xd0c3),
             (T::Msi, 0xc003),
             (T::Counter, 0xd00f),
+            (T::Iob, 0xf0ef),
         ] {
             let default = Rights::default_for(object).bits();
             assert_eq!(default, rights, "{object:?}: {default:#x}");
