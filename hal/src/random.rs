@@ -22,6 +22,16 @@ pub fn fill(mut bytes: &mut [u8]) {
     }
 }
 
+/// Mixes `bytes` into the host's generator, which anybody may; they are not believed to be random.
+///
+/// # Errors
+///
+/// The host's, where there is no `/dev/urandom`.
+pub fn add_entropy(bytes: &[u8]) -> std::io::Result<()> {
+    use std::io::Write;
+    std::fs::OpenOptions::new().write(true).open("/dev/urandom")?.write_all(bytes)
+}
+
 /// A random `u64`.
 pub fn u64() -> u64 {
     let mut bytes = [0; 8];
@@ -40,6 +50,12 @@ mod tests {
         // A run of 32 zeroes has a chance of 2^-236 in a megabyte.
         assert!(bytes.windows(32).all(|window| window.iter().any(|&byte| byte != 0)));
         fill(&mut []);
+    }
+
+    #[test]
+    fn anybody_may_add_entropy() {
+        add_entropy(b"not very random").unwrap();
+        add_entropy(&[]).unwrap();
     }
 
     #[test]
