@@ -19,7 +19,7 @@ pub fn page(head: &str, table: &[Entry]) -> String {
         "\n{} full, {} partial, {} absent.\n\n| number | name | coverage |\n|---:|---|---|",
         count(|coverage| *coverage == Coverage::Full),
         count(|coverage| matches!(coverage, Coverage::Partial(_))),
-        count(|coverage| *coverage == Coverage::Absent),
+        count(|coverage| matches!(coverage, Coverage::Absent(_))),
     );
     for entry in entries {
         let _ = match entry.coverage {
@@ -27,7 +27,12 @@ pub fn page(head: &str, table: &[Entry]) -> String {
             Coverage::Partial(missing) => {
                 writeln!(page, "| {} | {} | partial: {missing} |", entry.number, entry.name)
             }
-            Coverage::Absent => writeln!(page, "| {} | {} | absent |", entry.number, entry.name),
+            Coverage::Absent("") => {
+                writeln!(page, "| {} | {} | absent |", entry.number, entry.name)
+            }
+            Coverage::Absent(why) => {
+                writeln!(page, "| {} | {} | absent: {why} |", entry.number, entry.name)
+            }
         };
     }
     page

@@ -22,8 +22,8 @@ pub enum Coverage {
     Full,
     /// Something is missing; the text says what.
     Partial(&'static str),
-    /// The personality's error for a call that it has not.
-    Absent,
+    /// The personality's error for a call that it has not; the text says why, if it is not just missing.
+    Absent(&'static str),
 }
 
 /// One line of a table.
@@ -45,7 +45,7 @@ macro_rules! system_calls {
         thread $thread:ty, current $current:ty, arguments $arguments:ty, error $error:ty,
         unknown $unknown:expr, absent $absent:expr;
         present { $($number:literal $name:ident($($argument:ident: $ty:ty),*) $kind:ident $(($first:path))? $handler:path, $coverage:expr;)* }
-        absent { $($absent_number:literal $absent_name:ident)* }
+        absent { $($absent_number:literal $absent_name:ident $(: $why:literal)?)* }
     ) => {
         /// Carries out call `number` and returns what goes in `rax`, or the error: there is one for a number that no handler has. `None`
         /// when the call is one that may wait or that is about the caller's registers, which is left to [`dispatch`].
@@ -86,7 +86,7 @@ macro_rules! system_calls {
                 number: $absent_number,
                 name: stringify!($absent_name),
                 show: $crate::abi::table::show!(),
-                coverage: $crate::abi::table::Coverage::Absent,
+                coverage: $crate::abi::table::Coverage::Absent(concat!($($why)?)),
             },)*
         ];
 

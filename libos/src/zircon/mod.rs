@@ -29,7 +29,7 @@ use self::console::Console;
 pub use self::{
     boot::run,
     memory::Memory,
-    process::{Current, Thread},
+    process::{Caller, Thread},
 };
 use crate::{kernel::Kernel, loader::elf::Image};
 

@@ -3,7 +3,16 @@
 //! The one idea: the loop is Linux's (run, trap, handle, run) without signals, and a wait needs no care for interruption. A thread that
 //! is suspended while it waits is one whose future is not polled; one that is killed loses its future.
 
-use std::{future::poll_fn, pin::pin, sync::Arc};
+use std::{
+    future::poll_fn,
+    mem,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Poll,
+};
 
 use hal::{
     aspace::Fault,
@@ -13,8 +22,9 @@ use hal::{
 use kernel_objects::{
     Error, Handle, HandleTable, HandleValue, KernelObject, Process, Result, Rights,
     object::MAX_NAME_LEN,
-    task::{BlockedReason, ExceptionReport, PolicyCondition, Run, work},
+    task::{BlockedReason, ExceptionReport, PolicyCondition, Run, set_fs_base, work},
 };
+use parking_lot::Mutex;
 
 use super::{
     Machine,
@@ -34,6 +44,18 @@ pub struct Thread {
     pub object: Arc<kernel_objects::Thread>,
     machine: Arc<Machine>,
     memory: Memory,
+    /// What a call wants of the registers: asked after each call.
+    wish: Mutex<Option<Wish>>,
+    wishes: AtomicBool,
+}
+
+/// What a call wants of its thread's registers, which only the thread's loop has.
+#[derive(Clone, Copy, Debug)]
+pub enum Wish {
+    /// To have this FS base: a user address.
+    SetFs(u64),
+    /// To be told the FS base, there.
+    TellFs(UserPtr<u64>),
 }
 
 impl Thread {
@@ -128,9 +150,25 @@ impl Thread {
         UserPtr::<u8>::new(name.0.addr()).read_slice(self.vmar(), size)
     }
 
+    /// Has `wish` fulfilled when the call has succeeded.
+    pub fn wish(&self, wish: Wish) {
+        *self.wish.lock() = Some(wish);
+        self.wishes.store(true, Ordering::Relaxed);
+    }
+
     /// Waits for `operation`; meanwhile the thread is seen to be blocked `on` that.
     pub async fn blocked<T>(&self, on: BlockedReason, operation: impl Future<Output = T>) -> T {
         self.object.blocked(on, operation).await
+    }
+}
+
+/// A thread as one of its calls has it.
+pub struct Caller<'a>(&'a Thread);
+
+impl Caller<'_> {
+    /// The thread.
+    pub fn thread(&self) -> &Thread {
+        self.0
     }
 }
 
@@ -173,7 +211,13 @@ pub fn start(
     let kicker = context.kicker();
     let traced = machine.kernel.strace.is_some();
     let memory = Memory::new(vmar);
-    let thread = Thread { object: object.clone(), machine: machine.clone(), memory };
+    let thread = Thread {
+        object: object.clone(),
+        machine: machine.clone(),
+        memory,
+        wish: Mutex::default(),
+        wishes: AtomicBool::new(false),
+    };
     let body = Current { thread: Arc::new(thread), traced, context: UserContext::default() }.run();
     let run = if first { process.start(object, body) } else { object.start(body) }?;
     // Others may want to see and change them before it runs.
@@ -183,11 +227,6 @@ pub fn start(
 }
 
 impl Current {
-    /// The thread.
-    pub fn thread(&self) -> &Arc<Thread> {
-        &self.thread
-    }
-
     /// Runs the thread until it ends: the body of its object.
     async fn run(self) {
         let mut actor = Actor::new();
@@ -256,9 +295,10 @@ impl Current {
             Err(Error::ShouldWait) => {}
             resolved => return resolved,
         }
-        self.context.suspend();
         let wait = self.thread.memory.fault_async(fault.addr, fault.access);
-        self.thread.blocked(BlockedReason::Pager, wait).await
+        let wait = self.thread.blocked(BlockedReason::Pager, wait);
+        // Whoever has it go on elsewhere meanwhile does not want the page.
+        exposing(&self.thread.object, &mut self.context, wait).await.unwrap_or(Ok(()))
     }
 
     /// Carries out the call that the registers hold and stores its result.
@@ -281,39 +321,89 @@ impl Current {
         };
         let result = loop {
             let result = match table::dispatch_now(&self.thread, number, &arguments) {
-                Some(result) => result,
+                Some(result) => Some(result),
                 None => self.waiting_call(number, &arguments).await,
             };
+            let Some(result) = result else { break None };
             if !self.thread.memory.waits() {
-                break result;
+                break Some(result);
             }
             // In a box, as it is rare and every call's future would be larger.
-            if let Some(result) = Box::pin(self.settle(result)).await {
-                break result;
+            match Box::pin(self.settle(result)).await {
+                Some(None) => {}
+                Some(settled) => break settled,
+                None => break None,
             }
         };
         if let Some(traced) = traced {
-            traced.leave(&result);
+            traced.leave(result.as_ref().unwrap_or(&Err(Error::Canceled)));
+        }
+        // Sent elsewhere while it waited, it has the registers that it was given.
+        let Some(mut result) = result else { return };
+        if self.thread.wishes.swap(false, Ordering::Relaxed) {
+            result = result.and_then(|value| self.fulfil().map(|()| value));
         }
         // Some failures are the policy's business too, whichever call they come from.
         let result = self.thread.object.enforce_on_result(result);
         self.context.regs_mut().rax = result.unwrap_or_else(|error| error.status() as u64);
     }
 
-    async fn waiting_call(&mut self, number: u64, arguments: &Arguments) -> Result<u64> {
-        crate::abi::put_away_while_waiting(table::dispatch(self, number, arguments)).await
+    /// Carries out a call that may wait. `None` when it was abandoned.
+    async fn waiting_call(&mut self, number: u64, arguments: &Arguments) -> Option<Result<u64>> {
+        let mut caller = Caller(&self.thread);
+        let call = table::dispatch(&mut caller, number, arguments);
+        exposing(&self.thread.object, &mut self.context, call).await
     }
 
-    /// Waits for the pages that a call lacked. `None` when it is to be done again.
-    async fn settle(&self, result: Result<u64>) -> Option<Result<u64>> {
+    /// Waits for the pages that a call lacked: `Some(None)` when it is to be done again, `None` when it was abandoned.
+    async fn settle(&mut self, result: Result<u64>) -> Option<Option<Result<u64>>> {
         let settle = self.thread.memory.settle(result);
         let settle = self.thread.blocked(BlockedReason::Pager, settle);
-        let settled = crate::abi::put_away_while_waiting(settle).await;
-        if settled.is_none() {
+        let settled = exposing(&self.thread.object, &mut self.context, settle).await;
+        if settled == Some(None) {
             hal::cpu::yield_now().await;
         }
         settled
     }
+
+    /// Does to the registers what the call wished.
+    fn fulfil(&mut self) -> Result {
+        match self.thread.wish.lock().take() {
+            Some(Wish::SetFs(base)) => set_fs_base(&mut self.context, base),
+            Some(Wish::TellFs(to)) => to.write(&self.thread.memory, &self.context.fs_base()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Carries out what may wait, and leaves the registers to debuggers when it does. `None` when one of them has sent the thread elsewhere:
+/// then it is abandoned.
+async fn exposing<T>(
+    object: &kernel_objects::Thread,
+    context: &mut UserContext,
+    operation: impl Future<Output = T>,
+) -> Option<T> {
+    let pc = context.regs().rip;
+    let mut exposed = false;
+    let mut operation = pin!(operation);
+    let output = poll_fn(|cx| {
+        if exposed && object.exposed_pc() != Some(pc) {
+            return Poll::Ready(None);
+        }
+        let polled = operation.as_mut().poll(cx);
+        if polled.is_pending() && !exposed {
+            // What is in this CPU's registers nobody else could read.
+            context.suspend();
+            object.expose(mem::take(context));
+            exposed = true;
+        }
+        polled.map(Some)
+    })
+    .await;
+    if exposed && let Some(own) = object.withdraw() {
+        *context = own;
+    }
+    output
 }
 
 impl Drop for Current {

@@ -160,8 +160,185 @@ static void vmars(void) {
     STATUS(zx_vmar_destroy(NO_HANDLE), ZX_ERR_BAD_HANDLE);
 }
 
+// What moves, and what a VMO's stream size and an unbounded one are.
+static void more_vmos(void) {
+    zx_handle_t to, from, none;
+    uint64_t size = 0;
+    char text[4] = {0};
+    OK(zx_vmo_create(4 * PAGE, 0, &to));
+    OK(zx_vmo_create(4 * PAGE, 0, &from));
+    OK(zx_vmo_write(from, "abc", PAGE, 3));
+    OK(zx_vmo_write(to, "old", 2 * PAGE, 3));
+    OK(zx_vmo_transfer_data(to, 0, 2 * PAGE, 2 * PAGE, from, PAGE));
+    OK(zx_vmo_read(to, text, 2 * PAGE, 3));
+    TRUE(text[0] == 'a' && text[2] == 'c');
+    OK(zx_vmo_read(from, text, PAGE, 3));
+    TRUE(text[0] == 0 && text[2] == 0);
+    STATUS(zx_vmo_transfer_data(to, 1, 0, PAGE, from, 0), ZX_ERR_INVALID_ARGS);
+    STATUS(zx_vmo_transfer_data(to, 0, 1, PAGE, from, 0), ZX_ERR_INVALID_ARGS);
+    STATUS(zx_vmo_transfer_data(to, 0, 0, 1, from, 0), ZX_ERR_INVALID_ARGS);
+    STATUS(zx_vmo_transfer_data(to, 0, 0, PAGE, from, 1), ZX_ERR_INVALID_ARGS);
+    STATUS(zx_vmo_transfer_data(to, 0, 4 * PAGE, PAGE, from, 0), ZX_ERR_OUT_OF_RANGE);
+    STATUS(zx_vmo_transfer_data(to, 0, 0, PAGE, from, 4 * PAGE), ZX_ERR_OUT_OF_RANGE);
+    STATUS(zx_vmo_transfer_data(NO_HANDLE, 0, 0, PAGE, from, 0), ZX_ERR_BAD_HANDLE);
+    STATUS(zx_vmo_transfer_data(to, 0, 0, PAGE, NO_HANDLE, 0), ZX_ERR_BAD_HANDLE);
+    STATUS(zx_vmo_transfer_data(to, 0, 0, PAGE, with_rights(from, ZX_RIGHT_READ), 0), ZX_ERR_ACCESS_DENIED);
+    STATUS(zx_vmo_transfer_data(with_rights(to, ZX_RIGHT_READ), 0, 0, PAGE, from, 0), ZX_ERR_ACCESS_DENIED);
+
+    OK(zx_vmo_set_stream_size(to, 100));
+    OK(zx_vmo_get_stream_size(to, &size));
+    NUMBER(size, 100);
+    STATUS(zx_vmo_set_stream_size(to, 4 * PAGE + 1), ZX_ERR_OUT_OF_RANGE);
+    STATUS(zx_vmo_set_stream_size(with_rights(to, ZX_RIGHT_READ), 1), ZX_ERR_ACCESS_DENIED);
+    STATUS(zx_vmo_set_stream_size(NO_HANDLE, 1), ZX_ERR_BAD_HANDLE);
+    STATUS(zx_vmo_get_stream_size(to, BAD), ZX_ERR_INVALID_ARGS);
+    STATUS(zx_vmo_get_stream_size(zx_process_self(), &size), ZX_ERR_WRONG_TYPE);
+
+    STATUS(zx_vmo_create(0, ZX_VMO_UNBOUNDED | ZX_VMO_RESIZABLE, &none), ZX_ERR_INVALID_ARGS);
+    OK(zx_vmo_create(5, ZX_VMO_UNBOUNDED, &to));
+    OK(zx_vmo_get_size(to, &size));
+    TRUE(size >= 1ul << 60);
+    OK(zx_vmo_get_stream_size(to, &size));
+    NUMBER(size, 5);
+    OK(zx_vmo_write(to, "far", 1ul << 59, 3));
+    OK(zx_vmo_read(to, text, 1ul << 59, 3));
+    TRUE(text[0] == 'f' && text[2] == 'r');
+    STATUS(zx_vmo_set_size(to, PAGE), ZX_ERR_ACCESS_DENIED);
+}
+
+// Operations on what is mapped, and where things may go.
+static void more_vmars(void) {
+    zx_handle_t root = zx_vmar_root_self(), vmo, resizable, child, none;
+    zx_vaddr_t at = 0, base = 0;
+    zx_info_vmo_t info = {0};
+    OK(zx_vmo_create(4 * PAGE, 0, &vmo));
+    OK(zx_vmar_map(root, RW, 0, vmo, 0, 4 * PAGE, &at));
+    *(int*)(at + PAGE) = 7;
+    OK(zx_vmar_op_range(root, ZX_VMAR_OP_COMMIT, at, 4 * PAGE, 0, 0));
+    OK(zx_object_get_info(vmo, ZX_INFO_VMO, &info, sizeof(info), 0, 0));
+    NUMBER(info.committed_bytes, 4 * PAGE);
+    OK(zx_vmar_op_range(root, ZX_VMAR_OP_DECOMMIT, at, 2 * PAGE, 0, 0));
+    NUMBER(*(int*)(at + PAGE), 0);
+    *(int*)(at + 2 * PAGE) = 7;
+    OK(zx_vmar_op_range(root, ZX_VMAR_OP_ZERO, at + 2 * PAGE, PAGE, 0, 0));
+    NUMBER(*(int*)(at + 2 * PAGE), 0);
+    OK(zx_vmar_op_range(root, ZX_VMAR_OP_MAP_RANGE, at, 4 * PAGE, 0, 0));
+    OK(zx_vmar_op_range(root, ZX_VMAR_OP_PREFETCH, at, 4 * PAGE, 0, 0));
+    OK(zx_vmar_op_range(root, ZX_VMAR_OP_DONT_NEED, at, 4 * PAGE, 0, 0));
+    OK(zx_vmar_op_range(root, ZX_VMAR_OP_ALWAYS_NEED, at, 4 * PAGE, 0, 0));
+    STATUS(zx_vmar_op_range(root, 99, at, PAGE, 0, 0), ZX_ERR_INVALID_ARGS);
+    STATUS(zx_vmar_op_range(root, ZX_VMAR_OP_MAP_RANGE, at, PAGE, &info, 0), ZX_ERR_INVALID_ARGS);
+    STATUS(zx_vmar_op_range(root, ZX_VMAR_OP_MAP_RANGE, at, PAGE, 0, 1), ZX_ERR_INVALID_ARGS);
+    STATUS(zx_vmar_op_range(root, ZX_VMAR_OP_MAP_RANGE, at, 0, 0, 0), ZX_ERR_INVALID_ARGS);
+    STATUS(zx_vmar_op_range(root, ZX_VMAR_OP_MAP_RANGE, at + 1, PAGE, 0, 0), ZX_ERR_INVALID_ARGS);
+    STATUS(zx_vmar_op_range(NO_HANDLE, ZX_VMAR_OP_MAP_RANGE, at, PAGE, 0, 0), ZX_ERR_BAD_HANDLE);
+    STATUS(zx_vmar_op_range(vmo, ZX_VMAR_OP_MAP_RANGE, at, PAGE, 0, 0), ZX_ERR_WRONG_TYPE);
+    STATUS(zx_vmar_op_range(with_rights(root, ZX_RIGHT_READ), ZX_VMAR_OP_DECOMMIT, at, PAGE, 0, 0), ZX_ERR_ACCESS_DENIED);
+    OK(zx_vmar_protect(root, ZX_VM_PERM_READ, at, PAGE));
+    STATUS(zx_vmar_op_range(root, ZX_VMAR_OP_DECOMMIT, at, PAGE, 0, 0), ZX_ERR_ACCESS_DENIED);
+    OK(zx_vmar_unmap(root, at + PAGE, PAGE));
+    STATUS(zx_vmar_op_range(root, ZX_VMAR_OP_MAP_RANGE, at, 2 * PAGE, 0, 0), ZX_ERR_BAD_STATE);
+
+    // Where one may not say where, and where what one says is not aligned.
+    OK(zx_vmar_allocate(root, ZX_VM_CAN_MAP_READ | ZX_VM_COMPACT | ZX_VM_ALIGN_1MB, 0, 16 * PAGE, &child, &base));
+    NUMBER(base & ((1ul << 20) - 1), 0);
+    STATUS(zx_vmar_op_range(child, ZX_VMAR_OP_MAP_RANGE, at, PAGE, 0, 0), ZX_ERR_OUT_OF_RANGE);
+    STATUS(zx_vmar_map(child, ZX_VM_PERM_READ | ZX_VM_SPECIFIC, PAGE, vmo, 0, PAGE, &at), ZX_ERR_ACCESS_DENIED);
+    STATUS(zx_vmar_map(child, ZX_VM_PERM_READ | ZX_VM_SPECIFIC_OVERWRITE, PAGE, vmo, 0, PAGE, &at), ZX_ERR_ACCESS_DENIED);
+    STATUS(zx_vmar_map(child, ZX_VM_PERM_READ | ZX_VM_OFFSET_IS_UPPER_LIMIT, 8 * PAGE, vmo, 0, PAGE, &at), ZX_ERR_ACCESS_DENIED);
+    STATUS(zx_vmar_allocate(child, ZX_VM_SPECIFIC, PAGE, PAGE, &none, &at), ZX_ERR_ACCESS_DENIED);
+    OK(zx_vmar_map(child, ZX_VM_PERM_READ, 0, vmo, 0, PAGE, &at));
+    OK(zx_vmar_map(child, ZX_VM_PERM_READ | ZX_VM_ALIGN_32KB, 0, vmo, 0, PAGE, &at));
+    NUMBER(at & 0x7fff, 0);
+    OK(zx_vmar_destroy(child));
+    OK(zx_vmar_allocate(root, ZX_VM_CAN_MAP_READ | ZX_VM_CAN_MAP_SPECIFIC | ZX_VM_ALIGN_64KB, 0, 32 * PAGE, &child, &base));
+    STATUS(zx_vmar_map(child, ZX_VM_PERM_READ | ZX_VM_SPECIFIC | ZX_VM_ALIGN_16KB, PAGE, vmo, 0, PAGE, &at), ZX_ERR_INVALID_ARGS);
+    OK(zx_vmar_map(child, ZX_VM_PERM_READ | ZX_VM_SPECIFIC | ZX_VM_ALIGN_16KB, 4 * PAGE, vmo, 0, PAGE, &at));
+
+    // What could fault is mapped only if one says that one knows.
+    OK(zx_vmo_create(4 * PAGE, ZX_VMO_RESIZABLE, &resizable));
+    STATUS(zx_vmar_map(root, RW, 0, resizable, 0, PAGE, &at), ZX_ERR_NOT_SUPPORTED);
+    OK(zx_vmar_map(root, RW | ZX_VM_ALLOW_FAULTS, 0, resizable, 0, PAGE, &at));
+    STATUS(zx_vmar_map(root, RW | ZX_VM_ALLOW_FAULTS | ZX_VM_REQUIRE_NON_RESIZABLE, 0, resizable, 0, PAGE, &at), ZX_ERR_NOT_SUPPORTED);
+    OK(zx_vmo_create(PAGE, ZX_VMO_DISCARDABLE, &resizable));
+    STATUS(zx_vmar_map(root, RW, 0, resizable, 0, PAGE, &at), ZX_ERR_NOT_SUPPORTED);
+    OK(zx_vmar_map(root, RW | ZX_VM_ALLOW_FAULTS, 0, vmo, 3 * PAGE, 4 * PAGE, &at));
+
+    // The regions and mappings of a region, and of the process.
+    zx_info_maps_t maps[200];
+    size_t actual = 0, avail = 0, found = 0;
+    OK(zx_object_get_info(child, ZX_INFO_VMAR_MAPS, maps, sizeof(maps), &actual, &avail));
+    TRUE(actual == 2 && avail == 2);
+    TRUE(maps[0].type == ZX_INFO_MAPS_TYPE_VMAR && maps[0].depth == 0 && maps[0].base == base && maps[0].size == 32 * PAGE);
+    TRUE(maps[1].type == ZX_INFO_MAPS_TYPE_MAPPING && maps[1].depth == 1 && maps[1].base == base + 4 * PAGE);
+    TRUE(maps[1].u.mapping.vmo_koid == koid_of(vmo) && maps[1].u.mapping.mmu_flags == ZX_VM_PERM_READ);
+    OK(zx_object_get_info(zx_process_self(), ZX_INFO_PROCESS_MAPS, maps, sizeof(maps), &actual, &avail));
+    NUMBER(actual, avail);
+    TRUE(maps[0].type == ZX_INFO_MAPS_TYPE_ASPACE && maps[1].type == ZX_INFO_MAPS_TYPE_VMAR && maps[1].depth == 1);
+    for (size_t i = 0; i < actual; i++) found += maps[i].base == base + 4 * PAGE && maps[i].type == ZX_INFO_MAPS_TYPE_MAPPING;
+    NUMBER(found, 1);
+    STATUS(zx_object_get_info(root, ZX_INFO_PROCESS_MAPS, maps, sizeof(maps), 0, 0), ZX_ERR_WRONG_TYPE);
+    STATUS(zx_object_get_info(vmo, ZX_INFO_VMAR_MAPS, maps, sizeof(maps), 0, 0), ZX_ERR_WRONG_TYPE);
+    zx_info_task_stats_t stats = {0};
+    OK(zx_object_get_info(zx_process_self(), ZX_INFO_TASK_STATS, &stats, sizeof(stats), 0, 0));
+    TRUE(stats.mem_mapped_bytes >= 16 * PAGE && stats.mem_private_bytes >= PAGE);
+    OK(zx_vmar_destroy(child));
+    STATUS(zx_object_get_info(child, ZX_INFO_VMAR_MAPS, maps, sizeof(maps), 0, 0), ZX_ERR_BAD_STATE);
+}
+
+// A thread that takes its stack with it when it goes.
+static zx_handle_t leaving, closed;
+static zx_vaddr_t own_stack;
+static volatile zx_status_t refused;
+
+static void leave(uintptr_t length, uintptr_t unused) {
+    refused = ZX_OK;
+    refused = zx_vmar_unmap_handle_close_thread_exit(zx_vmar_root_self(), own_stack + 1, length, closed);
+    zx_vmar_unmap_handle_close_thread_exit(zx_vmar_root_self(), own_stack, length, closed);
+}
+
+static void start_leaving(void) {
+    zx_handle_t vmo;
+    OK(zx_vmo_create(4 * PAGE, 0, &vmo));
+    OK(zx_vmar_map(zx_vmar_root_self(), RW, 0, vmo, 0, 4 * PAGE, &own_stack));
+    OK(zx_thread_create(zx_process_self(), "t", 1, 0, &leaving));
+    OK(zx_thread_start(leaving, (zx_vaddr_t)&leave, own_stack + 4 * PAGE - 8, 4 * PAGE, 0));
+}
+
+static void exits(void) {
+    zx_handle_t channel, exception = 0;
+    zx_exception_info_t info = {0};
+    zx_thread_state_general_regs_t regs = {0};
+    char byte;
+    size_t n;
+    OK(zx_event_create(0, &closed));
+    start_leaving();
+    OK(zx_object_wait_one(leaving, ZX_THREAD_TERMINATED, ZX_TIME_INFINITE, 0));
+    STATUS(refused, ZX_ERR_INVALID_ARGS);
+    STATUS(zx_handle_close(closed), ZX_ERR_BAD_HANDLE);
+    STATUS(zx_process_read_memory(zx_process_self(), own_stack, &byte, 1, &n), ZX_ERR_NO_MEMORY);
+
+    // If the handle can not be closed, it takes a trap.
+    closed = NO_HANDLE;
+    OK(zx_task_create_exception_channel(zx_process_self(), 0, &channel));
+    start_leaving();
+    OK(zx_object_wait_one(channel, ZX_CHANNEL_READABLE, ZX_TIME_INFINITE, 0));
+    OK(zx_channel_read(channel, 0, &info, &exception, sizeof(info), 1, 0, 0));
+    NUMBER(info.type, ZX_EXCP_UNDEFINED_INSTRUCTION);
+    OK(zx_thread_read_state(leaving, ZX_THREAD_STATE_GENERAL_REGS, &regs, sizeof(regs)));
+    TRUE(regs.rsp - own_stack < 4 * PAGE);
+    uint32_t handled = ZX_EXCEPTION_STATE_HANDLED;
+    OK(zx_object_set_property(exception, ZX_PROP_EXCEPTION_STATE, &handled, sizeof(handled)));
+    OK(zx_handle_close(exception));
+    OK(zx_object_wait_one(leaving, ZX_THREAD_TERMINATED, ZX_TIME_INFINITE, 0));
+    OK(zx_handle_close(channel));
+}
+
 int main(void) {
     vmos();
     vmars();
+    more_vmos();
+    more_vmars();
+    exits();
     return finish();
 }

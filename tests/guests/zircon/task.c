@@ -258,11 +258,127 @@ static void threads(void) {
     STATUS(zx_task_suspend(thread, &none), ZX_ERR_BAD_STATE);
 }
 
+static volatile uint64_t from_fs;
+static char area[64];
+
+// Waits for long, and looks at FS behind it.
+static void wait_long(uintptr_t event, uintptr_t unused) {
+    counter = 1;
+    zx_object_wait_one((zx_handle_t)event, ZX_EVENT_SIGNALED, ZX_TIME_INFINITE, 0);
+    __asm__ volatile("movq %%fs:8, %0" : "=r"(from_fs));
+    counter = 2;
+    zx_thread_exit();
+}
+
+// Spins with these in its registers.
+static void hold(uintptr_t unused, uintptr_t unused2) {
+    static const uint64_t value[2] = {0x1111222233334444, 0x5555666677778888};
+    counter = 1;
+    __asm__ volatile("movdqu %1, %%xmm3\n fldpi\n 1: movdqu %%xmm3, %0\n pause\n jmp 1b"
+                     : "=m"(*(uint64_t(*)[2])(area + 16)) : "m"(value) : "xmm3");
+}
+
+// The registers of one that waits within a call, and those of vectors and floating point.
+static void registers(void) {
+    zx_handle_t thread, token, event, self = zx_process_self();
+    zx_thread_state_general_regs_t regs;
+    zx_thread_state_fp_regs_t fp;
+    zx_thread_state_vector_regs_t vector;
+    zx_info_thread_t info = {0};
+    uint64_t base = 0;
+    counter = 0;
+    OK(zx_event_create(0, &event));
+    OK(zx_thread_create(self, "waiter", 6, 0, &thread));
+    OK(zx_thread_start(thread, (zx_vaddr_t)&wait_long, top(), event, 0));
+    while (info.state != ZX_THREAD_STATE_BLOCKED_WAIT_ONE) {
+        zx_thread_legacy_yield(0);
+        zx_object_get_info(thread, ZX_INFO_THREAD, &info, sizeof(info), 0, 0);
+    }
+    STATUS(zx_thread_read_state(thread, ZX_THREAD_STATE_GENERAL_REGS, &regs, sizeof(regs)), ZX_ERR_BAD_STATE);
+    OK(zx_task_suspend(thread, &token));
+    OK(zx_object_wait_one(thread, ZX_THREAD_SUSPENDED, ZX_TIME_INFINITE, 0));
+    OK(zx_thread_read_state(thread, ZX_THREAD_STATE_GENERAL_REGS, &regs, sizeof(regs)));
+    TRUE(regs.rsp < top() && regs.rsp > top() - 4096);
+    NUMBER(regs.rdi, event);
+    *(uint64_t*)(area + 8) = 4711;
+    base = (uint64_t)area;
+    OK(zx_thread_write_state(thread, ZX_THREAD_X86_REGISTER_FS, &base, sizeof(base)));
+    base = 1ul << 63;
+    STATUS(zx_thread_write_state(thread, ZX_THREAD_X86_REGISTER_FS, &base, sizeof(base)), ZX_ERR_INVALID_ARGS);
+    OK(zx_handle_close(token));
+    OK(zx_object_signal(event, 0, ZX_EVENT_SIGNALED));
+    OK(zx_object_wait_one(thread, ZX_THREAD_TERMINATED, ZX_TIME_INFINITE, 0));
+    TRUE(counter == 2 && from_fs == 4711);
+
+    // Sent elsewhere while it waits, it leaves the call.
+    counter = 0;
+    OK(zx_object_signal(event, ZX_EVENT_SIGNALED, 0));
+    OK(zx_thread_create(self, "waiter", 6, 0, &thread));
+    OK(zx_thread_start(thread, (zx_vaddr_t)&wait_long, top(), event, 0));
+    while (counter == 0) zx_thread_legacy_yield(0);
+    zx_nanosleep(zx_deadline_after(ZX_MSEC(5)));
+    OK(zx_task_suspend(thread, &token));
+    OK(zx_object_wait_one(thread, ZX_THREAD_SUSPENDED, ZX_TIME_INFINITE, 0));
+    OK(zx_thread_read_state(thread, ZX_THREAD_STATE_GENERAL_REGS, &regs, sizeof(regs)));
+    regs.rip = (uint64_t)&leave, regs.rsp = top(), regs.rdi = 50, regs.rsi = 5;
+    OK(zx_thread_write_state(thread, ZX_THREAD_STATE_GENERAL_REGS, &regs, sizeof(regs)));
+    OK(zx_handle_close(token));
+    OK(zx_object_wait_one(thread, ZX_THREAD_TERMINATED, ZX_TIME_INFINITE, 0));
+    NUMBER(counter, 55);
+
+    counter = 0;
+    OK(zx_thread_create(self, "holder", 6, 0, &thread));
+    OK(zx_thread_start(thread, (zx_vaddr_t)&hold, top(), 0, 0));
+    while (*(volatile uint64_t*)(area + 16) != 0x1111222233334444) zx_thread_legacy_yield(0);
+    OK(zx_task_suspend(thread, &token));
+    OK(zx_object_wait_one(thread, ZX_THREAD_SUSPENDED, ZX_TIME_INFINITE, 0));
+    OK(zx_thread_read_state(thread, ZX_THREAD_STATE_VECTOR_REGS, &vector, sizeof(vector)));
+    TRUE(vector.zmm[3].v[0] == 0x1111222233334444 && vector.zmm[3].v[1] == 0x5555666677778888);
+    NUMBER(vector.mxcsr & 0x1f80, 0x1f80);
+    OK(zx_thread_read_state(thread, ZX_THREAD_STATE_FP_REGS, &fp, sizeof(fp)));
+    TRUE(fp.st[0].low == 0xc90fdaa22168c235 && fp.st[0].high == 0x4000);
+    STATUS(zx_thread_read_state(thread, ZX_THREAD_STATE_FP_REGS, &fp, sizeof(fp) - 1), ZX_ERR_BUFFER_TOO_SMALL);
+    STATUS(zx_thread_read_state(thread, ZX_THREAD_STATE_VECTOR_REGS, &vector, 8), ZX_ERR_BUFFER_TOO_SMALL);
+    vector.zmm[3].v[0] = 99;
+    OK(zx_thread_write_state(thread, ZX_THREAD_STATE_VECTOR_REGS, &vector, sizeof(vector)));
+    OK(zx_thread_write_state(thread, ZX_THREAD_STATE_FP_REGS, &fp, sizeof(fp)));
+    vector.mxcsr = ~0u;
+    STATUS(zx_thread_write_state(thread, ZX_THREAD_STATE_VECTOR_REGS, &vector, sizeof(vector)), ZX_ERR_INVALID_ARGS);
+    STATUS(zx_thread_write_state(thread, ZX_THREAD_STATE_VECTOR_REGS, &vector, 8), ZX_ERR_BUFFER_TOO_SMALL);
+    OK(zx_handle_close(token));
+    while (*(volatile uint64_t*)(area + 16) != 99) zx_thread_legacy_yield(0);
+
+    // The caller's own FS base is a property of its thread.
+    uint64_t found = 1;
+    base = (uint64_t)area;
+    OK(zx_object_set_property(zx_thread_self(), ZX_PROP_REGISTER_FS, &base, sizeof(base)));
+    __asm__ volatile("movq %%fs:8, %0" : "=r"(from_fs));
+    NUMBER(from_fs, 4711);
+    OK(zx_object_get_property(zx_thread_self(), ZX_PROP_REGISTER_FS, &found, sizeof(found)));
+    NUMBER(found, base);
+    OK(zx_object_get_property(zx_thread_self(), ZX_PROP_REGISTER_GS, &found, sizeof(found)));
+    NUMBER(found, 0);
+    OK(zx_object_set_property(zx_thread_self(), ZX_PROP_REGISTER_GS, &found, sizeof(found)));
+    STATUS(zx_object_set_property(zx_thread_self(), ZX_PROP_REGISTER_FS, &base, 7), ZX_ERR_BUFFER_TOO_SMALL);
+    STATUS(zx_object_set_property(thread, ZX_PROP_REGISTER_FS, &base, sizeof(base)), ZX_ERR_ACCESS_DENIED);
+    STATUS(zx_object_set_property(self, ZX_PROP_REGISTER_FS, &base, sizeof(base)), ZX_ERR_WRONG_TYPE);
+    base = 1ul << 63;
+    STATUS(zx_object_set_property(zx_thread_self(), ZX_PROP_REGISTER_FS, &base, sizeof(base)), ZX_ERR_INVALID_ARGS);
+
+    zx_info_task_runtime_t runtime = {0}, whole = {0};
+    OK(zx_object_get_info(thread, ZX_INFO_TASK_RUNTIME, &runtime, sizeof(runtime), 0, 0));
+    OK(zx_object_get_info(self, ZX_INFO_TASK_RUNTIME, &whole, sizeof(whole), 0, 0));
+    TRUE(runtime.cpu_time > 0 && whole.cpu_time >= runtime.cpu_time);
+    STATUS(zx_object_get_info(event, ZX_INFO_TASK_RUNTIME, &runtime, sizeof(runtime), 0, 0), ZX_ERR_WRONG_TYPE);
+    STATUS(zx_object_get_info(with_rights(thread, ZX_RIGHT_READ), ZX_INFO_TASK_RUNTIME, &runtime, sizeof(runtime), 0, 0), ZX_ERR_ACCESS_DENIED);
+}
+
 int main(void) {
     zx_handle_t job = zx_take_startup_handle(PA_HND(PA_JOB_DEFAULT, 0));
     zx_handle_t vdso = zx_take_startup_handle(PA_HND(PA_VMO_VDSO, 0));
     jobs(job);
     processes(job, vdso);
     threads();
+    registers();
     return finish();
 }

@@ -7,6 +7,7 @@ use kernel_objects::{
     Error, ObjectType, Rights, Signals,
     clock::ClockOptions,
     dma::{IommuDescriptor, PinOptions},
+    iob::IobAccess,
     pager::PagerVmoOptions,
     port::PageCommand,
     profile::{self, ProfileFlags},
@@ -79,6 +80,7 @@ const SIGNALS: &[(&str, Signals)] = &[
     ("ZX_SOCKET_WRITE_DISABLED", Signals::SOCKET_WRITE_DISABLED),
     ("ZX_SOCKET_READ_THRESHOLD", Signals::SOCKET_READ_THRESHOLD),
     ("ZX_SOCKET_WRITE_THRESHOLD", Signals::SOCKET_WRITE_THRESHOLD),
+    ("ZX_IOB_PEER_CLOSED", Signals::PEER_CLOSED),
     ("ZX_TASK_TERMINATED", Signals::TASK_TERMINATED),
     ("ZX_JOB_TERMINATED", Signals::TASK_TERMINATED),
     ("ZX_JOB_NO_JOBS", Signals::JOB_NO_JOBS),
@@ -162,6 +164,7 @@ const OBJECT_TYPES: &[(&str, ObjectType)] = &[
     ("CLOCK", T::Clock),
     ("STREAM", T::Stream),
     ("MSI", T::Msi),
+    ("IOB", T::Iob),
     ("COUNTER", T::Counter),
 ];
 
@@ -209,6 +212,29 @@ constants! {
     ZX_INFO_MSI: u32 as "uint32_t" = 28;
     ZX_INFO_PROCESS_VMOS: u32 as "uint32_t" = 3 << 28 | 14;
     ZX_INFO_VMO: u32 as "uint32_t" = 3 << 28 | 23;
+    ZX_INFO_TASK_STATS: u32 as "uint32_t" = 1 << 28 | 12;
+    ZX_INFO_PROCESS_MAPS: u32 as "uint32_t" = 2 << 28 | 13;
+    ZX_INFO_KMEM_STATS: u32 as "uint32_t" = 1 << 28 | 17;
+    ZX_INFO_TASK_RUNTIME: u32 as "uint32_t" = 1 << 28 | 30;
+    ZX_INFO_VMAR_MAPS: u32 as "uint32_t" = 36;
+    ZX_INFO_INTERRUPT: u32 as "uint32_t" = 39;
+    ZX_INFO_MAPS_TYPE_ASPACE: u32 as "uint32_t" = 1;
+    ZX_INFO_MAPS_TYPE_VMAR: u32 as "uint32_t" = 2;
+    ZX_INFO_MAPS_TYPE_MAPPING: u32 as "uint32_t" = 3;
+    ZX_INFO_CLOCK_MAPPED_SIZE: u32 as "uint32_t" = 40;
+    ZX_INFO_IOB: u32 as "uint32_t" = 34;
+    ZX_INFO_IOB_REGIONS: u32 as "uint32_t" = 35;
+    ZX_IOB_MAX_REGIONS: usize as "size_t" = kernel_objects::iob::MAX_REGIONS;
+    ZX_IOB_REGION_TYPE_PRIVATE: u32 as "uint32_t" = 0;
+    ZX_IOB_DISCIPLINE_TYPE_NONE: u64 as "uint64_t" = 0;
+    ZX_IOB_EP0_CAN_MAP_READ: u32 as "uint32_t" = IobAccess::EP0_MAP_READ.bits();
+    ZX_IOB_EP0_CAN_MAP_WRITE: u32 as "uint32_t" = IobAccess::EP0_MAP_WRITE.bits();
+    ZX_IOB_EP0_CAN_MEDIATED_READ: u32 as "uint32_t" = IobAccess::EP0_MEDIATED_READ.bits();
+    ZX_IOB_EP0_CAN_MEDIATED_WRITE: u32 as "uint32_t" = IobAccess::EP0_MEDIATED_WRITE.bits();
+    ZX_IOB_EP1_CAN_MAP_READ: u32 as "uint32_t" = IobAccess::EP1_MAP_READ.bits();
+    ZX_IOB_EP1_CAN_MAP_WRITE: u32 as "uint32_t" = IobAccess::EP1_MAP_WRITE.bits();
+    ZX_IOB_EP1_CAN_MEDIATED_READ: u32 as "uint32_t" = IobAccess::EP1_MEDIATED_READ.bits();
+    ZX_IOB_EP1_CAN_MEDIATED_WRITE: u32 as "uint32_t" = IobAccess::EP1_MEDIATED_WRITE.bits();
     ZX_INFO_RESOURCE: u32 as "uint32_t" = 18;
     ZX_INFO_PROCESS_HANDLE_STATS: u32 as "uint32_t" = 21;
     ZX_INFO_HANDLE_TABLE: u32 as "uint32_t" = 27;
@@ -249,6 +275,7 @@ constants! {
     ZX_RSRC_KIND_SMC: u32 as "uint32_t" = ResourceKind::Smc as u32;
     ZX_RSRC_KIND_SYSTEM: u32 as "uint32_t" = ResourceKind::System as u32;
     ZX_RSRC_SYSTEM_VMEX_BASE: u32 as "uint32_t" = SystemBase::Vmex as u32;
+    ZX_RSRC_SYSTEM_INFO_BASE: u32 as "uint32_t" = SystemBase::Info as u32;
     ZX_RSRC_SYSTEM_IOMMU_BASE: u32 as "uint32_t" = SystemBase::Iommu as u32;
     ZX_RSRC_SYSTEM_PROFILE_BASE: u32 as "uint32_t" = SystemBase::Profile as u32;
     ZX_RSRC_SYSTEM_MSI_BASE: u32 as "uint32_t" = SystemBase::Msi as u32;
@@ -306,6 +333,8 @@ constants! {
     ZX_INFO_PROCESS_FLAG_EXITED: u32 as "uint32_t" = 2;
     ZX_INFO_PROCESS_FLAG_DEBUGGER_ATTACHED: u32 as "uint32_t" = 4;
     ZX_INFO_INVALID_CPU: u32 as "uint32_t" = u32::MAX;
+    ZX_PROP_REGISTER_GS: u32 as "uint32_t" = 2;
+    ZX_PROP_REGISTER_FS: u32 as "uint32_t" = 4;
     ZX_PROP_PROCESS_DEBUG_ADDR: u32 as "uint32_t" = 5;
     ZX_PROP_PROCESS_VDSO_BASE_ADDRESS: u32 as "uint32_t" = 6;
     ZX_PROP_PROCESS_BREAK_ON_LOAD: u32 as "uint32_t" = 7;
@@ -325,6 +354,7 @@ constants! {
     ZX_THREAD_STATE_RUNNING: u32 as "zx_thread_state_t" = ThreadState::Running.raw();
     ZX_THREAD_STATE_SUSPENDED: u32 as "zx_thread_state_t" = ThreadState::Suspended.raw();
     ZX_THREAD_STATE_DEAD: u32 as "zx_thread_state_t" = ThreadState::Dead.raw();
+    ZX_THREAD_STATE_BLOCKED_WAIT_ONE: u32 as "zx_thread_state_t" = BlockedReason::WaitOne as u32;
     ZX_THREAD_STATE_BLOCKED_PAGER: u32 as "zx_thread_state_t" = BlockedReason::Pager as u32;
     ZX_THREAD_STATE_BLOCKED_EXCEPTION: u32 as "zx_thread_state_t" = BlockedReason::Exception as u32;
     ZX_THREAD_STATE_BLOCKED_FUTEX: u32 as "zx_thread_state_t" = BlockedReason::Futex as u32;
@@ -333,6 +363,8 @@ constants! {
     ZX_CLOCK_OPT_CONTINUOUS: u64 as "uint64_t" = ClockOptions::CONTINUOUS.bits();
     ZX_CLOCK_OPT_AUTO_START: u64 as "uint64_t" = ClockOptions::AUTO_START.bits();
     ZX_CLOCK_OPT_BOOT: u64 as "uint64_t" = ClockOptions::BOOT.bits();
+    ZX_CLOCK_OPT_MAPPABLE: u64 as "uint64_t" = ClockOptions::MAPPABLE.bits();
+    ZX_CLOCK_UNKNOWN_ERROR: u64 as "uint64_t" = kernel_objects::clock::UNKNOWN_ERROR_BOUND;
     ZX_CLOCK_UPDATE_OPTION_SYNTHETIC_VALUE_VALID: u64 as "uint64_t" = 1 << 0;
     ZX_CLOCK_UPDATE_OPTION_RATE_ADJUST_VALID: u64 as "uint64_t" = 1 << 1;
     ZX_CLOCK_UPDATE_OPTION_ERROR_BOUND_VALID: u64 as "uint64_t" = 1 << 2;
@@ -385,6 +417,7 @@ constants! {
     ZX_STREAM_SEEK_ORIGIN_END: u32 as "zx_stream_seek_origin_t" = SeekOrigin::End as u32;
     ZX_VMO_RESIZABLE: u32 as "uint32_t" = 1 << 1;
     ZX_VMO_TRAP_DIRTY: u32 as "uint32_t" = PagerVmoOptions::TRAP_DIRTY.bits();
+    ZX_VMO_UNBOUNDED: u32 as "uint32_t" = 1 << 4;
     ZX_VMO_DISCARDABLE: u32 as "uint32_t" = 1 << 2;
     ZX_VMO_OP_COMMIT: u32 as "uint32_t" = 1;
     ZX_VMO_OP_DECOMMIT: u32 as "uint32_t" = 2;
@@ -406,6 +439,13 @@ constants! {
     ZX_VMO_CHILD_REFERENCE: u32 as "uint32_t" = ChildOptions::REFERENCE.bits();
     ZX_VMO_CHILD_SNAPSHOT_MODIFIED: u32 as "uint32_t" = ChildOptions::SNAPSHOT_MODIFIED.bits();
     ZX_VMO_CHILD_NO_WRITE: u32 as "uint32_t" = ChildOptions::NO_WRITE.bits();
+    ZX_VMAR_OP_COMMIT: u32 as "uint32_t" = 1;
+    ZX_VMAR_OP_DECOMMIT: u32 as "uint32_t" = 2;
+    ZX_VMAR_OP_MAP_RANGE: u32 as "uint32_t" = 3;
+    ZX_VMAR_OP_ZERO: u32 as "uint32_t" = 10;
+    ZX_VMAR_OP_DONT_NEED: u32 as "uint32_t" = 12;
+    ZX_VMAR_OP_ALWAYS_NEED: u32 as "uint32_t" = 13;
+    ZX_VMAR_OP_PREFETCH: u32 as "uint32_t" = 14;
     ZX_VM_PERM_READ: u32 as "zx_vm_option_t" = 1 << 0;
     ZX_VM_PERM_WRITE: u32 as "zx_vm_option_t" = 1 << 1;
     ZX_VM_PERM_EXECUTE: u32 as "zx_vm_option_t" = 1 << 2;
@@ -422,9 +462,33 @@ constants! {
     ZX_VM_OFFSET_IS_UPPER_LIMIT: u32 as "zx_vm_option_t" = 1 << 13;
     ZX_VM_PERM_READ_IF_XOM_UNSUPPORTED: u32 as "zx_vm_option_t" = 1 << 14;
     ZX_VM_ALIGN_BASE: u32 as "uint32_t" = 24;
+    ZX_VM_ALIGN_1KB: u32 as "zx_vm_option_t" = 10 << 24;
+    ZX_VM_ALIGN_2KB: u32 as "zx_vm_option_t" = 11 << 24;
+    ZX_VM_ALIGN_4KB: u32 as "zx_vm_option_t" = 12 << 24;
+    ZX_VM_ALIGN_8KB: u32 as "zx_vm_option_t" = 13 << 24;
+    ZX_VM_ALIGN_16KB: u32 as "zx_vm_option_t" = 14 << 24;
+    ZX_VM_ALIGN_32KB: u32 as "zx_vm_option_t" = 15 << 24;
+    ZX_VM_ALIGN_64KB: u32 as "zx_vm_option_t" = 16 << 24;
+    ZX_VM_ALIGN_128KB: u32 as "zx_vm_option_t" = 17 << 24;
+    ZX_VM_ALIGN_256KB: u32 as "zx_vm_option_t" = 18 << 24;
+    ZX_VM_ALIGN_512KB: u32 as "zx_vm_option_t" = 19 << 24;
+    ZX_VM_ALIGN_1MB: u32 as "zx_vm_option_t" = 20 << 24;
+    ZX_VM_ALIGN_2MB: u32 as "zx_vm_option_t" = 21 << 24;
+    ZX_VM_ALIGN_4MB: u32 as "zx_vm_option_t" = 22 << 24;
+    ZX_VM_ALIGN_8MB: u32 as "zx_vm_option_t" = 23 << 24;
+    ZX_VM_ALIGN_16MB: u32 as "zx_vm_option_t" = 24 << 24;
+    ZX_VM_ALIGN_32MB: u32 as "zx_vm_option_t" = 25 << 24;
+    ZX_VM_ALIGN_64MB: u32 as "zx_vm_option_t" = 26 << 24;
+    ZX_VM_ALIGN_128MB: u32 as "zx_vm_option_t" = 27 << 24;
+    ZX_VM_ALIGN_256MB: u32 as "zx_vm_option_t" = 28 << 24;
+    ZX_VM_ALIGN_512MB: u32 as "zx_vm_option_t" = 29 << 24;
+    ZX_VM_ALIGN_1GB: u32 as "zx_vm_option_t" = 30 << 24;
+    ZX_VM_ALIGN_2GB: u32 as "zx_vm_option_t" = 31 << 24;
+    ZX_VM_ALIGN_4GB: u32 as "zx_vm_option_t" = 32 << 24;
     ZX_LOG_FLAG_READABLE: u32 as "uint32_t" = kernel_objects::debuglog::LOG_READABLE;
     ZX_LOG_RECORD_MAX: usize as "size_t" = kernel_objects::debuglog::RECORD_MAX;
     ZX_LOG_RECORD_DATA_MAX: usize as "size_t" = kernel_objects::debuglog::RECORD_DATA_MAX;
+    ZX_CPRNG_ADD_ENTROPY_MAX_LEN: usize as "size_t" = 256;
     ZX_CPRNG_DRAW_MAX_LEN: usize as "size_t" = 256;
     ZX_CACHE_FLUSH_INSN: u32 as "uint32_t" = 1;
     ZX_CACHE_FLUSH_DATA: u32 as "uint32_t" = 2;

@@ -179,6 +179,92 @@ structs! {
         /// 0.
         reserved1: u64,
     }
+    /// What a region of an IOBuffer means to the kernel.
+    IobDiscipline = "zx_iob_discipline", 72 {
+        /// `ZX_IOB_DISCIPLINE_TYPE_NONE`.
+        r#type: u64,
+        /// 0.
+        reserved: [u64; 8],
+    }
+    /// A region with memory of its own.
+    IobRegionPrivate = "zx_iob_region_private", 32 {
+        /// 0.
+        options: u32,
+        /// 0.
+        padding1: u32,
+        /// 0.
+        padding2: [u64; 3],
+    }
+    /// A region of an IOBuffer.
+    IobRegion = "zx_iob_region", 120 {
+        /// `ZX_IOB_REGION_TYPE_PRIVATE`.
+        r#type: u32,
+        /// Who may do what: `ZX_IOB_EP*_CAN_*`.
+        access: u32,
+        /// Bytes; rounded up to pages.
+        size: u64,
+        /// What it means.
+        discipline: IobDiscipline,
+        /// By its type.
+        private_region: IobRegionPrivate,
+    }
+    /// `ZX_INFO_IOB`.
+    InfoIob = "zx_info_iob", 16 {
+        /// How it was made.
+        options: u64,
+        /// How many regions it has.
+        region_count: u32,
+        /// 0.
+        padding1: [u8; 4],
+    }
+    /// `ZX_INFO_IOB_REGIONS`: a region as this end sees it.
+    IobRegionInfo = "zx_iob_region_info", 128 {
+        /// The region.
+        region: IobRegion,
+        /// The identity of its memory.
+        koid: ZxKoid,
+    }
+    /// How fast a clock runs.
+    ClockRate = "zx_clock_rate", 8 {
+        /// By how much it moves ...
+        synthetic_ticks: u32,
+        /// ... while its reference moves by this much.
+        reference_ticks: u32,
+    }
+    /// A line from the times of a clock's reference to those of the clock.
+    ClockTransformation = "zx_clock_transformation", 24 {
+        /// A time of the reference ...
+        reference_offset: i64,
+        /// ... and what the clock shows then.
+        synthetic_offset: i64,
+        /// From there on.
+        rate: ClockRate,
+    }
+    /// All about a clock.
+    ClockDetailsV1 = "zx_clock_details_v1", 112 {
+        /// `ZX_CLOCK_OPT_*`.
+        options: u64,
+        /// What it never goes below.
+        backstop_time: ZxTime,
+        /// From ticks of the processor.
+        reference_ticks_to_synthetic: ClockTransformation,
+        /// From nanoseconds of the reference.
+        reference_to_synthetic: ClockTransformation,
+        /// How wrong it may be, in nanoseconds.
+        error_bound: u64,
+        /// When this was asked.
+        query_ticks: ZxTicks,
+        /// When its value was last set; 0 for never, here and below.
+        last_value_update_ticks: ZxTicks,
+        /// When its rate was last set.
+        last_rate_adjust_update_ticks: ZxTicks,
+        /// When its error bound was last set.
+        last_error_bounds_update_ticks: ZxTicks,
+        /// Another number after each update.
+        generation_counter: u32,
+        /// 0.
+        padding1: [u8; 4],
+    }
     /// What a pager has to write back.
     VmoDirtyRange = "zx_vmo_dirty_range", 24 {
         /// The first byte.
@@ -391,6 +477,50 @@ structs! {
         /// 0.
         padding1: [u8; 4],
     }
+    /// An x87 register: 80 bits, or 64 of MMX.
+    X87Register = "zx_x87_register", 16 {
+        /// The low 64 bits.
+        low: u64,
+        /// The rest.
+        high: u64,
+    }
+    /// The x87 registers.
+    ThreadFpRegs = "zx_thread_state_fp_regs", 160 {
+        /// Control word.
+        fcw: u16,
+        /// Status word.
+        fsw: u16,
+        /// Tag word, a bit for each register.
+        ftw: u8,
+        /// 0.
+        reserved: u8,
+        /// Opcode of the last instruction.
+        fop: u16,
+        /// Its address.
+        fip: u64,
+        /// The address of its operand.
+        fdp: u64,
+        /// 0.
+        padding1: [u8; 8],
+        /// From the top of the stack on.
+        st: [X87Register; 8],
+    }
+    /// A vector register: zmm, of which ymm and xmm are the low half and quarter.
+    ZmmRegister = "zx_zmm_register", 64 {
+        /// 64 bits each.
+        v: [u64; 8],
+    }
+    /// The vector registers; what the processor does not have is 0.
+    ThreadVectorRegs = "zx_thread_state_vector_regs", 2120 {
+        /// zmm0 to zmm31.
+        zmm: [ZmmRegister; 32],
+        /// k0 to k7.
+        opmask: [u64; 8],
+        /// Control and status.
+        mxcsr: u32,
+        /// 0.
+        padding1: [u8; 4],
+    }
     /// The general registers and the segments' bases.
     ThreadGeneralRegs = "zx_thread_state_general_regs", 160 {
         /// A register.
@@ -580,6 +710,120 @@ structs! {
         /// As `committed_fractional_scaled_bytes`.
         populated_fractional_scaled_bytes: u64,
     }
+    /// A mapping, of `ZX_INFO_PROCESS_MAPS`. What is populated is committed: nothing is compressed.
+    InfoMapsMapping = "zx_info_maps_mapping", 88 {
+        /// `ZX_VM_PERM_*`.
+        mmu_flags: ZxVmOption,
+        /// 0.
+        padding1: [u8; 4],
+        /// What is mapped.
+        vmo_koid: ZxKoid,
+        /// From where on.
+        vmo_offset: u64,
+        /// In memory, of what is mapped.
+        committed_bytes: usize,
+        /// As `committed_bytes`.
+        populated_bytes: usize,
+        /// In memory and not shared with copies.
+        committed_private_bytes: usize,
+        /// As `committed_private_bytes`.
+        populated_private_bytes: usize,
+        /// In memory, each page divided by how many VMOs share it.
+        committed_scaled_bytes: usize,
+        /// As `committed_scaled_bytes`.
+        populated_scaled_bytes: usize,
+        /// What `committed_scaled_bytes` is too small by, in units of 2^-63.
+        committed_fractional_scaled_bytes: u64,
+        /// As `committed_fractional_scaled_bytes`.
+        populated_fractional_scaled_bytes: u64,
+    }
+    /// `ZX_INFO_PROCESS_MAPS`, `ZX_INFO_VMAR_MAPS`: a node of an address space.
+    InfoMaps = "zx_info_maps", 152 {
+        /// Its name, if it has one.
+        name: [CChar; 32],
+        /// Its first address.
+        base: ZxVaddr,
+        /// Its length in bytes.
+        size: usize,
+        /// How many nodes it is in.
+        depth: usize,
+        /// What it is: `ZX_INFO_MAPS_TYPE_*`.
+        r#type: u32,
+        /// 0.
+        padding1: [u8; 4],
+        /// If it is a mapping.
+        u: MapsUnion,
+    }
+    /// `ZX_INFO_TASK_STATS`.
+    InfoTaskStats = "zx_info_task_stats", 40 {
+        /// Mapped, in memory or not.
+        mem_mapped_bytes: usize,
+        /// In memory and nobody else's.
+        mem_private_bytes: usize,
+        /// In memory and shared.
+        mem_shared_bytes: usize,
+        /// Of that, this process's part.
+        mem_scaled_shared_bytes: usize,
+        /// What that is too small by, in units of 2^-63.
+        mem_fractional_scaled_shared_bytes: u64,
+    }
+    /// `ZX_INFO_TASK_RUNTIME`.
+    InfoTaskRuntime = "zx_info_task_runtime", 32 {
+        /// For how long it ran.
+        cpu_time: ZxDuration,
+        /// 0, here and below: nobody measures it.
+        queue_time: ZxDuration,
+        /// 0.
+        page_fault_time: ZxDuration,
+        /// 0.
+        lock_contention_time: ZxDuration,
+    }
+    /// `ZX_INFO_KMEM_STATS`. What is not commented on is 0: it is the kernel's own, in memory of the host, or nobody counts it.
+    InfoKmemStats = "zx_info_kmem_stats", 152 {
+        /// All memory for programs.
+        total_bytes: u64,
+        /// Of that, free.
+        free_bytes: u64,
+        /// Not counted.
+        free_loaned_bytes: u64,
+        /// Not counted.
+        wired_bytes: u64,
+        /// Not counted.
+        total_heap_bytes: u64,
+        /// Not counted.
+        free_heap_bytes: u64,
+        /// In VMOs.
+        vmo_bytes: u64,
+        /// Not counted.
+        mmu_overhead_bytes: u64,
+        /// Not counted.
+        ipc_bytes: u64,
+        /// Was in use, and is kept to be used again.
+        cache_bytes: u64,
+        /// Not counted.
+        slab_bytes: u64,
+        /// Nothing is compressed.
+        zram_bytes: u64,
+        /// Not counted.
+        other_bytes: u64,
+        /// In VMOs, and can be taken from them.
+        vmo_reclaim_total_bytes: u64,
+        /// Not counted.
+        vmo_reclaim_newest_bytes: u64,
+        /// Not counted.
+        vmo_reclaim_oldest_bytes: u64,
+        /// Not counted.
+        vmo_reclaim_disabled_bytes: u64,
+        /// Not counted.
+        vmo_discardable_locked_bytes: u64,
+        /// Not counted.
+        vmo_discardable_unlocked_bytes: u64,
+    }
+    /// `ZX_INFO_INTERRUPT`.
+    InfoInterrupt = "zx_info_interrupt", 4 {
+        /// How it was made: `ZX_INTERRUPT_*`.
+        options: u32,
+    }
     /// `ZX_INFO_VMAR`.
     InfoVmar = "zx_info_vmar", 16 {
         /// Its first address.
@@ -623,5 +867,16 @@ impl CType for PriorityOrDeadline {
         "union { struct { int32_t priority; uint8_t padding2[20]; }; \
          zx_sched_deadline_params_t deadline_params; }"
             .to_owned()
+    }
+}
+
+/// What is known of a node of an address space by its type: only of a mapping is there more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(transparent)]
+pub struct MapsUnion(pub InfoMapsMapping);
+
+impl CType for MapsUnion {
+    fn declare(name: &str) -> String {
+        plain("union { zx_info_maps_mapping_t mapping; }", name)
     }
 }

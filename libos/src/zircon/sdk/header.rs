@@ -42,6 +42,7 @@ pub(super) fn types() -> String {
             // C has no literal for the least number.
             value if value == i128::from(i64::MIN) => "(-INT64_MAX - 1)".to_owned(),
             value if value < 0 => format!("({value}LL)"),
+            value if value > i128::from(i64::MAX) => format!("{value}ULL"),
             value if value > i128::from(u32::MAX) => format!("{value}LL"),
             value => format!("{value}u"),
         };

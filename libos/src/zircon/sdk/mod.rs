@@ -102,7 +102,8 @@ mod tests {
             // C has no literal for the least number.
             if constant.value != i128::from(i64::MIN) {
                 let (name, value) = (&constant.name, constant.value);
-                let _ = writeln!(text, "static_assert({name} == {value}LL, \"{name}\");");
+                let suffix = if value > i128::from(i64::MAX) { "ULL" } else { "LL" };
+                let _ = writeln!(text, "static_assert({name} == {value}{suffix}, \"{name}\");");
             }
         }
         text + "static_assert((zx_rights_t)-1 > 0 && (zx_signals_t)-1 > 0, \"unsigned\");\n"

@@ -12,6 +12,8 @@
 //!    ([`Thread::policy`](crate::zircon::Thread::policy)), handles ([`Thread::get`](crate::zircon::Thread::get) checks type and rights),
 //!    pointers, and last the verb of kernel-objects, which knows the rest. New handles go out through
 //!    [`Thread::give`](crate::zircon::Thread::give). A wait is put into [`Thread::blocked`](crate::zircon::Thread::blocked).
+//!    Pointers are read before the call has any effect, for it is done again when a pager had what one points at
+//!    ([`Memory`](crate::zircon::Memory)).
 //! 3. A structure that is new is declared in [`abi::structs`](crate::zircon::abi::structs), a constant in `sdk/constants.rs`.
 //! 4. Its lines in the family's program of `tests/guests/zircon`: what it does, and each error that is documented.
 //! 5. `UPDATE_DOCS=1 cargo test -p libos coverage` writes `docs/ZIRCON.md` anew.
@@ -30,6 +32,7 @@ mod fifo;
 mod futex;
 mod handle;
 mod interrupt;
+mod iob;
 mod job;
 mod object;
 mod pager;

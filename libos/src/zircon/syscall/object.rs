@@ -1,5 +1,7 @@
 //! What can be done with any object: waiting, signalling, asking what it is.
 
+use std::sync::Arc;
+
 use kernel_objects::{
     Error, HandleValue, Job, KernelObject, Port, Process, Result, Rights, Signals, Socket, Stream,
     Vmo,
@@ -19,6 +21,7 @@ use crate::{
     zircon::{
         Thread,
         abi::{Void, WaitItem, ZxHandle, ZxRights, ZxSignals, ZxTime, constants::*},
+        process::Wish,
     },
 };
 
@@ -148,6 +151,17 @@ pub(super) fn get_property(
     match property {
         ZX_PROP_NAME => to.put(&name_of(&*object)),
         ZX_PROP_VMO_CONTENT_SIZE => to.put(&downcast::<Vmo>(object)?.content_size()),
+        ZX_PROP_REGISTER_FS => {
+            own_thread(thread, object)?;
+            let to = to.check()?;
+            thread.wish(Wish::TellFs(to));
+            Ok(())
+        }
+        ZX_PROP_REGISTER_GS => {
+            own_thread(thread, object)?;
+            // It is the kernel's.
+            to.put(&0u64)
+        }
         ZX_PROP_PROCESS_DEBUG_ADDR => to.put(&downcast::<Process>(object)?.debug_addr()),
         ZX_PROP_PROCESS_VDSO_BASE_ADDRESS => to.put(&downcast::<Process>(object)?.vdso_base()),
         ZX_PROP_PROCESS_BREAK_ON_LOAD => to.put(&downcast::<Process>(object)?.break_on_load()),
@@ -180,6 +194,15 @@ pub(super) async fn set_property(
             let set = vmo.set_content_size_async(from.get()?);
             thread.blocked(BlockedReason::Pager, set).await
         }
+        ZX_PROP_REGISTER_FS => {
+            own_thread(thread, object)?;
+            thread.wish(Wish::SetFs(from.get()?));
+            Ok(())
+        }
+        ZX_PROP_REGISTER_GS => {
+            own_thread(thread, object)?;
+            if from.get::<u64>()? == 0 { Ok(()) } else { Err(Error::NotSupported) }
+        }
         ZX_PROP_PROCESS_DEBUG_ADDR => downcast::<Process>(object)?.set_debug_addr(from.get()?),
         ZX_PROP_PROCESS_BREAK_ON_LOAD => {
             downcast::<Process>(object)?.set_break_on_load(from.get()?);
@@ -211,6 +234,12 @@ pub(super) async fn set_property(
         }
         _ => Err(Error::NotSupported),
     }
+}
+
+/// Fails unless it is the caller's own thread: of no other are the registers properties.
+fn own_thread(thread: &Thread, object: Arc<dyn KernelObject>) -> Result {
+    let named = downcast::<kernel_objects::Thread>(object)?;
+    if Arc::ptr_eq(&named, &thread.object) { Ok(()) } else { Err(Error::AccessDenied) }
 }
 
 /// Where a property's value is.

@@ -1,15 +1,31 @@
 //! What is the system's and no object's: random numbers.
 
-use kernel_objects::{Result, task::BlockedReason};
+use kernel_objects::{Error, Result, task::BlockedReason};
 
-use super::argument::Out;
+use super::argument::{In, Out};
 use crate::{
     abi::argument::{GuestBytes, UserPtr},
-    zircon::{Thread, abi::Void},
+    zircon::{
+        Thread,
+        abi::{Void, constants::ZX_CPRNG_ADD_ENTROPY_MAX_LEN},
+    },
 };
 
 /// How many bytes are drawn before others get a turn.
 const PIECE: usize = 64 << 10;
+
+/// zx_cprng_add_entropy: the host's generator takes it.
+pub(super) async fn cprng_add_entropy(
+    thread: &Thread,
+    buffer: In<Void>,
+    buffer_size: usize,
+) -> Result {
+    if buffer_size > ZX_CPRNG_ADD_ENTROPY_MAX_LEN {
+        return Err(Error::InvalidArgs);
+    }
+    let bytes = UserPtr::<u8>::new(buffer.0.addr()).read_slice(thread.vmar(), buffer_size)?;
+    hal::random::add_entropy(&bytes).map_err(|_| Error::NotSupported)
+}
 
 /// zx_cprng_draw. (C has it without a result; one that gives a bad pointer gets no random numbers.)
 pub(super) async fn cprng_draw(thread: &Thread, buffer: Out<Void>, buffer_size: usize) -> Result {

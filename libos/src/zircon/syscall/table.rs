@@ -12,7 +12,7 @@ use crate::{
         Coverage::{Full, Partial},
         system_calls,
     },
-    zircon::{Current, Thread, abi::*},
+    zircon::{Caller, Thread, abi::*},
 };
 
 /// A parameter's name, and what declares it in C given its name.
@@ -31,13 +31,13 @@ pub struct Signature {
 macro_rules! zircon_calls {
     (
         present { $($number:literal $name:ident($($argument:ident: $ty:ty),*) $kind:ident $(($first:path))? $handler:path, $coverage:expr;)* }
-        absent { $($absent_number:literal $absent_name:ident($($absent_argument:ident: $absent_ty:ty),*);)* }
+        absent { $($absent_number:literal $absent_name:ident($($absent_argument:ident: $absent_ty:ty),*) $(: $why:literal)?;)* }
     ) => {
         system_calls! {
-            thread Thread, current Current, arguments Arguments, error Error,
+            thread Thread, current Caller<'_>, arguments Arguments, error Error,
             unknown Error::BadSyscall, absent Error::NotSupported;
             present { $($number $name($($argument: $ty),*) $kind $(($first))? $handler, $coverage;)* }
-            absent { $($absent_number $absent_name)* }
+            absent { $($absent_number $absent_name $(: $why)?)* }
         }
 
         /// Every call as C declares it.
@@ -63,9 +63,9 @@ zircon_calls! {
         3 zx_handle_duplicate(handle: ZxHandle, rights: ZxRights, out: Out<ZxHandle>) now handle::duplicate, Full;
         4 zx_handle_replace(handle: ZxHandle, rights: ZxRights, out: Out<ZxHandle>) now handle::replace, Full;
         5 zx_handle_check_valid(handle: ZxHandle) now handle::check_valid, Full;
-        10 zx_object_get_info(handle: ZxHandle, topic: u32, buffer: Out<Void>, buffer_size: usize, actual: Out<usize>, avail: Out<usize>) now object::get_info, Partial("HANDLE_VALID, HANDLE_BASIC, HANDLE_COUNT, HANDLE_TABLE, PROCESS_HANDLE_STATS, RESOURCE, VMAR, VMO, BTI, MSI, PROCESS_VMOS, PROCESS, PROCESS_THREADS, JOB, JOB_CHILDREN, JOB_PROCESSES, THREAD, THREAD_STATS, THREAD_EXCEPTION_REPORT, SOCKET, TIMER, STREAM");
-        11 zx_object_get_property(handle: ZxHandle, property: u32, value: Out<Void>, value_size: usize) now object::get_property, Partial("NAME, VMO_CONTENT_SIZE, PROCESS_DEBUG_ADDR, PROCESS_VDSO_BASE_ADDRESS, PROCESS_BREAK_ON_LOAD, SOCKET_RX_THRESHOLD, SOCKET_TX_THRESHOLD, EXCEPTION_STATE, EXCEPTION_STRATEGY, STREAM_MODE_APPEND");
-        12 zx_object_set_property(handle: ZxHandle, property: u32, value: In<Void>, value_size: usize) wait object::set_property, Partial("NAME, VMO_CONTENT_SIZE, PROCESS_DEBUG_ADDR, PROCESS_BREAK_ON_LOAD, SOCKET_RX_THRESHOLD, SOCKET_TX_THRESHOLD, JOB_KILL_ON_OOM, EXCEPTION_STATE, EXCEPTION_STRATEGY, STREAM_MODE_APPEND");
+        10 zx_object_get_info(handle: ZxHandle, topic: u32, buffer: Out<Void>, buffer_size: usize, actual: Out<usize>, avail: Out<usize>) now object::get_info, Partial("HANDLE_VALID, HANDLE_BASIC, HANDLE_COUNT, HANDLE_TABLE, PROCESS_HANDLE_STATS, RESOURCE, VMAR, VMO, BTI, MSI, PROCESS_VMOS, PROCESS, PROCESS_THREADS, JOB, JOB_CHILDREN, JOB_PROCESSES, THREAD, THREAD_STATS, THREAD_EXCEPTION_REPORT, SOCKET, TIMER, STREAM, PROCESS_MAPS, VMAR_MAPS, TASK_STATS, TASK_RUNTIME (the CPU time), KMEM_STATS, INTERRUPT, IOB, IOB_REGIONS, CLOCK_MAPPED_SIZE");
+        11 zx_object_get_property(handle: ZxHandle, property: u32, value: Out<Void>, value_size: usize) now object::get_property, Partial("NAME, REGISTER_FS, REGISTER_GS, VMO_CONTENT_SIZE, PROCESS_DEBUG_ADDR, PROCESS_VDSO_BASE_ADDRESS, PROCESS_BREAK_ON_LOAD, SOCKET_RX_THRESHOLD, SOCKET_TX_THRESHOLD, EXCEPTION_STATE, EXCEPTION_STRATEGY, STREAM_MODE_APPEND");
+        12 zx_object_set_property(handle: ZxHandle, property: u32, value: In<Void>, value_size: usize) wait object::set_property, Partial("NAME, REGISTER_FS, REGISTER_GS (0), VMO_CONTENT_SIZE, PROCESS_DEBUG_ADDR, PROCESS_BREAK_ON_LOAD, SOCKET_RX_THRESHOLD, SOCKET_TX_THRESHOLD, JOB_KILL_ON_OOM, EXCEPTION_STATE, EXCEPTION_STRATEGY, STREAM_MODE_APPEND");
         13 zx_object_signal(handle: ZxHandle, clear_mask: u32, set_mask: u32) now object::signal, Full;
         14 zx_object_signal_peer(handle: ZxHandle, clear_mask: u32, set_mask: u32) now object::signal_peer, Full;
         15 zx_object_wait_one(handle: ZxHandle, signals: ZxSignals, deadline: ZxTime, observed: Out<ZxSignals>) wait object::wait_one, Full;
@@ -87,7 +87,7 @@ zircon_calls! {
         37 zx_port_wait(handle: ZxHandle, deadline: ZxTime, packet: Out<PortPacket>) wait port::wait, Full;
         38 zx_port_cancel(handle: ZxHandle, source: ZxHandle, key: u64) now port::cancel, Full;
         39 zx_port_cancel_key(handle: ZxHandle, options: u32, key: u64) now port::cancel_key, Full;
-        40 zx_vmo_create(size: u64, options: u32, out: Out<ZxHandle>) now vmo::create, Partial("not unbounded");
+        40 zx_vmo_create(size: u64, options: u32, out: Out<ZxHandle>) now vmo::create, Partial("unbounded ones not under --memory");
         41 zx_vmo_read(handle: ZxHandle, buffer: Out<Void>, offset: u64, buffer_size: usize) wait vmo::read, Full;
         42 zx_vmo_write(handle: ZxHandle, buffer: In<Void>, offset: u64, buffer_size: usize) wait vmo::write, Full;
         43 zx_vmo_get_size(handle: ZxHandle, size: Out<u64>) now vmo::get_size, Full;
@@ -98,16 +98,25 @@ zircon_calls! {
         48 zx_vmo_create_physical(resource: ZxHandle, paddr: ZxPaddr, size: usize, out: Out<ZxHandle>) now vmo::create_physical, Full;
         49 zx_vmo_create_contiguous(bti: ZxHandle, size: usize, alignment_log2: u32, out: Out<ZxHandle>) now vmo::create_contiguous, Full;
         50 zx_vmo_replace_as_executable(handle: ZxHandle, vmex: ZxHandle, out: Out<ZxHandle>) now vmo::replace_as_executable, Full;
-        60 zx_vmar_allocate(parent_vmar: ZxHandle, options: ZxVmOption, offset: usize, size: usize, child_vmar: Out<ZxHandle>, child_addr: Out<ZxVaddr>) now vmar::allocate, Partial("COMPACT, CAN_MAP_SPECIFIC and alignments have no effect");
-        61 zx_vmar_map(handle: ZxHandle, options: ZxVmOption, vmar_offset: usize, vmo: ZxHandle, vmo_offset: u64, len: usize, mapped_addr: Out<ZxVaddr>) now vmar::map, Partial("resizable VMOs without ALLOW_FAULTS are mapped");
+        51 zx_vmo_transfer_data(dst_vmo: ZxHandle, options: u32, offset: u64, length: u64, src_vmo: ZxHandle, src_offset: u64) now vmo::transfer_data, Full;
+        52 zx_vmo_set_stream_size(handle: ZxHandle, size: u64) wait vmo::set_stream_size, Full;
+        53 zx_vmo_get_stream_size(handle: ZxHandle, size: Out<u64>) now vmo::get_stream_size, Full;
+        60 zx_vmar_allocate(parent_vmar: ZxHandle, options: ZxVmOption, offset: usize, size: usize, child_vmar: Out<ZxHandle>, child_addr: Out<ZxVaddr>) now vmar::allocate, Full;
+        61 zx_vmar_map(handle: ZxHandle, options: ZxVmOption, vmar_offset: usize, vmo: ZxHandle, vmo_offset: u64, len: usize, mapped_addr: Out<ZxVaddr>) now vmar::map, Full;
         62 zx_vmar_unmap(handle: ZxHandle, addr: ZxVaddr, len: usize) now vmar::unmap, Full;
         63 zx_vmar_protect(handle: ZxHandle, options: ZxVmOption, addr: ZxVaddr, len: usize) now vmar::protect, Full;
         64 zx_vmar_destroy(handle: ZxHandle) now vmar::destroy, Full;
+        65 zx_vmar_op_range(handle: ZxHandle, op: u32, address: ZxVaddr, size: usize, buffer: Out<Void>, buffer_size: usize) wait vmar::op_range, Full;
+        66 zx_vmar_unmap_handle_close_thread_exit(vmar_handle: ZxHandle, addr: ZxVaddr, size: usize, close_handle: ZxHandle) wait vmar::unmap_handle_close_thread_exit, Full;
+        67 zx_vmar_map_iob(handle: ZxHandle, options: ZxVmOption, vmar_offset: usize, ep: ZxHandle, region_index: u32, region_offset: u64, region_len: usize, addr: Out<ZxVaddr>) now vmar::map_iob, Full;
+        68 zx_vmar_map_clock(handle: ZxHandle, options: ZxVmOption, vmar_offset: u64, clock: ZxHandle, len: u64, mapped_addr: Out<ZxVaddr>) now vmar::map_clock, Full;
+        69 zx_iob_create(options: u64, regions: In<Void>, num_regions: u32, ep0: Out<ZxHandle>, ep1: Out<ZxHandle>) now iob::create, Full;
         80 zx_clock_get_monotonic() now clock::get_monotonic, Full;
         81 zx_clock_get_boot() now clock::get_boot, Full;
         82 zx_nanosleep(deadline: ZxTime) wait clock::nanosleep, Full;
-        83 zx_clock_create(options: u64, args: In<Void>, out: Out<ZxHandle>) now clock::create, Partial("not mappable");
+        83 zx_clock_create(options: u64, args: In<Void>, out: Out<ZxHandle>) now clock::create, Full;
         84 zx_clock_read(handle: ZxHandle, now: Out<ZxTime>) now clock::read, Full;
+        85 zx_clock_get_details(handle: ZxHandle, options: u64, details: Out<Void>) now clock::get_details, Full;
         86 zx_clock_update(handle: ZxHandle, options: u64, args: In<Void>) now clock::update, Full;
         87 zx_timer_create(options: u32, clock_id: ZxClock, out: Out<ZxHandle>) now timer::create, Full;
         88 zx_timer_set(handle: ZxHandle, deadline: ZxTime, slack: ZxDuration) now timer::set, Full;
@@ -116,6 +125,8 @@ zircon_calls! {
         91 zx_counter_add(handle: ZxHandle, amount: i64) now counter::add, Full;
         92 zx_counter_read(handle: ZxHandle, value: Out<i64>) now counter::read, Full;
         93 zx_counter_write(handle: ZxHandle, value: i64) now counter::write, Full;
+        94 zx_clock_read_mapped(clock_addr: In<Void>, now: Out<ZxTime>) wait clock::read_mapped, Full;
+        95 zx_clock_get_details_mapped(clock_addr: In<Void>, options: u64, details: Out<Void>) wait clock::get_details_mapped, Full;
         100 zx_debuglog_create(resource: ZxHandle, options: u32, out: Out<ZxHandle>) now debuglog::create, Full;
         101 zx_debuglog_write(handle: ZxHandle, options: u32, buffer: In<Void>, buffer_size: usize) wait debuglog::write, Full;
         102 zx_debuglog_read(handle: ZxHandle, options: u32, buffer: Out<Void>, buffer_size: usize) now debuglog::read, Full;
@@ -128,7 +139,7 @@ zircon_calls! {
         115 zx_process_write_memory(handle: ZxHandle, vaddr: ZxVaddr, buffer: In<Void>, buffer_size: usize, actual: Out<usize>) wait process::write_memory, Full;
         117 zx_thread_create(process: ZxHandle, name: In<CChar>, name_size: usize, options: u32, out: Out<ZxHandle>) now thread::create, Full;
         118 zx_thread_start(handle: ZxHandle, thread_entry: ZxVaddr, stack: ZxVaddr, arg1: u64, arg2: u64) now thread::start, Full;
-        119 zx_thread_read_state(handle: ZxHandle, kind: u32, buffer: Out<Void>, buffer_size: usize) now thread::read_state, Partial("GENERAL_REGS, X86_REGISTER_FS, X86_REGISTER_GS, not of a thread that is suspended within a call");
+        119 zx_thread_read_state(handle: ZxHandle, kind: u32, buffer: Out<Void>, buffer_size: usize) now thread::read_state, Partial("neither debug registers nor single steps");
         120 zx_thread_write_state(handle: ZxHandle, kind: u32, buffer: In<Void>, buffer_size: usize) now thread::write_state, Partial("as zx_thread_read_state");
         121 zx_thread_legacy_yield(options: u32) wait thread::legacy_yield, Full;
         122 zx_thread_raise_exception(options: u32, r#type: u32, context: In<Void>) wait thread::raise_exception, Full;
@@ -142,6 +153,7 @@ zircon_calls! {
         130 zx_job_set_policy(handle: ZxHandle, options: u32, topic: u32, policy: In<Void>, policy_size: u32) now job::set_policy, Full;
         131 zx_job_set_critical(job: ZxHandle, options: u32, process: ZxHandle) now job::set_critical, Full;
         140 zx_cprng_draw(buffer: Out<Void>, buffer_size: usize) wait system::cprng_draw, Full;
+        141 zx_cprng_add_entropy(buffer: In<Void>, buffer_size: usize) wait system::cprng_add_entropy, Full;
         160 zx_futex_wait(value_ptr: In<ZxFutex>, current_value: i32, new_futex_owner: ZxHandle, deadline: ZxTime) wait futex::wait, Full;
         161 zx_futex_wake(value_ptr: In<ZxFutex>, wake_count: u32) now futex::wake, Full;
         162 zx_futex_wake_single_owner(value_ptr: In<ZxFutex>) now futex::wake_single_owner, Full;
@@ -186,61 +198,52 @@ zircon_calls! {
         230 zx_profile_create(root_job: ZxHandle, options: u32, profile: In<ProfileInfo>, out: Out<ZxHandle>) now profile::create, Full;
     }
     absent {
-        51 zx_vmo_transfer_data(dst_vmo: ZxHandle, options: u32, offset: u64, length: u64, src_vmo: ZxHandle, src_offset: u64);
-        52 zx_vmo_set_stream_size(handle: ZxHandle, size: u64);
-        53 zx_vmo_get_stream_size(handle: ZxHandle, size: Out<u64>);
-        65 zx_vmar_op_range(handle: ZxHandle, op: u32, address: ZxVaddr, size: usize, buffer: Out<Void>, buffer_size: usize);
-        66 zx_vmar_unmap_handle_close_thread_exit(vmar_handle: ZxHandle, addr: ZxVaddr, size: usize, close_handle: ZxHandle);
-        67 zx_vmar_map_iob(handle: ZxHandle, options: ZxVmOption, vmar_offset: usize, ep: ZxHandle, region_index: u32, region_offset: u64, region_len: usize, addr: Out<ZxVaddr>);
-        68 zx_vmar_map_clock(handle: ZxHandle, options: ZxVmOption, vmar_offset: u64, clock: ZxHandle, len: u64, mapped_addr: Out<ZxVaddr>);
-        69 zx_iob_create(options: u64, regions: In<Void>, num_regions: u32, ep0: Out<ZxHandle>, ep1: Out<ZxHandle>);
-        85 zx_clock_get_details(handle: ZxHandle, options: u64, details: Out<Void>);
-        104 zx_debug_read(resource: ZxHandle, buffer: Out<CChar>, buffer_size: usize, actual: Out<usize>);
-        105 zx_debug_send_command(resource: ZxHandle, buffer: In<CChar>, buffer_size: usize);
-        116 zx_process_create_shared(shared_proc: ZxHandle, options: u32, name: In<CChar>, name_size: usize, proc_handle: Out<ZxHandle>, restricted_vmar_handle: Out<ZxHandle>);
-        141 zx_cprng_add_entropy(buffer: In<Void>, buffer_size: usize);
-        142 zx_system_get_event(root_job: ZxHandle, kind: u32, event: Out<ZxHandle>);
-        143 zx_system_get_performance_info(resource: ZxHandle, topic: u32, count: usize, info: Out<Void>, output_count: Out<usize>);
-        144 zx_system_set_performance_info(resource: ZxHandle, topic: u32, info: In<Void>, count: usize);
-        145 zx_system_mexec(resource: ZxHandle, kernel_vmo: ZxHandle, bootimage_vmo: ZxHandle);
-        146 zx_system_mexec_payload_get(resource: ZxHandle, buffer: Out<Void>, buffer_size: usize);
-        147 zx_system_powerctl(resource: ZxHandle, cmd: u32, arg: In<Void>);
-        148 zx_system_watch_memory_stall(resource: ZxHandle, kind: u32, threshold: ZxDuration, window: ZxDuration, event: Out<ZxHandle>);
-        149 zx_system_suspend_enter(resource: ZxHandle, deadline: ZxTime);
-        240 zx_pci_get_nth_device(handle: ZxHandle, index: u32, out_info: Out<Void>, out_handle: Out<ZxHandle>);
-        241 zx_pci_config_read(handle: ZxHandle, offset: u16, width: usize, out_val: Out<u32>);
-        242 zx_pci_config_write(handle: ZxHandle, offset: u16, width: usize, val: u32);
-        243 zx_pci_enable_bus_master(handle: ZxHandle, enable: u32);
-        244 zx_pci_get_bar(handle: ZxHandle, bar_num: u32, out_bar: Out<Void>, out_handle: Out<ZxHandle>);
-        245 zx_pci_map_interrupt(handle: ZxHandle, which_irq: i32, out_handle: Out<ZxHandle>);
-        246 zx_pci_query_irq_mode(handle: ZxHandle, mode: u32, out_max_irqs: Out<u32>);
-        247 zx_pci_set_irq_mode(handle: ZxHandle, mode: u32, requested_irq_count: u32);
-        248 zx_pci_reset_device(handle: ZxHandle);
-        249 zx_pci_init(handle: ZxHandle, init_buf: In<Void>, len: u32);
-        250 zx_pci_add_subtract_io_range(handle: ZxHandle, mmio: u32, base: u64, len: u64, add: u32);
-        251 zx_pci_cfg_pio_rw(handle: ZxHandle, bus: u8, dev: u8, func: u8, offset: u8, val: Out<u32>, width: usize, write: u32);
-        260 zx_ioports_request(resource: ZxHandle, io_addr: u16, len: u32);
-        261 zx_ioports_release(resource: ZxHandle, io_addr: u16, len: u32);
-        262 zx_framebuffer_get_info(resource: ZxHandle, format: Out<u32>, width: Out<u32>, height: Out<u32>, stride: Out<u32>);
-        263 zx_framebuffer_set_range(resource: ZxHandle, vmo: ZxHandle, len: u32, format: u32, width: u32, height: u32, stride: u32);
-        264 zx_pc_firmware_tables(handle: ZxHandle, acpi_rsdp: Out<ZxPaddr>, smbios: Out<ZxPaddr>);
-        265 zx_smc_call(handle: ZxHandle, parameters: In<Void>, out_smc_result: Out<Void>);
-        270 zx_guest_create(resource: ZxHandle, options: u32, guest_handle: Out<ZxHandle>, vmar_handle: Out<ZxHandle>);
-        271 zx_guest_set_trap(handle: ZxHandle, kind: u32, addr: ZxVaddr, size: usize, port_handle: ZxHandle, key: u64);
-        272 zx_vcpu_create(guest: ZxHandle, options: u32, entry: ZxVaddr, out: Out<ZxHandle>);
-        273 zx_vcpu_enter(handle: ZxHandle, packet: Out<PortPacket>);
-        274 zx_vcpu_interrupt(handle: ZxHandle, vector: u32);
-        275 zx_vcpu_kick(handle: ZxHandle);
-        276 zx_vcpu_read_state(handle: ZxHandle, kind: u32, buffer: Out<Void>, buffer_size: usize);
-        277 zx_vcpu_write_state(handle: ZxHandle, kind: u32, buffer: In<Void>, buffer_size: usize);
-        280 zx_ktrace_control(handle: ZxHandle, action: u32, options: u32, ptr: Out<Void>);
-        281 zx_ktrace_read(handle: ZxHandle, data: Out<Void>, offset: u32, data_size: usize, actual: Out<usize>);
-        282 zx_ktrace_write(handle: ZxHandle, id: u32, arg0: u32, arg1: u32);
-        283 zx_mtrace_control(handle: ZxHandle, kind: u32, action: u32, options: u32, ptr: Out<Void>, ptr_size: usize);
-        290 zx_restricted_enter(options: u32, vector_table_ptr: ZxVaddr, context: u64);
-        291 zx_restricted_bind_state(options: u32, out: Out<ZxHandle>);
-        292 zx_restricted_unbind_state(options: u32);
-        293 zx_restricted_kick(thread: ZxHandle, options: u32);
+        70 zx_iob_writev(handle: ZxHandle, options: u64, region_index: u32, vectors: In<Iovec>, num_vectors: usize): "no region has a ring buffer";
+        104 zx_debug_read(resource: ZxHandle, buffer: Out<CChar>, buffer_size: usize, actual: Out<usize>): "kernel debugging";
+        105 zx_debug_send_command(resource: ZxHandle, buffer: In<CChar>, buffer_size: usize): "kernel debugging";
+        116 zx_process_create_shared(shared_proc: ZxHandle, options: u32, name: In<CChar>, name_size: usize, proc_handle: Out<ZxHandle>, restricted_vmar_handle: Out<ZxHandle>): "restricted mode";
+        142 zx_system_get_event(root_job: ZxHandle, kind: u32, event: Out<ZxHandle>): "nobody watches how much memory there is";
+        143 zx_system_get_performance_info(resource: ZxHandle, topic: u32, count: usize, info: Out<Void>, output_count: Out<usize>): "hardware";
+        144 zx_system_set_performance_info(resource: ZxHandle, topic: u32, info: In<Void>, count: usize): "hardware";
+        145 zx_system_mexec(resource: ZxHandle, kernel_vmo: ZxHandle, bootimage_vmo: ZxHandle): "hardware";
+        146 zx_system_mexec_payload_get(resource: ZxHandle, buffer: Out<Void>, buffer_size: usize): "hardware";
+        147 zx_system_powerctl(resource: ZxHandle, cmd: u32, arg: In<Void>): "hardware";
+        148 zx_system_watch_memory_stall(resource: ZxHandle, kind: u32, threshold: ZxDuration, window: ZxDuration, event: Out<ZxHandle>): "nobody watches how much memory there is";
+        149 zx_system_suspend_enter(resource: ZxHandle, deadline: ZxTime): "hardware";
+        240 zx_pci_get_nth_device(handle: ZxHandle, index: u32, out_info: Out<Void>, out_handle: Out<ZxHandle>): "hardware";
+        241 zx_pci_config_read(handle: ZxHandle, offset: u16, width: usize, out_val: Out<u32>): "hardware";
+        242 zx_pci_config_write(handle: ZxHandle, offset: u16, width: usize, val: u32): "hardware";
+        243 zx_pci_enable_bus_master(handle: ZxHandle, enable: u32): "hardware";
+        244 zx_pci_get_bar(handle: ZxHandle, bar_num: u32, out_bar: Out<Void>, out_handle: Out<ZxHandle>): "hardware";
+        245 zx_pci_map_interrupt(handle: ZxHandle, which_irq: i32, out_handle: Out<ZxHandle>): "hardware";
+        246 zx_pci_query_irq_mode(handle: ZxHandle, mode: u32, out_max_irqs: Out<u32>): "hardware";
+        247 zx_pci_set_irq_mode(handle: ZxHandle, mode: u32, requested_irq_count: u32): "hardware";
+        248 zx_pci_reset_device(handle: ZxHandle): "hardware";
+        249 zx_pci_init(handle: ZxHandle, init_buf: In<Void>, len: u32): "hardware";
+        250 zx_pci_add_subtract_io_range(handle: ZxHandle, mmio: u32, base: u64, len: u64, add: u32): "hardware";
+        251 zx_pci_cfg_pio_rw(handle: ZxHandle, bus: u8, dev: u8, func: u8, offset: u8, val: Out<u32>, width: usize, write: u32): "hardware";
+        260 zx_ioports_request(resource: ZxHandle, io_addr: u16, len: u32): "hardware";
+        261 zx_ioports_release(resource: ZxHandle, io_addr: u16, len: u32): "hardware";
+        262 zx_framebuffer_get_info(resource: ZxHandle, format: Out<u32>, width: Out<u32>, height: Out<u32>, stride: Out<u32>): "hardware";
+        263 zx_framebuffer_set_range(resource: ZxHandle, vmo: ZxHandle, len: u32, format: u32, width: u32, height: u32, stride: u32): "hardware";
+        264 zx_pc_firmware_tables(handle: ZxHandle, acpi_rsdp: Out<ZxPaddr>, smbios: Out<ZxPaddr>): "hardware";
+        265 zx_smc_call(handle: ZxHandle, parameters: In<Void>, out_smc_result: Out<Void>): "hardware";
+        270 zx_guest_create(resource: ZxHandle, options: u32, guest_handle: Out<ZxHandle>, vmar_handle: Out<ZxHandle>): "hardware";
+        271 zx_guest_set_trap(handle: ZxHandle, kind: u32, addr: ZxVaddr, size: usize, port_handle: ZxHandle, key: u64): "hardware";
+        272 zx_vcpu_create(guest: ZxHandle, options: u32, entry: ZxVaddr, out: Out<ZxHandle>): "hardware";
+        273 zx_vcpu_enter(handle: ZxHandle, packet: Out<PortPacket>): "hardware";
+        274 zx_vcpu_interrupt(handle: ZxHandle, vector: u32): "hardware";
+        275 zx_vcpu_kick(handle: ZxHandle): "hardware";
+        276 zx_vcpu_read_state(handle: ZxHandle, kind: u32, buffer: Out<Void>, buffer_size: usize): "hardware";
+        277 zx_vcpu_write_state(handle: ZxHandle, kind: u32, buffer: In<Void>, buffer_size: usize): "hardware";
+        280 zx_ktrace_control(handle: ZxHandle, action: u32, options: u32, ptr: Out<Void>): "kernel debugging";
+        281 zx_ktrace_read(handle: ZxHandle, data: Out<Void>, offset: u32, data_size: usize, actual: Out<usize>): "kernel debugging";
+        282 zx_ktrace_write(handle: ZxHandle, id: u32, arg0: u32, arg1: u32): "kernel debugging";
+        283 zx_mtrace_control(handle: ZxHandle, kind: u32, action: u32, options: u32, ptr: Out<Void>, ptr_size: usize): "kernel debugging";
+        290 zx_restricted_enter(options: u32, vector_table_ptr: ZxVaddr, context: u64): "restricted mode";
+        291 zx_restricted_bind_state(options: u32, out: Out<ZxHandle>): "restricted mode";
+        292 zx_restricted_unbind_state(options: u32): "restricted mode";
+        293 zx_restricted_kick(thread: ZxHandle, options: u32): "restricted mode";
     }
 }
 

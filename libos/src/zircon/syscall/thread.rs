@@ -1,6 +1,6 @@
 //! Threads: made, started, their registers read and written while they are stopped.
 
-use hal::context::GeneralRegs;
+use hal::context::{FpRegs, GeneralRegs, VectorRegs};
 use kernel_objects::{
     Error, Handle, KernelObject, Process, Result, Rights,
     task::{ExceptionType, GeneralState, RegisterState, StateKind},
@@ -16,7 +16,10 @@ use crate::{
     abi::argument::UserPtr,
     zircon::{
         Thread,
-        abi::{CChar, ExceptionContext, ThreadGeneralRegs, Void, ZxHandle, ZxVaddr, constants::*},
+        abi::{
+            CChar, ExceptionContext, ThreadFpRegs, ThreadGeneralRegs, ThreadVectorRegs, Void,
+            X87Register, ZmmRegister, ZxHandle, ZxVaddr, constants::*,
+        },
         process::{Entry, start as start_thread},
     },
 };
@@ -79,6 +82,8 @@ pub(super) async fn raise_exception(
         return Err(Error::InvalidArgs);
     }
     let context = UserPtr::<ExceptionContext>::new(context.0.addr()).read(thread.vmar())?;
+    // Once it has waited, others see its registers.
+    hal::cpu::yield_now().await;
     thread.object.raise_user(context.synth_code, context.synth_data).await;
     Ok(())
 }
@@ -94,13 +99,11 @@ pub(super) fn read_state(
     let kind = StateKind::from_raw(kind)?;
     let stopped = thread.get::<kernel_objects::Thread>(handle, Rights::READ)?;
     let to = State { thread, at: buffer.0, size: buffer_size };
-    if matches!(kind, StateKind::FpRegs | StateKind::VectorRegs) {
-        return Err(Error::NotSupported);
-    }
     match stopped.read_state(kind)? {
         RegisterState::General(state) => to.put(&general(&state)),
         RegisterState::Fs(base) | RegisterState::Gs(base) => to.put(&base),
-        RegisterState::Fp(_) | RegisterState::Vector(_) => Err(Error::NotSupported),
+        RegisterState::Fp(regs) => to.put(&fp(&regs)),
+        RegisterState::Vector(regs) => to.put(&vector(&regs)),
     }
 }
 
@@ -119,10 +122,9 @@ pub(super) fn write_state(
         StateKind::GeneralRegs => RegisterState::General(general_state(&from.get()?)),
         StateKind::RegisterFs => RegisterState::Fs(from.get()?),
         StateKind::RegisterGs => RegisterState::Gs(from.get()?),
-        StateKind::FpRegs
-        | StateKind::VectorRegs
-        | StateKind::DebugRegs
-        | StateKind::SingleStep => return Err(Error::NotSupported),
+        StateKind::FpRegs => RegisterState::Fp(fp_state(&from.get()?)),
+        StateKind::VectorRegs => RegisterState::Vector(Box::new(vector_state(&from.get()?))),
+        StateKind::DebugRegs | StateKind::SingleStep => return Err(Error::NotSupported),
     };
     stopped.write_state(&state)
 }
@@ -169,3 +171,42 @@ macro_rules! same_registers {
 }
 
 same_registers!(rax rbx rcx rdx rsi rdi rbp rsp r8 r9 r10 r11 r12 r13 r14 r15 rip rflags);
+
+fn fp(regs: &FpRegs) -> ThreadFpRegs {
+    ThreadFpRegs {
+        fcw: regs.fcw,
+        fsw: regs.fsw,
+        ftw: regs.ftw,
+        reserved: 0,
+        fop: regs.fop,
+        fip: regs.fip,
+        fdp: regs.fdp,
+        padding1: [0; 8],
+        st: regs.st.map(|st| X87Register { low: st as u64, high: (st >> 64) as u64 }),
+    }
+}
+
+fn fp_state(raw: &ThreadFpRegs) -> FpRegs {
+    FpRegs {
+        fcw: raw.fcw,
+        fsw: raw.fsw,
+        ftw: raw.ftw,
+        fop: raw.fop,
+        fip: raw.fip,
+        fdp: raw.fdp,
+        st: raw.st.map(|st| u128::from(st.low) | u128::from(st.high) << 64),
+    }
+}
+
+fn vector(regs: &VectorRegs) -> ThreadVectorRegs {
+    ThreadVectorRegs {
+        zmm: regs.zmm.map(|v| ZmmRegister { v }),
+        opmask: regs.opmask,
+        mxcsr: regs.mxcsr,
+        padding1: [0; 4],
+    }
+}
+
+fn vector_state(raw: &ThreadVectorRegs) -> VectorRegs {
+    VectorRegs { zmm: raw.zmm.map(|zmm| zmm.v), opmask: raw.opmask, mxcsr: raw.mxcsr }
+}

@@ -1,15 +1,19 @@
 //! VMARs: what is mapped where.
 
+use std::sync::Arc;
+
 use hal::aspace::Prot;
 use kernel_objects::{
-    Error, Handle, MapArgs, MappingFlags, Placement, Result, Rights, Vmar, Vmo,
-    task::PolicyCondition,
+    Clock, Error, Handle, Iob, MapArgs, MappingFlags, Placement, Result, Rights, Vmar, Vmo,
+    clock::MAPPED_SIZE,
+    task::{BlockedReason, ExceptionReport, PolicyCondition},
+    vmar::VmarOp,
 };
 
 use super::{argument::Out, no_options};
 use crate::zircon::{
     Thread,
-    abi::{ZxHandle, ZxVaddr, ZxVmOption, constants::*},
+    abi::{Void, ZxHandle, ZxVaddr, ZxVmOption, constants::*},
 };
 
 bitflags::bitflags! {
@@ -120,7 +124,7 @@ pub(super) fn allocate(
     child_vmar: Out<ZxHandle>,
     child_addr: Out<ZxVaddr>,
 ) -> Result {
-    let (options, _) = VmOptions::parse(options, VmOptions::ALLOCATE)?;
+    let (options, align) = VmOptions::parse(options, VmOptions::ALLOCATE)?;
     let mut needed = Rights::empty();
     needed.set(Rights::READ, options.contains(VmOptions::CAN_MAP_READ));
     needed.set(Rights::WRITE, options.contains(VmOptions::CAN_MAP_WRITE));
@@ -129,11 +133,30 @@ pub(super) fn allocate(
     if options.contains(VmOptions::SPECIFIC_OVERWRITE) {
         return Err(Error::InvalidArgs);
     }
-    let child = parent.allocate(options.place(&parent, offset as u64)?, size as u64)?;
+    // One that is to be compact gets what all get: the mappings in it lie side by side.
+    let specific = options.contains(VmOptions::CAN_MAP_SPECIFIC);
+    let place = options.place(&parent, offset as u64)?;
+    let child = parent.allocate_with(place, size as u64, align, specific)?;
     let base = child.range().start;
     let rights = Rights::default_for(kernel_objects::ObjectType::Vmar) | needed;
     child_addr.0.write(thread.vmar(), &ZxVaddr(base))?;
     thread.give([(Handle::with_rights(child, rights), child_vmar)])
+}
+
+/// Fails if a mapping up to `end` in the VMO could fault, and that is not allowed.
+fn check_faults(vmo: &Vmo, options: VmOptions, end: u64) -> Result {
+    let resizable = vmo.options().resizable;
+    if resizable && options.contains(VmOptions::REQUIRE_NON_RESIZABLE) {
+        return Err(Error::NotSupported);
+    }
+    match options.contains(VmOptions::ALLOW_FAULTS) {
+        true => Ok(()),
+        false if resizable || vmo.is_discardable() || vmo.is_pager_backed() => {
+            Err(Error::NotSupported)
+        }
+        false if end > vmo.size() => Err(Error::BufferTooSmall),
+        false => Ok(()),
+    }
 }
 
 /// zx_vmar_map
@@ -148,45 +171,161 @@ pub(super) fn map(
     len: usize,
     mapped_addr: Out<ZxVaddr>,
 ) -> Result {
-    let (options, align) = VmOptions::parse(options, VmOptions::MAP)?;
-    let prot = options.prot()?;
-    let (vmar, vmar_rights) = thread.get_with_rights::<Vmar>(handle, Rights::empty())?;
-    let (vmo, vmo_rights) = thread.get_with_rights::<Vmo>(vmo, Rights::MAP)?;
-    let rights = vmar_rights & vmo_rights;
-    rights.require(rights_for(prot))?;
-    check_wx(thread, prot)?;
-    if options.contains(VmOptions::SPECIFIC_OVERWRITE | VmOptions::MAP_RANGE) {
+    let place = Place::parse(thread, handle, options, vmar_offset as u64)?;
+    let (vmo, rights) = thread.get_with_rights::<Vmo>(vmo, Rights::MAP)?;
+    let mapped = Mapped { vmo, offset: vmo_offset, allowed: prot_for(rights) };
+    place.map(thread, mapped, len as u64, mapped_addr)
+}
+
+/// zx_vmar_map_iob
+#[allow(clippy::too_many_arguments, reason = "the call has so many")]
+pub(super) fn map_iob(
+    thread: &Thread,
+    handle: ZxHandle,
+    options: ZxVmOption,
+    vmar_offset: usize,
+    ep: ZxHandle,
+    region_index: u32,
+    region_offset: u64,
+    region_len: usize,
+    addr: Out<ZxVaddr>,
+) -> Result {
+    let place = Place::parse(thread, handle, options, vmar_offset as u64)?;
+    let (iob, rights) = thread.get_with_rights::<Iob>(ep, Rights::MAP)?;
+    let (vmo, prot) = iob.view(usize::try_from(region_index).map_err(|_| Error::OutOfRange)?)?;
+    let mapped = Mapped { vmo, offset: region_offset, allowed: prot & prot_for(rights) };
+    place.map(thread, mapped, region_len as u64, addr)
+}
+
+/// zx_vmar_map_clock
+pub(super) fn map_clock(
+    thread: &Thread,
+    handle: ZxHandle,
+    options: ZxVmOption,
+    vmar_offset: u64,
+    clock: ZxHandle,
+    len: u64,
+    mapped_addr: Out<ZxVaddr>,
+) -> Result {
+    let forbidden = ZX_VM_PERM_WRITE | ZX_VM_PERM_EXECUTE | ZX_VM_PERM_READ_IF_XOM_UNSUPPORTED;
+    if options.0 & forbidden != 0 {
         return Err(Error::InvalidArgs);
     }
-    let len = len as u64;
-    let end = vmo_offset.checked_add(len).ok_or(Error::OutOfRange)?;
-    if !options.contains(VmOptions::ALLOW_FAULTS) && !vmo.options().resizable && end > vmo.size() {
-        return Err(Error::BufferTooSmall);
+    let place = Place::parse(thread, handle, options, vmar_offset)?;
+    let clock = thread.get::<Clock>(clock, Rights::READ | Rights::MAP)?;
+    let vmo = clock.mapped().ok_or(Error::InvalidArgs)?.clone();
+    if len != MAPPED_SIZE {
+        return Err(Error::InvalidArgs);
     }
-    if options.contains(VmOptions::REQUIRE_NON_RESIZABLE) && vmo.options().resizable {
-        return Err(Error::NotSupported);
+    place.map(thread, Mapped { vmo, offset: 0, allowed: Prot::READ }, len, mapped_addr)
+}
+
+/// What a call says of where something is to be mapped.
+struct Place {
+    vmar: Arc<Vmar>,
+    /// What the VMAR's handle allows.
+    allowed: Prot,
+    options: VmOptions,
+    align: u64,
+    prot: Prot,
+    offset: u64,
+}
+
+/// What is to be mapped.
+struct Mapped {
+    vmo: Arc<Vmo>,
+    offset: u64,
+    /// What its handle allows.
+    allowed: Prot,
+}
+
+impl Place {
+    fn parse(thread: &Thread, handle: ZxHandle, options: ZxVmOption, offset: u64) -> Result<Self> {
+        let (options, align) = VmOptions::parse(options, VmOptions::MAP)?;
+        let prot = options.prot()?;
+        let (vmar, rights) = thread.get_with_rights::<Vmar>(handle, Rights::empty())?;
+        Ok(Self { vmar, allowed: prot_for(rights), options, align, prot, offset })
     }
-    let addr = vmar.map(MapArgs {
-        placement: options.place(&vmar, vmar_offset as u64)?,
-        len,
-        align,
-        vmo,
-        vmo_offset,
-        perms: prot,
-        max_perms: prot_for(rights) | prot,
-        flags: MappingFlags::empty(),
-        populate: options.contains(VmOptions::MAP_RANGE),
-        tag: 0,
-    })?;
-    mapped_addr.0.write(thread.vmar(), &ZxVaddr(addr)).inspect_err(|_| {
-        // Nobody knows of the mapping, but another thread may have found it.
-        let _ = vmar.unmap(addr, len);
-    })
+
+    fn map(self, thread: &Thread, mapped: Mapped, len: u64, out: Out<ZxVaddr>) -> Result {
+        let Self { vmar, options, prot, .. } = self;
+        let Mapped { vmo, offset: vmo_offset, .. } = mapped;
+        let allowed = self.allowed & mapped.allowed;
+        if !allowed.contains(prot) {
+            return Err(Error::AccessDenied);
+        }
+        check_wx(thread, prot)?;
+        if options.contains(VmOptions::SPECIFIC_OVERWRITE | VmOptions::MAP_RANGE) {
+            return Err(Error::InvalidArgs);
+        }
+        let end = vmo_offset.checked_add(len).ok_or(Error::OutOfRange)?;
+        check_faults(&vmo, options, end)?;
+        let addr = vmar.map(MapArgs {
+            placement: options.place(&vmar, self.offset)?,
+            len,
+            align: self.align,
+            vmo,
+            vmo_offset,
+            perms: prot,
+            max_perms: allowed,
+            flags: MappingFlags::empty(),
+            populate: options.contains(VmOptions::MAP_RANGE),
+            tag: 0,
+        })?;
+        out.0.write(thread.vmar(), &ZxVaddr(addr)).inspect_err(|_| {
+            // Nobody knows of the mapping, but another thread may have found it.
+            let _ = vmar.unmap(addr, len);
+        })
+    }
 }
 
 /// zx_vmar_unmap
 pub(super) fn unmap(thread: &Thread, handle: ZxHandle, addr: ZxVaddr, len: usize) -> Result {
     thread.get::<Vmar>(handle, Rights::empty())?.unmap(addr.0, len as u64)
+}
+
+/// zx_vmar_unmap_handle_close_thread_exit
+///
+/// Once memory is unmapped, the thread's stack perhaps, it never comes back: if the handle can not be closed it takes a trap.
+pub(super) async fn unmap_handle_close_thread_exit(
+    thread: &Thread,
+    vmar_handle: ZxHandle,
+    addr: ZxVaddr,
+    size: usize,
+    close_handle: ZxHandle,
+) -> Result {
+    unmap(thread, vmar_handle, addr, size)?;
+    if close_handle.0 != ZX_HANDLE_INVALID && thread.handles().close(close_handle.value()).is_err()
+    {
+        // Once it has waited, others see its registers.
+        hal::cpu::yield_now().await;
+        thread.object.raise(ExceptionReport::undefined_instruction()).await;
+    }
+    thread.object.exit();
+    Ok(())
+}
+
+/// zx_vmar_op_range
+pub(super) async fn op_range(
+    thread: &Thread,
+    handle: ZxHandle,
+    op: u32,
+    address: ZxVaddr,
+    size: usize,
+    buffer: Out<Void>,
+    buffer_size: usize,
+) -> Result {
+    let op = VmarOp::from_raw(op)?;
+    if !buffer.0.is_null() || buffer_size != 0 {
+        return Err(Error::InvalidArgs);
+    }
+    let rights = match op {
+        VmarOp::Commit | VmarOp::Decommit | VmarOp::Zero => Rights::WRITE,
+        VmarOp::Prefetch => Rights::READ,
+        VmarOp::MapRange | VmarOp::DontNeed | VmarOp::AlwaysNeed => Rights::empty(),
+    };
+    let vmar = thread.get::<Vmar>(handle, rights)?;
+    thread.blocked(BlockedReason::Pager, vmar.op_range(op, address.0, size as u64)).await
 }
 
 /// zx_vmar_protect

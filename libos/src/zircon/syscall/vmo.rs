@@ -10,7 +10,10 @@ use kernel_objects::{
     vmo::{CachePolicy, ChildOptions, CopyError, RangeOp},
 };
 
-use super::argument::{In, Out};
+use super::{
+    argument::{In, Out},
+    no_options,
+};
 use crate::zircon::{
     Thread,
     abi::{VmoLockState, Void, ZxHandle, ZxPaddr, constants::*},
@@ -52,13 +55,21 @@ async fn transfer(
 
 /// zx_vmo_create
 pub(super) fn create(thread: &Thread, size: u64, options: u32, out: Out<ZxHandle>) -> Result {
-    if options & !(ZX_VMO_RESIZABLE | ZX_VMO_DISCARDABLE) != 0 {
+    const ALL: u32 = ZX_VMO_RESIZABLE | ZX_VMO_DISCARDABLE | ZX_VMO_UNBOUNDED;
+    let unbounded = options & ZX_VMO_UNBOUNDED != 0;
+    if options & !ALL != 0 || (unbounded && options != ZX_VMO_UNBOUNDED) {
         return Err(Error::InvalidArgs);
     }
     thread.policy(PolicyCondition::NewVmo)?;
     let memory = thread.machine().memory();
     let resizable = options & ZX_VMO_RESIZABLE != 0;
-    let vmo = if options & ZX_VMO_DISCARDABLE != 0 {
+    let vmo = if unbounded {
+        // What is mapped or created counts as a whole against the limit, and this never fits.
+        match memory.limit() {
+            Some(_) => return Err(Error::NoMemory),
+            None => Vmo::create_unbounded(memory, size)?,
+        }
+    } else if options & ZX_VMO_DISCARDABLE != 0 {
         let options = VmoOptions { resizable, charged: false };
         Vmo::create_discardable(memory, size, options)?
     } else {
@@ -122,6 +133,34 @@ pub(super) fn get_size(thread: &Thread, handle: ZxHandle, size: Out<u64>) -> Res
 pub(super) async fn set_size(thread: &Thread, handle: ZxHandle, size: u64) -> Result {
     let vmo = thread.get::<Vmo>(handle, Rights::WRITE | Rights::RESIZE)?;
     thread.blocked(BlockedReason::Pager, vmo.set_size_async(size)).await
+}
+
+/// zx_vmo_get_stream_size
+pub(super) fn get_stream_size(thread: &Thread, handle: ZxHandle, size: Out<u64>) -> Result {
+    let vmo = thread.get::<Vmo>(handle, Rights::empty())?;
+    size.0.write(thread.vmar(), &vmo.content_size())
+}
+
+/// zx_vmo_set_stream_size
+pub(super) async fn set_stream_size(thread: &Thread, handle: ZxHandle, size: u64) -> Result {
+    let vmo = thread.get::<Vmo>(handle, Rights::WRITE)?;
+    thread.blocked(BlockedReason::Pager, vmo.set_content_size_async(size)).await
+}
+
+/// zx_vmo_transfer_data
+pub(super) fn transfer_data(
+    thread: &Thread,
+    dst_vmo: ZxHandle,
+    options: u32,
+    offset: u64,
+    length: u64,
+    src_vmo: ZxHandle,
+    src_offset: u64,
+) -> Result {
+    no_options(options)?;
+    let to = thread.get::<Vmo>(dst_vmo, Rights::WRITE)?;
+    let from = thread.get::<Vmo>(src_vmo, Rights::READ | Rights::WRITE)?;
+    to.transfer_data(offset, length, &from, src_offset)
 }
 
 /// zx_vmo_op_range

@@ -1,8 +1,12 @@
 //! zx_object_get_info: a topic is a kind of record, of which there is one or a list.
 
 use kernel_objects::{
-    Error, HandleInfo, HandleTable, HandleValue, Job, MsiAllocation, Process, Resource, Result,
-    Rights, Socket, Stream, Timer, Vmar, Vmo, dma::Bti, resource::ResourceInfo, vmo::VmoFlags,
+    Clock, Error, HandleInfo, HandleTable, HandleValue, Interrupt, Iob, Job, MsiAllocation,
+    Process, Resource, Result, Rights, Socket, Stream, Timer, Vmar, Vmo,
+    clock::MAPPED_SIZE,
+    dma::Bti,
+    resource::{ResourceInfo, SystemBase},
+    vmo::VmoFlags,
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -12,9 +16,9 @@ use crate::{
     zircon::{
         Memory, Thread,
         abi::{
-            CChar, InfoHandleBasic, InfoHandleCount, InfoHandleExtended, InfoProcessHandleStats,
-            InfoResource, InfoVmar, Void, ZxHandle, ZxKoid, ZxObjProps, ZxObjType, ZxRights,
-            ZxVaddr, constants::*,
+            CChar, InfoHandleBasic, InfoHandleCount, InfoHandleExtended, InfoIob,
+            InfoProcessHandleStats, InfoResource, InfoVmar, Void, ZxHandle, ZxKoid, ZxObjProps,
+            ZxObjType, ZxRights, ZxVaddr, constants::*,
         },
     },
 };
@@ -165,6 +169,48 @@ pub(in super::super) fn get_info(
         ZX_INFO_PROCESS_VMOS => {
             let process = thread.get::<Process>(handle, Rights::INSPECT)?;
             sink.list(&records::vmos(&process)?)
+        }
+        ZX_INFO_PROCESS_MAPS => {
+            let process = thread.get::<Process>(handle, Rights::INSPECT)?;
+            sink.list(&records::maps(&process.maps()?))
+        }
+        ZX_INFO_VMAR_MAPS => {
+            let vmar = thread.get::<Vmar>(handle, Rights::INSPECT)?;
+            sink.list(&records::maps(&vmar.maps()?))
+        }
+        ZX_INFO_TASK_STATS => {
+            let process = thread.get::<Process>(handle, Rights::INSPECT)?;
+            sink.one(records::task_stats(&process)?)
+        }
+        ZX_INFO_TASK_RUNTIME => {
+            let object = thread.handles().get_any(handle.value(), Rights::INSPECT)?;
+            sink.one(records::task_runtime(&object)?)
+        }
+        ZX_INFO_KMEM_STATS => {
+            let resource = thread.get::<Resource>(handle, Rights::empty())?;
+            resource.validate_system(SystemBase::Info)?;
+            sink.one(records::kmem_stats(thread.machine()))
+        }
+        ZX_INFO_CLOCK_MAPPED_SIZE => {
+            let clock = thread.get::<Clock>(handle, Rights::INSPECT)?;
+            match clock.mapped() {
+                Some(_) => sink.one(MAPPED_SIZE),
+                None => Err(Error::InvalidArgs),
+            }
+        }
+        ZX_INFO_IOB => {
+            let iob = thread.get::<Iob>(handle, Rights::INSPECT)?;
+            // Its options are always 0, and regions few.
+            let region_count = iob.region_count() as u32;
+            sink.one(InfoIob { options: 0, region_count, padding1: [0; 4] })
+        }
+        ZX_INFO_IOB_REGIONS => {
+            let iob = thread.get::<Iob>(handle, Rights::INSPECT)?;
+            sink.list(&records::iob_regions(&iob))
+        }
+        ZX_INFO_INTERRUPT => {
+            let interrupt = thread.get::<Interrupt>(handle, Rights::INSPECT)?;
+            sink.one(records::interrupt(&interrupt))
         }
         ZX_INFO_VMO => {
             let (vmo, rights) = thread.get_with_rights::<Vmo>(handle, Rights::INSPECT)?;

@@ -2,16 +2,30 @@
 
 use std::sync::Arc;
 
+use hal::aspace::Prot;
 use kernel_objects::{
-    Error, Job, KernelObject, MsiAllocation, Process, Result, Rights, Socket, Stream, Thread,
-    Timer, Vmo, dma::Bti, downcast, profile::CpuSet, vmo::VmoFlags,
+    Error, Interrupt, Iob, Job, KernelObject, MsiAllocation, ObjectType, Process, Result, Rights,
+    Socket, Stream, Thread, Timer, Vmo,
+    dma::Bti,
+    downcast,
+    iob::IobRegionInfo as IobInfo,
+    object::MAX_NAME_LEN,
+    profile::CpuSet,
+    task::{MapEntry, MapKind},
+    vmo::VmoFlags,
 };
+use zerocopy::FromZeros;
 
 use super::name_of;
-use crate::zircon::abi::{
-    CBool, CChar, CpuMask, ExceptionContext, ExceptionHeader, ExceptionReport, InfoBti, InfoJob,
-    InfoMsi, InfoProcess, InfoSocket, InfoStream, InfoThread, InfoThreadStats, InfoTimer, InfoVmo,
-    ZxClock, ZxDuration, ZxKoid, ZxOff, ZxRights, ZxThreadState, ZxTime, constants::*,
+use crate::zircon::{
+    Machine,
+    abi::{
+        CBool, CChar, CpuMask, ExceptionContext, ExceptionHeader, ExceptionReport, InfoBti,
+        InfoInterrupt, InfoJob, InfoKmemStats, InfoMaps, InfoMapsMapping, InfoMsi, InfoProcess,
+        InfoSocket, InfoStream, InfoTaskRuntime, InfoTaskStats, InfoThread, InfoThreadStats,
+        InfoTimer, InfoVmo, IobRegion, IobRegionInfo, MapsUnion, ZxClock, ZxDuration, ZxKoid,
+        ZxOff, ZxRights, ZxThreadState, ZxTime, ZxVaddr, ZxVmOption, constants::*,
+    },
 };
 
 /// Those of these objects.
@@ -161,6 +175,109 @@ pub(super) fn vmo(vmo: &Vmo, found: VmoFlags, rights: Rights) -> InfoVmo {
         committed_fractional_scaled_bytes: info.committed_fractional_scaled_bytes,
         populated_fractional_scaled_bytes: info.committed_fractional_scaled_bytes,
     }
+}
+
+/// The nodes of an address space, in the order in which one would draw it.
+pub(super) fn maps(entries: &[MapEntry]) -> Vec<InfoMaps> {
+    entries.iter().map(map).collect()
+}
+
+fn map(entry: &MapEntry) -> InfoMaps {
+    let mut name = [CChar(0); MAX_NAME_LEN];
+    name.iter_mut().zip(&entry.name).for_each(|(to, &from)| *to = CChar(from));
+    let (r#type, mapping) = match &entry.kind {
+        MapKind::AddressSpace => (ZX_INFO_MAPS_TYPE_ASPACE, InfoMapsMapping::new_zeroed()),
+        MapKind::Region => (ZX_INFO_MAPS_TYPE_VMAR, InfoMapsMapping::new_zeroed()),
+        MapKind::Mapping(mapping, used) => {
+            let flag = |prot, flag| if mapping.perms.contains(prot) { flag } else { 0 };
+            let mapping = InfoMapsMapping {
+                mmu_flags: ZxVmOption(
+                    flag(Prot::READ, ZX_VM_PERM_READ)
+                        | flag(Prot::WRITE, ZX_VM_PERM_WRITE)
+                        | flag(Prot::EXEC, ZX_VM_PERM_EXECUTE),
+                ),
+                padding1: [0; 4],
+                vmo_koid: ZxKoid(mapping.vmo.koid()),
+                vmo_offset: mapping.vmo_offset,
+                committed_bytes: used.committed as usize,
+                populated_bytes: used.committed as usize,
+                committed_private_bytes: used.private as usize,
+                populated_private_bytes: used.private as usize,
+                committed_scaled_bytes: used.scaled_bytes() as usize,
+                populated_scaled_bytes: used.scaled_bytes() as usize,
+                committed_fractional_scaled_bytes: used.fraction(),
+                populated_fractional_scaled_bytes: used.fraction(),
+            };
+            (ZX_INFO_MAPS_TYPE_MAPPING, mapping)
+        }
+    };
+    InfoMaps {
+        name,
+        base: ZxVaddr(entry.range.start),
+        size: (entry.range.end - entry.range.start) as usize,
+        depth: entry.depth,
+        r#type,
+        padding1: [0; 4],
+        u: MapsUnion(mapping),
+    }
+}
+
+pub(super) fn task_stats(process: &Process) -> Result<InfoTaskStats> {
+    let stats = process.task_stats()?;
+    Ok(InfoTaskStats {
+        mem_mapped_bytes: stats.mapped as usize,
+        mem_private_bytes: stats.private as usize,
+        mem_shared_bytes: stats.shared as usize,
+        mem_scaled_shared_bytes: (stats.scaled_shared >> 63) as usize,
+        mem_fractional_scaled_shared_bytes: stats.scaled_shared as u64 & (u64::MAX >> 1),
+    })
+}
+
+/// Of a job, a process or a thread.
+pub(super) fn task_runtime(object: &Arc<dyn KernelObject>) -> Result<InfoTaskRuntime> {
+    let cpu_time = match object.object_type() {
+        ObjectType::Job => downcast::<Job>(object.clone())?.runtime(),
+        ObjectType::Process => downcast::<Process>(object.clone())?.runtime(),
+        _ => downcast::<Thread>(object.clone())?.runtime(),
+    };
+    Ok(InfoTaskRuntime {
+        cpu_time: ZxDuration(nanos(cpu_time)),
+        queue_time: ZxDuration(0),
+        page_fault_time: ZxDuration(0),
+        lock_contention_time: ZxDuration(0),
+    })
+}
+
+/// Of the memory that programs have; the kernel's own is the host's.
+pub(super) fn kmem_stats(machine: &Machine) -> InfoKmemStats {
+    let memory = machine.memory();
+    let (total, free) = machine.kernel.memory_size();
+    let cache = memory.cached();
+    InfoKmemStats {
+        total_bytes: total,
+        free_bytes: free,
+        vmo_bytes: memory.committed().saturating_sub(cache),
+        cache_bytes: cache,
+        vmo_reclaim_total_bytes: memory.cached_content(),
+        ..InfoKmemStats::new_zeroed()
+    }
+}
+
+pub(super) fn iob_regions(iob: &Iob) -> Vec<IobRegionInfo> {
+    let info = |info: IobInfo| IobRegionInfo {
+        region: IobRegion {
+            r#type: ZX_IOB_REGION_TYPE_PRIVATE,
+            access: info.region.access.bits(),
+            size: info.region.size,
+            ..IobRegion::new_zeroed()
+        },
+        koid: ZxKoid(info.koid),
+    };
+    iob.region_info().into_iter().map(info).collect()
+}
+
+pub(super) fn interrupt(interrupt: &Interrupt) -> InfoInterrupt {
+    InfoInterrupt { options: interrupt.info().options.raw() }
 }
 
 /// The VMOs that a process has handles to, and those that it maps: each as often as it is found.
