@@ -75,6 +75,8 @@ fn create(
         (PA_PROC_SELF, Handle::new(process.clone())),
         (PA_THREAD_SELF, Handle::new(thread.clone())),
         (PA_JOB_DEFAULT, Handle::new(job)),
+        // That of the machine, for the calls that are about it: there is nobody else to ask for it.
+        (PA_JOB_DEFAULT | 1 << 16, Handle::new(machine.kernel.job.clone())),
         (PA_VMAR_ROOT, Handle::with_rights(vmar, vmar_rights)),
         (PA_VMO_VDSO, Handle::with_rights(machine.vdso.clone(), vdso_rights)),
         (PA_VMO_STACK, Handle::new(stack)),

@@ -12,6 +12,7 @@ mod boot;
 mod console;
 mod loader;
 mod memory;
+mod pressure;
 pub mod process;
 pub mod sdk;
 pub mod syscall;
@@ -25,12 +26,12 @@ use kernel_objects::{
     resource::ResourceSpace,
 };
 
-use self::console::Console;
 pub use self::{
     boot::run,
     memory::Memory,
     process::{Caller, Thread},
 };
+use self::{console::Console, pressure::Pressure};
 use crate::{kernel::Kernel, loader::elf::Image};
 
 /// What all Zircon processes of a kernel share, beside the kernel itself.
@@ -47,6 +48,8 @@ pub struct Machine {
     vdso_image: Image,
     /// The serial line.
     pub(crate) console: Console,
+    /// How scarce memory is.
+    pub(crate) pressure: Pressure,
 }
 
 impl Machine {
@@ -73,7 +76,8 @@ impl Machine {
         vdso.write(0, &image)?;
         vdso.set_name("vdso/stable");
         let console = Console::new(&log, &resources)?;
-        Ok(Arc::new(Self { kernel, log, resources, vdso, vdso_image, console }))
+        let pressure = Pressure::default();
+        Ok(Arc::new(Self { kernel, log, resources, vdso, vdso_image, console, pressure }))
     }
 
     /// The physical memory that VMOs are made of.

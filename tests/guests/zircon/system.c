@@ -37,6 +37,24 @@ int main(void) {
     NUMBER(what.options, ZX_INTERRUPT_VIRTUAL);
     STATUS(zx_object_get_info(vmo, ZX_INFO_INTERRUPT, &what, sizeof(what), 0, 0), ZX_ERR_WRONG_TYPE);
 
+    // How scarce memory is: exactly one of the events is signalled.
+    zx_handle_t root = zx_take_startup_handle(PA_HND(PA_JOB_DEFAULT, 1)), event, events[6];
+    size_t signalled = 0;
+    for (uint32_t kind = 1; kind <= 5; kind++) {
+        OK(zx_system_get_event(root, kind, &events[kind]));
+        signalled += (signals_of(events[kind]) & ZX_EVENT_SIGNALED) != 0;
+    }
+    NUMBER(signalled, 1);
+    NUMBER(signals_of(events[ZX_SYSTEM_EVENT_MEMORY_PRESSURE_NORMAL]), ZX_EVENT_SIGNALED);
+    STATUS(zx_object_signal(events[1], 0, ZX_EVENT_SIGNALED), ZX_ERR_ACCESS_DENIED);
+    STATUS(zx_system_get_event(root, 0, &event), ZX_ERR_INVALID_ARGS);
+    STATUS(zx_system_get_event(root, 6, &event), ZX_ERR_INVALID_ARGS);
+    STATUS(zx_system_get_event(root, 1, BAD), ZX_ERR_INVALID_ARGS);
+    STATUS(zx_system_get_event(zx_job_default(), 1, &event), ZX_ERR_ACCESS_DENIED);
+    STATUS(zx_system_get_event(with_rights(root, ZX_RIGHT_WAIT), 1, &event), ZX_ERR_ACCESS_DENIED);
+    STATUS(zx_system_get_event(NO_HANDLE, 1, &event), ZX_ERR_BAD_HANDLE);
+    STATUS(zx_system_get_event(vmo, 1, &event), ZX_ERR_WRONG_TYPE);
+
     // What the machine has not.
     STATUS(zx_system_powerctl(resource, 5, 0), ZX_ERR_NOT_SUPPORTED);
     STATUS(zx_debug_send_command(resource, "help", 4), ZX_ERR_NOT_SUPPORTED);

@@ -488,6 +488,11 @@ constants! {
     ZX_LOG_FLAG_READABLE: u32 as "uint32_t" = kernel_objects::debuglog::LOG_READABLE;
     ZX_LOG_RECORD_MAX: usize as "size_t" = kernel_objects::debuglog::RECORD_MAX;
     ZX_LOG_RECORD_DATA_MAX: usize as "size_t" = kernel_objects::debuglog::RECORD_DATA_MAX;
+    ZX_SYSTEM_EVENT_OUT_OF_MEMORY: u32 as "uint32_t" = 1;
+    ZX_SYSTEM_EVENT_MEMORY_PRESSURE_CRITICAL: u32 as "uint32_t" = 2;
+    ZX_SYSTEM_EVENT_MEMORY_PRESSURE_WARNING: u32 as "uint32_t" = 3;
+    ZX_SYSTEM_EVENT_MEMORY_PRESSURE_NORMAL: u32 as "uint32_t" = 4;
+    ZX_SYSTEM_EVENT_IMMINENT_OUT_OF_MEMORY: u32 as "uint32_t" = 5;
     ZX_CPRNG_ADD_ENTROPY_MAX_LEN: usize as "size_t" = 256;
     ZX_CPRNG_DRAW_MAX_LEN: usize as "size_t" = 256;
     ZX_CACHE_FLUSH_INSN: u32 as "uint32_t" = 1;

@@ -1,18 +1,45 @@
-//! What is the system's and no object's: random numbers.
+//! What is the system's and no object's: random numbers, and how scarce memory is.
 
-use kernel_objects::{Error, Result, task::BlockedReason};
+use std::sync::Arc;
+
+use kernel_objects::{Error, Handle, Job, Result, Rights, task::BlockedReason};
 
 use super::argument::{In, Out};
 use crate::{
     abi::argument::{GuestBytes, UserPtr},
     zircon::{
         Thread,
-        abi::{Void, constants::ZX_CPRNG_ADD_ENTROPY_MAX_LEN},
+        abi::{Void, ZxHandle, constants::*},
+        pressure::{Level, Pressure},
     },
 };
 
 /// How many bytes are drawn before others get a turn.
 const PIECE: usize = 64 << 10;
+
+/// zx_system_get_event
+pub(super) fn get_event(
+    thread: &Thread,
+    root_job: ZxHandle,
+    kind: u32,
+    event: Out<ZxHandle>,
+) -> Result {
+    let level = match kind {
+        ZX_SYSTEM_EVENT_OUT_OF_MEMORY => Level::OutOfMemory,
+        ZX_SYSTEM_EVENT_MEMORY_PRESSURE_CRITICAL => Level::Critical,
+        ZX_SYSTEM_EVENT_MEMORY_PRESSURE_WARNING => Level::Warning,
+        ZX_SYSTEM_EVENT_MEMORY_PRESSURE_NORMAL => Level::Normal,
+        ZX_SYSTEM_EVENT_IMMINENT_OUT_OF_MEMORY => Level::ImminentOutOfMemory,
+        _ => return Err(Error::InvalidArgs),
+    };
+    let job = thread.get::<Job>(root_job, Rights::MANAGE_PROCESS)?;
+    if !Arc::ptr_eq(&job, &thread.machine().kernel.job) {
+        return Err(Error::AccessDenied);
+    }
+    // It is not for programs to signal.
+    let found = Pressure::event(thread.machine(), level);
+    thread.give([(Handle::with_rights(found, Rights::BASIC), event)])
+}
 
 /// zx_cprng_add_entropy: the host's generator takes it.
 pub(super) async fn cprng_add_entropy(

@@ -154,6 +154,7 @@ zircon_calls! {
         131 zx_job_set_critical(job: ZxHandle, options: u32, process: ZxHandle) now job::set_critical, Full;
         140 zx_cprng_draw(buffer: Out<Void>, buffer_size: usize) wait system::cprng_draw, Full;
         141 zx_cprng_add_entropy(buffer: In<Void>, buffer_size: usize) wait system::cprng_add_entropy, Full;
+        142 zx_system_get_event(root_job: ZxHandle, kind: u32, event: Out<ZxHandle>) now system::get_event, Full;
         160 zx_futex_wait(value_ptr: In<ZxFutex>, current_value: i32, new_futex_owner: ZxHandle, deadline: ZxTime) wait futex::wait, Full;
         161 zx_futex_wake(value_ptr: In<ZxFutex>, wake_count: u32) now futex::wake, Full;
         162 zx_futex_wake_single_owner(value_ptr: In<ZxFutex>) now futex::wake_single_owner, Full;
@@ -202,13 +203,12 @@ zircon_calls! {
         104 zx_debug_read(resource: ZxHandle, buffer: Out<CChar>, buffer_size: usize, actual: Out<usize>): "kernel debugging";
         105 zx_debug_send_command(resource: ZxHandle, buffer: In<CChar>, buffer_size: usize): "kernel debugging";
         116 zx_process_create_shared(shared_proc: ZxHandle, options: u32, name: In<CChar>, name_size: usize, proc_handle: Out<ZxHandle>, restricted_vmar_handle: Out<ZxHandle>): "restricted mode";
-        142 zx_system_get_event(root_job: ZxHandle, kind: u32, event: Out<ZxHandle>): "nobody watches how much memory there is";
         143 zx_system_get_performance_info(resource: ZxHandle, topic: u32, count: usize, info: Out<Void>, output_count: Out<usize>): "hardware";
         144 zx_system_set_performance_info(resource: ZxHandle, topic: u32, info: In<Void>, count: usize): "hardware";
         145 zx_system_mexec(resource: ZxHandle, kernel_vmo: ZxHandle, bootimage_vmo: ZxHandle): "hardware";
         146 zx_system_mexec_payload_get(resource: ZxHandle, buffer: Out<Void>, buffer_size: usize): "hardware";
         147 zx_system_powerctl(resource: ZxHandle, cmd: u32, arg: In<Void>): "hardware";
-        148 zx_system_watch_memory_stall(resource: ZxHandle, kind: u32, threshold: ZxDuration, window: ZxDuration, event: Out<ZxHandle>): "nobody watches how much memory there is";
+        148 zx_system_watch_memory_stall(resource: ZxHandle, kind: u32, threshold: ZxDuration, window: ZxDuration, event: Out<ZxHandle>): "nobody measures how long threads wait for memory";
         149 zx_system_suspend_enter(resource: ZxHandle, deadline: ZxTime): "hardware";
         240 zx_pci_get_nth_device(handle: ZxHandle, index: u32, out_info: Out<Void>, out_handle: Out<ZxHandle>): "hardware";
         241 zx_pci_config_read(handle: ZxHandle, offset: u16, width: usize, out_val: Out<u32>): "hardware";
