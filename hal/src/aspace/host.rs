@@ -60,14 +60,16 @@ impl Host {
             MEMORY_FD as usize,
             pa.0 as usize,
         ];
-        change(stub, libc::SYS_mmap, args)
+        change(stub, libc::SYS_mmap, args);
+        Ok(())
     }
 
     /// Unmaps whatever is there.
     pub(super) fn unmap(&self, range: &Range<u64>) -> Result<(), AspaceError> {
         let Self::Isolated(stub) = self else { return unmap(range) };
         let (_, start, len) = area(range)?;
-        change(stub, libc::SYS_munmap, [start.get(), len.get(), 0, 0, 0, 0])
+        change(stub, libc::SYS_munmap, [start.get(), len.get(), 0, 0, 0, 0]);
+        Ok(())
     }
 
     /// Changes the protection of a range that is mapped throughout.
@@ -75,13 +77,13 @@ impl Host {
         let Self::Isolated(stub) = self else { return protect(range, prot) };
         let (_, start, len) = area(range)?;
         let prot = host_prot(prot).bits();
-        change(stub, libc::SYS_mprotect, [start.get(), len.get(), prot as usize, 0, 0, 0])
+        change(stub, libc::SYS_mprotect, [start.get(), len.get(), prot as usize, 0, 0, 0]);
+        Ok(())
     }
 }
 
-fn change(stub: &Stub, number: i64, args: [usize; 6]) -> Result<(), AspaceError> {
-    let command = Command::new(number, args.map(|arg| arg as u64));
-    stub.change(command).map_err(|_| AspaceError::NoStub)
+fn change(stub: &Stub, number: i64, args: [usize; 6]) {
+    stub.change(Command::new(number, args.map(|arg| arg as u64)));
 }
 
 /// Maps physical memory, replacing whatever is there.

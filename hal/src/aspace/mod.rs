@@ -114,7 +114,7 @@ pub enum AspaceError {
     /// All windows are in use.
     #[error("too many address spaces")]
     NoWindow,
-    /// The host has no process for an isolated space, or that process has ended.
+    /// The host has no process for an isolated space.
     #[error("no host process for the address space")]
     NoStub,
     /// No [patchable](MapFlags::PATCHABLE) text, or no trampoline, is there.

@@ -27,6 +27,8 @@ pub(crate) const SLOTS: usize = 512;
 pub(crate) const REGION: u64 = SLOT * SLOTS as u64;
 /// Commands that fit a block.
 pub(crate) const COMMANDS: usize = 32;
+/// Bytes that commands may point to.
+pub(crate) const SCRATCH: usize = 1024;
 /// Bytes for the vector state.
 pub(crate) const XSTATE: usize = 2880;
 
@@ -113,7 +115,7 @@ pub(crate) struct Block {
     pub(crate) count: u64,
     pub(crate) commands: [Command; COMMANDS],
     /// What commands point to.
-    pub(crate) scratch: [u8; 512],
+    pub(crate) scratch: [u8; SCRATCH],
     pub(crate) xstate: Xstate,
 }
 

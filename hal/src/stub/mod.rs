@@ -55,6 +55,13 @@ pub(crate) const KICK: i32 = libc::SIGUSR1;
 /// The other signals that stubs handle.
 const TRAPS: [i32; 6] =
     [libc::SIGSYS, libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP];
+/// The flags of clone(2) that make a thread of a stub.
+const THREAD: i32 = libc::CLONE_VM
+    | libc::CLONE_FS
+    | libc::CLONE_FILES
+    | libc::CLONE_SIGHAND
+    | libc::CLONE_THREAD
+    | libc::CLONE_SYSVSEM;
 /// How often a thread that does not come to rest is kicked again.
 const KICK_AGAIN: Duration = Duration::from_micros(50);
 /// Where in a slot the signal stack begins. It has room for a fault's frame, a kick's on top of that, and one more.
@@ -88,6 +95,8 @@ pub(crate) struct Stub {
     /// Their host thread ids.
     tids: Box<[AtomicI32; SLOTS]>,
     seats: Mutex<Seats>,
+    /// How many slots have a thread, or are about to.
+    slots: AtomicUsize,
     /// How many slots run guests.
     running: AtomicUsize,
     /// Somebody waits for a thread to be at rest.
@@ -134,7 +143,7 @@ impl Scratch<'_> {
         self.used.set(at + bytes.len());
         let block = self.stub.region.block(0).as_ptr();
         let offset = mem::offset_of!(Block, scratch) + at;
-        assert!(at + bytes.len() <= 512, "the kernel's own structures fit");
+        assert!(at + bytes.len() <= layout::SCRATCH, "the kernel's own structures fit");
         // SAFETY: inside of the block, which is mapped; nobody reads it before the commands are given.
         unsafe {
             ptr::copy_nonoverlapping(bytes.as_ptr(), block.cast::<u8>().add(offset), bytes.len())
@@ -180,6 +189,7 @@ impl Stub {
             states: Box::new([const { AtomicU8::new(ABSENT) }; SLOTS]),
             tids: Box::new([const { AtomicI32::new(0) }; SLOTS]),
             seats: Mutex::new(Seats { present: 1, free: vec![0] }),
+            slots: AtomicUsize::new(1),
             running: AtomicUsize::new(0),
             wanted: AtomicUsize::new(0),
             pending: Mutex::default(),
@@ -203,7 +213,8 @@ impl Stub {
     /// Has all who wait for the process learn that it has ended.
     fn note_death(&self) {
         self.dead.store(true, Ordering::SeqCst);
-        for slot in 0..self.seats.lock().present {
+        // Not by `seats`: whoever holds it may be waiting for a turn of this process.
+        for slot in 0..self.slots.load(Ordering::SeqCst) {
             let word = self.turn(slot);
             word.word().fetch_or(turn::KERNEL, Ordering::SeqCst);
             word.wake_shared();
@@ -275,14 +286,9 @@ impl Stub {
 
     fn add_thread(&self, slot: usize) -> Result<(), Lost> {
         prepare_slot(&self.region, slot);
-        let flags = libc::CLONE_VM
-            | libc::CLONE_FS
-            | libc::CLONE_FILES
-            | libc::CLONE_SIGHAND
-            | libc::CLONE_THREAD
-            | libc::CLONE_SYSVSEM;
+        self.slots.store(slot + 1, Ordering::SeqCst);
         let own = Region::block_in_stub(slot);
-        let clone = Command::new(libc::SYS_clone, [flags as u64, 0, 0, 0, 0, own]);
+        let clone = Command::new(libc::SYS_clone, [THREAD as u64, 0, 0, 0, 0, own]);
         let tid = self.execute(&[clone])?;
         self.tids[slot].store(i32::try_from(tid).map_err(|_| Lost)?, Ordering::Relaxed);
         self.await_turn(slot)?;
@@ -406,13 +412,11 @@ impl Stub {
         }
     }
 
-    /// Changes the address space: at once if anything of it runs, else before it does.
-    ///
-    /// # Errors
-    /// [`Lost`].
-    pub(crate) fn change(&self, command: Command) -> Result<(), Lost> {
+    /// Changes the address space: at once if anything of it runs, else before it does. Nothing is left to be done when the process has
+    /// ended.
+    pub(crate) fn change(&self, command: Command) {
         if self.is_dead() {
-            return Err(Lost);
+            return;
         }
         let mut pending = self.pending.lock();
         pending.push(command);
@@ -420,13 +424,13 @@ impl Stub {
         // Pairs with that in `begin`: either it sees what is pending or we see it run.
         fence(Ordering::SeqCst);
         if self.running.load(Ordering::Relaxed) == 0 {
-            return Ok(());
+            return;
         }
         let commands = mem::take(&mut *pending);
         // Under the lock: what comes later is done later.
-        let done = self.execute(&commands).map(drop);
+        // If it fails, the process is at its end, and its guest will learn of it.
+        let _ = self.execute(&commands);
         self.has_pending.store(false, Ordering::Release);
-        done
     }
 
     /// The process is not needed any more: it is kept for another, or ends.
@@ -461,15 +465,18 @@ impl Stub {
             ptr::write_volatile(&raw mut (*self.block(0)).spin, 0);
         }
         turn::give(self.turn(0));
-        true
+        // If it was noted before that, nobody will give the turn back.
+        !self.is_dead()
     }
 
     /// Waits until the address space is empty; false if the process cannot be used again.
     fn is_clean(&self) -> bool {
-        while turn::sleep(self.turn(0), None) != turn::Waited::Turn {}
+        if self.await_turn(0).is_err() {
+            return false;
+        }
         // SAFETY: the block is mapped.
         let left = unsafe { ptr::read_volatile(&raw const (*self.block(0)).count) };
-        if self.is_dead() || left != 0 {
+        if left != 0 {
             return false;
         }
         self.states[0].store(REST, Ordering::Release);

@@ -95,6 +95,11 @@ impl Zygote {
     /// # Errors
     /// [`Lost`] when the host has no more processes or memory.
     pub(crate) fn spawn(self: &Arc<Self>) -> Result<Arc<Stub>, Lost> {
+        // One that somebody kills at once is no reason to have none.
+        self.spawn_once().or_else(|_| self.spawn_once())
+    }
+
+    fn spawn_once(self: &Arc<Self>) -> Result<Arc<Stub>, Lost> {
         while let Some(stub) = self.pool.lock().pop() {
             if stub.is_clean() {
                 return Ok(stub);
