@@ -18,5 +18,6 @@ pub mod process;
 pub mod signal;
 pub mod syscall;
 pub mod timer;
+pub mod tty;
 pub mod vfs;
 pub mod zircon;
