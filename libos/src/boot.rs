@@ -7,6 +7,7 @@ use std::fmt;
 use std::path::Path as HostPath;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::{Either, select};
 use hal::cpu::{self, Cpus};
@@ -24,12 +25,17 @@ use crate::loader::{LoadError, search};
 use crate::process::{Command, Descriptor, ExitStatus, FdTable, Limits, Process};
 use crate::signal::{SigInfo, Signal};
 use crate::syscall::{argument::Fd, strace};
+use crate::tty::{self, Terminals};
 use crate::vfs::lock::LockTable;
 use crate::vfs::procfs::{ProcFs, SysFs};
-use crate::vfs::stdio::HostStdio;
+use crate::vfs::stdio::{self, HostStdio};
 use crate::vfs::{
-    Capabilities, Credentials, FsContext, LookupFlags, Mount, OpenFile, Path, namespace, ops,
+    AttributeChange, Capabilities, Credentials, FsContext, LookupFlags, Mount, OpenFile, Path,
+    namespace, ops,
 };
+
+/// For how long the host's terminals are waited for at the end.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Makes a kernel, runs the first program in it and says how that ended. What the program leaves running ends with it, as the
 /// processes of a pid namespace do.
@@ -38,7 +44,7 @@ pub fn run(config: &Config) -> Result<ExitStatus, BootError> {
     let inherited = host::stdio::inherited();
     let kernel = start(config)?;
     let fs = first_context(&kernel, config)?;
-    let files = inherited_files(&fs, config, inherited);
+    let files = inherited_files(&kernel, &fs, config, inherited);
     let process = launch_with(&kernel, config, fs, files)?;
     let status = match HostSignals::catch(&FORWARDED) {
         Ok(signals) => {
@@ -52,6 +58,9 @@ pub fn run(config: &Config) -> Result<ExitStatus, BootError> {
         }
     };
     kernel.shut_down();
+    // A terminal at which nobody looks shows the rest to nobody.
+    let shown = hal::time::timeout(LAST_WORDS, kernel.terminals.drained());
+    let _ = kernel.cpus.block_on(shown);
     for mount in kernel.root.tree() {
         // Whoever wanted to know of an error has asked for it with fsync(2).
         let _ = mount.superblock().fs().sync();
@@ -64,7 +73,8 @@ pub fn run(config: &Config) -> Result<ExitStatus, BootError> {
 /// Starts the program that `config` names in `kernel`, with the standard streams and limits of this process; it has no parent.
 pub fn launch(kernel: &Arc<Kernel>, config: &Config) -> Result<Arc<Process>, BootError> {
     let fs = first_context(kernel, config)?;
-    launch_with(kernel, config, fs, standard_files())
+    let files = standard_files(kernel, &fs);
+    launch_with(kernel, config, fs, files)
 }
 
 fn launch_with(
@@ -76,6 +86,12 @@ fn launch_with(
     let path = search::find(&fs, &config.program, &config.env)
         .map_err(|error| BootError::Program(config.program.clone(), error))?;
     let command = Command { path, args: config.args.clone(), env: config.env.clone() };
+    if kernel.terminals.console().is_none()
+        && let Ok(terminal) = host::stdio::terminal()
+    {
+        // No stream is a terminal, but /dev/tty is one.
+        drop(kernel.terminals.adopt(terminal));
+    }
     kernel
         .start(command, fs, files, host_limits())
         .map_err(|error| BootError::Program(config.program.clone(), error))
@@ -88,7 +104,9 @@ async fn until_ended(process: &Process) -> ExitStatus {
         match select(ended, stopped).await {
             Either::Left((status, _)) => return status,
             Either::Right((signal, _)) => {
+                process.kernel.terminals.give_back();
                 host::process::stop_by(signal.raw());
+                process.kernel.terminals.take_again();
                 // A shell sends SIGCONT, which does this; but the host may have had a reason not to stop us.
                 process.resume();
             }
@@ -111,11 +129,19 @@ const FORWARDED: [i32; 10] = [
     Signal::SIGWINCH.raw(),
 ];
 
-/// Passes a signal of the host on.
+/// Passes a signal of the host on: one that is about the terminal to those whom it is for there, others to the first program.
 fn forward(process: &Process, number: i32) {
-    if let Some(signal) = Signal::from_raw(number)
-        && let Err(errno) = process.send_signal(signal, SigInfo::kernel(signal))
-    {
+    let Some(signal) = Signal::from_raw(number) else { return };
+    let terminals = &process.kernel.terminals;
+    if signal == Signal::SIGCONT {
+        terminals.take_again();
+        // A shell lets the whole group go on, of which it knows one process.
+        return process.kernel.pids.signal_group(process.pgid(), signal);
+    }
+    if terminals.host_signal(signal) {
+        return;
+    }
+    if let Err(errno) = process.send_signal(signal, SigInfo::kernel(signal)) {
         log::warn!("signal {number} did not reach the program: {errno:?}");
     }
 }
@@ -134,8 +160,10 @@ pub fn start(config: &Config) -> Result<Arc<Kernel>, BootError> {
     let cpus = config.cpus.unwrap_or_else(host::system::online_cpus).min(cpu::MAX_CPUS);
     let cpus = Cpus::start(cpu::Config { cpus, stealing: true, ..cpu::Config::default() })
         .map_err(|error| BootError::host("it gives no threads", &error))?;
+    let terminals = Terminals::new(&memory);
     let kernel = Arc::new(Kernel {
         memory,
+        terminals,
         cpus: Arc::new(cpus),
         job: Job::root(),
         root,
@@ -146,6 +174,9 @@ pub fn start(config: &Config) -> Result<Arc<Kernel>, BootError> {
         strace,
         started: hal::time::boottime(),
     });
+    kernel.terminals.attach(&kernel);
+    namespace::mount_ptys(&kernel.root, &kernel.terminals)
+        .map_err(|errno| BootError::Option("/dev/pts".to_owned(), errno))?;
     mount_views(&kernel).map_err(|errno| BootError::Option("/proc and /sys".to_owned(), errno))?;
     Ok(kernel)
 }
@@ -205,14 +236,36 @@ fn change_dir(fs: &mut FsContext, dir: &[u8]) -> SysResult<()> {
     ops::change_dir(fs, place)
 }
 
+/// A stream of the host as an open file of the guest. A terminal is the guest's console, or another one beside it.
+fn open_stream(kernel: &Kernel, fs: &FsContext, stream: HostStream) -> Arc<OpenFile> {
+    if !stream.is_tty() {
+        return HostStdio::open(stream);
+    }
+    let flags = stdio::status_flags(&stream);
+    match kernel.terminals.adopt(stream) {
+        Ok(slave) => {
+            let is_console = slave.terminal().device() == tty::table::CONSOLE;
+            let place = || ops::resolve(fs, None, b"/dev/console", LookupFlags::FOLLOW).ok();
+            let place = if is_console { place() } else { None };
+            if let Some(place) = &place {
+                // It is the user's, as a login would have it; that it cannot be given is nobody's concern.
+                let change = AttributeChange { uid: Some(fs.cred.fsuid), ..Default::default() };
+                let _ = place.inode().set_attributes(&change);
+            }
+            OpenFile::from_file(slave, place, flags)
+        }
+        Err(stream) => HostStdio::open(stream),
+    }
+}
+
 /// Descriptors 0, 1 and 2: those of this process, as far as it has them.
-fn standard_files() -> Arc<FdTable> {
+fn standard_files(kernel: &Kernel, fs: &FsContext) -> Arc<FdTable> {
     let files = FdTable::new();
     let streams = [host::stdio::stdin(), host::stdio::stdout(), host::stdio::stderr()];
     for (fd, stream) in (0..).zip(streams) {
         if let Ok(stream) = stream {
             // The table is empty, and 3 is its limit.
-            let _ = files.insert(HostStdio::open(stream), false, fd, 3);
+            let _ = files.insert(open_stream(kernel, fs, stream), false, fd, 3);
         }
     }
     files
@@ -220,7 +273,12 @@ fn standard_files() -> Arc<FdTable> {
 
 /// All descriptors that this process was started with. A directory is the guest's own of that path, since a descriptor of it
 /// is there to find files with; not so with `--root`, where the path would mean another.
-fn inherited_files(fs: &FsContext, config: &Config, inherited: Vec<Inherited>) -> Arc<FdTable> {
+fn inherited_files(
+    kernel: &Kernel,
+    fs: &FsContext,
+    config: &Config,
+    inherited: Vec<Inherited>,
+) -> Arc<FdTable> {
     let files = FdTable::new();
     for Inherited { number, stream, same_as } in inherited {
         let shared = same_as.and_then(|lower| files.get(Fd(lower)).ok());
@@ -231,7 +289,7 @@ fn inherited_files(fs: &FsContext, config: &Config, inherited: Vec<Inherited>) -
             }
             _ => None,
         };
-        let file = shared.or_else(directory).unwrap_or_else(|| HostStdio::open(stream));
+        let file = shared.or_else(directory).unwrap_or_else(|| open_stream(kernel, fs, stream));
         // The host has bounded the number already.
         let _ = files.replace(Fd(number), Descriptor { file, close_on_exec: false }, u64::MAX);
     }

@@ -12,6 +12,7 @@ use crate::{
     futex::FutexTable,
     process::PidTable,
     syscall::strace,
+    tty::Terminals,
     vfs::{Mount, lock::LockTable},
 };
 
@@ -29,6 +30,8 @@ pub struct Kernel {
     pub futexes: FutexTable,
     /// Who has locked which file.
     pub locks: Arc<LockTable>,
+    /// The terminals.
+    pub terminals: Arc<Terminals>,
     /// Processes and threads by number.
     pub pids: PidTable,
     /// Where the guests run.

@@ -1,7 +1,7 @@
 //! One run of one command: in its own process group, with a time limit, everything it says collected.
 
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     io::{self, Read, Write},
     os::unix::process::{CommandExt, ExitStatusExt},
     path::{Path, PathBuf},
@@ -30,6 +30,8 @@ pub struct Guest {
     pub options: Vec<OsString>,
     /// How long a run may take before it is killed.
     pub timeout: Option<Duration>,
+    /// Whether it leads a session without a terminal, natively as inside.
+    pub session: bool,
 }
 
 /// What a run left.
@@ -68,9 +70,19 @@ impl Guest {
     /// Runs it on the host.
     pub fn native(&self, cwd: &Path) -> Result<Outcome> {
         let (program, args) = self.argv.split_first().ok_or("an empty command")?;
-        let mut command = Command::new(program);
+        let mut command = self.command(program);
         command.args(args);
         self.run(command, cwd)
+    }
+
+    /// The command `program`, in a session of its own if that is wanted.
+    fn command(&self, program: &OsStr) -> Command {
+        if !self.session {
+            return Command::new(program);
+        }
+        let mut command = Command::new("setsid");
+        command.arg("--wait").arg(program);
+        command
     }
 
     /// Runs it inside the kernel.
@@ -80,7 +92,7 @@ impl Guest {
 
     /// Runs it inside, with more options than its own.
     pub fn inside_with(&self, cwd: &Path, more: &[OsString]) -> Result<Outcome> {
-        let mut command = Command::new(kernel::binary()?);
+        let mut command = self.command(kernel::binary()?.as_os_str());
         command.args(&self.options).args(more).args(&self.argv);
         self.run(command, cwd)
     }

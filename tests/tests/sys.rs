@@ -2,7 +2,7 @@
 //!
 //! Comment lines at the head of a program steer it: `// build: static`, `// flags: -lrt`, `// options: --cpus 1`,
 //! `// bind`, `// timeout: 30`, `// part: 2`, `// inside: STATUS` (no native run: only the exit status inside counts),
-//! `// uncounted` (its calls prove nothing of their results).
+//! `// uncounted` (its calls prove nothing of their results), `// session` (it leads one, without a terminal).
 //!
 //! Every run inside is traced, and the last trial, `every_call`, sees from the traces whether each system call of the kernel was made and
 //! ended as `guests/sys/calls.tsv` says; it runs what the filter left out.
@@ -38,6 +38,7 @@ struct Program {
     part: u32,
     inside_only: Option<i32>,
     counted: bool,
+    session: bool,
     /// What a run inside showed, once there was one.
     seen: Mutex<Option<Seen>>,
 }
@@ -106,6 +107,7 @@ fn read(source: PathBuf) -> Result<Program> {
         part: 1,
         inside_only: None,
         counted: true,
+        session: false,
         seen: Mutex::new(None),
     };
     for line in text.lines().map_while(|line| line.strip_prefix("//")) {
@@ -117,6 +119,7 @@ fn read(source: PathBuf) -> Result<Program> {
             "flags" => program.flags = words::split(value),
             "options" => program.options = words::split(value),
             "uncounted" => program.counted = false,
+            "session" => program.session = true,
             "bind" => program.bind = true,
             "timeout" => program.timeout = number()?,
             "part" => program.part = number()? as u32,
@@ -135,6 +138,7 @@ impl Program {
         let options: Vec<&str> = self.options.iter().map(String::as_str).collect();
         let mut guest = Guest::new(path, &[]).options(&options);
         guest.timeout = Some(Duration::from_secs(self.timeout));
+        guest.session = self.session;
         Ok(guest)
     }
 }

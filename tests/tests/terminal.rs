@@ -1,4 +1,5 @@
-//! Programs at a terminal: the same keys typed natively and inside, the same screen, the same end.
+//! Programs at a terminal: the same keys typed natively and inside, the same screen, the same end. What is not the same is the mode of the
+//! terminal meanwhile: inside it is raw from the first time on that a program asks for input.
 //!
 //! `tests/guests/terminal.py` is the user and the shell.
 
@@ -49,9 +50,11 @@ fn a_line_is_read_and_a_password_is_not_shown() {
         &python("print(\"hi\", input(\"name? \"))"),
         &["until:name? ", "send:anna\\r", "until:hi"],
     );
-    let ask = "import getpass; print(getpass.getpass(\"word: \"))";
-    let shown = same(&python(ask), &["until:word: ", "modes", "send:secret\\r", "until:secret"]);
-    assert!(shown.contains("ICANON ISIG\n"), "{shown}");
+    let ask = "import getpass; print(\"got\", getpass.getpass(\"word: \"))";
+    let shown = same(&python(ask), &["until:word: ", "send:secret\\r", "until:secret"]);
+    assert!(shown.contains("word: \\r\\ngot secret"), "{shown}");
+    let editing = ["until:name? ", "send:aXx\\x7f\\x7fnna\\x16\\x03\\r", "until:hi"];
+    same(&python("print(\"hi\", repr(input(\"name? \")))"), &editing);
 }
 
 #[test]
@@ -104,12 +107,28 @@ def main(screen):
     screen.getkey()
 curses.wrapper(main)",
         ),
-        &["until:hello", "send:x", "until:x", "modes", "send:q"],
+        &["until:hello", "send:x", "until:x", "send:q"],
     );
 }
 
 #[test]
+fn what_is_typed_ahead_is_shown_once_and_read_later() {
+    let late = "os.write(1, b\"ready\"); time.sleep(0.4); print(sys.stdin.readlines())";
+    same(&python(late), &["until:ready", "send:one\\rtwX\\x7fo\\r\\x04", "until:["]);
+    let raw = "os.write(1, b\"ready\"); time.sleep(0.4); old = termios.tcgetattr(0)
+tty.setraw(0, 0); key = os.read(0, 99); termios.tcsetattr(0, 1, old); print(key)";
+    same(&python(raw), &["until:ready", "send:abc", "until:abc"]);
+    let half = "os.write(1, b\"ready\"); time.sleep(0.4); print(repr(input(\"go? \")))";
+    same(&python(half), &["until:ready", "send:abc", "until:go? ", "send:d\\r", "until:abcd"]);
+}
+
+#[test]
 fn keys_for_signals_reach_the_program() {
+    let asked = "
+signal.signal(2, signal.default_int_handler)
+try: input(\"go? \")
+except KeyboardInterrupt: print(\"interrupted\", termios.tcgetattr(0)[3], os.tcgetpgrp(0) == os.getpgrp())";
+    same(&python(asked), &["until:go? ", "send:ab\\x03", "until:interrupted"]);
     let wait = "os.write(1, b\"ready\")\nwhile True: time.sleep(1)";
     same(
         &python(&format!("signal.signal(2, signal.SIG_DFL)\n{wait}")),
@@ -153,4 +172,52 @@ signal.signal(signal.SIGTSTP, stop)\n";
         &python(&format!("os.kill(os.getpid(), signal.SIGSTOP)\n{main}")),
         &["stopped", "continue", "until:ready", "send:on\\r"],
     );
+}
+
+#[test]
+fn a_shell_controls_its_jobs() {
+    let steps = [
+        "until:> ",
+        "send:cat\\r",
+        "until:cat\\r\\n",
+        "send:hello\\r",
+        "until:hello\\r\\nhello",
+        "send:\\x1a",
+        "until:Stopped",
+        "until:> ",
+        "send:jobs\\r",
+        "until:Stopped",
+        "until:> ",
+        "send:fg\\r",
+        "until:cat\\r\\n",
+        "send:again\\r",
+        "until:again\\r\\nagain",
+        "send:\\x03",
+        "until:> ",
+        "send:echo $?\\r",
+        "until:130",
+        "until:> ",
+        "send:(exit 3) | cat; echo ${PIPESTATUS[*]}\\r",
+        "until:3 0",
+        "until:> ",
+        "send:exit 7\\r",
+    ];
+    let shown = same("/usr/bin/env PS1='> ' /bin/bash --norc --noprofile -i", &steps);
+    assert!(shown.contains("ended 7\n"), "{shown}");
+}
+
+#[test]
+fn a_program_runs_others_at_ptys_of_its_own() {
+    let keys = ["send:abc\\r", "until:abc\\r\\nabc", "send:\\x04"];
+    same("/usr/bin/script -qc 'cat; stty -a' /dev/null", &keys);
+    let spawn = "import pty
+print(os.waitstatus_to_exitcode(pty.spawn([\"/bin/sh\", \"-c\", \"stty size; tty >/dev/null && exit 4\"])))
+child, master = pty.fork()
+if child == 0: os.execvp(\"cat\", [\"cat\"])
+os.write(master, b\"hey\\n\\x04\")
+said = b\"\"
+try:
+    while True: said += os.read(master, 99)
+except OSError as error: print(said, error, os.waitpid(child, 0)[1])";
+    same(&python(spawn), &[]);
 }

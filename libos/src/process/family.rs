@@ -295,6 +295,11 @@ impl PidTable {
         table.processes.insert(process.pid, entry);
         table.join_group(process, group);
         table.join_session(process, session);
+        drop(table);
+        match birth.maker {
+            Some(maker) => process.inherit_terminal(&maker.process),
+            None => process.kernel.terminals.begin(process),
+        }
         Ok(())
     }
 

@@ -54,6 +54,7 @@ use crate::{
     memory::UserMemory,
     signal::{ProcessSignals, Stop},
     timer::ProcessTimers,
+    tty::Controlling,
     vfs::FsContext,
 };
 
@@ -83,6 +84,8 @@ pub struct Process {
     over: AtomicBool,
     /// Notified when it has ended.
     pub ended: WaitQueue,
+    /// Its controlling terminal.
+    pub(crate) controlling: Mutex<Controlling>,
     /// Signal handlers and signals for any of its threads.
     pub signals: ProcessSignals,
     /// Its user and group ids.
@@ -124,6 +127,7 @@ impl Process {
             children_usage: Mutex::default(),
             over: AtomicBool::new(false),
             ended: WaitQueue::new(),
+            controlling: Mutex::default(),
             signals,
             ids: Mutex::new(ids),
             timers: ProcessTimers::default(),

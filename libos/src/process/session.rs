@@ -60,6 +60,8 @@ impl Process {
         }
         table.join_session(self, Session::new(self.pid));
         table.join_group(self, self.pid);
+        drop(table);
+        self.forget_terminal();
         Ok(())
     }
 

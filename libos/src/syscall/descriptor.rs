@@ -9,7 +9,7 @@ use crate::{
         argument::{Fd, Flags, UserPtr},
         lock, terminal,
     },
-    vfs::{Capabilities, pipe::PipeEnd},
+    vfs::{Capabilities, OpenFile, pipe::PipeEnd},
 };
 
 fn limit(thread: &Thread) -> u64 {
@@ -166,21 +166,36 @@ fn command_now(
     }
 }
 
-/// ioctl(2): what is about the descriptor here, the rest by the file.
-pub(crate) fn ioctl(thread: &Thread, fd: Fd, request: Flags, argument: u64) -> SysResult {
-    let file = thread.files.get(fd)?;
-    match request.0 {
-        requests::FIOCLEX => thread.files.set_close_on_exec(fd, true).map(|()| 0),
-        requests::FIONCLEX => thread.files.set_close_on_exec(fd, false).map(|()| 0),
-        requests::FIONBIO => {
-            let on = UserPtr::<i32>::new(argument).read(&thread.memory)? != 0;
-            let flags = file.flags();
-            let flags = if on { flags | raw::O_NONBLOCK } else { flags & !raw::O_NONBLOCK };
-            file.set_flags(flags).map(|()| 0)
+/// ioctl(2) where it need not wait: what is about the descriptor here, the rest by the file.
+pub(crate) fn ioctl_at_once(
+    thread: &Thread,
+    fd: Fd,
+    request: Flags,
+    argument: u64,
+) -> Option<SysResult> {
+    let file = match thread.files.get(fd) {
+        Ok(file) => file,
+        Err(error) => return Some(Err(error)),
+    };
+    let done = match request.0 {
+        requests::FIOCLEX => thread.files.set_close_on_exec(fd, true),
+        requests::FIONCLEX => thread.files.set_close_on_exec(fd, false),
+        requests::FIONBIO => set_nonblocking(thread, &file, argument),
+        request if file.is_terminal() => {
+            return terminal::control_at_once(thread, &file, request, argument);
         }
-        request => match terminal::control(thread, &file, request, argument) {
-            Some(result) => result,
-            None => file.ioctl(request, argument, &*thread.memory),
-        },
-    }
+        request => return Some(file.ioctl(request, argument, &*thread.memory)),
+    };
+    Some(done.map(|()| 0))
+}
+
+/// ioctl(2) of a terminal that has to wait until all that was written is out.
+pub(crate) async fn ioctl(thread: &Thread, fd: Fd, request: Flags, argument: u64) -> SysResult {
+    terminal::control(thread, &*thread.files.get(fd)?, request.0, argument).await
+}
+
+fn set_nonblocking(thread: &Thread, file: &OpenFile, argument: u64) -> SysResult<()> {
+    let on = UserPtr::<i32>::new(argument).read(&thread.memory)? != 0;
+    let flags = file.flags();
+    file.set_flags(if on { flags | raw::O_NONBLOCK } else { flags & !raw::O_NONBLOCK })
 }

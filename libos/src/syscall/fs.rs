@@ -10,7 +10,10 @@ use super::stat::{RawStatFs, Stat, Statx};
 use crate::{
     errno::{Errno, SysResult},
     process::{Resource, Thread},
-    syscall::argument::{Fd, Flags, Mode, UserAddr, UserPtr, UserStr},
+    syscall::{
+        argument::{Fd, Flags, Mode, UserAddr, UserPtr, UserStr},
+        terminal,
+    },
     vfs::{AttributeChange, FsContext, LookupFlags, Metadata, OpenFile, Path, ops, tmpfs},
 };
 
@@ -109,6 +112,7 @@ async fn open_at(
             opened => break opened?,
         }
     };
+    let file = terminal::complete_open(thread, file, flags)?;
     while let (true, Some(queue)) = (file.open_pending(), file.wait_queue()) {
         let mut changed = queue.wait();
         changed.arm();

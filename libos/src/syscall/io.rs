@@ -22,6 +22,7 @@ use crate::{
         argument::{Fd, Flags, UserAddr, UserPtr},
         file::store,
         pace::{self, PIECE},
+        terminal,
     },
     vfs::{GuestRange, IoDst, IoSrc, OpenFile, PollEvents, Whence, ops},
 };
@@ -126,6 +127,9 @@ pub(crate) fn read_to(
     into: &mut IoDst<'_>,
 ) -> impl Future<Output = SysResult<usize>> {
     async move {
+        if file.is_terminal() {
+            return terminal::read(thread, file, into).await;
+        }
         let mut done = 0;
         loop {
             let mut attempt = || {
@@ -207,7 +211,7 @@ pub(crate) fn read_at_once(
         let into = &mut IoDst::guest(&*thread.memory, buffer.0, count);
         let waits = !file.nonblocking() && file.likely_waits(PollEvents::IN);
         let reachable = check_reach(buffer.0, count as u64).is_ok();
-        (!file.positioned() && !waits && reachable).then(|| file.read(into))
+        (file.is_simple() && !waits && reachable).then(|| file.read(into))
     })
 }
 
@@ -220,7 +224,7 @@ pub(crate) fn write_at_once(
 ) -> Option<SysResult> {
     at_once(thread, fd, count, |file| {
         let from = &mut IoSrc::guest(&*thread.memory, buffer.0, count);
-        let written = (!file.positioned() && file.takes_whole(count)).then(|| file.write(from));
+        let written = (file.is_simple() && file.takes_whole(count)).then(|| file.write(from));
         // That comes with a signal.
         written.filter(|written| *written != Err(Errno::EPIPE))
     })
@@ -320,6 +324,9 @@ pub(crate) async fn write_some(
             drop_set_ids(thread, file)?;
         }
         from.limit_file_size(thread.process.limit(Resource::FileSize));
+    }
+    if file.is_terminal() {
+        terminal::check_write(thread, file)?;
     }
     let written = until_ready(thread, file, PollEvents::OUT, || {
         from.with_limit(PIECE, |from| match to {

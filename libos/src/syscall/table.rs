@@ -34,7 +34,7 @@ system_calls! {
         13 rt_sigaction(signal: i32, new: UserPtr<SigAction>, old: UserPtr<SigAction>, size: usize) now signal::rt_sigaction, Full;
         14 rt_sigprocmask(how: i32, set: UserPtr<SigSet>, old: UserPtr<SigSet>, size: usize) now signal::rt_sigprocmask, Full;
         15 rt_sigreturn() context signal::rt_sigreturn, Full;
-        16 ioctl(fd: Fd, request: Flags, argument: u64) now descriptor::ioctl, Partial("what the files at hand know; FIOASYNC");
+        16 ioctl(fd: Fd, request: Flags, argument: u64) wait (descriptor::ioctl_at_once) descriptor::ioctl, Partial("what the files at hand know; FIOASYNC, TIOCCONS, locked termios");
         17 pread64(fd: Fd, buffer: UserAddr, count: usize, offset: i64) wait (io::pread64_at_once) io::pread64, Full;
         18 pwrite64(fd: Fd, buffer: UserAddr, count: usize, offset: i64) wait io::pwrite64, Full;
         19 readv(fd: Fd, vector: UserPtr<io::IoVec>, count: usize) wait io::readv, Full;
@@ -116,7 +116,7 @@ system_calls! {
         109 setpgid(pid: i32, group: i32) now process::setpgid, Full;
         110 getppid() now identity::getppid, Full;
         111 getpgrp() now identity::getpgrp, Full;
-        112 setsid() now process::setsid, Partial("no controlling terminals");
+        112 setsid() now process::setsid, Full;
         113 setreuid(real: u32, effective: u32) now identity::setreuid, Full;
         114 setregid(real: u32, effective: u32) now identity::setregid, Full;
         115 getgroups(size: i32, list: UserPtr<u32>) now identity::getgroups, Full;
@@ -153,6 +153,7 @@ system_calls! {
         150 munlock(addr: UserAddr, len: u64) now memory::munlock, Full;
         151 mlockall(flags: Flags) now memory::mlockall, Partial("the limit on locked memory is compared with each call by itself");
         152 munlockall() now memory::munlockall, Full;
+        153 vhangup() now terminal::vhangup, Full;
         157 prctl(option: u32, second: u64, third: u64, fourth: u64, fifth: u64) now prctl::prctl, Partial("no seccomp, memory layout, names of mappings, speculation control; securebits stay 0");
         158 arch_prctl(code: u32, value: u64) context thread::arch_prctl, Partial("the GS base belongs to the kernel");
         160 setrlimit(resource: u32, from: UserPtr<system::RawLimit>) now system::setrlimit, Full;
@@ -284,7 +285,6 @@ system_calls! {
         134 uselib
         136 ustat
         139 sysfs
-        153 vhangup
         154 modify_ldt
         155 pivot_root
         156 _sysctl

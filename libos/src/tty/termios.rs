@@ -129,8 +129,10 @@ impl Termios {
 
     /// With the fields of a `struct termios2`, or of a `struct termios` if there are no more bytes.
     pub fn with_bytes(mut self, bytes: &[u8]) -> Self {
-        let words: Vec<u32> =
-            bytes.chunks_exact(4).filter_map(|word| Some(u32::from_ne_bytes(word.try_into().ok()?))).collect();
+        let words: Vec<u32> = bytes
+            .chunks_exact(4)
+            .filter_map(|word| Some(u32::from_ne_bytes(word.try_into().ok()?)))
+            .collect();
         let fields = [&mut self.iflag, &mut self.oflag, &mut self.cflag, &mut self.lflag];
         fields.into_iter().zip(&words).for_each(|(field, word)| *field = *word);
         self.line = bytes.get(16).copied().unwrap_or(self.line);
@@ -229,9 +231,19 @@ mod tests {
 
     #[test]
     fn settings_survive_the_trip_to_a_guest_in_each_shape() {
-        let mut one = Termios { lflag: 0x8000_0002, line: 5, ispeed: 7, ospeed: 9, ..Termios::default() };
+        let mut one =
+            Termios { lflag: 0x8000_0002, line: 5, ispeed: 7, ospeed: 9, ..Termios::default() };
         one.cc = std::array::from_fn(|at| at as u8 + 1);
-        let blank = Termios { iflag: 0, oflag: 0, cflag: 0, lflag: 0, line: 0, cc: [0; 19], ispeed: 0, ospeed: 0 };
+        let blank = Termios {
+            iflag: 0,
+            oflag: 0,
+            cflag: 0,
+            lflag: 0,
+            line: 0,
+            cc: [0; 19],
+            ispeed: 0,
+            ospeed: 0,
+        };
         assert_eq!(blank.with_bytes(&one.to_bytes()), one);
         let old = blank.with_bytes(&one.to_bytes()[..TERMIOS_SIZE]);
         assert_eq!(old, Termios { ispeed: 0, ospeed: 0, ..one });

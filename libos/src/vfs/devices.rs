@@ -5,15 +5,14 @@
 
 use std::sync::Arc;
 
-use hal::host::stdio;
 use hal::pmem::PAGE_SIZE;
 
 use super::buf::{IoDst, IoSrc};
 use super::file::{File, OpenFile};
 use super::metadata::DeviceNumber;
 use super::seek::Seeking;
-use super::stdio::HostStdio;
 use crate::errno::{Errno, SysResult};
+use crate::tty;
 
 /// /dev/null.
 pub const NULL: DeviceNumber = DeviceNumber::new(1, 3);
@@ -25,8 +24,6 @@ pub const FULL: DeviceNumber = DeviceNumber::new(1, 7);
 pub const RANDOM: DeviceNumber = DeviceNumber::new(1, 8);
 /// /dev/urandom.
 pub const URANDOM: DeviceNumber = DeviceNumber::new(1, 9);
-/// /dev/tty: the controlling terminal.
-pub const TTY: DeviceNumber = DeviceNumber::new(5, 0);
 
 /// Opens the device with number `rdev`; `ENXIO` if there is no such device.
 pub fn open(rdev: DeviceNumber, flags: u32) -> SysResult<Arc<dyn File>> {
@@ -36,15 +33,9 @@ pub fn open(rdev: DeviceNumber, flags: u32) -> SysResult<Arc<dyn File>> {
         ZERO => Arc::new(Endless::Zero),
         FULL => Arc::new(Endless::Full),
         RANDOM | URANDOM => Arc::new(Endless::Random),
-        TTY => return terminal(),
+        device if tty::table::is_terminal(device) => Arc::new(tty::Node { device }),
         _ => return Err(Errno::ENXIO),
     })
-}
-
-/// The controlling terminal of the kernel itself; `ENXIO` if it has none.
-fn terminal() -> SysResult<Arc<dyn File>> {
-    let terminal = stdio::terminal().map_err(|error| Errno::from_raw(error.errno()))?;
-    HostStdio::open(terminal).special().cloned().ok_or(Errno::ENXIO)
 }
 
 /// A device that is always ready and whose position never moves.

@@ -102,6 +102,11 @@ pub trait File: Send + Sync + Any {
         None
     }
 
+    /// Whether it is a terminal: then the caller may be in the background, and reads have their own rules of when they are over.
+    fn is_terminal(&self) -> bool {
+        false
+    }
+
     /// Whether the open itself is still waiting for the other side: a FIFO without a peer. The opener that may
     /// block waits on [`wait_queue`](Self::wait_queue) until it is not.
     fn open_pending(&self) -> bool {
@@ -198,6 +203,8 @@ pub struct OpenFile {
     seekable: bool,
     /// Whether reads and writes need the position.
     positioned: bool,
+    /// Whether it is a terminal.
+    terminal: bool,
     position: Mutex<u64>,
     watchers: Mutex<Vec<Weak<dyn CloseWatcher>>>,
     /// Keeps it from being run while it is written to, or the other way round.
@@ -221,6 +228,7 @@ impl OpenFile {
             Object::Inode(_) => (true, true),
             Object::File(file) => (file.seeking().is_allowed(), file.seeking().has_position()),
         };
+        let terminal = matches!(&object, Object::File(file) if file.is_terminal());
         let access = flags & raw::O_ACCMODE;
         let flags = if path_only {
             flags & (raw::O_PATH | raw::O_DIRECTORY | raw::O_NOFOLLOW)
@@ -243,6 +251,7 @@ impl OpenFile {
             path_only,
             seekable,
             positioned,
+            terminal,
             position: Mutex::new(0),
             watchers: Mutex::new(Vec::new()),
             _exclusive: exclusive,
@@ -354,6 +363,16 @@ impl OpenFile {
     /// Whether what is read or written depends on the position.
     pub fn positioned(&self) -> bool {
         self.positioned
+    }
+
+    /// Whether it is a terminal, or the master of one.
+    pub fn is_terminal(&self) -> bool {
+        self.terminal
+    }
+
+    /// Whether one attempt says all about a transfer that has not to wait: neither a position nor a caller in the background is to be thought of.
+    pub fn is_simple(&self) -> bool {
+        !self.positioned && !self.terminal
     }
 
     /// Whether it can be read and written at an offset.

@@ -23,6 +23,7 @@ use super::permission::Credentials;
 use super::tmpfs::Tmpfs;
 use crate::config::Bind;
 use crate::errno::{Errno, SysResult};
+use crate::tty::{self, DevPts, Terminals};
 
 /// The mount at the root of a new tree: the host directory `lower` under a layer in memory, and /dev.
 pub fn build(memory: &Arc<PhysicalMemory>, lower: Arc<HostNode>) -> SysResult<Arc<Mount>> {
@@ -61,6 +62,12 @@ pub fn mount_system(
 ) -> SysResult<()> {
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::RELATIME;
     mount(&context(root), path, fs, flags, source)
+}
+
+/// Mounts the ptys of `terminals` at /dev/pts.
+pub fn mount_ptys(root: &Arc<Mount>, terminals: &Arc<Terminals>) -> SysResult<()> {
+    let flags = MountFlags::NOSUID | MountFlags::NOEXEC | MountFlags::RELATIME;
+    mount(&context(root), b"/dev/pts", DevPts::new(terminals), flags, "devpts")
 }
 
 /// Lets a host file or directory through. Its place in the tree is made if it does not exist.
@@ -125,7 +132,9 @@ fn populate_dev(ctx: &FsContext) -> SysResult<()> {
     node(b"full", devices::FULL, 0o666)?;
     node(b"random", devices::RANDOM, 0o666)?;
     node(b"urandom", devices::URANDOM, 0o666)?;
-    node(b"tty", devices::TTY, 0o666)?;
+    node(b"tty", tty::table::TTY, 0o666)?;
+    node(b"console", tty::table::CONSOLE, 0o600)?;
+    node(b"ptmx", tty::table::PTMX, 0o666)?;
     for (name, target) in [
         (&b"fd"[..], &b"/proc/self/fd"[..]),
         (b"stdin", b"/proc/self/fd/0"),

@@ -1,12 +1,11 @@
 //! The descriptors that the first program inherits: whatever the host gave this process as its own.
 //!
-//! The one idea: they stay the host's open files. A guest that reads a pipe, a terminal or a file on descriptor 0 reads the
+//! The one idea: they stay the host's open files. A guest that reads a pipe or a file on descriptor 0 reads the
 //! host's, as a program run without a kernel in between would, and a file keeps the position that it shares with
-//! the shell which opened it.
+//! the shell which opened it. Terminals alone are more to a guest than the host's ([`crate::tty`]).
 
 use std::sync::{Arc, OnceLock};
 
-use hal::console::{TerminalAction, Termios, TermiosWhen, WindowSize};
 use hal::host::{FileKind, HostError, HostStat, HostStream};
 use hal::reactor::{Ready, Watch};
 use kernel_objects::WaitQueue;
@@ -25,8 +24,6 @@ use crate::errno::{Errno, SysResult};
 const CHUNK: usize = 128 << 10;
 /// Up to this many bytes the buffer is on the stack.
 const SMALL: usize = 4096;
-/// Bytes of a `struct termios` as the kernel has it.
-const TERMIOS_SIZE: usize = 36;
 
 /// One of the host's streams.
 pub struct HostStdio {
@@ -46,9 +43,7 @@ struct Shared {
 impl HostStdio {
     /// The open file of a stream.
     pub fn open(stream: HostStream) -> Arc<OpenFile> {
-        // What the guest reads of O_APPEND is what the host does with its file.
-        let kept = raw::O_ACCMODE | raw::O_APPEND | raw::O_NONBLOCK;
-        let flags = stream.flags().cast_unsigned() & kept;
+        let flags = status_flags(&stream);
         let seekable = stream.seekable();
         let position = if seekable { stream.seek(0, CURRENT).unwrap_or(0) } else { 0 };
         let queue = Arc::new(WaitQueue::new());
@@ -63,11 +58,6 @@ impl HostStdio {
         file
     }
 
-    /// The host's stream itself.
-    pub fn stream(&self) -> &HostStream {
-        &self.shared.stream
-    }
-
     /// Moves the host's position to `offset` unless it is there.
     fn go_to(&self, position: &mut u64, offset: u64) -> SysResult<()> {
         if self.shared.stream.seekable() && *position != offset {
@@ -76,6 +66,11 @@ impl HostStdio {
         }
         Ok(())
     }
+}
+
+/// The flags with which a guest has a stream. What it reads of `O_APPEND` is what the host does with its file.
+pub fn status_flags(stream: &HostStream) -> u32 {
+    stream.flags().cast_unsigned() & (raw::O_ACCMODE | raw::O_APPEND | raw::O_NONBLOCK)
 }
 
 /// `SEEK_SET`, `SEEK_CUR`, `SEEK_END` as the host wants them.
@@ -170,7 +165,7 @@ impl File for HostStdio {
     }
 
     fn metadata(&self) -> Option<SysResult<Metadata>> {
-        Some(self.shared.stream.stat().map(|stat| metadata(&stat)).map_err(errno))
+        Some(metadata_of(&self.shared.stream))
     }
 
     fn poll(&self) -> PollEvents {
@@ -195,56 +190,14 @@ impl File for HostStdio {
 
     fn ioctl(&self, command: u32, arg: u64, memory: &dyn GuestMemory) -> SysResult {
         match command {
-            ioctl::TCGETS => {
-                memory.write(arg, &termios_bytes(&self.shared.stream.termios().map_err(errno)?))?;
-            }
-            ioctl::TCSETS | ioctl::TCSETSW | ioctl::TCSETSF => {
-                let mut bytes = [0; TERMIOS_SIZE];
-                memory.read(arg, &mut bytes)?;
-                let when = match command {
-                    ioctl::TCSETS => TermiosWhen::Now,
-                    ioctl::TCSETSW => TermiosWhen::Drain,
-                    _ => TermiosWhen::Flush,
-                };
-                self.shared.stream.set_termios(&termios_from(&bytes), when).map_err(errno)?;
-            }
-            ioctl::TIOCGWINSZ => {
-                let size = self.shared.stream.window_size().map_err(errno)?;
-                memory.write(arg, &window_bytes(size))?;
-            }
-            ioctl::TIOCSWINSZ => {
-                let mut bytes = [0; 8];
-                memory.read(arg, &mut bytes)?;
-                self.shared.stream.set_window_size(window_from(bytes)).map_err(errno)?;
-            }
             ioctl::FIONREAD => {
                 let count = self.shared.stream.available().map_err(errno)?;
                 let count = i32::try_from(count).unwrap_or(i32::MAX);
                 memory.write(arg, &count.to_ne_bytes())?;
+                Ok(0)
             }
-            ioctl::TIOCOUTQ => {
-                let count = self.shared.stream.unsent().map_err(errno)?;
-                memory.write(arg, &count.to_ne_bytes())?;
-            }
-            ioctl::TIOCGETD => {
-                let discipline = self.shared.stream.line_discipline().map_err(errno)?;
-                memory.write(arg, &discipline.to_ne_bytes())?;
-            }
-            ioctl::TCFLSH | ioctl::TCXONC | ioctl::TCSBRK | ioctl::TCSBRKP => {
-                let action = match command {
-                    ioctl::TCFLSH => TerminalAction::Flush,
-                    ioctl::TCXONC => TerminalAction::Flow,
-                    ioctl::TCSBRK => TerminalAction::Break,
-                    _ => TerminalAction::TimedBreak,
-                };
-                // The host takes an int of it.
-                self.shared.stream.terminal_action(action, arg as u32 as i32).map_err(errno)?;
-            }
-            // A program that types for its user: what Linux says since it has dev.tty.legacy_tiocsti, and that is off.
-            ioctl::TIOCSTI if self.shared.stream.is_tty() => return Err(Errno::EIO),
-            _ => return Err(Errno::ENOTTY),
+            _ => Err(Errno::ENOTTY),
         }
-        Ok(0)
     }
 
     fn sync(&self, _data_only: bool) -> SysResult<()> {
@@ -268,7 +221,7 @@ impl File for HostStdio {
         match self.shared.stream.kind() {
             FileKind::Fifo => format!("pipe:[{ino}]").into_bytes(),
             FileKind::Socket => format!("socket:[{ino}]").into_bytes(),
-            _ => self.shared.stream.path().unwrap_or_else(|_| b"/dev/console".to_vec()),
+            _ => self.shared.stream.path().unwrap_or_else(|_| b"anon_inode:[file]".to_vec()),
         }
     }
 }
@@ -279,49 +232,7 @@ fn metadata(stat: &HostStat) -> Metadata {
     Metadata { kind, ..host_content::metadata(stat) }
 }
 
-fn termios_bytes(termios: &Termios) -> [u8; TERMIOS_SIZE] {
-    let mut bytes = [0; TERMIOS_SIZE];
-    let words = [termios.iflag, termios.oflag, termios.cflag, termios.lflag];
-    let fields = words.into_iter().flat_map(u32::to_ne_bytes);
-    let all = fields.chain([termios.line]).chain(termios.cc);
-    bytes.iter_mut().zip(all).for_each(|(to, from)| *to = from);
-    bytes
-}
-
-fn termios_from(bytes: &[u8; TERMIOS_SIZE]) -> Termios {
-    let (words, rest) = bytes.as_chunks::<4>();
-    debug_assert!(rest.is_empty());
-    let word = |index: usize| words.get(index).map_or(0, |word| u32::from_ne_bytes(*word));
-    let mut cc = [0; 19];
-    cc.iter_mut().zip(bytes.iter().skip(17)).for_each(|(to, from)| *to = *from);
-    let [iflag, oflag, cflag, lflag] = [word(0), word(1), word(2), word(3)];
-    Termios { iflag, oflag, cflag, lflag, line: bytes[16], cc }
-}
-
-fn window_bytes(size: WindowSize) -> [u8; 8] {
-    let fields = [size.rows, size.columns, size.x_pixels, size.y_pixels];
-    let mut bytes = [0; 8];
-    let all = fields.into_iter().flat_map(u16::to_ne_bytes);
-    bytes.iter_mut().zip(all).for_each(|(to, from)| *to = from);
-    bytes
-}
-
-fn window_from([a, b, c, d, e, f, g, h]: [u8; 8]) -> WindowSize {
-    let [rows, columns, x_pixels, y_pixels] =
-        [[a, b], [c, d], [e, f], [g, h]].map(u16::from_ne_bytes);
-    WindowSize { rows, columns, x_pixels, y_pixels }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn terminal_settings_survive_the_trip_to_a_guest() {
-        let termios =
-            Termios { iflag: 1, oflag: 0x0203, cflag: 3, lflag: 0x8000_0000, line: 5, cc: [7; 19] };
-        assert_eq!(termios_from(&termios_bytes(&termios)), termios);
-        let size = WindowSize { rows: 24, columns: 80, x_pixels: 1, y_pixels: 0x0203 };
-        assert_eq!(window_from(window_bytes(size)), size);
-    }
+/// What the host tells of a stream.
+pub(crate) fn metadata_of(stream: &HostStream) -> SysResult<Metadata> {
+    stream.stat().map(|stat| metadata(&stat)).map_err(errno)
 }

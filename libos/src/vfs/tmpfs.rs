@@ -39,7 +39,7 @@ pub(super) fn charge_inode(memory: &Arc<PhysicalMemory>, node: &NewNode<'_>) -> 
 static NEXT_DEVICE: AtomicU32 = AtomicU32::new(64);
 
 /// A device number for a file system without a device, unlike that of any other in this kernel.
-pub(super) fn anonymous_device() -> DeviceNumber {
+pub(crate) fn anonymous_device() -> DeviceNumber {
     DeviceNumber::new(0, NEXT_DEVICE.fetch_add(1, Ordering::Relaxed))
 }
 

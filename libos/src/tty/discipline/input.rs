@@ -177,7 +177,8 @@ impl LineDiscipline {
                 (raw::VQUIT, Signal::SIGQUIT),
                 (raw::VSUSP, Signal::SIGTSTP),
             ];
-            if let Some((_, signal)) = signals.into_iter().find(|&(which, _)| self.is(byte, which)) {
+            if let Some((_, signal)) = signals.into_iter().find(|&(which, _)| self.is(byte, which))
+            {
                 return self.interrupt(signal, byte);
             }
         }

@@ -302,7 +302,11 @@ impl LineDiscipline {
 
     /// Whether a read that wants `least` bytes has them: a line, where lines are edited.
     pub fn is_readable(&self, least: usize) -> bool {
-        if self.termios.is_canonical() { self.finished > 0 } else { self.input.len() >= least.max(1) }
+        if self.termios.is_canonical() {
+            self.finished > 0
+        } else {
+            self.input.len() >= least.max(1)
+        }
     }
 
     /// How many bytes there have to be for poll(2) to call it readable.

@@ -74,8 +74,18 @@ fn erasing_a_tab_goes_back_to_where_it_began() {
 fn a_character_of_several_bytes_is_erased_at_once_if_the_terminal_knows() {
     let utf8: Change = |termios| termios.iflag |= raw::IUTF8;
     let word = "aé€".as_bytes();
-    check(utf8, &[word, b"\x7f\x7f\n"].concat(), &["a\\n"], r"a\xc3\xa9\xe2\x82\xac\x08 \x08\x08 \x08\r\n");
-    check(same, &[word, b"\x7f\n"].concat(), &[r"a\xc3\xa9\xe2\x82\n"], r"a\xc3\xa9\xe2\x82\xac\x08 \x08\r\n");
+    check(
+        utf8,
+        &[word, b"\x7f\x7f\n"].concat(),
+        &["a\\n"],
+        r"a\xc3\xa9\xe2\x82\xac\x08 \x08\x08 \x08\r\n",
+    );
+    check(
+        same,
+        &[word, b"\x7f\n"].concat(),
+        &[r"a\xc3\xa9\xe2\x82\n"],
+        r"a\xc3\xa9\xe2\x82\xac\x08 \x08\r\n",
+    );
     check(utf8, b"\x80\x80\x7f\n", &[r"\x80\x80\n"], r"\x80\x80\r\n");
 }
 
@@ -139,7 +149,11 @@ fn keys_send_signals_and_forget_what_was_typed() {
     line.receive(b"\x03de\x1c\x1af\n");
     assert_eq!(line.take_signals().as_slice(), [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTSTP]);
     assert_eq!(lines(&mut line), ["f\\n"]);
-    assert_eq!(shown(&mut line), r"abc^Zf\r\n", "echoes that arrived together with a signal are called back");
+    assert_eq!(
+        shown(&mut line),
+        r"abc^Zf\r\n",
+        "echoes that arrived together with a signal are called back"
+    );
     let kept: Change = |termios| termios.lflag |= raw::NOFLSH;
     check(kept, b"ab\x03c\n", &["abc\\n"], "ab^Cc\\r\\n");
     let none: Change = |termios| termios.lflag &= !raw::ISIG;
@@ -272,7 +286,8 @@ enum Step {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let bytes = || proptest::collection::vec(prop_oneof![any::<u8>(), Just(b'\n'), 0..32u8], 0..300);
+    let bytes =
+        || proptest::collection::vec(prop_oneof![any::<u8>(), Just(b'\n'), 0..32u8], 0..300);
     let termios = any::<([u32; 3], [u8; CHARACTERS])>().prop_map(|(flags, cc)| {
         let mut termios = Termios::default();
         [termios.iflag, termios.oflag, termios.lflag] = flags;

@@ -13,7 +13,11 @@ use crate::timer::ticks;
 pub(super) const ENTRIES: &[Row<Subject>] = &[
     ("cmdline", |_| What::fixed("libos\n")),
     ("cpuinfo", |s| with(s, cpuinfo)),
-    ("devices", |_| What::fixed("Character devices:\n  1 mem\n  5 /dev/tty\n\nBlock devices:\n")),
+    ("devices", |_| {
+        What::fixed(
+            "Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n128 ptm\n136 pts\n\nBlock devices:\n",
+        )
+    }),
     ("filesystems", |_| {
         What::fixed(
             "nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tdevtmpfs\nnodev\toverlay\nnodev\tpipefs\n",

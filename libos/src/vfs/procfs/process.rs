@@ -287,15 +287,18 @@ fn stat(subject: &Subject) -> What {
         let (ignored, caught) = process.signals.actions().summary();
         let scheduling = thread.attributes.lock().scheduling;
         let nice = scheduling.nice;
+        let terminal = process.terminal();
         let mut out = format!("{id} (").into_bytes();
         out.extend_from_slice(&thread.name());
         let started = ticks(process.started.saturating_sub(process.kernel.started));
         let rest = format!(
-            ") {} {} {} {} 0 -1 4194304 0 0 0 0 {} 0 0 0 {} {nice} {} 0 {started} {size} {} {} 1 1 {} 0 0 {} {} {} {} 0 0 0 17 {} {} {} 0 0 0 0 0 0 {} {} {} {} 0\n",
+            ") {} {} {} {} {} {} 4194304 0 0 0 0 {} 0 0 0 {} {nice} {} 0 {started} {size} {} {} 1 1 {} 0 0 {} {} {} {} 0 0 0 17 {} {} {} 0 0 0 0 0 0 {} {} {} {} 0\n",
             state(thread).0,
             process.ppid(),
             process.pgid(),
             process.sid(),
+            terminal.as_ref().map_or(0, |terminal| terminal.device().0 as u32),
+            terminal.as_ref().map_or(-1, |terminal| terminal.foreground().unwrap_or(0)),
             ticks(cpu),
             // Linux's own scale: below 0 what is realtime.
             if scheduling.is_realtime() { -1 - scheduling.priority as i32 } else { 20 + nice },
