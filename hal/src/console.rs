@@ -9,7 +9,7 @@ use std::{
     ffi::c_int,
     os::fd::{AsRawFd, BorrowedFd, OwnedFd},
     sync::{
-        OnceLock,
+        Once, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -98,30 +98,6 @@ impl Termios {
     }
 }
 
-/// What can be asked of a terminal with a number that says how.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TerminalAction {
-    /// Throw away what was not read (`TCIFLUSH`), not written (`TCOFLUSH`), or both (`TCIOFLUSH`): `TCFLSH`.
-    Flush,
-    /// Suspend or go on with output or input (`TCOOFF`, `TCOON`, `TCIOFF`, `TCION`): `TCXONC`.
-    Flow,
-    /// Send a break, or with another number than 0 wait for the output to drain: `TCSBRK`.
-    Break,
-    /// Send a break of so many tenths of a second: `TCSBRKP`.
-    TimedBreak,
-}
-
-impl TerminalAction {
-    pub(crate) fn request(self) -> libc::Ioctl {
-        match self {
-            TerminalAction::Flush => libc::TCFLSH,
-            TerminalAction::Flow => libc::TCXONC,
-            TerminalAction::Break => libc::TCSBRK,
-            TerminalAction::TimedBreak => libc::TCSBRKP,
-        }
-    }
-}
-
 /// A terminal's size, as `TIOCGWINSZ` has it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -151,14 +127,16 @@ impl WindowSize {
     }
 }
 
-/// The terminal and the settings to put back.
+/// A terminal and the settings to put back.
 struct Saved {
     terminal: OwnedFd,
+    /// Which one it is, by its device number.
+    device: u64,
     termios: Termios,
 }
 
-/// Set once, at the first change; read by signal handlers.
-static SAVED: OnceLock<Saved> = OnceLock::new();
+/// Each set once, at the first change of that terminal; read by signal handlers. There may be as many as there are standard streams.
+static SAVED: [OnceLock<Saved>; 3] = [const { OnceLock::new() }; 3];
 /// Whether the settings may differ from those saved.
 static CHANGED: AtomicBool = AtomicBool::new(false);
 
@@ -178,18 +156,31 @@ const ENDING: [c_int; 11] = [
     libc::SIGXFSZ,
 ];
 
-/// Keeps the settings, if they are the first, and hooks the process's ends.
+/// Keeps the settings, if they are the terminal's first, and hooks the process's ends. `ENFILE` when there are too many terminals.
 fn arm(fd: BorrowedFd<'_>, termios: Termios) -> Result<()> {
-    if SAVED.get().is_none() {
-        let saved = Saved { terminal: fd.try_clone_to_owned()?, termios };
-        if SAVED.set(saved).is_ok() {
-            // SAFETY: `restore_at_exit` may run at any time. A refusal leaves the other ways.
-            unsafe { libc::atexit(restore_at_exit) };
-            for signal in ENDING {
-                hook(signal);
-            }
+    static HOOKED: Once = Once::new();
+    let device = nix::sys::stat::fstat(fd)?.st_rdev;
+    let mut kept = false;
+    for slot in &SAVED {
+        if slot.get().is_none() {
+            // Who else is as fast keeps the same, or another terminal's.
+            let _ = slot.set(Saved { terminal: fd.try_clone_to_owned()?, device, termios });
+        }
+        kept = slot.get().is_some_and(|saved| saved.device == device);
+        if kept {
+            break;
         }
     }
+    if !kept {
+        return Err(HostError::from_errno(libc::ENFILE));
+    }
+    HOOKED.call_once(|| {
+        // SAFETY: `restore_at_exit` may run at any time. A refusal leaves the other ways.
+        unsafe { libc::atexit(restore_at_exit) };
+        for signal in ENDING {
+            hook(signal);
+        }
+    });
     CHANGED.store(true, Ordering::SeqCst);
     Ok(())
 }
@@ -230,23 +221,24 @@ extern "C" fn end_by_signal(signal: c_int) {
     }
 }
 
-/// Puts the terminal's first settings back if they were changed. Async-signal-safe, touches no thread-local variable, idempotent.
+/// Puts the first settings of all terminals back if they were changed. Async-signal-safe, touches no thread-local variable, idempotent.
 pub fn restore() {
     if !CHANGED.swap(false, Ordering::SeqCst) {
         return;
     }
-    let Some(saved) = SAVED.get() else { return };
     // A background process that changes the terminal is stopped by SIGTTOU, unless it blocks that.
     let block: u64 = 1 << (libc::SIGTTOU - 1);
     let mut old: u64 = 0;
-    let (fd, termios) = (saved.terminal.as_raw_fd() as usize, &raw const saved.termios as usize);
     // SAFETY: rt_sigprocmask reads and writes one 8-byte mask each, TCSETS reads one `struct termios`; all live.
     unsafe {
         let mask = |how: c_int, new: *const u64, old: *mut u64| {
             syscall4(libc::SYS_rt_sigprocmask, how as usize, new as usize, old as usize, 8);
         };
         mask(libc::SIG_BLOCK, &raw const block, &raw mut old);
-        syscall4(libc::SYS_ioctl, fd, libc::TCSETS as usize, termios, 0);
+        for saved in SAVED.iter().filter_map(OnceLock::get) {
+            let (fd, termios) = (saved.terminal.as_raw_fd(), &raw const saved.termios);
+            syscall4(libc::SYS_ioctl, fd as usize, libc::TCSETS as usize, termios as usize, 0);
+        }
         mask(libc::SIG_SETMASK, &raw const old, std::ptr::null_mut());
     }
 }

@@ -21,7 +21,7 @@ use super::{
     error::{check, retry},
 };
 use crate::{
-    console::{TerminalAction, Termios, TermiosWhen, WindowSize},
+    console::{Termios, TermiosWhen, WindowSize},
     reactor::{Readiness, Ready, Watch},
 };
 
@@ -364,38 +364,11 @@ impl HostStream {
         size.apply(self.fd.as_fd())
     }
 
-    /// One of the actions on a terminal that take a number, as ioctl_tty(2) has them. `ENOTTY` when it is none. May wait for the
-    /// output to drain if that is the action.
-    pub fn terminal_action(&self, action: TerminalAction, argument: i32) -> Result<()> {
-        let fd = self.fd.as_raw_fd();
-        // SAFETY: these requests take a number and touch no memory.
-        check(unsafe { libc::ioctl(fd, action.request(), argument as libc::c_ulong) } as isize)?;
-        Ok(())
-    }
-
-    /// How many bytes were written and are not out yet (`TIOCOUTQ`); `ENOTTY` when it is no terminal.
-    pub fn unsent(&self) -> Result<i32> {
-        self.number(libc::TIOCOUTQ)
-    }
-
-    /// The line discipline (`TIOCGETD`); `ENOTTY` when it is no terminal.
-    pub fn line_discipline(&self) -> Result<i32> {
-        self.number(libc::TIOCGETD)
-    }
-
     /// Whether this process is of the terminal's foreground group. `ENOTTY` when it is not the controlling terminal.
     pub fn in_foreground(&self) -> Result<bool> {
         let group = self.number(libc::TIOCGPGRP)?;
         // SAFETY: touches no memory.
         Ok(group == unsafe { libc::getpgrp() })
-    }
-
-    /// Makes this process's group the terminal's foreground group. As for any process in the background this stops it
-    /// (SIGTTOU). `ENOTTY` when it is not the controlling terminal.
-    pub fn take_foreground(&self) -> Result<()> {
-        // SAFETY: touches no memory.
-        check(unsafe { libc::tcsetpgrp(self.fd.as_raw_fd(), libc::getpgrp()) } as isize)?;
-        Ok(())
     }
 
     /// `ENOTTY` unless it is the controlling terminal of this process's session.
