@@ -22,6 +22,15 @@ pub(super) type Text = Arc<dyn Fn() -> SysResult<Vec<u8>> + Send + Sync>;
 /// Takes what is written to a file.
 pub(super) type Sink = Arc<dyn Fn(&[u8]) -> SysResult<()> + Send + Sync>;
 
+/// Where the entries begin that are named by a number, of a process or a descriptor.
+const NUMBERED: u64 = 1 << 32;
+
+/// The place of such an entry: its own, so that others may come and go while the directory is read.
+fn place_of(name: &[u8]) -> Option<u64> {
+    let number: u32 = std::str::from_utf8(name).ok()?.parse().ok()?;
+    Some(NUMBERED + u64::from(number))
+}
+
 /// A directory whose entries are made up.
 pub(super) trait Directory: Send + Sync {
     /// The names and types of all entries.
@@ -155,11 +164,15 @@ impl Inode for Node {
 
     fn read_dir(&self, cookie: u64, sink: &mut DirSink<'_>) -> SysResult<()> {
         let What::Directory(directory) = &self.what else { return Err(Errno::ENOTDIR) };
-        let first = usize::try_from(cookie.saturating_sub(FIRST_COOKIE)).unwrap_or(usize::MAX);
-        for (index, (name, kind)) in directory.list()?.into_iter().enumerate().skip(first) {
+        let mut entries: Vec<(u64, Vec<u8>, FileType)> = (FIRST_COOKIE..)
+            .zip(directory.list()?)
+            .map(|(index, (name, kind))| (place_of(&name).unwrap_or(index), name, kind))
+            .filter(|(place, ..)| *place >= cookie)
+            .collect();
+        entries.sort_unstable_by_key(|(place, ..)| *place);
+        for (place, name, kind) in entries {
             let ino = self.child_ino(&name);
-            let next = FIRST_COOKIE + index as u64 + 1;
-            if !sink(&DirEntry { name: &name, ino, kind, next }) {
+            if !sink(&DirEntry { name: &name, ino, kind, next: place + 1 }) {
                 break;
             }
         }
