@@ -30,8 +30,8 @@ use crate::vfs::lock::LockTable;
 use crate::vfs::procfs::{ProcFs, SysFs};
 use crate::vfs::stdio::{self, HostStdio};
 use crate::vfs::{
-    AttributeChange, Capabilities, Credentials, FsContext, LookupFlags, Mount, OpenFile, Path,
-    namespace, ops,
+    AttributeChange, Capabilities, Credentials, FsContext, LookupFlags, Mount, MountFlags, OpenFile,
+    Path, Superblock, namespace, ops,
 };
 
 /// For how long the host's terminals are waited for at the end.

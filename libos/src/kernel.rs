@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use hal::{cpu::Cpus, pmem::PhysicalMemory};
 use kernel_objects::{Job, KernelObject, Signals};
+use parking_lot::RwLock;
 
 use crate::{
     config::Isolation,
     futex::FutexTable,
+    ipc::Ipc,
     process::PidTable,
     syscall::strace,
     tty::Terminals,

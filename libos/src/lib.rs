@@ -11,6 +11,7 @@ pub mod config;
 pub mod errno;
 pub mod event;
 pub mod futex;
+pub mod ipc;
 pub mod kernel;
 pub mod loader;
 pub mod memory;

@@ -30,6 +30,17 @@ pub enum Placement {
     Free(u64),
 }
 
+impl From<Placement> for Place {
+    fn from(placement: Placement) -> Self {
+        match placement {
+            Placement::Anywhere(0) => Self::TopDown,
+            Placement::Anywhere(hint) => Self::Hint(hint),
+            Placement::Replace(addr) => Self::Replace(addr),
+            Placement::Free(addr) => Self::Exact(addr),
+        }
+    }
+}
+
 /// What a mapping shows.
 pub enum Backing {
     /// Memory of its own that reads as zero.
@@ -124,14 +135,8 @@ impl UserMemory {
                 }
             }
         };
-        let place = match placement {
-            Placement::Anywhere(0) => Place::TopDown,
-            Placement::Anywhere(hint) => Place::Hint(hint),
-            Placement::Replace(addr) => Place::Replace(addr),
-            Placement::Free(addr) => Place::Exact(addr),
-        };
         let args = MapArgs {
-            placement: place,
+            placement: placement.into(),
             len,
             align: 0,
             vmo,
@@ -140,6 +145,33 @@ impl UserMemory {
             max_perms,
             flags,
             populate,
+            tag: 0,
+        };
+        self.vmar.map(args).map_err(errno)
+    }
+
+    /// Maps all of a VMO that others may have, too, and returns its address. It is writable later only if `prot` says so now.
+    ///
+    /// `EEXIST` for [`Placement::Free`] over something, `ENOMEM` without room.
+    pub fn map_shared(
+        &self,
+        placement: Placement,
+        vmo: Arc<Vmo>,
+        len: u64,
+        prot: Prot,
+    ) -> SysResult<u64> {
+        let mut max_perms = Prot::all();
+        max_perms.set(Prot::WRITE, prot.contains(Prot::WRITE));
+        let args = MapArgs {
+            placement: placement.into(),
+            len,
+            align: 0,
+            vmo,
+            vmo_offset: 0,
+            perms: prot,
+            max_perms,
+            flags: MappingFlags::empty(),
+            populate: false,
             tag: 0,
         };
         self.vmar.map(args).map_err(errno)

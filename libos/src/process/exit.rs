@@ -89,6 +89,9 @@ impl Process {
         self.end_with_terminal();
         self.timers.clear();
         self.kernel.locks.release_everywhere(LockOwner::Process(self.pid));
+        for semaphores in self.kernel.ipc.sem.all() {
+            semaphores.exited(self.pid);
+        }
         self.leave_family();
         self.ended.notify_all();
     }

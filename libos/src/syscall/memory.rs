@@ -52,7 +52,7 @@ pub(crate) fn brk(thread: &Thread, end: u64) -> SysResult<u64> {
 }
 
 /// `ENOMEM` when `more` bytes would take the process over its limit of address space.
-fn check_space(thread: &Thread, more: u64) -> SysResult<()> {
+pub(crate) fn check_space(thread: &Thread, more: u64) -> SysResult<()> {
     let limit = thread.process.limit(Resource::AddressSpace);
     if limit == INFINITY || more == 0 {
         return Ok(());

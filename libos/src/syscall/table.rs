@@ -78,6 +78,14 @@ system_calls! {
         61 wait4(pid: i32, status: UserPtr<i32>, options: Flags, usage: UserPtr<time::Rusage>) wait wait::wait4, Partial("rusage has the CPU time alone");
         62 kill(pid: i32, signal: i32) now signal::kill, Full;
         63 uname(buffer: UserPtr<system::UtsName>) now system::uname, Full;
+        64 semget(key: i32, count: i32, flags: Flags) now sysv::sem::semget, Full;
+        65 semop(id: i32, operations: UserPtr<sysv::sem::RawOperation>, count: usize) wait sysv::sem::semop, Full;
+        66 semctl(id: i32, number: i32, command: i32, argument: u64) now sysv::sem::semctl, Full;
+        67 shmdt(addr: UserAddr) now sysv::shm::shmdt, Full;
+        68 msgget(key: i32, flags: Flags) now sysv::msg::msgget, Full;
+        69 msgsnd(id: i32, message: UserPtr<i64>, size: usize, flags: Flags) wait sysv::msg::msgsnd, Full;
+        70 msgrcv(id: i32, message: UserPtr<i64>, size: usize, kind: i64, flags: Flags) wait sysv::msg::msgrcv, Full;
+        71 msgctl(id: i32, command: i32, buffer: UserAddr) now sysv::msg::msgctl, Full;
         72 fcntl(fd: Fd, command: u32, argument: u64) wait descriptor::fcntl, Partial("leases, owners; EDEADLK");
         73 flock(fd: Fd, operation: u32) wait lock::flock, Full;
         74 fsync(fd: Fd) wait file::fsync, Full;
@@ -185,6 +193,7 @@ system_calls! {
         217 getdents64(fd: Fd, buffer: UserAddr, size: u32) now file::getdents64, Full;
         218 set_tid_address(word: UserAddr) now thread::set_tid_address, Full;
         219 restart_syscall() wait restart::restart_syscall, Full;
+        220 semtimedop(id: i32, operations: UserPtr<sysv::sem::RawOperation>, count: usize, timeout: UserPtr<Timespec>) wait sysv::sem::semtimedop, Full;
         221 fadvise64(fd: Fd, offset: i64, len: i64, advice: u32) now file::fadvise64, Full;
         222 timer_create(clock: i32, event: UserPtr<SigEvent>, id: UserPtr<i32>) now timer::timer_create, Full;
         223 timer_settime(id: i32, flags: Flags, new: UserPtr<Itimerspec>, old: UserPtr<Itimerspec>) now timer::timer_settime, Full;
@@ -267,17 +276,6 @@ system_calls! {
         452 fchmodat2(dir: Fd, path: UserStr, mode: Mode, flags: Flags) now attributes::fchmodat2, Full;
     }
     absent {
-        29 shmget
-        30 shmat
-        31 shmctl
-        64 semget
-        65 semop
-        66 semctl
-        67 shmdt
-        68 msgget
-        69 msgsnd
-        70 msgrcv
-        71 msgctl
         57 fork
         101 ptrace
         103 syslog
@@ -320,7 +318,6 @@ system_calls! {
         214 epoll_ctl_old
         215 epoll_wait_old
         216 remap_file_pages
-        220 semtimedop
         236 vserver
         237 mbind
         238 set_mempolicy

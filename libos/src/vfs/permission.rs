@@ -46,6 +46,8 @@ bitflags! {
         const SETPCAP = 1 << 8;
         /// Lock memory beyond the limit.
         const IPC_LOCK = 1 << 14;
+        /// Bypass the permissions of System V objects.
+        const IPC_OWNER = 1 << 15;
         /// Change the root directory.
         const SYS_CHROOT = 1 << 18;
         /// Trace any process.

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::Subject;
 use super::node::{Row, What};
+use super::sysvipc;
 use crate::errno::{Errno, SysResult};
 use crate::process::pids::PID_MAX;
 use crate::syscall::system::{HOSTNAME, RELEASE, VERSION};
@@ -48,6 +49,10 @@ pub(super) const ENTRIES: &[Row<Subject>] = &[
     ("sys/kernel/random/poolsize", |_| What::fixed("256\n")),
     ("sys/kernel/random/uuid", |_| What::text(|| Ok(uuid()))),
     ("sys/kernel/randomize_va_space", |_| What::fixed("2\n")),
+    ("sys/kernel/sem", |_| What::fixed(semaphore_limits())),
+    ("sys/kernel/shmall", |_| What::fixed(format!("{}\n", shm::SHMMAX))),
+    ("sys/kernel/shmmax", |_| What::fixed(format!("{}\n", shm::SHMMAX))),
+    ("sys/kernel/shmmni", |_| What::fixed(format!("{}\n", shm::SHMMNI))),
     ("sys/kernel/threads-max", |_| What::fixed(format!("{PID_MAX}\n"))),
     ("sys/kernel/version", |_| What::fixed(format!("{VERSION}\n"))),
     ("sys/kernel/yama/ptrace_scope", |_| What::fixed("0\n")),
@@ -55,6 +60,9 @@ pub(super) const ENTRIES: &[Row<Subject>] = &[
     ("sys/vm/mmap_min_addr", |_| What::fixed("65536\n")),
     ("sys/vm/overcommit_memory", |_| What::fixed("0\n")),
     ("sys/vm/swappiness", |_| What::fixed("60\n")),
+    ("sysvipc/msg", |s| with(s, sysvipc::msg)),
+    ("sysvipc/sem", |s| with(s, sysvipc::sem)),
+    ("sysvipc/shm", |s| with(s, sysvipc::shm)),
     ("thread-self", |_| What::Link(std::sync::Arc::new(own_thread))),
     ("uptime", |s| with(s, uptime)),
     ("version", |_| What::fixed(format!("Linux version {RELEASE} (libos) {VERSION}\n"))),

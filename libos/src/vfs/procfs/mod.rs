@@ -7,6 +7,7 @@ mod machine;
 mod node;
 mod process;
 mod sysfs;
+mod sysvipc;
 
 use std::sync::{Arc, OnceLock, Weak};
 

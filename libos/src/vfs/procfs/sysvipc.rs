@@ -1,0 +1,93 @@
+//! /proc/sysvipc: the System V objects, a line each, as ipcs(1) reads them.
+
+use std::fmt::Write;
+
+use crate::{errno::SysResult, ipc::Object, kernel::Kernel};
+
+/// /proc/sysvipc/shm
+pub(super) fn shm(kernel: &Kernel) -> SysResult<String> {
+    let mut out = String::from(
+        "       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  cgid      atime      dtime      ctime                   rss                  swap\n",
+    );
+    for segment in kernel.ipc.shm.all() {
+        let status = segment.status();
+        let permission = &status.permission;
+        let _ = writeln!(
+            out,
+            "{:>10} {:>10}  {:>4o} {:>21} {:>5} {:>5}  {:>5} {:>5} {:>5} {:>5} {:>5} {:>10} {:>10} {:>10} {:>21} {:>21}",
+            permission.key,
+            segment.id(),
+            permission.mode,
+            segment.size,
+            segment.creator,
+            status.last_pid,
+            segment.attachments(),
+            permission.uid,
+            permission.gid,
+            permission.cuid,
+            permission.cgid,
+            status.attached,
+            status.detached,
+            status.changed,
+            segment.resident(),
+            0
+        );
+    }
+    Ok(out)
+}
+
+/// /proc/sysvipc/sem
+pub(super) fn sem(kernel: &Kernel) -> SysResult<String> {
+    let mut out = String::from(
+        "       key      semid perms      nsems   uid   gid  cuid  cgid      otime      ctime\n",
+    );
+    for set in kernel.ipc.sem.all() {
+        let status = set.status();
+        let permission = &status.permission;
+        let _ = writeln!(
+            out,
+            "{:>10} {:>10}  {:>4o} {:>10} {:>5} {:>5} {:>5} {:>5} {:>10} {:>10}",
+            permission.key,
+            set.id(),
+            permission.mode,
+            status.count,
+            permission.uid,
+            permission.gid,
+            permission.cuid,
+            permission.cgid,
+            status.operated,
+            status.changed
+        );
+    }
+    Ok(out)
+}
+
+/// /proc/sysvipc/msg
+pub(super) fn msg(kernel: &Kernel) -> SysResult<String> {
+    let mut out = String::from(
+        "       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid  cuid  cgid      stime      rtime      ctime\n",
+    );
+    for queue in kernel.ipc.msg.all() {
+        let status = queue.status();
+        let permission = &status.permission;
+        let _ = writeln!(
+            out,
+            "{:>10} {:>10}  {:>4o}  {:>10} {:>10} {:>5} {:>5} {:>5} {:>5} {:>5} {:>5} {:>10} {:>10} {:>10}",
+            permission.key,
+            queue.id(),
+            permission.mode,
+            status.bytes,
+            status.count,
+            status.sender,
+            status.receiver,
+            permission.uid,
+            permission.gid,
+            permission.cuid,
+            permission.cgid,
+            status.sent,
+            status.received,
+            status.changed
+        );
+    }
+    Ok(out)
+}
