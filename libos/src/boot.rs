@@ -27,6 +27,7 @@ use crate::signal::{SigInfo, Signal};
 use crate::syscall::{argument::Fd, strace};
 use crate::tty::{self, Terminals};
 use crate::vfs::lock::LockTable;
+use crate::vfs::mqueuefs::MqueueFs;
 use crate::vfs::procfs::{ProcFs, SysFs};
 use crate::vfs::stdio::{self, HostStdio};
 use crate::vfs::{
@@ -161,6 +162,10 @@ pub fn start(config: &Config) -> Result<Arc<Kernel>, BootError> {
     let cpus = Cpus::start(cpu::Config { cpus, stealing: true, ..cpu::Config::default() })
         .map_err(|error| BootError::host("it gives no threads", &error))?;
     let terminals = Terminals::new(&memory);
+    let queues = MqueueFs::new(&memory);
+    let mqueues = Mount::new_root(Superblock::new(queues.clone()), MountFlags::empty(), "mqueue");
+    namespace::mount_system(&root, b"/dev/mqueue", queues, "mqueue")
+        .map_err(|errno| BootError::Option("/dev/mqueue".to_owned(), errno))?;
     let kernel = Arc::new(Kernel {
         memory,
         terminals,

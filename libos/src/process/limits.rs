@@ -32,6 +32,8 @@ pub enum Resource {
     AddressSpace = raw::RLIMIT_AS,
     /// Queued signals.
     PendingSignals = raw::RLIMIT_SIGPENDING,
+    /// Bytes of POSIX message queues of a user.
+    MessageQueues = raw::RLIMIT_MSGQUEUE,
     /// 20 less the lowest nice value.
     Nice = raw::RLIMIT_NICE,
     /// The highest realtime priority.

@@ -107,6 +107,11 @@ impl SigInfo {
         Self::new(signal, code::SI_QUEUE).with(pair(pid, uid), value)
     }
 
+    /// Sent by the queue that process `pid` put a message into, for mq_notify(3) with `value`.
+    pub const fn message(signal: Signal, pid: u32, uid: u32, value: u64) -> Self {
+        Self::new(signal, code::SI_MESGQ).with(pair(pid, uid), value)
+    }
+
     /// Expiry of POSIX timer `timer`, which carries `value`.
     pub const fn timer(signal: Signal, timer: i32, overrun: i32, value: u64) -> Self {
         Self::new(signal, code::SI_TIMER).with(pair(timer as u32, overrun as u32), value)

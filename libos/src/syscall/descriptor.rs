@@ -9,7 +9,7 @@ use crate::{
         argument::{Fd, Flags, UserPtr},
         lock, terminal,
     },
-    vfs::{Capabilities, OpenFile, pipe::PipeEnd},
+    vfs::{Capabilities, OpenFile, mqueuefs::QueueFile, pipe::PipeEnd},
 };
 
 fn limit(thread: &Thread) -> u64 {
@@ -19,9 +19,12 @@ fn limit(thread: &Thread) -> u64 {
 /// What asm-generic/fcntl.h hides from 64-bit programs: there `O_LARGEFILE` is 0.
 const O_LARGEFILE: u32 = 0o100000;
 
-/// Lets go of what a descriptor named, and of the locks that the process loses with it.
+/// Lets go of what a descriptor named, and of what the process loses with it: locks, and being told of a queue's messages.
 fn closed(thread: &Thread, descriptor: Descriptor) {
     thread.process.kernel.locks.closed_by(&descriptor.file, thread.process.pid);
+    if let Some(file) = descriptor.file.downcast::<QueueFile>() {
+        file.queue().forget(&thread.process);
+    }
 }
 
 /// close(2)

@@ -322,12 +322,6 @@ system_calls! {
         237 mbind
         238 set_mempolicy
         239 get_mempolicy
-        240 mq_open
-        241 mq_unlink
-        242 mq_timedsend
-        243 mq_timedreceive
-        244 mq_notify
-        245 mq_getsetattr
         246 kexec_load
         248 add_key
         249 request_key

@@ -19,6 +19,7 @@ pub mod lock;
 pub mod mapped_name;
 pub mod metadata;
 pub mod mount;
+pub mod mqueuefs;
 pub mod namespace;
 pub mod ops;
 pub mod overlay;

@@ -21,7 +21,7 @@ pub(super) const ENTRIES: &[Row<Subject>] = &[
     }),
     ("filesystems", |_| {
         What::fixed(
-            "nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tdevtmpfs\nnodev\toverlay\nnodev\tpipefs\n",
+            "nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tdevtmpfs\nnodev\toverlay\nnodev\tpipefs\nnodev\tmqueue\n",
         )
     }),
     ("loadavg", |s| with(s, loadavg)),
