@@ -10,6 +10,7 @@ use parking_lot::RwLock;
 
 use crate::{
     config::Isolation,
+    event::inotify::Instances,
     futex::FutexTable,
     ipc::Ipc,
     process::PidTable,

@@ -1,4 +1,4 @@
-//! The calls that make and use files of events: epoll, eventfd, timerfd, signalfd.
+//! The calls that make and use files of events: epoll, eventfd, timerfd, signalfd, inotify.
 //!
 //! The one idea: checks and copies are here; the files are in [`crate::event`].
 
@@ -10,15 +10,16 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::{
     errno::{Errno, SysResult},
-    event::{Epoll, EventFd, SignalFd, TimerFd, epoll},
+    event::{Epoll, EventFd, Inotify, SignalFd, TimerFd, epoll},
     process::Thread,
     signal::SigSet,
     syscall::{
-        argument::{Fd, Flags, UserPtr},
+        argument::{Fd, Flags, UserPtr, UserStr},
+        fs::{At, install},
         poll,
     },
     timer::{ClockId, Itimerspec, Timespec, alarm::Setting},
-    vfs::{File, OpenFile},
+    vfs::{Access, File, LookupFlags, OpenFile},
 };
 
 /// eventfd2(2)
@@ -118,6 +119,61 @@ pub(crate) fn signalfd(
     size: usize,
 ) -> SysResult<Fd> {
     signalfd4(thread, fd, set, size, Flags(0))
+}
+
+/// inotify_init1(2)
+pub(crate) fn inotify_init1(thread: &Thread, flags: Flags) -> SysResult<Fd> {
+    if flags.0 & !(raw::O_CLOEXEC | raw::O_NONBLOCK) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let kernel = &thread.process.kernel;
+    let user = thread.process.ids.lock().users[1];
+    let inotify = Inotify::new(&kernel.memory, &kernel.inotify, user)?;
+    let file = OpenFile::from_file(inotify, None, raw::O_RDONLY | flags.0 & raw::O_NONBLOCK);
+    install(thread, file, flags.0 & raw::O_CLOEXEC != 0)
+}
+
+/// inotify_init(2)
+pub(crate) fn inotify_init(thread: &Thread) -> SysResult<Fd> {
+    inotify_init1(thread, Flags(0))
+}
+
+/// inotify_add_watch(2): the watch's number.
+pub(crate) fn inotify_add_watch(
+    thread: &Thread,
+    fd: Fd,
+    path: UserStr,
+    mask: Flags,
+) -> SysResult<i32> {
+    const FLAGS: u32 = raw::IN_ONLYDIR
+        | raw::IN_DONT_FOLLOW
+        | raw::IN_EXCL_UNLINK
+        | raw::IN_MASK_CREATE
+        | raw::IN_MASK_ADD
+        | raw::IN_ISDIR
+        | raw::IN_ONESHOT;
+    const TOLD_ANYWAY: u32 = raw::IN_UNMOUNT | raw::IN_Q_OVERFLOW | raw::IN_IGNORED;
+    let mask = mask.0;
+    if mask & (raw::IN_ALL_EVENTS | FLAGS | TOLD_ANYWAY) == 0 {
+        return Err(Errno::EINVAL);
+    }
+    let file = thread.files.get(fd)?;
+    let both = raw::IN_MASK_ADD | raw::IN_MASK_CREATE;
+    let inotify = file.downcast::<Inotify>().filter(|_| mask & both != both);
+    let inotify = inotify.ok_or(Errno::EINVAL)?;
+    let mut lookup = LookupFlags::empty();
+    lookup.set(LookupFlags::FOLLOW, mask & raw::IN_DONT_FOLLOW == 0);
+    lookup.set(LookupFlags::DIRECTORY, mask & raw::IN_ONLYDIR != 0);
+    let place = At::cwd(thread, path)?.resolve(thread, lookup)?;
+    let cred = Arc::clone(&thread.fs.read().cred);
+    cred.check(&place.inode().metadata()?, Access::READ)?;
+    inotify.add(&place, mask)
+}
+
+/// inotify_rm_watch(2)
+pub(crate) fn inotify_rm_watch(thread: &Thread, fd: Fd, watch: i32) -> SysResult<()> {
+    let file = thread.files.get(fd)?;
+    file.downcast::<Inotify>().ok_or(Errno::EINVAL)?.remove(watch)
 }
 
 /// epoll_create1(2)

@@ -209,7 +209,16 @@ system_calls! {
         233 epoll_ctl(set: Fd, operation: u32, fd: Fd, event: UserPtr<event::EpollEvent>) now event::epoll_ctl, Full;
         234 tgkill(tgid: i32, tid: i32, signal: i32) now signal::tgkill, Full;
         235 utimes(path: UserStr, times: UserPtr<[[i64; 2]; 2]>) now attributes::utimes, Full;
+        240 mq_open(name: UserStr, flags: Flags, mode: Mode, attributes: UserPtr<mqueue::RawAttributes>) now mqueue::mq_open, Full;
+        241 mq_unlink(name: UserStr) now mqueue::mq_unlink, Full;
+        242 mq_timedsend(fd: Fd, message: UserAddr, len: usize, priority: u32, timeout: UserPtr<Timespec>) wait mqueue::mq_timedsend, Full;
+        243 mq_timedreceive(fd: Fd, message: UserAddr, len: usize, priority: UserPtr<u32>, timeout: UserPtr<Timespec>) wait mqueue::mq_timedreceive, Full;
+        244 mq_notify(fd: Fd, event: UserPtr<SigEvent>) now mqueue::mq_notify, Partial("SIGEV_THREAD, which needs a netlink socket");
+        245 mq_getsetattr(fd: Fd, new: UserPtr<mqueue::RawAttributes>, old: UserPtr<mqueue::RawAttributes>) now mqueue::mq_getsetattr, Full;
         247 waitid(kind: u32, id: i32, info: UserPtr<[u8; 128]>, options: Flags, usage: UserPtr<time::Rusage>) wait wait::waitid, Partial("rusage has the CPU time alone");
+        253 inotify_init() now event::inotify_init, Full;
+        254 inotify_add_watch(fd: Fd, path: UserStr, mask: Flags) now event::inotify_add_watch, Full;
+        255 inotify_rm_watch(fd: Fd, watch: i32) now event::inotify_rm_watch, Full;
         257 openat(dir: Fd, path: UserStr, flags: Flags, mode: Mode) wait fs::openat, Partial("O_ASYNC");
         258 mkdirat(dir: Fd, path: UserStr, mode: Mode) now fs::mkdirat, Full;
         259 mknodat(dir: Fd, path: UserStr, mode: Mode, device: u64) now fs::mknodat, Full;
@@ -245,6 +254,7 @@ system_calls! {
         291 epoll_create1(flags: Flags) now event::epoll_create1, Full;
         292 dup3(old: Fd, new: Fd, flags: Flags) now descriptor::dup3, Full;
         293 pipe2(ends: UserPtr<[i32; 2]>, flags: Flags) now file::pipe2, Full;
+        294 inotify_init1(flags: Flags) now event::inotify_init1, Full;
         295 preadv(fd: Fd, vector: UserPtr<io::IoVec>, count: usize, offset: i64) wait io::preadv, Full;
         296 pwritev(fd: Fd, vector: UserPtr<io::IoVec>, count: usize, offset: i64) wait io::pwritev, Full;
         297 rt_tgsigqueueinfo(tgid: i32, tid: i32, signal: i32, info: UserPtr<SigInfo>) now signal::rt_tgsigqueueinfo, Full;
@@ -328,13 +338,9 @@ system_calls! {
         250 keyctl
         251 ioprio_set
         252 ioprio_get
-        253 inotify_init
-        254 inotify_add_watch
-        255 inotify_rm_watch
         256 migrate_pages
         272 unshare
         279 move_pages
-        294 inotify_init1
         298 perf_event_open
         300 fanotify_init
         301 fanotify_mark

@@ -8,12 +8,13 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, MutexGuard};
 
 use super::inode::{Inode, NAME_MAX, NewNode, RenameFlags};
+use super::notify::Farewell;
 use crate::errno::{Errno, SysResult};
 
 /// A quick hash for short byte strings. Collisions hurt only the guest that makes them.
@@ -92,6 +93,8 @@ pub struct Dentry {
     /// How many mounts (of any mount of this tree) sit on this dentry.
     mounts: AtomicU32,
     unlinked: AtomicBool,
+    /// What is told when nobody uses it any more, if it was its inode's last name and somebody watches that.
+    farewell: OnceLock<Farewell>,
 }
 
 impl Dentry {
@@ -102,6 +105,7 @@ impl Dentry {
             children: Mutex::new(Children::default()),
             mounts: AtomicU32::new(0),
             unlinked: AtomicBool::new(false),
+            farewell: OnceLock::new(),
         })
     }
 
@@ -135,6 +139,12 @@ impl Dentry {
     /// Whether the name has been removed since.
     pub fn is_unlinked(&self) -> bool {
         self.unlinked.load(Ordering::Relaxed)
+    }
+
+    /// Keeps what is to be told when nobody uses it any more; the first one counts.
+    pub(super) fn keep_farewell(&self, farewell: Farewell) {
+        // A second one would tell the same, now.
+        let _ = self.farewell.set(farewell);
     }
 
     /// Whether something is mounted here (in some mount of this tree).

@@ -6,7 +6,7 @@
 //! waits for [`OpenFile::wait_queue`] if the descriptor may block. So a read that has data costs no allocation.
 
 use std::any::Any;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 
 use kernel_objects::{Vmo, WaitQueue};
@@ -17,6 +17,7 @@ use super::buf::{GuestMemory, IoDst, IoSrc};
 use super::inode::{DirEntry, DirSink, FIRST_COOKIE, Inode};
 use super::metadata::{FileType, Metadata, StatFs};
 use super::mount::Path;
+use super::notify;
 use super::readiness::PollEvents;
 use super::reopen::Reopen;
 use super::seek::{Seeking, Whence};
@@ -207,6 +208,8 @@ pub struct OpenFile {
     terminal: bool,
     position: Mutex<u64>,
     watchers: Mutex<Vec<Weak<dyn CloseWatcher>>>,
+    /// It was opened by open(2): who watches the file is told what is done with it.
+    announced: AtomicBool,
     /// Keeps it from being run while it is written to, or the other way round.
     _exclusive: Option<Use>,
 }
@@ -218,6 +221,7 @@ impl Drop for OpenFile {
                 watcher.closed(self);
             }
         }
+        self.tell(if self.writable { raw::IN_CLOSE_WRITE } else { raw::IN_CLOSE_NOWRITE });
     }
 }
 
@@ -254,6 +258,7 @@ impl OpenFile {
             terminal,
             position: Mutex::new(0),
             watchers: Mutex::new(Vec::new()),
+            announced: AtomicBool::new(false),
             _exclusive: exclusive,
         })
     }
@@ -266,6 +271,29 @@ impl OpenFile {
     /// Ends [`watch_close`](Self::watch_close).
     pub fn unwatch_close(&self, watcher: &Weak<dyn CloseWatcher>) {
         self.watchers.lock().retain(|other| !other.ptr_eq(watcher));
+    }
+
+    /// Tells who watches the file that it was opened, and from now on what is done with it.
+    pub fn announce(&self) {
+        self.announced.store(true, Ordering::Relaxed);
+        self.tell(raw::IN_OPEN);
+    }
+
+    /// Tells who watches the file that `event` has happened.
+    pub(super) fn tell(&self, event: notify::EventMask) {
+        if self.announced.load(Ordering::Relaxed)
+            && let Some(path) = &self.path
+        {
+            notify::file(path, event);
+        }
+    }
+
+    /// Tells of a transfer that moved something.
+    fn transferred(&self, done: SysResult, event: notify::EventMask) -> SysResult {
+        if matches!(done, Ok(1..)) {
+            self.tell(event);
+        }
+        done
     }
 
     /// An open file whose content is its inode's. `flags` are those of open(2).
@@ -426,6 +454,11 @@ impl OpenFile {
         if !self.readable {
             return Err(Errno::EBADF);
         }
+        let done = self.read_here(dst);
+        self.transferred(done, raw::IN_ACCESS)
+    }
+
+    fn read_here(&self, dst: &mut IoDst<'_>) -> SysResult {
         match &self.object {
             Object::File(file) if !self.positioned => file.read(0, dst),
             object => {
@@ -453,6 +486,11 @@ impl OpenFile {
         if !self.writable {
             return Err(Errno::EBADF);
         }
+        let done = self.write_here(src);
+        self.transferred(done, raw::IN_MODIFY)
+    }
+
+    fn write_here(&self, src: &mut IoSrc<'_>) -> SysResult {
         match &self.object {
             Object::File(file) if !self.positioned => file.write(0, src),
             Object::File(file) => {
@@ -483,10 +521,11 @@ impl OpenFile {
         if !self.readable {
             return Err(Errno::EBADF);
         }
-        match &self.object {
+        let done = match &self.object {
             Object::Inode(inode) => inode.read_at(offset, dst),
             Object::File(file) => file.read(offset, dst),
-        }
+        };
+        self.transferred(done, raw::IN_ACCESS)
     }
 
     /// pwrite(2) and pwritev(2). As on Linux, `O_APPEND` wins over `offset`.
@@ -497,15 +536,14 @@ impl OpenFile {
         if !self.writable {
             return Err(Errno::EBADF);
         }
-        match &self.object {
-            Object::Inode(inode) => {
-                if self.flags.load(Ordering::Relaxed) & raw::O_APPEND != 0 {
-                    return Ok(inode.append(src)?.0);
-                }
-                inode.write_at(offset, src)
+        let done = match &self.object {
+            Object::Inode(inode) if self.flags.load(Ordering::Relaxed) & raw::O_APPEND != 0 => {
+                inode.append(src).map(|(done, _)| done)
             }
+            Object::Inode(inode) => inode.write_at(offset, src),
             Object::File(file) => file.write(offset, src),
-        }
+        };
+        self.transferred(done, raw::IN_MODIFY)
     }
 
     /// pwritev2(2) with `RWF_APPEND`: at the end, whatever the position is; it moves behind what was written if `moves`.
@@ -513,19 +551,20 @@ impl OpenFile {
         if !self.writable {
             return Err(Errno::EBADF);
         }
-        match &self.object {
+        let done = match &self.object {
             Object::Inode(inode) if moves => {
                 let mut position = self.position.lock();
                 let (done, end) = inode.append(src)?;
                 *position = end;
                 Ok(done)
             }
-            Object::Inode(inode) => Ok(inode.append(src)?.0),
+            Object::Inode(inode) => inode.append(src).map(|(done, _)| done),
             // What has no position has one end.
-            Object::File(_) if moves => self.write(src),
+            Object::File(_) if moves => self.write_here(src),
             Object::File(file) if self.seekable => file.write(file.size()?, src),
             Object::File(_) => Err(Errno::ESPIPE),
-        }
+        };
+        self.transferred(done, raw::IN_MODIFY)
     }
 
     /// lseek(2): the new position.
@@ -585,11 +624,13 @@ impl OpenFile {
         }
         match &self.object {
             Object::Inode(inode) if self.writable && inode.kind() == FileType::Regular => {
-                inode.resize(size)
+                inode.resize(size)?;
             }
-            Object::File(file) if self.writable => file.resize(size),
-            _ => Err(Errno::EINVAL),
+            Object::File(file) if self.writable => file.resize(size)?,
+            _ => return Err(Errno::EINVAL),
         }
+        self.tell(raw::IN_MODIFY);
+        Ok(())
     }
 
     /// fsync(2) and fdatasync(2).
@@ -618,12 +659,14 @@ impl OpenFile {
         }
         match &self.object {
             Object::Inode(inode) if inode.kind() == FileType::Regular => {
-                inode.allocate(mode, offset, len)
+                inode.allocate(mode, offset, len)?;
             }
-            Object::Inode(_) => Err(Errno::ENODEV),
-            Object::File(_) if self.seekable => Err(Errno::ENODEV),
-            Object::File(_) => Err(Errno::ESPIPE),
+            Object::Inode(_) => return Err(Errno::ENODEV),
+            Object::File(_) if self.seekable => return Err(Errno::ENODEV),
+            Object::File(_) => return Err(Errno::ESPIPE),
         }
+        self.tell(raw::IN_MODIFY);
+        Ok(())
     }
 
     /// What poll(2) sees now.
@@ -751,6 +794,9 @@ impl OpenFile {
             taken
         });
         *position = reached;
-        result
+        drop(position);
+        result?;
+        self.tell(raw::IN_ACCESS);
+        Ok(())
     }
 }

@@ -21,6 +21,7 @@ pub mod metadata;
 pub mod mount;
 pub mod mqueuefs;
 pub mod namespace;
+pub mod notify;
 pub mod ops;
 pub mod overlay;
 pub mod path;

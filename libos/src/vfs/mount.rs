@@ -13,6 +13,7 @@ use parking_lot::{Mutex, RwLock};
 use super::dentry::{Dentry, NameMap};
 use super::inode::{FileSystem, Inode};
 use super::metadata::{DeviceNumber, StatFs};
+use super::notify::Watches;
 use crate::errno::{Errno, SysResult};
 
 bitflags! {
@@ -59,13 +60,15 @@ pub struct Superblock {
     root: Arc<Dentry>,
     /// Held by rename, so that the shape of the tree does not change while it checks for cycles.
     rename: Mutex<()>,
+    /// Who watches what of it.
+    watches: Arc<Watches>,
 }
 
 impl Superblock {
     /// Puts `fs` to use.
     pub fn new(fs: Arc<dyn FileSystem>) -> Arc<Self> {
         let root = Dentry::root(fs.root());
-        Arc::new(Self { fs, root, rename: Mutex::new(()) })
+        Arc::new(Self { fs, root, rename: Mutex::new(()), watches: Arc::default() })
     }
 
     /// The file system.
@@ -85,6 +88,7 @@ impl Superblock {
 
 impl Drop for Superblock {
     fn drop(&mut self) {
+        self.watches.unmounted();
         // Parents and children hold each other.
         self.root.clear();
     }
@@ -243,6 +247,11 @@ impl Path {
     /// The inode.
     pub fn inode(&self) -> &Arc<dyn Inode> {
         self.dentry.inode()
+    }
+
+    /// Who watches what of the file system that it is in.
+    pub fn watches(&self) -> &Arc<Watches> {
+        &self.mount.superblock.watches
     }
 
     /// Whether both are the same place.

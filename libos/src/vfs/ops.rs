@@ -92,11 +92,48 @@ fn make<T>(
     create(walker.at(), name, &metadata)
 }
 
+/// Makes the entry `name` of `dir` and tells who watches.
+fn add(dir: &Path, name: &[u8], node: &NewNode<'_>) -> SysResult<Arc<Dentry>> {
+    let made = dir.dentry().create(name, node)?;
+    let flag = if node.kind.is_dir() { raw::IN_ISDIR } else { 0 };
+    notify::entry(dir, name, raw::IN_CREATE | flag, 0);
+    Ok(made)
+}
+
+/// Tells who watches that `victim` is no longer the entry `name` of `dir`; it may have been nobody's but the caller's.
+fn tell_removed(dir: &Path, name: &[u8], victim: Arc<Dentry>) {
+    if dir.watches().is_idle() {
+        return;
+    }
+    let is_dir = victim.inode().kind().is_dir();
+    if !is_dir {
+        notify::inode(dir, victim.inode(), raw::IN_ATTRIB);
+    }
+    lose(dir, victim);
+    let flag = if is_dir { raw::IN_ISDIR } else { 0 };
+    notify::entry(dir, name, raw::IN_DELETE | flag, 0);
+}
+
+/// Lets go of the dentry of a name that was removed from the file system of `place`.
+fn lose(place: &Path, victim: Arc<Dentry>) {
+    if let Some(farewell) = notify::farewell(place, victim.inode()) {
+        victim.keep_farewell(farewell);
+    }
+}
+
+/// Tells who watches that `moved` is no longer the entry `from_name` of `from` but `to_name` of `to`.
+fn tell_moved((from, from_name): (&Path, &[u8]), (to, to_name): (&Path, &[u8]), moved: &Dentry) {
+    let cookie = notify::cookie();
+    let flag = if moved.inode().kind().is_dir() { raw::IN_ISDIR } else { 0 };
+    notify::entry(from, from_name, raw::IN_MOVED_FROM | flag, cookie);
+    notify::entry(to, to_name, raw::IN_MOVED_TO | flag, cookie);
+}
+
 /// mkdir(2)
 pub fn mkdir(ctx: &FsContext, base: Option<&Path>, path: &[u8], mode: u32) -> SysResult<()> {
     make(ctx, base, path, true, |dir, name, metadata| {
         let node = new_node(ctx, metadata, FileType::Directory, mode & 0o1777);
-        dir.dentry().create(name, &node).map(drop)
+        add(dir, name, &node).map(drop)
     })
 }
 
@@ -126,7 +163,7 @@ pub fn mknod(
             }
             node.rdev = DeviceNumber(device);
         }
-        dir.dentry().create(name, &node).map(drop)
+        add(dir, name, &node).map(drop)
     })
 }
 
@@ -138,7 +175,7 @@ pub fn symlink(ctx: &FsContext, target: &[u8], base: Option<&Path>, path: &[u8])
     make(ctx, base, path, false, |dir, name, metadata| {
         let mut node = new_node(ctx, metadata, FileType::Symlink, 0);
         (node.mode, node.target) = (0o777, target);
-        dir.dentry().create(name, &node).map(drop)
+        add(dir, name, &node).map(drop)
     })
 }
 
@@ -151,7 +188,10 @@ pub fn link(ctx: &FsContext, target: &Path, base: Option<&Path>, path: &[u8]) ->
         if target.inode().kind().is_dir() {
             return Err(Errno::EPERM);
         }
-        dir.dentry().link(name, target.inode())
+        dir.dentry().link(name, target.inode())?;
+        notify::inode(dir, target.inode(), raw::IN_ATTRIB);
+        notify::entry(dir, name, raw::IN_CREATE, 0);
+        Ok(())
     })
 }
 
@@ -192,7 +232,9 @@ pub fn unlink(ctx: &FsContext, base: Option<&Path>, path: &[u8]) -> SysResult<()
     if victim.is_mount_point() {
         return Err(Errno::EBUSY);
     }
-    walker.at().dentry().unlink(name)
+    walker.at().dentry().unlink(name)?;
+    tell_removed(walker.at(), name, victim);
+    Ok(())
 }
 
 /// rmdir(2)
@@ -212,7 +254,9 @@ pub fn rmdir(ctx: &FsContext, base: Option<&Path>, path: &[u8]) -> SysResult<()>
     if victim.is_mount_point() {
         return Err(Errno::EBUSY);
     }
-    walker.at().dentry().rmdir(name)
+    walker.at().dentry().rmdir(name)?;
+    tell_removed(walker.at(), name, victim);
+    Ok(())
 }
 
 /// rename(2) from one base and path to another.
@@ -282,7 +326,26 @@ pub fn rename(
         }
     }
     let old_dir = from_dir.dentry();
-    old_dir.rename((from_name, &old), to_dir.dentry(), (to_name, new.as_ref()), flags)
+    old_dir.rename((from_name, &old), to_dir.dentry(), (to_name, new.as_ref()), flags)?;
+    if from_dir.watches().is_idle() {
+        return Ok(());
+    }
+    let (from, to) = ((from_dir, from_name), (to_dir, to_name));
+    tell_moved(from, to, &old);
+    match new {
+        Some(new) if exchange => {
+            notify::inode(from_dir, old.inode(), raw::IN_MOVE_SELF);
+            tell_moved(to, from, &new);
+            notify::inode(from_dir, new.inode(), raw::IN_MOVE_SELF);
+        }
+        Some(replaced) => {
+            notify::inode(from_dir, replaced.inode(), raw::IN_ATTRIB);
+            notify::inode(from_dir, old.inode(), raw::IN_MOVE_SELF);
+            lose(from_dir, replaced);
+        }
+        None => notify::inode(from_dir, old.inode(), raw::IN_MOVE_SELF),
+    }
+    Ok(())
 }
 
 /// readlink(2); an empty path means the link that the base is.
@@ -369,7 +432,9 @@ pub fn truncate(
     let _writing = Use::write(place.inode())?;
     check_size(place.inode().size()?)?;
     drop_set_ids(&ctx.cred, place.inode())?;
-    place.inode().resize(size)
+    place.inode().resize(size)?;
+    notify::file(place, raw::IN_MODIFY);
+    Ok(())
 }
 
 /// The mode of a file that somebody changed who must not gain its owner's powers by that: inode(7).
@@ -404,7 +469,9 @@ pub fn change_mode(ctx: &FsContext, place: &Path, mode: u32) -> SysResult<()> {
     }
     let foreign = !ctx.cred.in_group(metadata.gid) && !ctx.cred.has(Capabilities::FSETID);
     let mode = if foreign { mode & !raw::S_ISGID } else { mode };
-    inode.set_attributes(&AttributeChange { mode: Some(mode), ..Default::default() })
+    inode.set_attributes(&AttributeChange { mode: Some(mode), ..Default::default() })?;
+    notify::file(place, raw::IN_ATTRIB);
+    Ok(())
 }
 
 /// chown(2); ids that are `None` stay.
@@ -428,7 +495,11 @@ pub fn change_owner(
     let old = metadata.mode;
     let mode = if metadata.kind.is_dir() { old } else { without_set_ids(old) };
     let mode = (mode != old).then_some(mode);
-    inode.set_attributes(&AttributeChange { mode, uid, gid, ..Default::default() })
+    inode.set_attributes(&AttributeChange { mode, uid, gid, ..Default::default() })?;
+    if mode.is_some() || uid.is_some() || gid.is_some() {
+        notify::file(place, raw::IN_ATTRIB);
+    }
+    Ok(())
 }
 
 /// utimensat(2); times that are `None` stay. With `only_now` a writer may do it who is not the owner.
@@ -448,7 +519,15 @@ pub fn change_times(
         }
         ctx.cred.check(&metadata, Access::WRITE)?;
     }
-    inode.set_attributes(&AttributeChange { atime, mtime, ..Default::default() })
+    inode.set_attributes(&AttributeChange { atime, mtime, ..Default::default() })?;
+    match (atime, mtime) {
+        (Some(_), Some(_)) => notify::file(place, raw::IN_ATTRIB),
+        // What looks like a read or a write is told as one.
+        (Some(_), None) => notify::file(place, raw::IN_ACCESS),
+        (None, Some(_)) => notify::file(place, raw::IN_MODIFY),
+        (None, None) => {}
+    }
+    Ok(())
 }
 
 /// The permissions of an attribute's name space, xattr(7).
@@ -501,13 +580,17 @@ pub fn set_xattr(
     flags: u32,
 ) -> SysResult<()> {
     check_xattr(ctx, place, name, true)?;
-    place.inode().set_xattr(name, value, flags)
+    place.inode().set_xattr(name, value, flags)?;
+    notify::file(place, raw::IN_ATTRIB);
+    Ok(())
 }
 
 /// removexattr(2)
 pub fn remove_xattr(ctx: &FsContext, place: &Path, name: &[u8]) -> SysResult<()> {
     check_xattr(ctx, place, name, true)?;
-    place.inode().remove_xattr(name)
+    place.inode().remove_xattr(name)?;
+    notify::file(place, raw::IN_ATTRIB);
+    Ok(())
 }
 
 /// listxattr(2): those that the caller may know of.
@@ -577,7 +660,7 @@ fn create(
             let dir = walker.at();
             let metadata = check_dir(&ctx.cred, dir)?;
             let node = new_node(ctx, &metadata, FileType::Regular, mode);
-            match dir.dentry().create(&name, &node) {
+            match add(dir, &name, &node) {
                 Ok(child) => {
                     let place = Path::new(dir.mount().clone(), child);
                     return open_place(ctx, place, flags, true);
@@ -624,8 +707,18 @@ fn open_unnamed(ctx: &FsContext, dir: Path, flags: u32, mode: u32) -> SysResult<
     OpenFile::from_path_for_use(Path::new(dir.mount().clone(), dentry), flags)
 }
 
-/// Opens what is at `place`. What was just made is opened whatever its mode says.
+/// Opens what is at `place` and tells who watches. What was just made is opened whatever its mode says.
 fn open_place(ctx: &FsContext, place: Path, flags: u32, made: bool) -> SysResult<Arc<OpenFile>> {
+    let cuts = !made && flags & raw::O_TRUNC != 0 && place.inode().kind() == FileType::Regular;
+    let file = open_quietly(ctx, place, flags, made)?;
+    file.announce();
+    if cuts {
+        file.tell(raw::IN_MODIFY);
+    }
+    Ok(file)
+}
+
+fn open_quietly(ctx: &FsContext, place: Path, flags: u32, made: bool) -> SysResult<Arc<OpenFile>> {
     let inode = place.inode().clone();
     let kind = inode.kind();
     let truncate = flags & raw::O_TRUNC != 0;

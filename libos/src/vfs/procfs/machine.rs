@@ -6,6 +6,8 @@ use super::Subject;
 use super::node::{Row, What};
 use super::sysvipc;
 use crate::errno::{Errno, SysResult};
+use crate::event::inotify;
+use crate::ipc::{mqueue, msg, sem, shm};
 use crate::process::pids::PID_MAX;
 use crate::syscall::system::{HOSTNAME, RELEASE, VERSION};
 use crate::timer::ticks;
@@ -31,6 +33,20 @@ pub(super) const ENTRIES: &[Row<Subject>] = &[
     ("stat", |s| with(s, stat)),
     ("swaps", |_| What::fixed("Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n")),
     ("sys/fs/file-max", |_| What::fixed("9223372036854775807\n")),
+    ("sys/fs/inotify/max_queued_events", |_| {
+        What::fixed(format!("{}\n", inotify::QUEUED_EVENTS_MAX))
+    }),
+    ("sys/fs/inotify/max_user_instances", |_| {
+        What::fixed(format!("{}\n", inotify::USER_INSTANCES_MAX))
+    }),
+    ("sys/fs/inotify/max_user_watches", |_| {
+        What::fixed(format!("{}\n", inotify::USER_WATCHES_MAX))
+    }),
+    ("sys/fs/mqueue/msg_default", |_| What::fixed(format!("{}\n", mqueue::DEFAULT.messages))),
+    ("sys/fs/mqueue/msg_max", |_| What::fixed(format!("{}\n", mqueue::DEFAULT.messages))),
+    ("sys/fs/mqueue/msgsize_default", |_| What::fixed(format!("{}\n", mqueue::DEFAULT.bytes))),
+    ("sys/fs/mqueue/msgsize_max", |_| What::fixed(format!("{}\n", mqueue::DEFAULT.bytes))),
+    ("sys/fs/mqueue/queues_max", |_| What::fixed(format!("{QUEUES_MAX}\n"))),
     ("sys/fs/nr_open", |_| What::fixed("1048576\n")),
     ("sys/fs/pipe-max-size", |_| What::fixed("1048576\n")),
     ("sys/kernel/cap_last_cap", |_| What::fixed("40\n")),
