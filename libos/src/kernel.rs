@@ -19,6 +19,21 @@ use crate::{
     vfs::{Mount, lock::LockTable},
 };
 
+/// What a machine is called, uname(2).
+#[derive(Clone, Debug)]
+pub struct Names {
+    /// sethostname(2)
+    pub host: Vec<u8>,
+    /// setdomainname(2)
+    pub domain: Vec<u8>,
+}
+
+impl Default for Names {
+    fn default() -> Self {
+        Self { host: b"libos".to_vec(), domain: b"(none)".to_vec() }
+    }
+}
+
 /// One machine with its memory, its CPUs, its files and its processes.
 pub struct Kernel {
     /// Physical memory.
@@ -35,6 +50,14 @@ pub struct Kernel {
     pub locks: Arc<LockTable>,
     /// The terminals.
     pub terminals: Arc<Terminals>,
+    /// System V objects.
+    pub ipc: Ipc,
+    /// POSIX message queues: a file system of its own, wherever it is mounted besides.
+    pub mqueues: Arc<Mount>,
+    /// How many inotify instances each user has.
+    pub inotify: Arc<Instances>,
+    /// What it is called.
+    pub names: RwLock<Names>,
     /// Processes and threads by number.
     pub pids: PidTable,
     /// Where the guests run.

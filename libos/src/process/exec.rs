@@ -48,7 +48,10 @@ impl loader::Files for FsContext {
             _ => return Err(OpenError::NotRegular),
         }
         let nobody_may = metadata.mode & 0o111 == 0;
-        if nobody_may || self.cred.check(&metadata, Access::EXEC).is_err() {
+        if nobody_may
+            || place.mount().executable().is_err()
+            || self.cred.check(&metadata, Access::EXEC).is_err()
+        {
             return Err(OpenError::NotExecutable);
         }
         OpenFile::for_running(place).map_err(OpenError::Path)

@@ -147,6 +147,10 @@ fn map(
         if !file.readable() || shared && prot.contains(Prot::WRITE) && !file.writable() {
             return Err(Errno::EACCES);
         }
+        let runs = prot.contains(Prot::EXEC);
+        if runs && file.path().is_some_and(|path| path.mount().executable().is_err()) {
+            return Err(Errno::EPERM);
+        }
         // Memory of zeroes, as old programs ask for it.
         if devices::is_zero(&file) { Backing::Anonymous } else { Backing::File { file, offset } }
     };

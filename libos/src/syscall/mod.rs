@@ -18,6 +18,8 @@ pub mod identity;
 pub mod io;
 pub mod lock;
 pub mod memory;
+pub mod mount;
+pub mod mqueue;
 mod pace;
 mod patience;
 pub mod poll;

@@ -7,9 +7,10 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::{
     errno::{Errno, SysResult},
+    kernel::Names,
     process::{Limit, NR_OPEN, Process, Thread},
     syscall::{
-        argument::{Flags, UserAddr, UserPtr, UserStr},
+        argument::{Flags, UserAddr, UserPtr},
         pace,
     },
     vfs::Capabilities,
@@ -19,8 +20,6 @@ use crate::{
 pub const RELEASE: &str = "6.1.0-libos";
 /// The version line of uname(2).
 pub const VERSION: &str = "#1 SMP PREEMPT_DYNAMIC libos";
-/// What uname(2) calls the host.
-pub const HOSTNAME: &str = "libos";
 
 /// struct new_utsname
 #[derive(FromBytes, IntoBytes, Immutable)]
@@ -39,12 +38,16 @@ pub(crate) fn uname(thread: &Thread, buffer: UserPtr<UtsName>) -> SysResult<()> 
     let persona = thread.attributes.lock().personality;
     let machine = if persona & PER_MASK == PER_LINUX32 { "i686" } else { "x86_64" };
     let release = if persona & UNAME26 != 0 { OLD_RELEASE } else { RELEASE };
-    let names = ["Linux", HOSTNAME, release, VERSION, machine, "(none)"].map(|name| {
+    let Names { host, domain } = thread.process.kernel.names.read().clone();
+    let names: [&[u8]; 6] =
+        [b"Linux", &host, release.as_bytes(), VERSION.as_bytes(), machine.as_bytes(), &domain];
+    let fields = names.map(|name| {
         let mut field = [0; 65];
-        field[..name.len()].copy_from_slice(name.as_bytes());
+        let len = name.len().min(NAME_MAX);
+        field[..len].copy_from_slice(&name[..len]);
         field
     });
-    buffer.write(&thread.memory, &UtsName(names))
+    buffer.write(&thread.memory, &UtsName(fields))
 }
 
 /// struct sysinfo
@@ -187,7 +190,31 @@ pub(crate) fn prlimit64(
     old.write_if_wanted(&thread.memory, &RawLimit { soft: before.soft, hard: before.hard })
 }
 
-/// sethostname(2) and setdomainname(2) are for the administrator of the machine, who is outside.
-pub(crate) fn sethostname(_: &Thread, _name: UserStr, _len: usize) -> SysResult<()> {
-    Err(Errno::EPERM)
+/// The longest name of a machine or a domain (`__NEW_UTS_LEN`).
+const NAME_MAX: usize = 64;
+
+/// A new name for the machine or its domain: `EPERM`, `EINVAL`, `EFAULT`.
+fn new_name(thread: &Thread, name: UserAddr, len: i32) -> SysResult<Vec<u8>> {
+    if !thread.fs.read().cred.has(Capabilities::SYS_ADMIN) {
+        return Err(Errno::EPERM);
+    }
+    let len = usize::try_from(len).ok().filter(|&len| len <= NAME_MAX).ok_or(Errno::EINVAL)?;
+    let mut name = name.cast::<u8>().read_slice(&thread.memory, len)?;
+    let end = name.iter().position(|&byte| byte == 0).unwrap_or(len);
+    name.truncate(end);
+    Ok(name)
+}
+
+/// sethostname(2)
+pub(crate) fn sethostname(thread: &Thread, name: UserAddr, len: i32) -> SysResult<()> {
+    let name = new_name(thread, name, len)?;
+    thread.process.kernel.names.write().host = name;
+    Ok(())
+}
+
+/// setdomainname(2)
+pub(crate) fn setdomainname(thread: &Thread, name: UserAddr, len: i32) -> SysResult<()> {
+    let name = new_name(thread, name, len)?;
+    thread.process.kernel.names.write().domain = name;
+    Ok(())
 }

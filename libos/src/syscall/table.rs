@@ -47,6 +47,9 @@ system_calls! {
         26 msync(addr: UserAddr, len: u64, flags: Flags) now memory::msync, Full;
         27 mincore(addr: UserAddr, len: u64, vector: UserAddr) wait memory::mincore, Full;
         28 madvise(addr: UserAddr, len: u64, advice: u32) wait memory::madvise, Partial("MADV_REMOVE, MADV_WIPEONFORK, MADV_MERGEABLE, MADV_COLLAPSE");
+        29 shmget(key: i32, size: u64, flags: Flags) now sysv::shm::shmget, Partial("SHM_HUGETLB");
+        30 shmat(id: i32, addr: UserAddr, flags: Flags) now sysv::shm::shmat, Full;
+        31 shmctl(id: i32, command: i32, buffer: UserAddr) now sysv::shm::shmctl, Partial("shm_dtime and shm_lpid tell of shmat and shmdt alone, not of other ways to detach");
         32 dup(fd: Fd) now descriptor::dup, Full;
         33 dup2(old: Fd, new: Fd) now descriptor::dup2, Full;
         34 pause() wait signal::pause, Full;
@@ -168,8 +171,10 @@ system_calls! {
         161 chroot(path: UserStr) now fs::chroot, Full;
         162 sync() wait file::sync, Full;
         164 settimeofday(time: UserPtr<Timeval>, zone: UserPtr<[i32; 2]>) now time::settimeofday, Partial("always EPERM: the clock is the host's");
-        170 sethostname(name: UserStr, len: usize) now system::sethostname, Partial("always EPERM");
-        171 setdomainname(name: UserStr, len: usize) now system::sethostname, Partial("always EPERM");
+        165 mount(source: UserStr, target: UserStr, kind: UserStr, flags: u64, data: UserStr) now mount::mount, Partial("tmpfs, ramfs, proc, sysfs, mqueue; sizes of tmpfs are not enforced; MS_SHARED and MS_UNBINDABLE; open files do not keep a mount from becoming read-only");
+        166 umount2(target: UserStr, flags: Flags) now mount::umount2, Partial("MNT_EXPIRE");
+        170 sethostname(name: UserAddr, len: i32) now system::sethostname, Full;
+        171 setdomainname(name: UserAddr, len: i32) now system::setdomainname, Full;
         186 gettid() now identity::gettid, Full;
         187 readahead(fd: Fd, offset: i64, count: usize) now file::readahead, Full;
         188 setxattr(path: UserStr, name: UserStr, value: UserAddr, size: usize, flags: Flags) now attributes::setxattr, Full;
@@ -298,8 +303,6 @@ system_calls! {
         156 _sysctl
         159 adjtimex
         163 acct
-        165 mount
-        166 umount2
         167 swapon
         168 swapoff
         169 reboot

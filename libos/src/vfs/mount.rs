@@ -4,6 +4,7 @@
 //! mounts. A mount owns the mounts that sit on its dentries; walking down asks the dentry first whether it is
 //! a mount point at all, one load, and only then the map.
 
+use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -94,6 +95,20 @@ impl Drop for Superblock {
     }
 }
 
+/// By what a mount finds those that hang on its dentries.
+fn key(dentry: &Arc<Dentry>) -> usize {
+    Arc::as_ptr(dentry) as usize
+}
+
+/// How a mount is to be taken away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unmount {
+    /// Only if nobody uses it and nothing is mounted below.
+    IfUnused,
+    /// From the tree, now; it goes with its last user (`MNT_DETACH`).
+    Detach,
+}
+
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 /// One attachment of a file system's tree (or of a part of it) to the tree of names.
@@ -102,8 +117,9 @@ pub struct Mount {
     superblock: Arc<Superblock>,
     root: Arc<Dentry>,
     /// Where it is mounted: the parent mount does not keep its children's places alive, they keep theirs.
-    place: Option<(Weak<Mount>, Arc<Dentry>)>,
-    flags: MountFlags,
+    place: Mutex<Option<(Weak<Mount>, Arc<Dentry>)>>,
+    /// [`MountFlags`].
+    flags: AtomicU64,
     source: String,
     children: RwLock<NameMap<usize, Arc<Mount>>>,
 }
@@ -112,13 +128,12 @@ impl Mount {
     /// The mount at the root of a namespace.
     pub fn new_root(superblock: Arc<Superblock>, flags: MountFlags, source: &str) -> Arc<Self> {
         let root = superblock.root.clone();
-        Self::build(superblock, root, None, flags, source)
+        Self::build(superblock, root, flags, source)
     }
 
     fn build(
         superblock: Arc<Superblock>,
         root: Arc<Dentry>,
-        place: Option<(Weak<Mount>, Arc<Dentry>)>,
         flags: MountFlags,
         source: &str,
     ) -> Arc<Self> {
@@ -126,8 +141,8 @@ impl Mount {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             superblock,
             root,
-            place,
-            flags,
+            place: Mutex::new(None),
+            flags: AtomicU64::new(flags.bits()),
             source: source.to_owned(),
             children: RwLock::default(),
         })
@@ -150,7 +165,7 @@ impl Mount {
 
     /// The flags.
     pub fn flags(&self) -> MountFlags {
-        self.flags
+        MountFlags::from_bits_truncate(self.flags.load(Ordering::Relaxed))
     }
 
     /// What was mounted: a device or a word.
@@ -160,17 +175,87 @@ impl Mount {
 
     /// The path in the parent mount that this covers; `None` for the root of a namespace.
     pub fn mount_point(&self) -> Option<Path> {
-        let (mount, dentry) = self.place.as_ref()?;
+        let place = self.place.lock();
+        let (mount, dentry) = place.as_ref()?;
         Some(Path { mount: mount.upgrade()?, dentry: dentry.clone() })
     }
 
     /// Fails with `EROFS` if nothing may be changed through this mount.
     pub fn writable(&self) -> SysResult<()> {
-        if self.flags.contains(MountFlags::RDONLY) { Err(Errno::EROFS) } else { Ok(()) }
+        if self.flags().contains(MountFlags::RDONLY) { Err(Errno::EROFS) } else { Ok(()) }
+    }
+
+    /// Fails with `EACCES` if nothing may be run from this mount.
+    pub fn executable(&self) -> SysResult<()> {
+        if self.flags().contains(MountFlags::NOEXEC) { Err(Errno::EACCES) } else { Ok(()) }
     }
 
     fn covering(&self, dentry: &Arc<Dentry>) -> Option<Arc<Mount>> {
-        self.children.read().get(&(Arc::as_ptr(dentry) as usize)).cloned()
+        self.children.read().get(&key(dentry)).cloned()
+    }
+
+    /// Hangs the mount, which hangs nowhere, into the tree at `at`. `ENOENT` for a place whose name was removed, `EBUSY` when somebody was
+    /// faster.
+    fn attach(self: &Arc<Self>, at: &Path) -> SysResult<()> {
+        if at.dentry.is_unlinked() {
+            return Err(Errno::ENOENT);
+        }
+        let mut siblings = at.mount.children.write();
+        let Entry::Vacant(vacant) = siblings.entry(key(&at.dentry)) else {
+            return Err(Errno::EBUSY);
+        };
+        at.dentry.add_mount();
+        *self.place.lock() = Some((Arc::downgrade(&at.mount), at.dentry.clone()));
+        vacant.insert(self.clone());
+        Ok(())
+    }
+
+    /// Takes the mount out of the tree.
+    fn detach(&self) {
+        let Some((parent, dentry)) = self.place.lock().take() else { return };
+        let parent = parent.upgrade();
+        let removed = parent.and_then(|parent| parent.children.write().remove(&key(&dentry)));
+        dentry.remove_mount();
+        // What it kept alive goes without the lock.
+        drop(removed);
+    }
+
+    /// The mounts below `dentry` of this mount, parents first: each with the index of its parent in the list (`None`: this one).
+    fn below(
+        self: &Arc<Self>,
+        dentry: &Arc<Dentry>,
+    ) -> Vec<(Option<usize>, Arc<Dentry>, Arc<Mount>)> {
+        let mut all: Vec<(Option<usize>, Arc<Dentry>, Arc<Mount>)> = Vec::new();
+        let mut from = (None, self.clone(), dentry.clone());
+        let mut next = 0;
+        loop {
+            let (parent, mount, root) = from;
+            for child in mount.children.read().values() {
+                let place = child.place.lock().as_ref().map(|(_, place)| place.clone());
+                if let Some(place) = place.filter(|place| place.is_within(&root)) {
+                    all.push((parent, place, child.clone()));
+                }
+            }
+            let Some((_, _, mount)) = all.get(next) else { return all };
+            from = (Some(next), mount.clone(), mount.root.clone());
+            next += 1;
+        }
+    }
+
+    /// From the root of its file system to the directory or file that it shows.
+    pub fn shown(&self) -> Vec<u8> {
+        let mut names = Vec::new();
+        let mut at = self.root.clone();
+        while let Some(parent) = at.parent() {
+            names.push(at.name());
+            at = parent;
+        }
+        let mut path = Vec::new();
+        for name in names.iter().rev() {
+            path.push(b'/');
+            path.extend_from_slice(name);
+        }
+        if path.is_empty() { b"/".to_vec() } else { path }
     }
 
     /// This mount and all below it, parents first, in the order they were mounted.
@@ -188,7 +273,7 @@ impl Mount {
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        if let Some((_, dentry)) = &self.place {
+        if let Some((_, dentry)) = self.place.get_mut() {
             dentry.remove_mount();
         }
     }
@@ -305,12 +390,64 @@ impl Path {
         if root.inode().kind().is_dir() != self.inode().kind().is_dir() {
             return Err(Errno::ENOTDIR);
         }
-        let place = Some((Arc::downgrade(&self.mount), self.dentry.clone()));
-        let mount = Mount::build(superblock, root, place, flags, source);
-        self.dentry.add_mount();
-        let key = Arc::as_ptr(&self.dentry) as usize;
-        self.mount.children.write().insert(key, mount.clone());
+        let mount = Mount::build(superblock, root, flags, source);
+        mount.attach(self)?;
         Ok(mount)
+    }
+
+    /// Whether it is the root of a mount.
+    pub fn is_mount_root(&self) -> bool {
+        Arc::ptr_eq(&self.dentry, &self.mount.root)
+    }
+
+    /// Shows `from` here, too, and what is mounted below it if `recursive` (`MS_BIND`). `ENOTDIR`, `ENOENT`.
+    pub fn bind_here(&self, from: &Path, recursive: bool) -> SysResult<()> {
+        let below = if recursive { from.mount.below(&from.dentry) } else { Vec::new() };
+        let copy = |mount: &Mount, root: &Arc<Dentry>| {
+            Mount::build(mount.superblock.clone(), root.clone(), mount.flags(), &mount.source)
+        };
+        let root = Some(from.dentry.clone());
+        let (flags, source) = (from.mount.flags(), &from.mount.source);
+        let top = self.mount_here(from.mount.superblock.clone(), root, flags, source)?;
+        let mut copies: Vec<Arc<Mount>> = Vec::with_capacity(below.len());
+        for (parent, place, mount) in below {
+            let parent = parent.and_then(|index| copies.get(index)).unwrap_or(&top).clone();
+            let copied = copy(&mount, &mount.root);
+            // A place that was removed meanwhile has none.
+            let _ = copied.attach(&Path::new(parent, place));
+            copies.push(copied);
+        }
+        Ok(())
+    }
+
+    /// Moves the mount whose root `from` is here (`MS_MOVE`). `EINVAL` unless it is one that can be moved, `ELOOP` into itself.
+    pub fn move_here(&self, from: &Path) -> SysResult<()> {
+        let is_dir = |path: &Path| path.inode().kind().is_dir();
+        let movable = from.is_mount_root() && from.mount.mount_point().is_some();
+        if !movable || is_dir(from) != is_dir(self) {
+            return Err(Errno::EINVAL);
+        }
+        let mut above = Some(self.mount.clone());
+        while let Some(mount) = above {
+            if Arc::ptr_eq(&mount, &from.mount) {
+                return Err(Errno::ELOOP);
+            }
+            above = mount.mount_point().map(|place| place.mount);
+        }
+        if self.dentry.is_unlinked() {
+            return Err(Errno::ENOENT);
+        }
+        from.mount.detach();
+        from.mount.attach(self)
+    }
+
+    /// Changes the flags of the mount whose root this is (`MS_REMOUNT`); `EINVAL` if it is none's.
+    pub fn remount(&self, flags: MountFlags) -> SysResult<()> {
+        if !self.is_mount_root() {
+            return Err(Errno::EINVAL);
+        }
+        self.mount.flags.store(flags.bits(), Ordering::Relaxed);
+        Ok(())
     }
 
     /// The root of the tree that this place is in.
@@ -328,17 +465,19 @@ impl Path {
         Path::root_of(&Mount::new_root(superblock, MountFlags::empty(), "none"))
     }
 
-    /// Takes the mount whose root this is out of the tree. `EINVAL` if this is no mount's root, `EBUSY` if
-    /// something is mounted below.
-    pub fn unmount(&self) -> SysResult<()> {
-        if !Arc::ptr_eq(&self.dentry, &self.mount.root) {
+    /// Takes the mount whose root this is out of the tree. `EINVAL` if this is no mount's root or that of the whole tree, `EBUSY` if
+    /// somebody uses it or something is mounted below, unless it is only to be detached.
+    pub fn unmount(&self, how: Unmount) -> SysResult<()> {
+        /// Who has a mount that nobody uses: its parent, and the caller's path.
+        const UNUSED: usize = 2;
+        if !self.is_mount_root() || self.mount.mount_point().is_none() {
             return Err(Errno::EINVAL);
         }
-        let Some(below) = self.mount.mount_point() else { return Err(Errno::EINVAL) };
-        if !self.mount.children.read().is_empty() {
+        let used = || Arc::strong_count(&self.mount) > UNUSED;
+        if how == Unmount::IfUnused && (!self.mount.children.read().is_empty() || used()) {
             return Err(Errno::EBUSY);
         }
-        below.mount.children.write().remove(&(Arc::as_ptr(&below.dentry) as usize));
+        self.mount.detach();
         Ok(())
     }
 
@@ -412,12 +551,14 @@ mod tests {
         // One on top of the other.
         mount(&world, "/m", MountFlags::empty());
         assert!(world.names("/m").is_empty());
-        world.place("/m").unwrap().unmount().unwrap();
+        let unmount = |how| world.place("/m").unwrap().unmount(how);
+        assert_eq!(unmount(Unmount::IfUnused), Ok(()));
         assert_eq!(world.names("/m"), ["d"]);
-        drop(inside);
-        world.place("/m").unwrap().unmount().unwrap();
+        assert_eq!(unmount(Unmount::IfUnused), Err(Errno::EBUSY), "somebody stands in it");
+        assert_eq!(unmount(Unmount::Detach), Ok(()));
         assert_eq!(world.names("/m"), ["below"]);
-        assert_eq!(world.ctx.root.unmount(), Err(Errno::EINVAL));
+        assert_eq!(inside.to_bytes(&world.ctx.root), b"(unreachable)/d");
+        assert_eq!(world.ctx.root.unmount(Unmount::Detach), Err(Errno::EINVAL));
     }
 
     #[test]
@@ -433,6 +574,33 @@ mod tests {
         assert_eq!(world.rename("/d", "/m/d", flags), Err(Errno::EXDEV));
         assert_eq!(world.place("/m").unwrap().mount().tree().len(), 1);
         assert_eq!(world.ctx.root.mount().tree().len(), 2);
+    }
+
+    #[test]
+    fn a_recursive_bind_shows_what_is_mounted_below_and_a_move_takes_it_along() {
+        let world = World::new();
+        for dir in ["/m", "/n", "/o"] {
+            world.mkdir(dir).unwrap();
+        }
+        mount(&world, "/m", MountFlags::empty());
+        world.mkdir("/m/d").unwrap();
+        mount(&world, "/m/d", MountFlags::empty());
+        world.create("/m/d/deep", b"");
+        let place = |path: &str| world.place(path).unwrap();
+        place("/n").bind_here(&place("/m"), true).unwrap();
+        assert_eq!(
+            (world.names("/n"), world.names("/n/d")),
+            (vec!["d".to_owned()], vec!["deep".to_owned()])
+        );
+        assert_eq!(place("/n/d").move_here(&place("/n")), Err(Errno::ELOOP));
+        place("/o").move_here(&place("/n")).unwrap();
+        assert_eq!((world.names("/n").len(), world.names("/o/d").len()), (0, 1));
+        // Onto itself: it shows what was there before.
+        place("/m/d").bind_here(&place("/m"), true).unwrap();
+        assert_eq!(world.names("/m/d/d"), ["deep"]);
+        assert_eq!(world.ctx.root.mount().tree().len(), 7);
+        place("/m").remount(MountFlags::RDONLY).unwrap();
+        assert_eq!((world.mkdir("/m/x"), world.mkdir("/o/x")), (Err(Errno::EROFS), Ok(())));
     }
 
     #[test]

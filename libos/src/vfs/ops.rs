@@ -12,7 +12,8 @@ use super::{
     file::OpenFile,
     inode::{Inode, NewNode, RenameFlags},
     metadata::{AttributeChange, DeviceNumber, FileType, Metadata, StatFs, Timespec},
-    mount::Path,
+    mount::{MountFlags, Path},
+    notify,
     path::{FinalDots, FsContext, Last, LookupFlags, Walker},
     permission::{Access, Capabilities, Credentials},
     writers::Use,
@@ -373,6 +374,9 @@ pub fn access(
     if want.contains(Access::WRITE) && on_disk {
         place.mount().writable()?;
     }
+    if want.contains(Access::EXEC) && metadata.kind == FileType::Regular {
+        place.mount().executable()?;
+    }
     ctx.cred.check(&metadata, want)
 }
 
@@ -727,6 +731,11 @@ fn open_quietly(ctx: &FsContext, place: Path, flags: u32, made: bool) -> SysResu
         FileType::Symlink => return Err(Errno::ELOOP),
         FileType::Socket => return Err(Errno::ENXIO),
         FileType::Directory if write => return Err(Errno::EISDIR),
+        FileType::CharDevice | FileType::BlockDevice
+            if place.mount().flags().contains(MountFlags::NODEV) =>
+        {
+            return Err(Errno::EACCES);
+        }
         _ => {}
     }
     let on_disk = matches!(kind, FileType::Regular | FileType::Directory);

@@ -9,8 +9,9 @@ use crate::errno::{Errno, SysResult};
 use crate::event::inotify;
 use crate::ipc::{mqueue, msg, sem, shm};
 use crate::process::pids::PID_MAX;
-use crate::syscall::system::{HOSTNAME, RELEASE, VERSION};
+use crate::syscall::system::{RELEASE, VERSION};
 use crate::timer::ticks;
+use crate::vfs::mqueuefs::QUEUES_MAX;
 
 /// Everything at the top of /proc but the processes.
 pub(super) const ENTRIES: &[Row<Subject>] = &[
@@ -51,9 +52,11 @@ pub(super) const ENTRIES: &[Row<Subject>] = &[
     ("sys/fs/pipe-max-size", |_| What::fixed("1048576\n")),
     ("sys/kernel/cap_last_cap", |_| What::fixed("40\n")),
     ("sys/kernel/core_pattern", |_| What::fixed("core\n")),
-    ("sys/kernel/domainname", |_| What::fixed("(none)\n")),
-    ("sys/kernel/hostname", |_| What::fixed(format!("{HOSTNAME}\n"))),
-    ("sys/kernel/msgmax", |_| What::fixed("8192\n")),
+    ("sys/kernel/domainname", |s| with(s, |kernel| Ok(name_line(&kernel.names.read().domain)))),
+    ("sys/kernel/hostname", |s| with(s, |kernel| Ok(name_line(&kernel.names.read().host)))),
+    ("sys/kernel/msgmax", |_| What::fixed(format!("{}\n", msg::MSGMAX))),
+    ("sys/kernel/msgmnb", |_| What::fixed(format!("{}\n", msg::MSGMNB))),
+    ("sys/kernel/msgmni", |_| What::fixed(format!("{}\n", msg::MSGMNI))),
     ("sys/kernel/ngroups_max", |_| What::fixed("65536\n")),
     ("sys/kernel/osrelease", |_| What::fixed(format!("{RELEASE}\n"))),
     ("sys/kernel/ostype", |_| What::fixed("Linux\n")),
@@ -90,6 +93,14 @@ fn with(
 ) -> What {
     let subject = subject.clone();
     What::text(move || Ok(text(&*subject.kernel()?)?.into_bytes()))
+}
+
+fn name_line(name: &[u8]) -> String {
+    format!("{}\n", String::from_utf8_lossy(name))
+}
+
+fn semaphore_limits() -> String {
+    format!("{}\t{}\t{}\t{}\n", sem::SEMMSL, sem::SEMMNS, sem::SEMOPM, sem::SEMMNI)
 }
 
 fn own(pid: i32) -> SysResult<Vec<u8>> {

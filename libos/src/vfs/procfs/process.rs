@@ -445,10 +445,11 @@ fn mounts(thread: &Thread, info: bool) -> String {
             let device = fs.device();
             let _ = writeln!(
                 out,
-                "{} {parent} {}:{} / {place} {options} - {kind} {} rw{special}",
+                "{} {parent} {}:{} {} {place} {options} - {kind} {} rw{special}",
                 mount.id(),
                 device.major(),
                 device.minor(),
+                String::from_utf8_lossy(&mount.shown()).replace(' ', "\\040"),
                 mount.source(),
             );
         } else {

@@ -1,0 +1,187 @@
+//! mount(2) and umount2(2).
+//!
+//! The one idea: one call with many meanings; its flags decide here which verb of the tree of mounts is wanted.
+
+use std::sync::Arc;
+
+use linux_raw_sys::general as raw;
+
+use crate::{
+    errno::{Errno, SysResult},
+    kernel::Kernel,
+    process::Thread,
+    syscall::{
+        argument::{Flags, UserStr},
+        fs::At,
+    },
+    vfs::{
+        Capabilities, FileSystem, LookupFlags, MountFlags, Path, Superblock,
+        mount::Unmount,
+        mqueuefs::MqueueFs,
+        procfs::{ProcFs, SysFs},
+        tmpfs::Tmpfs,
+    },
+};
+
+/// The longest text of options and names: a page, as Linux copies one.
+const TEXT_MAX: usize = 4096;
+
+/// A magic number that old programs put into the upper half of the flags.
+const MS_MGC_VAL: u64 = 0xc0ed_0000;
+const MS_MGC_MSK: u64 = 0xffff_0000;
+
+/// The flags that are kept with a mount.
+const KEPT: u64 = MountFlags::all().bits();
+
+fn text(thread: &Thread, text: UserStr) -> SysResult<Option<Vec<u8>>> {
+    if text.is_null() {
+        return Ok(None);
+    }
+    text.string(&thread.memory, TEXT_MAX, Errno::EINVAL).map(Some)
+}
+
+/// `EPERM` unless the caller may change the tree of mounts.
+fn check_admin(thread: &Thread) -> SysResult<()> {
+    let allowed = thread.fs.read().cred.has(Capabilities::SYS_ADMIN);
+    if allowed { Ok(()) } else { Err(Errno::EPERM) }
+}
+
+/// The flags of a mount for those of the call: access times as `relatime` has them unless something else is said.
+fn mount_flags(flags: u64) -> MountFlags {
+    let mut kept = MountFlags::from_bits_truncate(flags & KEPT);
+    let other = u64::from(raw::MS_STRICTATIME) | MountFlags::NOATIME.bits();
+    kept.set(MountFlags::RELATIME, flags & other == 0);
+    kept
+}
+
+/// mount(2)
+pub(crate) fn mount(
+    thread: &Thread,
+    source: UserStr,
+    target: UserStr,
+    kind: UserStr,
+    flags: u64,
+    data: UserStr,
+) -> SysResult<()> {
+    let kind = text(thread, kind)?;
+    let source_text = text(thread, source)?;
+    let data = text(thread, data)?.unwrap_or_default();
+    let flags = if flags & MS_MGC_MSK == MS_MGC_VAL { flags & !MS_MGC_MSK } else { flags };
+    let target = At::cwd(thread, target)?.resolve(thread, LookupFlags::FOLLOW)?;
+    check_admin(thread)?;
+    let has = |bit: u32| flags & u64::from(bit) != 0;
+    if has(raw::MS_NOUSER) {
+        return Err(Errno::EINVAL);
+    }
+    let from = || {
+        let empty = source_text.as_ref().is_none_or(|text| text.is_empty());
+        if empty {
+            return Err(Errno::EINVAL);
+        }
+        At::cwd(thread, source)?.resolve(thread, LookupFlags::FOLLOW)
+    };
+    if has(raw::MS_REMOUNT) {
+        return target.remount(mount_flags(flags));
+    }
+    if has(raw::MS_BIND) {
+        return target.bind_here(&from()?, has(raw::MS_REC));
+    }
+    if has(raw::MS_SHARED | raw::MS_PRIVATE | raw::MS_SLAVE | raw::MS_UNBINDABLE) {
+        return propagate(&target, flags);
+    }
+    if has(raw::MS_MOVE) {
+        return target.move_here(&from()?);
+    }
+    let fs = make(&thread.process.kernel, &kind.ok_or(Errno::EINVAL)?, &data)?;
+    let name = source_text.unwrap_or_else(|| b"none".to_vec());
+    let name = String::from_utf8_lossy(&name);
+    target.mount_here(Superblock::new(fs), None, mount_flags(flags), &name).map(drop)
+}
+
+/// What happens to the copies of a mount: here each is on its own, and all that can be asked for is that it stays so.
+fn propagate(target: &Path, flags: u64) -> SysResult<()> {
+    let flags = flags & !u64::from(raw::MS_REC | raw::MS_SILENT);
+    if !target.is_mount_root() {
+        return Err(Errno::EINVAL);
+    }
+    // A slave of nobody is private.
+    if flags == u64::from(raw::MS_PRIVATE) || flags == u64::from(raw::MS_SLAVE) {
+        return Ok(());
+    }
+    let one = u64::from(raw::MS_SHARED | raw::MS_UNBINDABLE);
+    Err(if flags & !one == 0 && flags.is_power_of_two() {
+        Errno::EOPNOTSUPP
+    } else {
+        Errno::EINVAL
+    })
+}
+
+/// A new file system of the type with the options in `data`. `ENODEV` for a type that is not known, `EINVAL` for an option that is not.
+fn make(kernel: &Arc<Kernel>, kind: &[u8], data: &[u8]) -> SysResult<Arc<dyn FileSystem>> {
+    let without_options =
+        |fs: Arc<dyn FileSystem>| if data.is_empty() { Ok(fs) } else { Err(Errno::EINVAL) };
+    match kind {
+        b"tmpfs" | b"ramfs" => {
+            let name = if kind == b"tmpfs" { "tmpfs" } else { "ramfs" };
+            tmpfs(kernel, name, data)
+        }
+        b"proc" => {
+            let proc = ProcFs::new(None);
+            proc.attach(kernel);
+            without_options(proc)
+        }
+        b"sysfs" => without_options(SysFs::new(kernel.cpus.count(), None)),
+        b"mqueue" => {
+            let fs = kernel.mqueues.superblock().fs();
+            MqueueFs::of(fs).ok_or(Errno::ENODEV)?;
+            without_options(Arc::clone(fs))
+        }
+        _ => Err(Errno::ENODEV),
+    }
+}
+
+fn tmpfs(kernel: &Kernel, name: &'static str, data: &[u8]) -> SysResult<Arc<dyn FileSystem>> {
+    let text = std::str::from_utf8(data).map_err(|_| Errno::EINVAL)?;
+    let (mut mode, mut owner, mut group) = (0o1777, 0, 0);
+    for option in text.split(',').filter(|option| !option.is_empty()) {
+        let (key, value) = option.split_once('=').unwrap_or((option, ""));
+        let number = |radix| u32::from_str_radix(value, radix).map_err(|_| Errno::EINVAL);
+        match key {
+            "mode" => mode = number(8)? & 0o7777,
+            "uid" => owner = number(10)?,
+            "gid" => group = number(10)?,
+            "size" | "nr_blocks" | "nr_inodes" if is_size(value) => {}
+            _ => return Err(Errno::EINVAL),
+        }
+    }
+    let fs = Tmpfs::with_type(&kernel.memory, mode, name)?;
+    let owner =
+        crate::vfs::AttributeChange { uid: Some(owner), gid: Some(group), ..Default::default() };
+    fs.root().set_attributes(&owner)?;
+    Ok(fs)
+}
+
+/// Whether it is a number with one of Linux's suffixes.
+fn is_size(value: &str) -> bool {
+    let digits = value.trim_end_matches(['k', 'K', 'm', 'M', 'g', 'G', '%']);
+    value.len() - digits.len() <= 1 && digits.parse::<u64>().is_ok()
+}
+
+/// umount2(2)
+pub(crate) fn umount2(thread: &Thread, target: UserStr, flags: Flags) -> SysResult<()> {
+    let flags = flags.0;
+    let known = raw::MNT_FORCE | raw::MNT_DETACH | raw::MNT_EXPIRE | raw::UMOUNT_NOFOLLOW;
+    if flags & !known != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let mut lookup = LookupFlags::empty();
+    lookup.set(LookupFlags::FOLLOW, flags & raw::UMOUNT_NOFOLLOW == 0);
+    let place = At::cwd(thread, target)?.resolve(thread, lookup)?;
+    check_admin(thread)?;
+    if flags & raw::MNT_EXPIRE != 0 {
+        let alone = flags & (raw::MNT_FORCE | raw::MNT_DETACH) == 0;
+        return Err(if alone { Errno::EOPNOTSUPP } else { Errno::EINVAL });
+    }
+    let how = if flags & raw::MNT_DETACH != 0 { Unmount::Detach } else { Unmount::IfUnused };
+    place.unmount(how)
+}
