@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <sys/ipc.h>
 #include <sys/sem.h>
+#include <sys/wait.h>
 
 union semun {
     int val;
@@ -112,6 +113,13 @@ int main(void) {
 
     SECTION("owed");
     id = OK(semget(IPC_PRIVATE, 3, 0600)), CALL(DO(OP(0, 32767, SEM_UNDO))), CALL(DO(OP(0, -32767, 0))), CALL(DO(OP(0, 1, SEM_UNDO))), CALL(DO(OP(0, 1, SEM_UNDO))), values(), CALL(semctl(id, 0, SETVAL, 0)), CALL(DO(OP(0, 1, SEM_UNDO))), CALL(semctl(id, 0, IPC_RMID));
+
+    SECTION("a child");
+    id = semget(IPC_PRIVATE, 3, 0600), semctl(id, 0, SETVAL, 5);
+    int status;
+    pid_t child = vfork();
+    if (child == 0) DO(OP(0, -3, SEM_UNDO), OP(1, 2, SEM_UNDO), OP(2, 1, 0)), _exit(semctl(id, 0, GETVAL));
+    waitpid(child, &status, 0), SHOW(WEXITSTATUS(status)), values(), HOLDS(semctl(id, 0, GETPID) == child), HOLDS(semctl(id, 2, GETPID) == child), CALL(semctl(id, 0, IPC_RMID));
 
     SECTION("somebody else");
     id = semget(key, 3, IPC_CREAT | 0604);
