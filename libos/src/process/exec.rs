@@ -54,7 +54,9 @@ impl loader::Files for FsContext {
         {
             return Err(OpenError::NotExecutable);
         }
-        OpenFile::for_running(place).map_err(OpenError::Path)
+        let file = OpenFile::for_running(place).map_err(OpenError::Path)?;
+        file.announce();
+        Ok(file)
     }
 }
 
