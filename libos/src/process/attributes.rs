@@ -53,6 +53,8 @@ pub struct ThreadAttributes {
     pub default_timer_slack: u64,
     /// See personality(2).
     pub personality: u32,
+    /// How urgent its transfers to disks are, ioprio_set(2). Kept and told.
+    pub io_priority: u16,
     /// The capabilities that programs may get at all, `PR_CAPBSET_DROP`.
     pub bounding: Capabilities,
 }
@@ -77,6 +79,7 @@ impl ThreadAttributes {
             timer_slack: TIMER_SLACK,
             default_timer_slack: TIMER_SLACK,
             personality: 0,
+            io_priority: 0,
             bounding: Capabilities::FULL,
         }
     }

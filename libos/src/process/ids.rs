@@ -17,6 +17,8 @@ pub struct Ids {
     pub groups: Three,
     /// The capabilities that may become effective.
     pub permitted: Capabilities,
+    /// The capabilities that a program may inherit, capset(2). Programs here get what their user has.
+    pub inheritable: Capabilities,
     /// They stay permitted when the last id of root goes, `PR_SET_KEEPCAPS`.
     pub keep_capabilities: bool,
 }
@@ -28,6 +30,7 @@ impl Ids {
             users: [cred.fsuid; 3],
             groups: [cred.fsgid; 3],
             permitted: cred.caps,
+            inheritable: Capabilities::empty(),
             keep_capabilities: false,
         }
     }

@@ -161,6 +161,8 @@ fn command_now(
             file.inode().ok_or(Errno::EINVAL)?.add_seals(seals).map(|()| 0)
         }
         raw::F_GET_SEALS => file.inode().ok_or(Errno::EINVAL)?.seals().map(u64::from),
+        // To be told of nothing more is all that can be asked of dnotify here.
+        raw::F_NOTIFY if argument as u32 & !raw::DN_MULTISHOT == 0 => Ok(0),
         raw::F_GETPIPE_SZ => {
             let end = file.downcast::<PipeEnd>().ok_or(Errno::EBADF)?;
             Ok(end.capacity() as u64)

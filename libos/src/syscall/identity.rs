@@ -141,20 +141,24 @@ pub(crate) struct CapabilityData {
     inheritable: u32,
 }
 
-/// capget(2). An unknown version is told the preferred one, which is no error without `data`.
+/// How many halves the sets have in the header's version; an unknown one is told the preferred one, `None`.
+fn halves(thread: &Thread, header: UserPtr<CapabilityHeader>) -> SysResult<Option<usize>> {
+    let version_field = UserPtr::<u32>::new(header.addr());
+    match version_field.read(&thread.memory)? {
+        CAPABILITY_VERSION_1 => Ok(Some(1)),
+        CAPABILITY_VERSION_2 | CAPABILITY_VERSION_3 => Ok(Some(2)),
+        _ => version_field.write(&thread.memory, &CAPABILITY_VERSION_3).map(|()| None),
+    }
+}
+
+/// capget(2). To ask for the version is no error without `data`.
 pub(crate) fn capget(
     thread: &Thread,
     header: UserPtr<CapabilityHeader>,
     data: UserPtr<CapabilityData>,
 ) -> SysResult<()> {
-    let version_field = UserPtr::<u32>::new(header.addr());
-    let halves = match version_field.read(&thread.memory)? {
-        CAPABILITY_VERSION_1 => 1,
-        CAPABILITY_VERSION_2 | CAPABILITY_VERSION_3 => 2,
-        _ => {
-            version_field.write(&thread.memory, &CAPABILITY_VERSION_3)?;
-            return if data.is_null() { Ok(()) } else { Err(Errno::EINVAL) };
-        }
+    let Some(halves) = halves(thread, header)? else {
+        return if data.is_null() { Ok(()) } else { Err(Errno::EINVAL) };
     };
     if data.is_null() {
         return Ok(());
@@ -168,13 +172,50 @@ pub(crate) fn capget(
         None => return Err(Errno::ESRCH),
     };
     let effective = target.fs.read().cred.caps.bits();
-    let permitted = target.process.ids.lock().permitted.bits();
+    let (permitted, inheritable) = {
+        let ids = target.process.ids.lock();
+        (ids.permitted.bits(), ids.inheritable.bits())
+    };
     let half = |shift: u32| CapabilityData {
         effective: (effective >> shift) as u32,
         permitted: (permitted >> shift) as u32,
-        inheritable: 0,
+        inheritable: (inheritable >> shift) as u32,
     };
     data.write_slice(&thread.memory, &[half(0), half(32)][..halves])
+}
+
+/// capset(2): of the caller alone. `EPERM` for what it has not to give.
+pub(crate) fn capset(
+    thread: &Thread,
+    header: UserPtr<CapabilityHeader>,
+    data: UserPtr<CapabilityData>,
+) -> SysResult<()> {
+    let halves = halves(thread, header)?.ok_or(Errno::EINVAL)?;
+    let pid = header.read(&thread.memory)?.pid;
+    if pid != 0 && pid != thread.tid {
+        return Err(Errno::EPERM);
+    }
+    let data = data.read_slice(&thread.memory, halves)?;
+    let set = |of: fn(&CapabilityData) -> u32| {
+        let bits = data.iter().rev().fold(0, |bits, half| bits << 32 | u64::from(of(half)));
+        Capabilities::from_bits_retain(bits) & Capabilities::FULL
+    };
+    let (effective, permitted) = (set(|half| half.effective), set(|half| half.permitted));
+    let inheritable = set(|half| half.inheritable);
+    let bounding = thread.attributes.lock().bounding;
+    let mut fs = thread.fs.write();
+    let mut ids = thread.process.ids.lock();
+    let may_add = fs.cred.has(Capabilities::SETPCAP);
+    let allowed = (may_add || (ids.inheritable | ids.permitted).contains(inheritable))
+        && (ids.inheritable | bounding).contains(inheritable)
+        && ids.permitted.contains(permitted)
+        && permitted.contains(effective);
+    if !allowed {
+        return Err(Errno::EPERM);
+    }
+    (ids.permitted, ids.inheritable) = (permitted, inheritable);
+    Arc::make_mut(&mut fs.cred).caps = effective;
+    Ok(())
 }
 
 /// "Leave it as it is" in the setres*id calls.

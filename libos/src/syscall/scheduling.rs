@@ -380,6 +380,42 @@ fn prioritized(thread: &Thread, which: u32, who: i32) -> SysResult<Vec<Arc<Threa
     if threads.is_empty() { Err(Errno::ESRCH) } else { Ok(threads) }
 }
 
+/// What ioprio_get(2) and ioprio_set(2) ask about, as getpriority(2) calls it: one less.
+fn transferring(thread: &Thread, which: i32, who: i32) -> SysResult<Vec<Arc<Thread>>> {
+    let which = which.checked_sub(1).and_then(|which| u32::try_from(which).ok());
+    prioritized(thread, which.ok_or(Errno::EINVAL)?, who)
+}
+
+/// ioprio_get(2): the most urgent one.
+pub(crate) fn ioprio_get(thread: &Thread, which: i32, who: i32) -> SysResult<i32> {
+    let threads = transferring(thread, which, who)?;
+    let most = threads.iter().map(|target| target.attributes.lock().io_priority).min();
+    Ok(most.unwrap_or(0).into())
+}
+
+/// ioprio_set(2): kept and told.
+pub(crate) fn ioprio_set(thread: &Thread, which: i32, who: i32, priority: u32) -> SysResult<()> {
+    const NONE: u32 = 0;
+    const REALTIME: u32 = 1;
+    /// Behind best effort and idle.
+    const UNKNOWN: u32 = 4;
+    let administers = thread.fs.read().cred.has(Capabilities::SYS_ADMIN);
+    match (priority >> 13 & 7, priority & 7) {
+        (REALTIME, _) if !privileged(thread) && !administers => return Err(Errno::EPERM),
+        (NONE, 1..) | (UNKNOWN.., _) => return Err(Errno::EINVAL),
+        _ => {}
+    }
+    for target in transferring(thread, which, who)? {
+        let users = thread.process.ids.lock().users;
+        let owner = target.process.ids.lock().users[0];
+        if owner != users[0] && owner != users[1] && !privileged(thread) {
+            return Err(Errno::EPERM);
+        }
+        target.attributes.lock().io_priority = priority as u16;
+    }
+    Ok(())
+}
+
 /// getpriority(2): 20 less the lowest nice value.
 pub(crate) fn getpriority(thread: &Thread, which: u32, who: i32) -> SysResult<i32> {
     let threads = prioritized(thread, which, who)?;

@@ -89,7 +89,7 @@ system_calls! {
         69 msgsnd(id: i32, message: UserPtr<i64>, size: usize, flags: Flags) wait sysv::msg::msgsnd, Full;
         70 msgrcv(id: i32, message: UserPtr<i64>, size: usize, kind: i64, flags: Flags) wait sysv::msg::msgrcv, Full;
         71 msgctl(id: i32, command: i32, buffer: UserAddr) now sysv::msg::msgctl, Full;
-        72 fcntl(fd: Fd, command: u32, argument: u64) wait descriptor::fcntl, Partial("leases, owners; EDEADLK");
+        72 fcntl(fd: Fd, command: u32, argument: u64) wait descriptor::fcntl, Partial("leases, owners, dnotify; EDEADLK");
         73 flock(fd: Fd, operation: u32) wait lock::flock, Full;
         74 fsync(fd: Fd) wait file::fsync, Full;
         75 fdatasync(fd: Fd) wait file::fdatasync, Full;
@@ -141,6 +141,7 @@ system_calls! {
         123 setfsgid(gid: u32) now identity::setfsgid, Full;
         124 getsid(pid: i32) now identity::getsid, Full;
         125 capget(header: UserPtr<identity::CapabilityHeader>, data: UserPtr<identity::CapabilityData>) now identity::capget, Full;
+        126 capset(header: UserPtr<identity::CapabilityHeader>, data: UserPtr<identity::CapabilityData>) now identity::capset, Partial("what is inheritable is kept and told: a program gets what its user has");
         127 rt_sigpending(set: UserAddr, size: usize) now signal::rt_sigpending, Full;
         128 rt_sigtimedwait(set: UserPtr<SigSet>, info: UserPtr<SigInfo>, timeout: UserPtr<Timespec>, size: usize) wait signal::rt_sigtimedwait, Full;
         129 rt_sigqueueinfo(pid: i32, signal: i32, info: UserPtr<SigInfo>) now signal::rt_sigqueueinfo, Full;
@@ -221,6 +222,8 @@ system_calls! {
         244 mq_notify(fd: Fd, event: UserPtr<SigEvent>) now mqueue::mq_notify, Partial("SIGEV_THREAD, which needs a netlink socket");
         245 mq_getsetattr(fd: Fd, new: UserPtr<mqueue::RawAttributes>, old: UserPtr<mqueue::RawAttributes>) now mqueue::mq_getsetattr, Full;
         247 waitid(kind: u32, id: i32, info: UserPtr<[u8; 128]>, options: Flags, usage: UserPtr<time::Rusage>) wait wait::waitid, Partial("rusage has the CPU time alone");
+        251 ioprio_set(which: i32, who: i32, priority: u32) now scheduling::ioprio_set, Partial("kept and told: all transfers are alike");
+        252 ioprio_get(which: i32, who: i32) now scheduling::ioprio_get, Full;
         253 inotify_init() now event::inotify_init, Full;
         254 inotify_add_watch(fd: Fd, path: UserStr, mask: Flags) now event::inotify_add_watch, Full;
         255 inotify_rm_watch(fd: Fd, watch: i32) now event::inotify_rm_watch, Full;
@@ -294,7 +297,6 @@ system_calls! {
         57 fork
         101 ptrace
         103 syslog
-        126 capset
         134 uselib
         136 ustat
         139 sysfs
@@ -339,8 +341,6 @@ system_calls! {
         248 add_key
         249 request_key
         250 keyctl
-        251 ioprio_set
-        252 ioprio_get
         256 migrate_pages
         272 unshare
         279 move_pages

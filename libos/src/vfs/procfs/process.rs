@@ -343,9 +343,9 @@ fn status(thread: &Thread) -> SysResult<String> {
         let fs = thread.fs.read_recursive();
         (fs.umask, fs.cred.clone())
     };
-    let (users, groups, permitted) = {
+    let (users, groups, permitted, inheritable) = {
         let ids = process.ids.lock();
-        (ids.users, ids.groups, ids.permitted)
+        (ids.users, ids.groups, ids.permitted, ids.inheritable)
     };
     let join = |ids: &[u32], last: u32| {
         let all: Vec<String> = ids.iter().chain([&last]).map(u32::to_string).collect();
@@ -385,7 +385,7 @@ fn status(thread: &Thread) -> SysResult<String> {
         mask(thread.signals.mask()),
         mask(ignored),
         mask(caught),
-        0,
+        inheritable.bits(),
         permitted.bits(),
         cred.caps.bits(),
         attributes.bounding.bits(),
