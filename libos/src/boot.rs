@@ -31,8 +31,8 @@ use crate::vfs::mqueuefs::MqueueFs;
 use crate::vfs::procfs::{ProcFs, SysFs};
 use crate::vfs::stdio::{self, HostStdio};
 use crate::vfs::{
-    AttributeChange, Capabilities, Credentials, FsContext, LookupFlags, Mount, MountFlags, OpenFile,
-    Path, Superblock, namespace, ops,
+    AttributeChange, Capabilities, Credentials, FsContext, LookupFlags, Mount, MountFlags,
+    OpenFile, Path, Superblock, namespace, ops,
 };
 
 /// For how long the host's terminals are waited for at the end.

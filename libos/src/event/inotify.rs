@@ -303,6 +303,10 @@ impl File for Inotify {
         Seeking::Idle
     }
 
+    fn signals_readiness(&self) -> bool {
+        true
+    }
+
     fn wait_queue(&self) -> Option<&WaitQueue> {
         Some(&self.queue)
     }

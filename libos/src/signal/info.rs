@@ -112,6 +112,11 @@ impl SigInfo {
         Self::new(signal, code::SI_MESGQ).with(pair(pid, uid), value)
     }
 
+    /// Descriptor `fd` is ready: `code` is `POLL_*`, `band` the bits of poll(2).
+    pub const fn ready(signal: Signal, code: i32, band: u32, fd: i32) -> Self {
+        Self::new(signal, code).with(band as u64, fd as u32 as u64)
+    }
+
     /// Expiry of POSIX timer `timer`, which carries `value`.
     pub const fn timer(signal: Signal, timer: i32, overrun: i32, value: u64) -> Self {
         Self::new(signal, code::SI_TIMER).with(pair(timer as u32, overrun as u32), value)

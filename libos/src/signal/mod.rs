@@ -5,6 +5,7 @@
 
 pub mod action;
 pub mod altstack;
+pub mod async_io;
 mod deliver;
 mod frame;
 pub mod info;

@@ -1,10 +1,13 @@
 //! Descriptors themselves: duplicating, closing, their flags, and ioctl(2).
 
+use std::sync::Arc;
+
 use linux_raw_sys::{general as raw, ioctl as requests};
 
 use crate::{
     errno::{Errno, SysResult},
     process::{Descriptor, Resource, Thread},
+    signal::{Signal, async_io},
     syscall::{
         argument::{Fd, Flags, UserPtr},
         lock, terminal,
@@ -138,8 +141,37 @@ fn command_now(
             if added & raw::O_NOATIME != 0 && !thread.fs.read().cred.owns(&file.metadata()?) {
                 return Err(Errno::EPERM);
             }
-            file.set_flags(argument as u32).map(|()| 0)
+            let flags = set_async(thread, file, fd, argument as u32)?;
+            file.set_flags(flags).map(|()| 0)
         }
+        raw::F_SETOWN => {
+            let owner = async_io::owner_from_number(&thread.process.kernel, argument as i32)?;
+            file.readiness().set_owner(thread, owner);
+            Ok(0)
+        }
+        raw::F_GETOWN => Ok(file.readiness().owner().number() as u64),
+        raw::F_SETOWN_EX => {
+            let pair = UserPtr::<[i32; 2]>::new(argument).read(&thread.memory)?;
+            let owner = async_io::owner_from_pair(&thread.process.kernel, pair)?;
+            file.readiness().set_owner(thread, owner);
+            Ok(0)
+        }
+        raw::F_GETOWN_EX => {
+            let pair = file.readiness().owner().pair();
+            UserPtr::<[i32; 2]>::new(argument).write(&thread.memory, &pair).map(|()| 0)
+        }
+        raw::F_SETSIG => {
+            let signal = match argument {
+                0 => None,
+                number => {
+                    let number = i32::try_from(number).map_err(|_| Errno::EINVAL)?;
+                    Some(Signal::from_raw(number).ok_or(Errno::EINVAL)?)
+                }
+            };
+            file.readiness().set_signal(signal);
+            Ok(0)
+        }
+        raw::F_GETSIG => Ok(file.readiness().signal().map_or(0, |signal| signal.raw() as u64)),
         raw::F_SETPIPE_SZ => {
             let end = file.downcast::<PipeEnd>().ok_or(Errno::EBADF)?;
             let privileged = thread.fs.read().cred.has(Capabilities::SYS_RESOURCE);
@@ -171,6 +203,18 @@ fn command_now(
     }
 }
 
+/// Begins or ends telling by signals that `file` is ready, as `flags` have `O_ASYNC`; without that bit for a file that tells nobody.
+fn set_async(thread: &Thread, file: &Arc<OpenFile>, fd: Fd, flags: u32) -> SysResult<u32> {
+    let on = flags & raw::FASYNC != 0;
+    if on == (file.flags() & raw::FASYNC != 0) {
+        return Ok(flags);
+    }
+    match async_io::watch(&thread.process.kernel, file, fd.0, on) {
+        Err(Errno::ENOTTY) => Ok(flags & !raw::FASYNC),
+        result => result.map(|()| flags),
+    }
+}
+
 /// ioctl(2) where it need not wait: what is about the descriptor here, the rest by the file.
 pub(crate) fn ioctl_at_once(
     thread: &Thread,
@@ -186,6 +230,7 @@ pub(crate) fn ioctl_at_once(
         requests::FIOCLEX => thread.files.set_close_on_exec(fd, true),
         requests::FIONCLEX => thread.files.set_close_on_exec(fd, false),
         requests::FIONBIO => set_nonblocking(thread, &file, argument),
+        requests::FIOASYNC if !file.is_terminal() => change_async(thread, &file, fd, argument),
         request if file.is_terminal() => {
             return terminal::control_at_once(thread, &file, request, argument);
         }
@@ -197,6 +242,16 @@ pub(crate) fn ioctl_at_once(
 /// ioctl(2) of a terminal that has to wait until all that was written is out.
 pub(crate) async fn ioctl(thread: &Thread, fd: Fd, request: Flags, argument: u64) -> SysResult {
     terminal::control(thread, &*thread.files.get(fd)?, request.0, argument).await
+}
+
+fn change_async(thread: &Thread, file: &Arc<OpenFile>, fd: Fd, argument: u64) -> SysResult<()> {
+    let on = UserPtr::<i32>::new(argument).read(&thread.memory)? != 0;
+    let flags = file.flags();
+    let wanted = if on { flags | raw::FASYNC } else { flags & !raw::FASYNC };
+    if set_async(thread, file, fd, wanted)? != wanted {
+        return Err(Errno::ENOTTY);
+    }
+    file.set_flags(wanted)
 }
 
 fn set_nonblocking(thread: &Thread, file: &OpenFile, argument: u64) -> SysResult<()> {

@@ -20,7 +20,7 @@ system_calls! {
     present {
         0 read(fd: Fd, buffer: UserAddr, count: usize) wait (io::read_at_once) io::read, Full;
         1 write(fd: Fd, buffer: UserAddr, count: usize) wait (io::write_at_once) io::write, Full;
-        2 open(path: UserStr, flags: Flags, mode: Mode) wait fs::open, Partial("O_ASYNC");
+        2 open(path: UserStr, flags: Flags, mode: Mode) wait fs::open, Full;
         3 close(fd: Fd) now descriptor::close, Full;
         4 stat(path: UserStr, into: UserPtr<stat::Stat>) now fs::stat, Full;
         5 fstat(fd: Fd, into: UserPtr<stat::Stat>) now fs::fstat, Full;
@@ -34,7 +34,7 @@ system_calls! {
         13 rt_sigaction(signal: i32, new: UserPtr<SigAction>, old: UserPtr<SigAction>, size: usize) now signal::rt_sigaction, Full;
         14 rt_sigprocmask(how: i32, set: UserPtr<SigSet>, old: UserPtr<SigSet>, size: usize) now signal::rt_sigprocmask, Full;
         15 rt_sigreturn() context signal::rt_sigreturn, Full;
-        16 ioctl(fd: Fd, request: Flags, argument: u64) wait (descriptor::ioctl_at_once) descriptor::ioctl, Partial("what the files at hand know; FIOASYNC, TIOCCONS, locked termios");
+        16 ioctl(fd: Fd, request: Flags, argument: u64) wait (descriptor::ioctl_at_once) descriptor::ioctl, Partial("what the files at hand know; FIOASYNC of terminals, TIOCCONS, locked termios");
         17 pread64(fd: Fd, buffer: UserAddr, count: usize, offset: i64) wait (io::pread64_at_once) io::pread64, Full;
         18 pwrite64(fd: Fd, buffer: UserAddr, count: usize, offset: i64) wait io::pwrite64, Full;
         19 readv(fd: Fd, vector: UserPtr<io::IoVec>, count: usize) wait io::readv, Full;
@@ -89,7 +89,7 @@ system_calls! {
         69 msgsnd(id: i32, message: UserPtr<i64>, size: usize, flags: Flags) wait sysv::msg::msgsnd, Full;
         70 msgrcv(id: i32, message: UserPtr<i64>, size: usize, kind: i64, flags: Flags) wait sysv::msg::msgrcv, Full;
         71 msgctl(id: i32, command: i32, buffer: UserAddr) now sysv::msg::msgctl, Full;
-        72 fcntl(fd: Fd, command: u32, argument: u64) wait descriptor::fcntl, Partial("leases, owners, dnotify; EDEADLK");
+        72 fcntl(fd: Fd, command: u32, argument: u64) wait descriptor::fcntl, Partial("leases, dnotify; owners are told of pipes and inotify only; EDEADLK");
         73 flock(fd: Fd, operation: u32) wait lock::flock, Full;
         74 fsync(fd: Fd) wait file::fsync, Full;
         75 fdatasync(fd: Fd) wait file::fdatasync, Full;
@@ -225,9 +225,9 @@ system_calls! {
         251 ioprio_set(which: i32, who: i32, priority: u32) now scheduling::ioprio_set, Partial("kept and told: all transfers are alike");
         252 ioprio_get(which: i32, who: i32) now scheduling::ioprio_get, Full;
         253 inotify_init() now event::inotify_init, Full;
-        254 inotify_add_watch(fd: Fd, path: UserStr, mask: Flags) now event::inotify_add_watch, Full;
+        254 inotify_add_watch(fd: Fd, path: UserStr, mask: Flags) now event::inotify_add_watch, Partial("watches are counted for each instance and not for the user; where a bind of the host changes behind our back, that is not seen");
         255 inotify_rm_watch(fd: Fd, watch: i32) now event::inotify_rm_watch, Full;
-        257 openat(dir: Fd, path: UserStr, flags: Flags, mode: Mode) wait fs::openat, Partial("O_ASYNC");
+        257 openat(dir: Fd, path: UserStr, flags: Flags, mode: Mode) wait fs::openat, Full;
         258 mkdirat(dir: Fd, path: UserStr, mode: Mode) now fs::mkdirat, Full;
         259 mknodat(dir: Fd, path: UserStr, mode: Mode, device: u64) now fs::mknodat, Full;
         260 fchownat(dir: Fd, path: UserStr, user: u32, group: u32, flags: Flags) now attributes::fchownat, Partial("not of a pipe without a name");

@@ -7,7 +7,7 @@
 
 use std::any::Any;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use kernel_objects::{Vmo, WaitQueue};
 use linux_raw_sys::{general as raw, ioctl};
@@ -23,6 +23,7 @@ use super::reopen::Reopen;
 use super::seek::{Seeking, Whence};
 use super::writers::Use;
 use crate::errno::{Errno, SysResult};
+use crate::signal::async_io::Readiness;
 
 /// The status flags that fcntl(2) `F_SETFL` can change.
 pub const SETTABLE_FLAGS: u32 =
@@ -105,6 +106,11 @@ pub trait File: Send + Sync + Any {
 
     /// Whether it is a terminal: then the caller may be in the background, and reads have their own rules of when they are over.
     fn is_terminal(&self) -> bool {
+        false
+    }
+
+    /// Whether signals may tell of its readiness (`O_ASYNC`).
+    fn signals_readiness(&self) -> bool {
         false
     }
 
@@ -210,6 +216,8 @@ pub struct OpenFile {
     watchers: Mutex<Vec<Weak<dyn CloseWatcher>>>,
     /// It was opened by open(2): who watches the file is told what is done with it.
     announced: AtomicBool,
+    /// Whom its readiness is told by signals, once somebody has said so.
+    readiness: OnceLock<Box<Readiness>>,
     /// Keeps it from being run while it is written to, or the other way round.
     _exclusive: Option<Use>,
 }
@@ -220,6 +228,9 @@ impl Drop for OpenFile {
             if let Some(watcher) = watcher.upgrade() {
                 watcher.closed(self);
             }
+        }
+        if let Some(readiness) = self.readiness.get() {
+            readiness.unwatch(self);
         }
         self.tell(if self.writable { raw::IN_CLOSE_WRITE } else { raw::IN_CLOSE_NOWRITE });
     }
@@ -259,6 +270,7 @@ impl OpenFile {
             position: Mutex::new(0),
             watchers: Mutex::new(Vec::new()),
             announced: AtomicBool::new(false),
+            readiness: OnceLock::new(),
             _exclusive: exclusive,
         })
     }
@@ -271,6 +283,11 @@ impl OpenFile {
     /// Ends [`watch_close`](Self::watch_close).
     pub fn unwatch_close(&self, watcher: &Weak<dyn CloseWatcher>) {
         self.watchers.lock().retain(|other| !other.ptr_eq(watcher));
+    }
+
+    /// Whom its readiness is told by signals.
+    pub fn readiness(&self) -> &Readiness {
+        self.readiness.get_or_init(Box::default)
     }
 
     /// Tells who watches the file that it was opened, and from now on what is done with it.

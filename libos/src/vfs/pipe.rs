@@ -518,6 +518,10 @@ impl File for PipeEnd {
         events == PollEvents::IN && !self.pipe.filled.load(Ordering::Relaxed)
     }
 
+    fn signals_readiness(&self) -> bool {
+        true
+    }
+
     fn wait_queue(&self) -> Option<&WaitQueue> {
         Some(&self.pipe.queue)
     }
