@@ -2,7 +2,7 @@
 //!
 //! Comment lines at the head of a program steer it: `// build: static`, `// flags: -lrt`, `// options: --cpus 1`,
 //! `// bind`, `// timeout: 30`, `// part: 2`, `// inside: STATUS` (no native run: only the exit status inside counts),
-//! `// uncounted` (its calls prove nothing of their results), `// session` (it leads one, without a terminal).
+//! `// retry: TIMES` (the host itself takes its time), `// uncounted` (its calls prove nothing of their results), `// session` (it leads one, without a terminal).
 //!
 //! Every run inside is traced, and the last trial, `every_call`, sees from the traces whether each system call of the kernel was made and
 //! ended as `guests/sys/calls.tsv` says; it runs what the filter left out.
@@ -39,6 +39,7 @@ struct Program {
     inside_only: Option<i32>,
     counted: bool,
     session: bool,
+    retries: u32,
     /// What a run inside showed, once there was one.
     seen: Mutex<Option<Seen>>,
 }
@@ -108,6 +109,7 @@ fn read(source: PathBuf) -> Result<Program> {
         inside_only: None,
         counted: true,
         session: false,
+        retries: 0,
         seen: Mutex::new(None),
     };
     for line in text.lines().map_while(|line| line.strip_prefix("//")) {
@@ -121,6 +123,7 @@ fn read(source: PathBuf) -> Result<Program> {
             "uncounted" => program.counted = false,
             "session" => program.session = true,
             "bind" => program.bind = true,
+            "retry" => program.retries = number()? as u32,
             "timeout" => program.timeout = number()?,
             "part" => program.part = number()? as u32,
             "inside" => program.inside_only = Some(number()? as i32),
@@ -152,8 +155,9 @@ fn run(program: &Program) -> Result<()> {
         Some(status) => inside_only(&guest, &scratch, status, log.path()),
         None => {
             let trace = Some(log.path().to_owned());
-            let bind = program.bind;
-            Comparison { guest, stderr: true, bind, trace, ..Comparison::default() }.check(&scratch)
+            let (bind, retries) = (program.bind, program.retries);
+            Comparison { guest, stderr: true, bind, trace, retries, ..Comparison::default() }
+                .check(&scratch)
         }
     };
     *seen = Some(read_trace(log.path())?);

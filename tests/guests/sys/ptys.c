@@ -1,4 +1,5 @@
 // flags: -lutil -lpthread
+// retry: 2
 // Pseudo-terminals: opening, the line discipline, settings, packet mode, the ends of either side.
 #include "oracle.h"
 #include <poll.h>
