@@ -54,10 +54,25 @@ impl Process {
         }
         if signal == Signal::SIGCONT {
             self.discard_everywhere(SigSet::STOP);
+            // Nobody takes what else is pending before this is, too.
+            let queued = self.queue(target, sender, signal, info);
             self.resume();
-        } else if SigSet::STOP.contains(signal) {
+            return queued;
+        }
+        if SigSet::STOP.contains(signal) {
             self.discard_everywhere(SigSet::of(&[Signal::SIGCONT]));
         }
+        self.queue(target, sender, signal, info)
+    }
+
+    /// Makes `signal` pending unless it is ignored, and has somebody look.
+    fn queue(
+        &self,
+        target: Target<'_>,
+        sender: Option<&Thread>,
+        signal: Signal,
+        info: SigInfo,
+    ) -> SysResult<()> {
         let ignored = self.signals.with(|actions| actions.get(signal).ignores(signal));
         let held_back = match target {
             Target::Thread(thread) => thread.signals.holds_back(signal),
