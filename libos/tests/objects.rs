@@ -14,7 +14,7 @@ use libos::{
     boot,
     config::Config,
     kernel::Kernel,
-    process::{ExitStatus, Process},
+    process::{ExitStatus, Limit, Process, Resource},
     signal::{SigInfo, Signal},
 };
 use tests::guests::{self, Build};
@@ -112,6 +112,8 @@ fn the_return_code_is_the_wait_status() {
     assert_eq!(kernel.cpus.block_on(process.wait_ended()), ExitStatus::Exited(42));
     assert_eq!(process.object.info().return_code, 42 << 8);
     let process = settled(&kernel);
+    let core = Limit { soft: 1, hard: 1 };
+    process.limits.write().set(Resource::Core as u32, core, true).unwrap();
     process.send_signal(Signal::SIGSEGV, SigInfo::kernel(Signal::SIGSEGV)).unwrap();
     let status = kernel.cpus.block_on(process.wait_ended());
     assert_eq!(status, ExitStatus::Signaled { signal: 11, core: true });

@@ -20,6 +20,8 @@ pub enum Resource {
     FileSize = raw::RLIMIT_FSIZE,
     /// Bytes of the data segment.
     Data = raw::RLIMIT_DATA,
+    /// Bytes of a core file.
+    Core = raw::RLIMIT_CORE,
     /// Bytes of the initial stack.
     Stack = raw::RLIMIT_STACK,
     /// Threads of a user.

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     errno::{Errno, SysResult},
     memory::FaultCause,
-    process::{Current, CutShort, ExitStatus, Thread},
+    process::{Current, CutShort, ExitStatus, Resource, Thread},
 };
 
 /// Acts on all signals that the thread does not block.
@@ -58,7 +58,8 @@ fn default_action(thread: &Thread, signal: Signal, continued: u64) -> bool {
             thread.process.stop_by(signal, continued);
             return false;
         }
-        DefaultAction::Core => true,
+        // Whether there would be one; it is not written.
+        DefaultAction::Core => thread.process.limit(Resource::Core) > 0,
         DefaultAction::Terminate => false,
     };
     thread.exit_group(ExitStatus::Signaled { signal: signal.raw() as u8, core });
