@@ -86,7 +86,7 @@ fn launch_with(
 ) -> Result<Arc<Process>, BootError> {
     let path = search::find(&fs, &config.program, &config.env)
         .map_err(|error| BootError::Program(config.program.clone(), error))?;
-    let command = Command { path, args: config.args.clone(), env: config.env.clone() };
+    let command = Command { path, args: config.args.clone(), env: config.env.clone(), found: None };
     if kernel.terminals.console().is_none()
         && let Ok(terminal) = host::stdio::terminal()
     {

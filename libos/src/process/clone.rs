@@ -2,7 +2,7 @@
 //!
 //! The one idea: what is made is a copy of its maker's registers, with each thing that a thread has either shared or copied, as the flags
 //! say. A process of its own has a [`Process`] besides. What a process shares of its memory (`CLONE_VM`) it shares as the threads of one
-//! do; one that shares nothing gets a [fork](UserMemory::fork) of it.
+//! do; one that shares nothing gets a [fork](crate::memory::UserMemory::fork) of it.
 
 use std::sync::{Arc, atomic::Ordering};
 
@@ -85,25 +85,42 @@ impl CloneRequest {
     }
 }
 
-/// A number that is free again unless it is kept.
-struct Number<'a>(&'a Thread, Option<i32>);
-
-impl<'a> Number<'a> {
-    fn allocate(maker: &'a Thread) -> SysResult<(Self, i32)> {
-        let number = maker.process.kernel.pids.allocate()?;
-        Ok((Self(maker, Some(number)), number))
+/// `EAGAIN` when the caller's user has as many threads as it may have.
+fn check_limit(thread: &Thread) -> SysResult<()> {
+    let process = &thread.process;
+    let limit = process.limit(Resource::Processes);
+    // Counted only if it can matter.
+    if (process.kernel.pids.thread_count() as u64) < limit {
+        return Ok(());
     }
-
-    fn keep(mut self) {
-        self.1 = None;
-    }
+    let user = process.ids.lock().users[0];
+    let cred = Arc::clone(&thread.fs.read().cred);
+    let exempt =
+        user == 0 || cred.has(Capabilities::SYS_RESOURCE) || cred.has(Capabilities::SYS_ADMIN);
+    let threads = || {
+        let processes = process.kernel.pids.processes();
+        let same = processes.iter().filter(|other| other.ids.lock().users[0] == user);
+        same.map(|other| other.object.thread_count() as u64).sum::<u64>()
+    };
+    if exempt || threads() < limit { Ok(()) } else { Err(Errno::EAGAIN) }
 }
 
-impl Drop for Number<'_> {
+/// What a task has before it has a thread that gives it back: its number, and its process if that is new.
+struct Unborn<'a> {
+    maker: &'a Thread,
+    tid: i32,
+    process: Option<Arc<Process>>,
+    born: bool,
+}
+
+impl Drop for Unborn<'_> {
     fn drop(&mut self) {
-        if let Some(number) = self.1 {
-            self.0.process.kernel.pids.release_process(number);
-            self.0.process.kernel.pids.release(number);
+        let pids = &self.maker.process.kernel.pids;
+        if let Some(process) = self.process.as_ref().filter(|_| !self.born) {
+            pids.forget_process(process);
+        }
+        if !self.born {
+            pids.release(self.tid);
         }
     }
 }
@@ -132,10 +149,9 @@ impl Current {
         if thread.has_deliverable_signal() {
             return Err(Errno::ERESTARTNOINTR);
         }
-        if kernel.pids.thread_count() as u64 >= process.limit(Resource::Processes) {
-            return Err(Errno::EAGAIN);
-        }
-        let (number, tid) = Number::allocate(&thread)?;
+        check_limit(&thread)?;
+        let tid = kernel.pids.allocate()?;
+        let mut unborn = Unborn { maker: &thread, tid, process: None, born: false };
         let memory = match request.has(raw::CLONE_VM) {
             true => Arc::clone(&thread.memory),
             false => thread.memory.fork(kernel.isolation)?,
@@ -152,6 +168,7 @@ impl Current {
             true => None,
             false => Some(process.fork(&thread, tid, request)?),
         };
+        unborn.process.clone_from(&new_process);
         if let Some(new) = &new_process
             && request.has(raw::CLONE_PIDFD)
         {
@@ -199,8 +216,13 @@ impl Current {
             process.enter_memory(&new.memory);
         }
         kernel.pids.register_thread(&new);
-        let run = Current::start(new, context)?;
-        number.keep();
+        // If it does not start, its thread leaves, and gives the number back.
+        unborn.born = true;
+        let run = Current::start(new, context).inspect_err(|_| {
+            if let Some(process) = &new_process {
+                kernel.pids.forget_process(process);
+            }
+        })?;
         let handle = kernel.cpus.handle();
         match released {
             // The CPU has nothing else to do: the caller waits.

@@ -33,7 +33,7 @@ use crate::{
     },
     memory::{Backing, Image, MapRequest, Placement, UserMemory},
     signal::{ProcessSignals, SigSet, ThreadSignals},
-    vfs::{Access, FileType, FsContext, IoDst, LookupFlags, OpenFile, ops},
+    vfs::{Access, FileType, FsContext, IoDst, LookupFlags, OpenFile, Path, ops},
 };
 
 impl loader::Files for FsContext {
@@ -41,21 +41,52 @@ impl loader::Files for FsContext {
 
     fn open(&self, path: &[u8]) -> Result<Self::File, OpenError> {
         let place = ops::resolve(self, None, path, LookupFlags::FOLLOW).map_err(OpenError::Path)?;
-        let metadata = place.inode().metadata().map_err(OpenError::Path)?;
-        match metadata.kind {
-            FileType::Regular => {}
-            FileType::Directory => return Err(OpenError::Directory),
-            _ => return Err(OpenError::NotRegular),
+        open_program(self, place)
+    }
+}
+
+fn open_program(fs: &FsContext, place: Path) -> Result<Arc<OpenFile>, OpenError> {
+    let metadata = place.inode().metadata().map_err(OpenError::Path)?;
+    match metadata.kind {
+        FileType::Regular => {}
+        FileType::Directory => return Err(OpenError::Directory),
+        _ => return Err(OpenError::NotRegular),
+    }
+    let nobody_may = metadata.mode & 0o111 == 0;
+    if nobody_may
+        || place.mount().executable().is_err()
+        || fs.cred.check(&metadata, Access::EXEC).is_err()
+    {
+        return Err(OpenError::NotExecutable);
+    }
+    let file = OpenFile::for_running(place).map_err(OpenError::Path)?;
+    file.announce();
+    Ok(file)
+}
+
+/// The files of a program that was found already; interpreters are found by their paths.
+struct Found<'a> {
+    fs: &'a FsContext,
+    path: &'a [u8],
+    found: &'a ByDescriptor,
+}
+
+impl loader::Files for Found<'_> {
+    type File = Arc<OpenFile>;
+
+    fn open(&self, path: &[u8]) -> Result<Self::File, OpenError> {
+        if path != self.path {
+            return loader::Files::open(self.fs, path);
         }
-        let nobody_may = metadata.mode & 0o111 == 0;
-        if nobody_may
-            || place.mount().executable().is_err()
-            || self.cred.check(&metadata, Access::EXEC).is_err()
+        let file = open_program(self.fs, self.found.place.clone())?;
+        let mut head = [0; 2];
+        if !self.found.reachable
+            && OpenFile::read_at(&file, 0, &mut IoDst::kernel(&mut head)) == Ok(head.len())
+            && &head == b"#!"
         {
-            return Err(OpenError::NotExecutable);
+            // The interpreter could not open the script.
+            return Err(OpenError::Path(Errno::ENOENT));
         }
-        let file = OpenFile::for_running(place).map_err(OpenError::Path)?;
-        file.announce();
         Ok(file)
     }
 }
@@ -145,6 +176,18 @@ pub struct Command {
     pub args: Vec<Vec<u8>>,
     /// Its environment.
     pub env: Vec<Vec<u8>>,
+    /// The program itself, if the path is only how it can be reached.
+    pub found: Option<ByDescriptor>,
+}
+
+/// A program that execveat(2) has found from a descriptor.
+pub struct ByDescriptor {
+    /// The program.
+    pub place: Path,
+    /// Its path, by way of the descriptor, leads to it still when it runs.
+    pub reachable: bool,
+    /// The descriptor is of the program itself, so its path has no name for it.
+    pub unnamed: bool,
 }
 
 fn load(
@@ -177,14 +220,22 @@ fn load(
             min_signal_stack: hal::host::system::min_signal_stack(),
         },
     };
-    let loaded = match loader::load(fs, &*memory, &request) {
+    let load_into = |memory: &UserMemory| match &command.found {
+        None => loader::load(fs, memory, &request),
+        Some(found) => loader::load(&Found { fs, path: &request.path, found }, memory, &request),
+    };
+    let mut loaded = match load_into(&memory) {
         Err(_) if memory.has_clashed() && kernel.isolation == Isolation::Auto => {
             // Where it has all addresses for itself, then.
             memory = isolated(Isolation::Always).map_err(LoadError::System)?;
-            loader::load(fs, &*memory, &request)?
+            load_into(&memory)?
         }
         loaded => loaded?,
     };
+    if let Some(ByDescriptor { place, unnamed: true, .. }) = &command.found {
+        let path = place.to_bytes(&fs.root);
+        loaded.name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default().to_vec();
+    }
     let executable = match loaded.exe.path() {
         Some(path) => path.to_bytes(&fs.root),
         None => loaded.exe_path,
@@ -235,7 +286,7 @@ impl Kernel {
         self.pids.register_thread(&thread);
         self.pids.register_process(&process, &Birth::FIRST).map_err(LoadError::System)?;
         let run = Current::start(thread, started.context)
-            .inspect_err(|_| self.pids.release_process(pid))
+            .inspect_err(|_| self.pids.forget_process(&process))
             .map_err(LoadError::System)?;
         self.cpus.spawn(run).detach();
         Ok(process)
@@ -260,7 +311,9 @@ impl Current {
             true => old.files.duplicate(),
             false => Arc::clone(&old.files),
         };
-        drop(files.remove_close_on_exec());
+        for descriptor in files.remove_close_on_exec() {
+            process.kernel.locks.closed_by(&descriptor.file, process.pid);
+        }
         process.signals.reset_for_exec();
         process.timers.clear_posix();
         process.executed.store(true, Ordering::Relaxed);

@@ -72,6 +72,11 @@ impl Process {
         ExitStatus::from_return_code(self.object.info().return_code)
     }
 
+    /// The status word that wait4(2) stores; 0 before it ends.
+    pub fn wait_status(&self) -> i32 {
+        self.exit_status().map_or(0, ExitStatus::wait_status)
+    }
+
     /// Decides how the process ends, unless that is decided, and has all its threads end.
     pub fn begin_exit(&self, status: ExitStatus) {
         self.object.exit(status.wait_status().into());
@@ -130,6 +135,11 @@ impl Thread {
     pub(super) fn leave(self: &Arc<Self>) {
         // Whoever looks for a thread from now on takes another one.
         self.object.exit();
+        if self.process.ppid() != 0 && self.process.object.thread_count() == 1 {
+            // For whoever waits for it.
+            let resident = self.memory.resident_bytes();
+            self.process.last_resident.store(resident, Ordering::Relaxed);
+        }
         self.leave_memory();
         self.process.leave_children(self);
         self.process.kernel.pids.release(self.tid);

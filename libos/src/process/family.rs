@@ -303,8 +303,13 @@ impl PidTable {
         Ok(())
     }
 
-    /// The numbers of the children of the process that were not waited for, dead or alive, in ascending order.
-    pub fn children(&self, pid: i32) -> Vec<i32> {
-        self.0.lock().children(pid).map(|child| child.pid).collect()
+    /// The numbers of the children of the process that were not waited for, dead or alive, in ascending order; only of those that the
+    /// thread `maker` has made, if given.
+    pub fn children(&self, pid: i32, maker: Option<i32>) -> Vec<i32> {
+        let table = self.0.lock();
+        let made_by = |child: &&Arc<Process>| {
+            maker.is_none_or(|maker| child.made_by.load(Ordering::Relaxed) == maker)
+        };
+        table.children(pid).filter(made_by).map(|child| child.pid).collect()
     }
 }

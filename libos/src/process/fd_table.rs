@@ -224,7 +224,7 @@ impl FdTable {
     }
 
     /// Whether more than one thread uses it.
-    pub(super) fn is_shared(&self) -> bool {
+    pub(crate) fn is_shared(&self) -> bool {
         self.users.load(Ordering::Acquire) > 1
     }
 

@@ -27,16 +27,16 @@ mod wait;
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, AtomicI32},
+    atomic::{AtomicBool, AtomicI32, AtomicU64},
 };
 
 use kernel_objects::WaitQueue;
 use parking_lot::{Mutex, RwLock};
 
-pub(crate) use self::clone::{CLONE_CLEAR_SIGHAND, CLONE_INTO_CGROUP, CloneRequest};
+pub(crate) use self::clone::{CLONE_CLEAR_SIGHAND, CLONE_INTO_CGROUP, CloneRequest, open_pidfd};
 pub use self::{
     attributes::{ProcessAttributes, Scheduling, ThreadAttributes},
-    exec::Command,
+    exec::{ByDescriptor, Command},
     exit::ExitStatus,
     family::Birth,
     fd_table::{Descriptor, FdTable, NR_OPEN},
@@ -80,6 +80,8 @@ pub struct Process {
     /// Notified when one of its children has ended, stopped or gone on.
     children_changed: WaitQueue,
     children_usage: Mutex<Usage>,
+    /// How many bytes were in memory when its last thread left.
+    last_resident: AtomicU64,
     /// It has ended; written with the table of processes locked.
     over: AtomicBool,
     /// Notified when it has ended.
@@ -125,6 +127,7 @@ impl Process {
             made_by: AtomicI32::new(0),
             children_changed: WaitQueue::new(),
             children_usage: Mutex::default(),
+            last_resident: AtomicU64::new(0),
             over: AtomicBool::new(false),
             ended: WaitQueue::new(),
             controlling: Mutex::default(),

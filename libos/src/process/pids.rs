@@ -104,9 +104,12 @@ impl PidTable {
         self.0.lock().threads.remove(&tid);
     }
 
-    /// The process's number may be used again: it was waited for, or nobody will.
-    pub fn release_process(&self, pid: i32) {
-        let removed = self.0.lock().remove(pid);
+    /// Forgets a process that could not be started; its number may be used again.
+    pub fn forget_process(&self, process: &Process) {
+        let mut table = self.0.lock();
+        let is_it = table.process(process.pid).is_some_and(|known| std::ptr::eq(&**known, process));
+        let removed = if is_it { table.remove(process.pid) } else { None };
+        drop(table);
         drop(removed);
     }
 

@@ -102,9 +102,9 @@ impl Wish {
 }
 
 impl Process {
-    /// What it has used, without its children.
+    /// What it has used, without its children. Of its memory that is what was left when it ended, and nothing before.
     pub fn usage(&self) -> Usage {
-        Usage { cpu: self.object.runtime(), ..Usage::default() }
+        Usage { cpu: self.object.runtime(), resident: self.last_resident.load(Ordering::Relaxed) }
     }
 
     /// What the children that it has waited for have used, with theirs.

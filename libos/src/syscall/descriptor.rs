@@ -44,8 +44,8 @@ pub(crate) fn close_range(thread: &Thread, first: u32, last: u32, flags: Flags) 
     if first > last || flags.0 & !known != 0 {
         return Err(Errno::EINVAL);
     }
-    // A thread alone shares its descriptors with nobody; among others it cannot change to a table of its own.
-    if flags.0 & CLOSE_RANGE_UNSHARE != 0 && thread.process.object.thread_count() > 1 {
+    // A thread cannot change to a table of its own.
+    if flags.0 & CLOSE_RANGE_UNSHARE != 0 && thread.files.is_shared() {
         return Err(Errno::EOPNOTSUPP);
     }
     if flags.0 & CLOSE_RANGE_CLOEXEC != 0 {

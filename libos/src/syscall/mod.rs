@@ -22,6 +22,7 @@ pub mod mount;
 pub mod mqueue;
 mod pace;
 mod patience;
+pub mod pidfd;
 pub mod poll;
 pub mod prctl;
 pub mod process;

@@ -1,9 +1,17 @@
-//! Processes: replacing a program, and waiting for children.
+//! Processes: replacing a program, groups and sessions.
+
+use std::sync::Arc;
+
+use linux_raw_sys::general as raw;
 
 use crate::{
     errno::{Errno, SysResult},
-    process::{Command, Current, Thread},
-    syscall::argument::{UserPtr, UserStr},
+    process::{ByDescriptor, Command, Current, Thread},
+    syscall::{
+        argument::{Fd, Flags, UserPtr, UserStr},
+        fs::At,
+    },
+    vfs::{FileType, LookupFlags},
 };
 
 /// Bytes of the longest argument, with its NUL: `MAX_ARG_STRLEN`.
@@ -40,14 +48,49 @@ pub(crate) async fn execve(
     args: UserPtr<u64>,
     env: UserPtr<u64>,
 ) -> SysResult<()> {
-    let thread = std::sync::Arc::clone(current.thread());
+    let thread = Arc::clone(current.thread());
     let path = path.path(&thread.memory)?;
     if path.is_empty() {
         return Err(Errno::ENOENT);
     }
     let args = strings(&thread, args)?;
     let env = strings(&thread, env)?;
-    current.execute(Command { path, args, env }).await
+    current.execute(Command { path, args, env, found: None }).await
+}
+
+/// execveat(2)
+pub(crate) async fn execveat(
+    current: &mut Current,
+    dir: Fd,
+    path: UserStr,
+    args: UserPtr<u64>,
+    env: UserPtr<u64>,
+    flags: Flags,
+) -> SysResult<()> {
+    let thread = Arc::clone(current.thread());
+    if flags.0 & !(raw::AT_EMPTY_PATH | raw::AT_SYMLINK_NOFOLLOW) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let mut lookup = LookupFlags::FOLLOW;
+    lookup.set(LookupFlags::FOLLOW, flags.0 & raw::AT_SYMLINK_NOFOLLOW == 0);
+    lookup.set(LookupFlags::EMPTY_PATH, flags.0 & raw::AT_EMPTY_PATH != 0);
+    let place = At::with_flags(&thread, dir, path, lookup)?.resolve(&thread, lookup)?;
+    let name = path.path(&thread.memory)?;
+    let by_path = dir == Fd::CWD || name.first() == Some(&b'/');
+    if place.inode().kind() == FileType::Symlink {
+        return Err(Errno::ELOOP);
+    }
+    let unnamed = name.is_empty();
+    let path = match (by_path, unnamed) {
+        (true, _) => name,
+        (false, true) => format!("/dev/fd/{}", dir.0).into_bytes(),
+        (false, false) => [format!("/dev/fd/{}/", dir.0).as_bytes(), &name].concat(),
+    };
+    let reachable = by_path || !thread.files.descriptor(dir)?.close_on_exec;
+    let args = strings(&thread, args)?;
+    let env = strings(&thread, env)?;
+    let found = Some(ByDescriptor { place, reachable, unnamed });
+    current.execute(Command { path, args, env, found }).await
 }
 
 /// setpgid(2). A thread that leads no process is no process: `EINVAL`.

@@ -1,5 +1,7 @@
 //! Copying between the memories of processes, process_vm_readv(2).
 
+use std::sync::Arc;
+
 use super::{
     io::{IoVec, Ranges, ranges},
     pace,
@@ -7,7 +9,7 @@ use super::{
 use crate::{
     errno::{Errno, SysResult},
     memory::UserMemory,
-    process::Thread,
+    process::{Process, Thread},
     syscall::argument::UserPtr,
     vfs::{Capabilities, GuestMemory, GuestRange, IoDst, IoSrc},
 };
@@ -15,19 +17,27 @@ use crate::{
 /// How much is copied at a time.
 const CHUNK: usize = 16 << 10;
 
-fn memory_of(thread: &Thread, pid: i32) -> SysResult<std::sync::Arc<UserMemory>> {
+/// Whether `thread` may read and write what `other` has, ptrace(2)'s `PTRACE_MODE_ATTACH_REALCREDS`; `EPERM`.
+pub(super) fn may_attach(thread: &Thread, other: &Arc<Process>) -> SysResult<()> {
     let own = &thread.process;
-    let other = own.kernel.pids.process(pid).ok_or(Errno::ESRCH)?;
-    let allowed = std::sync::Arc::ptr_eq(own, &other)
-        || thread.fs.read().cred.has(Capabilities::SYS_PTRACE)
-        || {
-            // One after the other: two processes may look at each other at a time.
-            let users = own.ids.lock().users;
-            users == other.ids.lock().users
-        };
-    if !allowed {
-        return Err(Errno::EPERM);
+    if Arc::ptr_eq(own, other) || thread.fs.read().cred.has(Capabilities::SYS_PTRACE) {
+        return Ok(());
     }
+    // One after the other: two processes may look at each other at a time.
+    let (user, group) = {
+        let ids = own.ids.lock();
+        (ids.users[0], ids.groups[0])
+    };
+    let same = {
+        let ids = other.ids.lock();
+        ids.users == [user; 3] && ids.groups == [group; 3]
+    };
+    if same && other.attributes.lock().dumpable { Ok(()) } else { Err(Errno::EPERM) }
+}
+
+fn memory_of(thread: &Thread, pid: i32) -> SysResult<Arc<UserMemory>> {
+    let other = thread.process.kernel.pids.process_of(pid).ok_or(Errno::ESRCH)?;
+    may_attach(thread, &other)?;
     other.memory().ok_or(Errno::ESRCH)
 }
 

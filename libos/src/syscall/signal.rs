@@ -15,6 +15,7 @@ use crate::{
         restart::Restart,
     },
     timer::Timespec,
+    vfs::Capabilities,
 };
 
 /// Bytes of the kernel's `sigset_t`, which every call with a set is told.
@@ -201,14 +202,12 @@ fn may_send(thread: &Thread, target: &Process, signal: Option<Signal>) -> SysRes
     if std::ptr::eq(Arc::as_ptr(&thread.process), target) {
         return Ok(());
     }
-    let (mine, privileged) = {
-        let ids = thread.process.ids.lock();
-        (ids.users, !ids.permitted.is_empty() && ids.users[1] == 0)
-    };
+    let mine = thread.process.ids.lock().users;
     let theirs = target.ids.lock().users;
     let related = [mine[0], mine[1]].iter().any(|uid| *uid == theirs[0] || *uid == theirs[2]);
+    let privileged = || thread.fs.read().cred.has(Capabilities::KILL);
     let same_session = || thread.process.sid() == target.sid();
-    if privileged || related || signal == Some(Signal::SIGCONT) && same_session() {
+    if related || privileged() || signal == Some(Signal::SIGCONT) && same_session() {
         Ok(())
     } else {
         Err(Errno::EPERM)
@@ -216,16 +215,57 @@ fn may_send(thread: &Thread, target: &Process, signal: Option<Signal>) -> SysRes
 }
 
 /// A signal number of which 0 stands for "only check".
-fn signal_or_check(number: i32) -> SysResult<Option<Signal>> {
+pub(super) fn signal_or_check(number: i32) -> SysResult<Option<Signal>> {
     if number == 0 { Ok(None) } else { signal_number(number).map(Some) }
 }
 
-/// Sends to `target` what kill(2) sends.
-fn kill_process(thread: &Thread, target: &Process, signal: Option<Signal>) -> SysResult<()> {
+/// Sends `signal`, if any, to `target` if that is allowed: with `info`, or as kill(2) does.
+pub(super) fn send_to_process(
+    thread: &Thread,
+    target: &Process,
+    signal: Option<Signal>,
+    info: Option<SigInfo>,
+) -> SysResult<()> {
     may_send(thread, target, signal)?;
     let Some(signal) = signal else { return Ok(()) };
-    let (pid, uid) = sender(thread);
-    target.send_signal_from(thread, signal, SigInfo::kill(signal, pid, uid))
+    let info = info.unwrap_or_else(|| {
+        let (pid, uid) = sender(thread);
+        SigInfo::kill(signal, pid, uid)
+    });
+    target.send_signal_from(thread, signal, info)
+}
+
+/// As [`send_to_process`], for each of `targets`: one success is enough. `ESRCH` when there are none.
+pub(super) fn send_to_each(
+    thread: &Thread,
+    targets: Vec<Arc<Process>>,
+    signal: Option<Signal>,
+    info: Option<SigInfo>,
+) -> SysResult<()> {
+    let mut result = Err(Errno::ESRCH);
+    for target in targets {
+        let sent = send_to_process(thread, &target, signal, info);
+        if result != Ok(()) {
+            result = sent;
+        }
+    }
+    result
+}
+
+/// As [`send_to_process`], for one thread and as tgkill(2) does.
+pub(super) fn send_to_thread(
+    thread: &Thread,
+    target: &Thread,
+    signal: Option<Signal>,
+    info: Option<SigInfo>,
+) -> SysResult<()> {
+    may_send(thread, &target.process, signal)?;
+    let Some(signal) = signal else { return Ok(()) };
+    let info = info.unwrap_or_else(|| {
+        let (pid, uid) = sender(thread);
+        SigInfo::tkill(signal, pid, uid)
+    });
+    target.send_signal_from(thread, signal, info)
 }
 
 /// kill(2)
@@ -235,7 +275,7 @@ pub(crate) fn kill(thread: &Thread, pid: i32, number: i32) -> SysResult<()> {
     if pid > 0 {
         // Also a thread's number finds its process.
         let target = kernel.pids.process_of(pid).ok_or(Errno::ESRCH)?;
-        return kill_process(thread, &target, signal?);
+        return send_to_process(thread, &target, signal?, None);
     }
     let targets = match pid {
         0 => kernel.pids.group(thread.process.pgid()),
@@ -247,16 +287,7 @@ pub(crate) fn kill(thread: &Thread, pid: i32, number: i32) -> SysResult<()> {
         i32::MIN => return Err(Errno::ESRCH),
         group => kernel.pids.group(-group),
     };
-    let signal = signal?;
-    let mut result = Err(Errno::ESRCH);
-    for target in targets {
-        // One success is enough.
-        let sent = kill_process(thread, &target, signal);
-        if result != Ok(()) {
-            result = sent;
-        }
-    }
-    result
+    send_to_each(thread, targets, signal?, None)
 }
 
 /// Finds the thread `tid`, of process `tgid` if given; `EINVAL`, `ESRCH`.
@@ -273,11 +304,7 @@ fn find_thread(thread: &Thread, tgid: Option<i32>, tid: i32) -> SysResult<Arc<Th
 
 fn kill_thread(thread: &Thread, tgid: Option<i32>, tid: i32, number: i32) -> SysResult<()> {
     let target = find_thread(thread, tgid, tid)?;
-    let signal = signal_or_check(number)?;
-    may_send(thread, &target.process, signal)?;
-    let Some(signal) = signal else { return Ok(()) };
-    let (pid, uid) = sender(thread);
-    target.send_signal_from(thread, signal, SigInfo::tkill(signal, pid, uid))
+    send_to_thread(thread, &target, signal_or_check(number)?, None)
 }
 
 /// tkill(2)
@@ -290,14 +317,19 @@ pub(crate) fn tgkill(thread: &Thread, tgid: i32, tid: i32, number: i32) -> SysRe
     kill_thread(thread, Some(tgid), tid, number)
 }
 
-/// Reads what a guest wants sent. Only to itself may it pretend that it comes from the kernel: `EPERM`.
-fn guest_info(
+/// Reads what a guest wants sent. Only to itself may it pretend that it comes from the kernel: `EPERM`. With `exact`, `EINVAL` for one
+/// of another signal.
+pub(super) fn guest_info(
     thread: &Thread,
     to_self: bool,
     number: i32,
     info: UserPtr<SigInfo>,
+    exact: bool,
 ) -> SysResult<SigInfo> {
     let mut info = info.read(&thread.memory)?;
+    if exact && info.signo != number {
+        return Err(Errno::EINVAL);
+    }
     info.signo = number;
     if (info.code >= 0 || info.code == code::SI_TKILL) && !to_self {
         return Err(Errno::EPERM);
@@ -312,14 +344,9 @@ pub(crate) fn rt_sigqueueinfo(
     number: i32,
     info: UserPtr<SigInfo>,
 ) -> SysResult<()> {
-    let info = guest_info(thread, pid == thread.process.pid, number, info)?;
-    let target = thread.process.kernel.pids.process(pid).ok_or(Errno::ESRCH)?;
-    let signal = signal_or_check(number)?;
-    may_send(thread, &target, signal)?;
-    match signal {
-        Some(signal) => target.send_signal_from(thread, signal, info),
-        None => Ok(()),
-    }
+    let info = guest_info(thread, pid == thread.process.pid, number, info, false)?;
+    let target = thread.process.kernel.pids.process_of(pid).ok_or(Errno::ESRCH)?;
+    send_to_process(thread, &target, signal_or_check(number)?, Some(info))
 }
 
 /// rt_tgsigqueueinfo(2)
@@ -333,12 +360,7 @@ pub(crate) fn rt_tgsigqueueinfo(
     if tgid <= 0 || tid <= 0 {
         return Err(Errno::EINVAL);
     }
-    let info = guest_info(thread, tid == thread.tid, number, info)?;
+    let info = guest_info(thread, tid == thread.tid, number, info, false)?;
     let target = find_thread(thread, Some(tgid), tid)?;
-    let signal = signal_or_check(number)?;
-    may_send(thread, &target.process, signal)?;
-    match signal {
-        Some(signal) => target.send_signal_from(thread, signal, info),
-        None => Ok(()),
-    }
+    send_to_thread(thread, &target, signal_or_check(number)?, Some(info))
 }

@@ -74,11 +74,12 @@ system_calls! {
         53 socketpair(family: i32, kind: i32, protocol: i32) now socket::socket, Partial("no address family");
         54 setsockopt(fd: Fd) now socket::not_a_socket, Partial("no socket to call it on");
         55 getsockopt(fd: Fd) now socket::not_a_socket, Partial("no socket to call it on");
-        56 clone(flags: u64, stack: u64, parent_tid: UserPtr<u32>, child_tid: UserPtr<u32>, tls: u64) context thread::clone, Partial("processes with CLONE_VM and without CLONE_FS only; no namespaces");
+        56 clone(flags: u64, stack: u64, parent_tid: UserPtr<u32>, child_tid: UserPtr<u32>, tls: u64) context thread::clone, Partial("processes without CLONE_FS only; no namespaces");
+        57 fork() context thread::fork, Partial("ENOSYS where nothing may be isolated");
         58 vfork() context thread::vfork, Full;
         59 execve(path: UserStr, args: UserPtr<u64>, env: UserPtr<u64>) context process::execve, Partial("set-id bits are ignored");
         60 exit(code: i32) now thread::exit, Full;
-        61 wait4(pid: i32, status: UserPtr<i32>, options: Flags, usage: UserPtr<time::Rusage>) wait wait::wait4, Partial("rusage has the CPU time alone");
+        61 wait4(pid: i32, status: UserPtr<i32>, options: Flags, usage: UserPtr<time::Rusage>) wait wait::wait4, Partial("rusage has the CPU time, all as user time, and the resident size at the end");
         62 kill(pid: i32, signal: i32) now signal::kill, Full;
         63 uname(buffer: UserPtr<system::UtsName>) now system::uname, Full;
         64 semget(key: i32, count: i32, flags: Flags) now sysv::sem::semget, Full;
@@ -116,7 +117,7 @@ system_calls! {
         96 gettimeofday(time: UserPtr<Timeval>, zone: UserPtr<[i32; 2]>) now time::gettimeofday, Full;
         97 getrlimit(resource: u32, into: UserPtr<system::RawLimit>) now system::getrlimit, Full;
         99 sysinfo(buffer: UserPtr<system::SysInfo>) now system::sysinfo, Partial("load averages are 0");
-        98 getrusage(who: i32, usage: UserPtr<time::Rusage>) now time::getrusage, Partial("all time is user time, the resident size is the present one, and that of children 0");
+        98 getrusage(who: i32, usage: UserPtr<time::Rusage>) now time::getrusage, Partial("all time is user time, the resident size is the present one or that at the end");
         100 times(times: UserPtr<[u64; 4]>) now time::times, Partial("all time is user time");
         102 getuid() now identity::getuid, Full;
         104 getgid() now identity::getgid, Full;
@@ -221,7 +222,7 @@ system_calls! {
         243 mq_timedreceive(fd: Fd, message: UserAddr, len: usize, priority: UserPtr<u32>, timeout: UserPtr<Timespec>) wait mqueue::mq_timedreceive, Full;
         244 mq_notify(fd: Fd, event: UserPtr<SigEvent>) now mqueue::mq_notify, Partial("SIGEV_THREAD, which needs a netlink socket");
         245 mq_getsetattr(fd: Fd, new: UserPtr<mqueue::RawAttributes>, old: UserPtr<mqueue::RawAttributes>) now mqueue::mq_getsetattr, Full;
-        247 waitid(kind: u32, id: i32, info: UserPtr<[u8; 128]>, options: Flags, usage: UserPtr<time::Rusage>) wait wait::waitid, Partial("rusage has the CPU time alone");
+        247 waitid(kind: u32, id: i32, info: UserPtr<[u8; 128]>, options: Flags, usage: UserPtr<time::Rusage>) wait wait::waitid, Partial("rusage as for wait4");
         251 ioprio_set(which: i32, who: i32, priority: u32) now scheduling::ioprio_set, Partial("kept and told: all transfers are alike");
         252 ioprio_get(which: i32, who: i32) now scheduling::ioprio_get, Full;
         253 inotify_init() now event::inotify_init, Full;
@@ -279,22 +280,25 @@ system_calls! {
         318 getrandom(buffer: UserAddr, count: usize, flags: Flags) wait system::getrandom, Full;
         319 memfd_create(name: UserStr, flags: Flags) now fs::memfd_create, Partial("MFD_HUGETLB");
         324 membarrier(command: u32, flags: Flags, cpu: i32) now thread::membarrier, Partial("the private expedited command only");
+        322 execveat(dir: Fd, path: UserStr, args: UserPtr<u64>, env: UserPtr<u64>, flags: Flags) context process::execveat, Partial("set-id bits are ignored");
         325 mlock2(addr: UserAddr, len: u64, flags: Flags) wait memory::mlock2, Partial("the limit on locked memory is compared with each call by itself");
         326 copy_file_range(from: Fd, from_offset: UserPtr<i64>, to: Fd, to_offset: UserPtr<i64>, count: usize, flags: Flags) wait splice::copy_file_range, Full;
         327 preadv2(fd: Fd, vector: UserPtr<io::IoVec>, count: usize, offset: i64, high: u64, flags: Flags) wait io::preadv2, Full;
         328 pwritev2(fd: Fd, vector: UserPtr<io::IoVec>, count: usize, offset: i64, high: u64, flags: Flags) wait io::pwritev2, Full;
         329 pkey_mprotect(addr: UserAddr, len: u64, prot: u32, key: i32) now memory::pkey_mprotect, Partial("no keys");
         332 statx(dir: Fd, path: UserStr, flags: Flags, mask: u32, into: UserPtr<stat::Statx>) now fs::statx, Full;
-        435 clone3(args: UserAddr, size: usize) context thread::clone3, Partial("processes with CLONE_VM and without CLONE_FS only; no namespaces, cgroups, set_tid");
+        424 pidfd_send_signal(fd: Fd, signal: i32, info: UserPtr<SigInfo>, flags: Flags) now pidfd::pidfd_send_signal, Full;
+        434 pidfd_open(pid: i32, flags: Flags) now pidfd::pidfd_open, Partial("PIDFD_THREAD");
+        435 clone3(args: UserAddr, size: usize) context thread::clone3, Partial("processes without CLONE_FS only; no namespaces, cgroups, set_tid");
         436 close_range(first: u32, last: u32, flags: Flags) now descriptor::close_range, Partial("CLOSE_RANGE_UNSHARE with several threads");
         437 openat2(dir: Fd, path: UserStr, how: UserPtr<[u64; 3]>, size: usize) wait fs::openat2, Partial("RESOLVE_CACHED is always EAGAIN");
+        438 pidfd_getfd(pidfd: Fd, fd: Fd, flags: Flags) now pidfd::pidfd_getfd, Full;
         439 faccessat2(dir: Fd, path: UserStr, mode: u32, flags: Flags) now fs::faccessat2, Full;
         441 epoll_pwait2(set: Fd, events: UserPtr<event::EpollEvent>, max: i32, timeout: UserPtr<Timespec>, mask: UserPtr<SigSet>, size: usize) wait event::epoll_pwait2, Full;
         449 futex_waitv(entries: UserPtr<futex::WaitvEntry>, count: u32, flags: u32, timeout: UserPtr<Timespec>, clock: i32) wait futex::futex_waitv, Full;
         452 fchmodat2(dir: Fd, path: UserStr, mode: Mode, flags: Flags) now attributes::fchmodat2, Full;
     }
     absent {
-        57 fork
         101 ptrace
         103 syslog
         134 uselib
@@ -356,14 +360,12 @@ system_calls! {
         317 seccomp
         320 kexec_file_load
         321 bpf
-        322 execveat
         323 userfaultfd
         330 pkey_alloc
         331 pkey_free
         333 io_pgetevents
         334 rseq
         335 uretprobe
-        424 pidfd_send_signal
         425 io_uring_setup
         426 io_uring_enter
         427 io_uring_register
@@ -373,8 +375,6 @@ system_calls! {
         431 fsconfig
         432 fsmount
         433 fspick
-        434 pidfd_open
-        438 pidfd_getfd
         440 process_madvise
         442 mount_setattr
         443 quotactl_fd

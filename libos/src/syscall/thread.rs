@@ -65,10 +65,10 @@ pub(crate) async fn clone(
     current.clone_task(&request).await
 }
 
-/// vfork(2)
-pub(crate) async fn vfork(current: &mut Current) -> SysResult<i32> {
+/// A new process that shares what `flags` say.
+async fn new_process(current: &mut Current, flags: u32) -> SysResult<i32> {
     let request = CloneRequest {
-        flags: (raw::CLONE_VFORK | raw::CLONE_VM).into(),
+        flags: flags.into(),
         exit_signal: Signal::SIGCHLD.raw() as u32,
         stack: 0,
         parent_tid: UserPtr::new(0),
@@ -77,6 +77,16 @@ pub(crate) async fn vfork(current: &mut Current) -> SysResult<i32> {
         tls: 0,
     };
     current.clone_task(&request).await
+}
+
+/// fork(2)
+pub(crate) async fn fork(current: &mut Current) -> SysResult<i32> {
+    new_process(current, 0).await
+}
+
+/// vfork(2)
+pub(crate) async fn vfork(current: &mut Current) -> SysResult<i32> {
+    new_process(current, raw::CLONE_VFORK | raw::CLONE_VM).await
 }
 
 /// The size of the first version of `struct clone_args`.

@@ -101,9 +101,8 @@ impl Directory for Root {
         let Some(id) = number(name) else { return self.machine().find(name) };
         // The directory of a thread that leads no process is found, though not listed.
         let kernel = self.0.kernel()?;
-        let thread = kernel.pids.process(id).and_then(|process| process.thread(id));
-        let thread = thread.or_else(|| kernel.pids.thread(id)).ok_or(Errno::ENOENT)?;
-        Ok(process::directory(&thread, true))
+        let process = kernel.pids.process_of(id).ok_or(Errno::ENOENT)?;
+        Ok(process::directory(&process))
     }
 }
 

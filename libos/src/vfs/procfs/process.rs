@@ -4,13 +4,14 @@ use std::fmt::Write;
 use std::sync::{Arc, Weak};
 
 use hal::aspace::Prot;
+use kernel_objects::KernelObject;
 use kernel_objects::task::{BlockedReason, ThreadState};
 use kernel_objects::vmar::{Mapping, MappingFlags};
 
 use super::node::{Directory, Row, Table, What};
 use crate::errno::{Errno, SysResult};
 use crate::memory::UserMemory;
-use crate::process::Thread;
+use crate::process::{Process, Thread};
 use crate::signal::SigSet;
 use crate::syscall::argument::Fd;
 use crate::timer::ticks;
@@ -23,23 +24,36 @@ use crate::vfs::path::LookupFlags;
 /// Most bytes of arguments or environment that are shown.
 const MAX_STRINGS: u64 = 4 << 20;
 
-/// A thread, as long as it lives.
+/// A process or one of its threads, as long as it is known.
 #[derive(Clone)]
 struct Subject {
-    thread: Weak<Thread>,
-    /// The directory is that of the process.
-    whole: bool,
+    process: Weak<Process>,
+    /// The thread whose directory it is; none if it is that of the process.
+    tid: Option<i32>,
 }
 
 impl Subject {
+    /// The process, dead or alive; not one that was waited for.
+    fn process(&self) -> SysResult<Arc<Process>> {
+        let process = self.process.upgrade().ok_or(Errno::ESRCH)?;
+        match process.kernel.pids.process(process.pid) {
+            Some(known) if Arc::ptr_eq(&known, &process) => Ok(process),
+            _ => Err(Errno::ESRCH),
+        }
+    }
+
+    /// The thread, or for a process one that has not ended, the first before all others.
     fn thread(&self) -> SysResult<Arc<Thread>> {
-        self.thread.upgrade().ok_or(Errno::ESRCH)
+        let process = self.process.upgrade().ok_or(Errno::ESRCH)?;
+        let thread = process.thread(self.tid.unwrap_or(process.pid));
+        let any = || process.threads().into_iter().next();
+        thread.or_else(|| if self.tid.is_none() { any() } else { None }).ok_or(Errno::ESRCH)
     }
 }
 
-/// The directory of `thread`, or with `whole` of its process.
-pub(super) fn directory(thread: &Arc<Thread>, whole: bool) -> What {
-    let subject = Subject { thread: Arc::downgrade(thread), whole };
+/// The directory of `process`.
+pub(super) fn directory(process: &Arc<Process>) -> What {
+    let subject = Subject { process: Arc::downgrade(process), tid: None };
     What::Directory(Arc::new(ProcessDirectory(subject)))
 }
 
@@ -54,24 +68,26 @@ impl ProcessDirectory {
 impl Directory for ProcessDirectory {
     fn list(&self) -> SysResult<Vec<(Vec<u8>, FileType)>> {
         let mut names = self.table().list()?;
-        if self.0.whole {
-            names.push((b"task".to_vec(), FileType::Directory));
-        }
+        names.push(match self.0.tid {
+            None => (b"task".to_vec(), FileType::Directory),
+            Some(_) => (b"children".to_vec(), FileType::Regular),
+        });
         Ok(names)
     }
 
     fn find(&self, name: &[u8]) -> SysResult<What> {
-        if name == b"task" && self.0.whole {
-            return Ok(What::Directory(Arc::new(Tasks(self.0.clone()))));
+        match (name, self.0.tid) {
+            (b"task", None) => Ok(What::Directory(Arc::new(Tasks(self.0.clone())))),
+            (b"children", Some(tid)) => Ok(children(&self.0, tid)),
+            _ => self.table().find(name),
         }
-        self.table().find(name)
     }
 }
 
 const ENTRIES: &[Row<Subject>] = &[
     ("auxv", |s| bytes(s, |thread| Ok(thread.memory.image().auxv))),
     ("cgroup", |_| What::fixed("0::/\n")),
-    ("cmdline", |s| bytes(s, |thread| strings(thread, thread.memory.image().arguments))),
+    ("cmdline", cmdline),
     ("comm", comm),
     ("cwd", |s| jump(s, |thread| Ok(thread.fs.read_recursive().cwd.clone()))),
     ("environ", |s| bytes(s, |thread| strings(thread, thread.memory.image().environment))),
@@ -94,7 +110,7 @@ const ENTRIES: &[Row<Subject>] = &[
     ("smaps", |s| text(s, |thread| Ok(maps(thread, true)))),
     ("stat", stat),
     ("statm", |s| text(s, statm)),
-    ("status", |s| text(s, status)),
+    ("status", |s| text_of_any(s, status, status_of_dead)),
     ("wchan", |_| What::fixed("0")),
 ];
 
@@ -111,6 +127,40 @@ fn text(
     make: impl Fn(&Thread) -> SysResult<String> + Send + Sync + 'static,
 ) -> What {
     bytes(subject, move |thread| Ok(make(thread)?.into_bytes()))
+}
+
+/// A file that the dead have, too.
+fn text_of_any(
+    subject: &Subject,
+    make: impl Fn(&Thread) -> SysResult<String> + Send + Sync + 'static,
+    make_of_dead: impl Fn(&Process) -> String + Send + Sync + 'static,
+) -> What {
+    let subject = subject.clone();
+    What::text(move || match subject.thread() {
+        Ok(thread) => Ok(make(&thread)?.into_bytes()),
+        Err(_) => Ok(make_of_dead(&*subject.process()?).into_bytes()),
+    })
+}
+
+fn cmdline(subject: &Subject) -> What {
+    let subject = subject.clone();
+    What::text(move || match subject.thread() {
+        Ok(thread) => strings(&thread, thread.memory.image().arguments),
+        Err(_) => subject.process().map(|_| Vec::new()),
+    })
+}
+
+/// The processes that a thread has made and nobody has waited for.
+fn children(subject: &Subject, tid: i32) -> What {
+    let subject = subject.clone();
+    What::text(move || {
+        let process = subject.process()?;
+        let mut list = String::new();
+        for child in process.kernel.pids.children(process.pid, Some(tid)) {
+            let _ = write!(list, "{child} ");
+        }
+        Ok(list.into_bytes())
+    })
 }
 
 fn jump(
@@ -144,7 +194,10 @@ fn comm(subject: &Subject) -> What {
     let (subject, again) = (subject.clone(), subject.clone());
     What::File(
         Arc::new(move || {
-            let mut name = subject.thread()?.name();
+            let mut name = match subject.thread() {
+                Ok(thread) => thread.name(),
+                Err(_) => subject.process()?.object.name_bytes(),
+            };
             name.push(b'\n');
             Ok(name)
         }),
@@ -274,9 +327,49 @@ fn statm(thread: &Thread) -> SysResult<String> {
     Ok(format!("{} {} 0 0 0 {} 0\n", size / 4096, resident / 4096, size / 4096))
 }
 
+/// What stat shows of a process that was not waited for.
+fn stat_of_dead(process: &Process) -> Vec<u8> {
+    let mut out = format!("{} (", process.pid).into_bytes();
+    out.extend_from_slice(&process.object.name_bytes());
+    let started = ticks(process.started.saturating_sub(process.kernel.started));
+    let rest = format!(
+        ") Z {} {} {} 0 -1 4194316 0 0 0 0 {} 0 {} 0 20 0 1 0 {started} 0 0 {} 0 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 {}\n",
+        process.ppid(),
+        process.pgid(),
+        process.sid(),
+        ticks(process.usage().cpu),
+        ticks(process.children_usage().cpu),
+        process.limit(crate::process::Resource::AddressSpace),
+        process.wait_status(),
+    );
+    out.extend_from_slice(rest.as_bytes());
+    out
+}
+
+fn status_of_dead(process: &Process) -> String {
+    let (users, groups) = {
+        let ids = process.ids.lock();
+        (ids.users, ids.groups)
+    };
+    let join =
+        |[real, effective, saved]: [u32; 3]| format!("{real}\t{effective}\t{saved}\t{effective}");
+    format!(
+        "Name:\t{}\nState:\tZ (zombie)\nTgid:\t{pid}\nNgid:\t0\nPid:\t{pid}\nPPid:\t{}\nTracerPid:\t0\n\
+         Uid:\t{}\nGid:\t{}\nFDSize:\t0\nThreads:\t1\n",
+        String::from_utf8_lossy(&process.object.name_bytes()),
+        process.ppid(),
+        join(users),
+        join(groups),
+        pid = process.pid,
+    )
+}
+
 fn stat(subject: &Subject) -> What {
-    let whole = subject.whole;
-    bytes(subject, move |thread| {
+    let whole = subject.tid.is_none();
+    let subject = subject.clone();
+    What::text(move || {
+        let Ok(thread) = subject.thread() else { return Ok(stat_of_dead(&*subject.process()?)) };
+        let thread = &*thread;
         let process = &thread.process;
         let (id, cpu) = match whole {
             true => (process.pid, process.object.runtime()),
@@ -292,7 +385,7 @@ fn stat(subject: &Subject) -> What {
         out.extend_from_slice(&thread.name());
         let started = ticks(process.started.saturating_sub(process.kernel.started));
         let rest = format!(
-            ") {} {} {} {} {} {} 4194304 0 0 0 0 {} 0 0 0 {} {nice} {} 0 {started} {size} {} {} 1 1 {} 0 0 {} {} {} {} 0 0 0 17 {} {} {} 0 0 0 0 0 0 {} {} {} {} 0\n",
+            ") {} {} {} {} {} {} 4194304 0 0 0 0 {} 0 {} 0 {} {nice} {} 0 {started} {size} {} {} 1 1 {} 0 0 {} {} {} {} 0 0 0 17 {} {} {} 0 0 0 0 0 0 {} {} {} {} 0\n",
             state(thread).0,
             process.ppid(),
             process.pgid(),
@@ -300,6 +393,7 @@ fn stat(subject: &Subject) -> What {
             terminal.as_ref().map_or(0, |terminal| terminal.device().0 as u32),
             terminal.as_ref().map_or(-1, |terminal| terminal.foreground().unwrap_or(0)),
             ticks(cpu),
+            ticks(process.children_usage().cpu),
             // Linux's own scale: below 0 what is realtime.
             if scheduling.is_realtime() { -1 - scheduling.priority as i32 } else { 20 + nice },
             process.object.thread_count(),
@@ -325,6 +419,9 @@ fn stat(subject: &Subject) -> What {
 
 /// What the thread is doing: the letter and the word of proc_pid_stat(5).
 fn state(thread: &Thread) -> (char, &'static str) {
+    if thread.process.stop.is_stopped() {
+        return ('T', "stopped");
+    }
     match thread.object.info().state {
         ThreadState::New | ThreadState::Running => ('R', "running"),
         ThreadState::Blocked(BlockedReason::Pager) => ('D', "disk sleep"),
@@ -464,15 +561,16 @@ struct Tasks(Subject);
 
 impl Directory for Tasks {
     fn list(&self) -> SysResult<Vec<(Vec<u8>, FileType)>> {
-        let threads = self.0.thread()?.process.threads();
+        let threads = self.0.process()?.threads();
         let name = |thread: &Arc<Thread>| thread.tid.to_string().into_bytes();
         Ok(threads.iter().map(|thread| (name(thread), FileType::Directory)).collect())
     }
 
     fn find(&self, name: &[u8]) -> SysResult<What> {
         let tid = super::number(name).ok_or(Errno::ENOENT)?;
-        let thread = self.0.thread()?.process.thread(tid).ok_or(Errno::ENOENT)?;
-        Ok(directory(&thread, false))
+        self.0.process()?.thread(tid).ok_or(Errno::ENOENT)?;
+        let subject = Subject { tid: Some(tid), ..self.0.clone() };
+        Ok(What::Directory(Arc::new(ProcessDirectory(subject))))
     }
 }
 
