@@ -1,6 +1,12 @@
-//! Ten thousand short guests in one kernel: what each of them held is given back when it ends, however it ends.
+//! Ten thousand short guests in one kernel, and as many children of one guest: what each of them held is given back when it ends, however
+//! it ends.
 
-use std::{fs, sync::Arc, thread, time::Duration};
+use std::{
+    fs,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::Duration,
+};
 
 use kernel_objects::{handle, object};
 use libos::{boot, config::Config, kernel::Kernel, process::ExitStatus};
@@ -72,34 +78,62 @@ fn resident() -> u64 {
 }
 
 fn run(kernel: &Arc<Kernel>, program: &[u8], argument: &str) -> ExitStatus {
-    let config = Config {
-        program: program.to_vec(),
-        args: vec![program.to_vec(), argument.as_bytes().to_vec()],
-        cwd: Some(b"/".to_vec()),
-        ..Config::default()
-    };
+    run_with(kernel, program, &[argument.as_bytes()])
+}
+
+fn run_with(kernel: &Arc<Kernel>, program: &[u8], arguments: &[&[u8]]) -> ExitStatus {
+    let args = [program].iter().chain(arguments).map(|argument| argument.to_vec()).collect();
+    let config =
+        Config { program: program.to_vec(), args, cwd: Some(b"/".to_vec()), ..Config::default() };
     let process = boot::launch(kernel, &config).unwrap();
     kernel.cpus.block_on(process.wait_ended())
 }
 
 /// One guest of each kind; `round` chooses how the untidy one ends.
 fn one_each(kernel: &Arc<Kernel>, untidy: &[u8], round: usize) {
-    let segmentation_fault = ExitStatus::Signaled { signal: 11, core: true };
-    let killed = ExitStatus::Signaled { signal: 9, core: false };
     let how = round % 3;
-    let expected = [ExitStatus::Exited(0), segmentation_fault, killed][how];
-    assert_eq!(run(kernel, untidy, &how.to_string()), expected);
+    // By itself, by SIGSEGV, by SIGKILL.
+    let expected = [0, 128 + 11, 128 + 9][how];
+    assert_eq!(run(kernel, untidy, &how.to_string()).shell_code(), expected);
+}
+
+fn program(name: &str, how: Build, flags: &[&str]) -> Vec<u8> {
+    guests::build(name, how, flags).unwrap().into_os_string().into_encoded_bytes()
+}
+
+/// What a test compares is of the whole host process: one at a time.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[test]
+fn ten_thousand_children_leave_nothing_behind() {
+    let _alone = alone();
+    let brief = program("brief.c", Build::StaticPie, &["-nostdlib", "-nostartfiles"]);
+    let spawner = program("spawner.c", Build::C, &[]);
+    let config = Config { cpus: Some(2), memory: Some(512 << 20), ..Config::default() };
+    let kernel = boot::start(&config).unwrap();
+    let spawn = |count: &str| {
+        let status = run_with(&kernel, &spawner, &[count.as_bytes(), &brief]);
+        assert_eq!(status, ExitStatus::Exited(0));
+    };
+    spawn("50");
+    thread::sleep(Duration::from_millis(200));
+    let start = Held::now(&kernel);
+    assert_eq!((start.processes, start.threads), (0, 0));
+    spawn("10000");
+    assert_eq!(Held::settled(&kernel, &start), start);
 }
 
 #[test]
 fn ten_thousand_guests_leave_nothing_behind() {
+    let _alone = alone();
     const GUESTS: usize = 10_000;
     /// Every so manyth guest takes much and leaves it.
     const UNTIDY: usize = 20;
 
-    let program = |name, how, flags: &[&str]| {
-        guests::build(name, how, flags).unwrap().into_os_string().into_encoded_bytes()
-    };
     let brief = program("brief.c", Build::StaticPie, &["-nostdlib", "-nostartfiles"]);
     let untidy = program("untidy.c", Build::C, &[]);
     let config = Config { cpus: Some(2), memory: Some(512 << 20), ..Config::default() };

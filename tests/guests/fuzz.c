@@ -166,7 +166,7 @@ static int derails(long nr, const long *a) {
         SYS_setregid, SYS_setresuid, SYS_setresgid, SYS_setfsuid, SYS_setfsgid, SYS_capset, SYS_set_robust_list, SYS_brk};
     if (nr == SYS_exit || nr == SYS_exit_group || nr == SYS_rt_sigreturn) return 1;
     for (unsigned i = 0; i < sizeof rare / sizeof *rare; i++) if (rare[i] == nr) return next() % 64 != 0;
-    int sends = nr == SYS_kill || nr == SYS_tkill || nr == SYS_tgkill || nr == SYS_rt_sigqueueinfo || nr == SYS_rt_tgsigqueueinfo;
+    int sends = nr == SYS_kill || nr == SYS_tkill || nr == SYS_tgkill || nr == SYS_rt_sigqueueinfo || nr == SYS_rt_tgsigqueueinfo || nr == SYS_pidfd_send_signal;
     long signal = nr == SYS_tgkill || nr == SYS_rt_tgsigqueueinfo ? a[2] : a[1];
     if (sends && (signal == SIGSTOP || signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU)) return 1;
     if (sends && (signal == SIGKILL || signal == 32 || signal == 33)) return next() % 256 != 0;
@@ -198,7 +198,10 @@ static long traced(long nr, const char *name, const long *a) {
     for (int i = 0; i < 6; i++) *out++ = ' ', out = hex(out, a[i]);
     *out++ = '\n';
     call(SYS_write, TRACE, (long)line, out - line, 0, 0, 0);
-    return call(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
+    long result = call(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
+    /* What was made ends at once, or there would soon be nothing else. */
+    if (result == 0 && (nr == SYS_fork || nr == SYS_vfork || nr == SYS_clone || nr == SYS_clone3)) call(SYS_exit, 0, 0, 0, 0, 0, 0);
+    return result;
 }
 #define TRACED(name, ...) traced(SYS_##name, #name, (long[6]){__VA_ARGS__})
 

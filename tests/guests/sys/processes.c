@@ -148,18 +148,18 @@ static void telling(void) {
     SECTION("SIGCHLD");
     struct sigaction action = {.sa_sigaction = on_child, .sa_flags = SA_SIGINFO | SA_RESTART};
     CALL(sigaction(SIGCHLD, &action, NULL));
+    sigset_t set, old, pending;
+    sigemptyset(&set), sigaddset(&set, SIGCHLD), sigprocmask(SIG_BLOCK, &set, &old);
     int status, value = 0;
     pid_t pid = vfork();
     if (pid == 0) _exit(9);
-    while (!signals) pause();
+    while (!signals) sigsuspend(&old);
     SHOW(signals), show_info("exited", &last, pid), HOLDS(waitpid(pid, &status, WNOHANG) == pid), show_status("it", status);
     pid = vfork();
     if (pid == 0) raise(SIGKILL);
-    while (signals < 2) pause();
+    while (signals < 2) sigsuspend(&old);
     show_info("killed", &last, pid), HOLDS(waitpid(pid, &status, WNOHANG) == pid);
     // With the signal blocked it is pending when the child can be waited for.
-    sigset_t set, pending;
-    sigemptyset(&set), sigaddset(&set, SIGCHLD), sigprocmask(SIG_BLOCK, &set, NULL);
     pid = vfork();
     if (pid == 0) _exit(1);
     HOLDS(wait(NULL) == pid), sigpending(&pending), HOLDS(sigismember(&pending, SIGCHLD));
