@@ -319,6 +319,7 @@ impl Current {
         process.executed.store(true, Ordering::Relaxed);
         process.attributes.lock().dumpable = true;
         process.ids.lock().keep_capabilities = false;
+        process.renew_in_family(old.tid);
         process.membarrier.store(false, Ordering::Relaxed);
         old.leave_memory();
         let parts = ThreadParts {
@@ -338,7 +339,6 @@ impl Current {
         process.object.set_name_bytes(&started.name);
         thread.set_name(&started.name);
         if old.tid != thread.tid {
-            process.rename_maker(old.tid);
             process.kernel.pids.release(old.tid);
         }
         process.kernel.pids.register_thread(&thread);

@@ -103,9 +103,13 @@ impl Process {
         aftermath.send();
     }
 
-    /// Its thread `tid` takes the first one's number, execve(2), and has made what it has made.
-    pub(super) fn rename_maker(&self, tid: i32) {
-        let table = self.kernel.pids.0.lock();
+    /// It has executed a program, by its thread `tid`, which is the first now and has made what it has made. Its end is told as that of
+    /// any other process from here on.
+    pub(super) fn renew_in_family(&self, tid: i32) {
+        let mut table = self.kernel.pids.0.lock();
+        if let Some(entry) = table.processes.get_mut(&self.pid) {
+            entry.exit_signal = Signal::SIGCHLD.raw() as u32;
+        }
         for child in table.children(self.pid) {
             if child.made_by.load(Ordering::Relaxed) == tid {
                 child.made_by.store(self.pid, Ordering::Relaxed);

@@ -87,6 +87,11 @@ static int dawdler(void *arg) {
     return 6;
 }
 
+static int runs_true(void *arg) {
+    execl("/bin/true", "true", NULL);
+    return arg == NULL;
+}
+
 static volatile int go;
 
 static void cloning(void) {
@@ -107,6 +112,9 @@ static void cloning(void) {
     // A child without a signal is one of those that only __WCLONE and __WALL wait for.
     pid = clone(child, stack + sizeof stack, CLONE_VM | CLONE_VFORK, &value);
     CALL(waitpid(pid, &status, 0)), CALL(waitpid(-1, &status, __WCLONE | __WNOTHREAD) == pid), show_status("no signal", status);
+    // A program that was executed is like any other child.
+    pid = clone(runs_true, stack + sizeof stack, CLONE_VM | CLONE_VFORK, NULL);
+    HOLDS(waitpid(pid, &status, 0) == pid), show_status("no signal, executed", status);
     signal(SIGUSR2, SIG_IGN);
     pid = clone(child, stack + sizeof stack, CLONE_VM | CLONE_VFORK | SIGUSR2, &value);
     CALL(waitpid(pid, &status, 0));
