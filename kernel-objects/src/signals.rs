@@ -6,20 +6,24 @@
 //! or a share of a [`WaitMany`](crate::wait_many::WaitMany)) or a sink such as a port. A future that
 //! is dropped takes its watcher with it.
 
+mod watchers;
+
 use std::{
     fmt,
     future::Future,
     mem,
     pin::Pin,
-    sync::{Arc, Weak},
-    task::{Context, Poll, Wake, Waker},
+    sync::Weak,
+    task::{Context, Poll, Waker},
 };
 
 use bitflags::bitflags;
 use futures::future::FusedFuture;
 
+pub(crate) use self::watchers::Calls;
+use self::watchers::{Kind, Watchers};
 use crate::{
-    error::{Error, Result},
+    error::Result,
     sync::{
         BiasedMutex,
         atomic::{AtomicU32, Ordering},
@@ -128,167 +132,6 @@ pub struct SignalState {
     watchers: BiasedMutex<Watchers>,
 }
 
-/// The watchers, by index. An entry is filled and emptied where it is: what moves right after it was written waits in the store buffer.
-#[derive(Default)]
-struct Watchers {
-    entries: Vec<Watcher>,
-    /// The entry that was emptied last; each such names the one before.
-    free: Option<usize>,
-    len: usize,
-    next_serial: u64,
-}
-
-struct Watcher {
-    mask: Signals,
-    handle: HandleId,
-    serial: u64,
-    kind: Kind,
-}
-
-enum Kind {
-    Free {
-        next: Option<usize>,
-    },
-    /// A future, and whom to wake for it.
-    Task(Waker),
-    /// A future whose wait has ended. It takes itself out; until then the outcome waits for it here.
-    Ended(Result<Signals>),
-    /// A sink: taken out when it fires. `edge`: only a bit that was clear before counts.
-    Sink {
-        sink: Weak<dyn SignalSink>,
-        token: u64,
-        edge: bool,
-    },
-}
-
-/// As many entries are kept when all are empty.
-const KEEP: usize = 64;
-
-impl Watchers {
-    #[inline]
-    fn insert(&mut self, mask: Signals, handle: HandleId, kind: Kind) -> WatchKey {
-        self.next_serial += 1;
-        self.len += 1;
-        let serial = self.next_serial;
-        let free = self.free.and_then(|index| Some((index, self.entries.get_mut(index)?)));
-        if let Some((index, entry)) = free
-            && let Kind::Free { next } = entry.kind
-        {
-            self.free = next;
-            (entry.mask, entry.handle, entry.serial) = (mask, handle, serial);
-            entry.kind = kind;
-            return WatchKey { index, serial };
-        }
-        let index = self.entries.len();
-        self.entries.push(Watcher { mask, handle, serial, kind });
-        WatchKey { index, serial }
-    }
-
-    #[inline]
-    fn get(&mut self, key: WatchKey) -> Option<&mut Kind> {
-        let entry = self.entries.get_mut(key.index).filter(|entry| entry.serial == key.serial)?;
-        Some(&mut entry.kind)
-    }
-
-    /// Empties an entry; what it was.
-    #[inline]
-    fn remove(&mut self, key: WatchKey) -> Option<Kind> {
-        let next = self.free;
-        let kind = self.get(key).filter(|kind| !matches!(kind, Kind::Free { .. }))?;
-        let kind = mem::replace(kind, Kind::Free { next });
-        self.free = Some(key.index);
-        self.len -= 1;
-        self.shrink();
-        Some(kind)
-    }
-
-    #[inline]
-    fn shrink(&mut self) {
-        if self.len == 0 && self.entries.len() > KEEP {
-            (self.entries, self.free) = (Vec::new(), None);
-        }
-    }
-
-    /// Ends those watches that `chosen` says, and tells whom to call for them.
-    #[inline]
-    fn end(&mut self, outcome: Result<Signals>, chosen: impl Fn(&Watcher) -> bool) -> Calls {
-        let (mut first, mut others) = (None, Vec::new());
-        for (index, entry) in self.entries.iter_mut().enumerate() {
-            if !chosen(entry) {
-                continue;
-            }
-            if matches!(entry.kind, Kind::Task(_)) {
-                let kind = mem::replace(&mut entry.kind, Kind::Ended(outcome));
-                let Kind::Task(waker) = kind else { continue };
-                match first {
-                    None => first = Some(waker),
-                    Some(_) => others.push(Call::Wake(waker)),
-                }
-            } else if matches!(entry.kind, Kind::Sink { .. }) {
-                let kind = mem::replace(&mut entry.kind, Kind::Free { next: self.free });
-                let Kind::Sink { sink, token, .. } = kind else { continue };
-                self.free = Some(index);
-                self.len -= 1;
-                others.push(Call::Tell(sink, token, outcome));
-            }
-        }
-        self.shrink();
-        if others.is_empty() { Calls(first) } else { Calls::of_many(first, others) }
-    }
-}
-
-/// What a change of signals leaves to be called once no lock is held any more: nearly always one waker at most, and so it is
-/// of the size of one, which takes no memory to pass on.
-#[derive(Default)]
-#[must_use = "those who wait would not learn of the change"]
-pub(crate) struct Calls(Option<Waker>);
-
-/// Several to be called, as one waker.
-struct Many(Vec<Call>);
-
-enum Call {
-    Wake(Waker),
-    Tell(Weak<dyn SignalSink>, u64, Result<Signals>),
-}
-
-impl Calls {
-    /// Wakes this one.
-    pub(crate) fn wake(waker: Option<Waker>) -> Calls {
-        Calls(waker)
-    }
-
-    #[cold]
-    fn of_many(first: Option<Waker>, mut others: Vec<Call>) -> Calls {
-        // In the order in which they came.
-        others.splice(..0, first.map(Call::Wake));
-        Calls(Some(Waker::from(Arc::new(Many(others)))))
-    }
-
-    /// Wakes those who waited and tells the sinks.
-    #[inline]
-    pub(crate) fn run(self) {
-        if let Some(waker) = self.0 {
-            waker.wake();
-        }
-    }
-}
-
-impl Wake for Many {
-    fn wake(self: Arc<Self>) {
-        let calls = Arc::into_inner(self).into_iter().flat_map(|many| many.0);
-        for call in calls {
-            match call {
-                Call::Wake(waker) => waker.wake(),
-                Call::Tell(sink, token, outcome) => match (sink.upgrade(), outcome) {
-                    (Some(sink), Ok(observed)) => sink.deliver(token, observed),
-                    (Some(sink), Err(_)) => sink.cancel(token),
-                    (None, _) => {}
-                },
-            }
-        }
-    }
-}
-
 impl SignalState {
     /// A state with these bits set and no watcher.
     pub fn new(bits: Signals) -> Self {
@@ -302,7 +145,7 @@ impl SignalState {
 
     /// How many waits are registered.
     pub fn watchers(&self) -> usize {
-        self.watchers.lock().len
+        self.watchers.lock().len()
     }
 
     /// Clears and then sets bits, and tells those who wait for one of the bits that are then set.
@@ -328,10 +171,10 @@ impl SignalState {
         let stays = (before - clear) | set;
         let now = stays | strobe;
         self.bits.store(stays.bits(), Ordering::Release);
-        if watchers.len == 0 || now == before {
+        if watchers.len() == 0 || now == before {
             return Calls::default();
         }
-        watchers.end(Ok(now), |watcher| {
+        watchers.end(now, |watcher| {
             let edge = matches!(watcher.kind, Kind::Sink { edge: true, .. });
             (if edge { now - before } else { now }).intersects(watcher.mask)
         })
@@ -352,14 +195,14 @@ impl SignalState {
         WaitOne { state: self, mask, handle, progress: Progress::New }
     }
 
-    /// Ends every wait that was made through `handle`: futures with [`Error::Canceled`], watches of
+    /// Ends every wait that was made through `handle`: futures with [`Error::Canceled`](crate::Error::Canceled), watches of
     /// sinks by [`SignalSink::cancel`]. Called when that handle is closed or leaves its process.
     pub fn cancel_handle(&self, handle: HandleId) {
         let mut watchers = self.watchers.lock();
-        if watchers.len == 0 {
+        if watchers.len() == 0 {
             return;
         }
-        let calls = watchers.end(Err(Error::Canceled), |watcher| watcher.handle == handle);
+        let calls = watchers.cancel(handle);
         drop(watchers);
         calls.run();
     }
@@ -454,7 +297,7 @@ impl fmt::Debug for SignalState {
 /// A wait for one object's signals, made by [`SignalState::wait`] or an object's `wait_one`.
 ///
 /// Ready with the object's signals at the moment when one of those waited for was set, or with
-/// [`Error::Canceled`] when the handle waited through was closed. It deregisters when dropped, and
+/// [`Error::Canceled`](crate::Error::Canceled) when the handle waited through was closed. It deregisters when dropped, and
 /// wakes the task that polled it last. It looks at the object at its first poll, not before.
 #[must_use = "futures do nothing unless polled"]
 pub struct WaitOne<'a> {

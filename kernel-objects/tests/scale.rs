@@ -86,6 +86,25 @@ fn ten_thousand_waits_for_one_object() {
 }
 
 #[test]
+fn ten_thousand_handles_of_one_object_watched_by_one_port() {
+    scales(10_000, |count| {
+        let (table, port) = (HandleTable::new(), Port::create());
+        let first = table.insert(Handle::new(Event::create())).unwrap();
+        let object = table.get_any(first, Rights::empty()).unwrap();
+        let mut values: Vec<_> =
+            (1..count).map(|_| table.duplicate(first, Rights::SAME_RIGHTS).unwrap()).collect();
+        values.push(first);
+        for (key, &value) in (0..).zip(&values) {
+            table.wait_async(value, &port, key, A, WaitAsync::empty()).unwrap();
+        }
+        assert_eq!(object.base().signal_state().watchers(), count);
+        table.close_many(&values).unwrap();
+        assert_eq!(object.base().signal_state().watchers(), 0);
+        assert!(port.is_empty());
+    });
+}
+
+#[test]
 fn a_hundred_thousand_packets_of_users() {
     scales(100_000, |count| {
         let port = Port::with_capacity(count);

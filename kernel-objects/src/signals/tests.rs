@@ -9,6 +9,7 @@ use futures::{FutureExt, executor::block_on, task::noop_waker_ref};
 use parking_lot::Mutex;
 
 use super::*;
+use crate::error::Error;
 
 fn poll(wait: &mut WaitOne<'_>) -> Poll<Result<Signals>> {
     wait.poll_unpin(&mut Context::from_waker(noop_waker_ref()))
@@ -93,6 +94,39 @@ fn closing_the_handle_cancels_its_waits_only() {
     assert_eq!(poll(&mut b), Poll::Ready(Ok(Signals::USER_0)), "it had ended before");
 }
 
+#[test]
+fn of_many_waits_those_of_a_handle_are_cancelled_and_no_others() {
+    let state = SignalState::default();
+    const HANDLES: u64 = 300;
+    let wait = |n: u64| Box::pin(state.wait(Signals::USER_0, n % HANDLES + 1));
+    let is_pending = |wait: &mut Pin<Box<WaitOne<'_>>>| poll(wait).is_pending();
+    // Some begin while there are few, most when there are many; some end early, and others take their places.
+    let mut waits: Vec<_> = (0..2 * HANDLES).map(wait).collect();
+    assert!(waits.iter_mut().all(is_pending));
+    for n in (0..2 * HANDLES).step_by(7) {
+        waits[n as usize] = wait(n + 1);
+        assert!(is_pending(&mut waits[n as usize]));
+    }
+    let handle_of = |n: u64| (n + u64::from(n.is_multiple_of(7))) % HANDLES + 1;
+    for handle in (1..=HANDLES).step_by(2) {
+        state.cancel_handle(handle);
+    }
+    for (n, wait) in (0..).zip(&mut waits) {
+        let expected = match handle_of(n).is_multiple_of(2) {
+            true => Poll::Pending,
+            false => Poll::Ready(Err(Error::Canceled)),
+        };
+        assert_eq!(poll(wait), expected, "{n}");
+    }
+    drop(waits);
+    assert_eq!(state.watchers(), 0);
+    // A handle's number comes back, and what was known of it does not.
+    let mut late = wait(0);
+    assert!(is_pending(&mut late));
+    state.cancel_handle(1);
+    assert_eq!(poll(&mut late), Poll::Ready(Err(Error::Canceled)));
+}
+
 #[derive(Default)]
 struct Sink(Mutex<Vec<(u64, Option<Signals>)>>);
 
@@ -151,6 +185,23 @@ fn a_sinks_watch_ends_by_unwatch_by_its_handle_and_by_its_death() {
 }
 
 #[test]
+fn a_watch_that_has_ended_gives_its_name_to_no_other() {
+    let state = SignalState::default();
+    let sink = Arc::new(Sink::default());
+    let watch = |token| {
+        let weak: Weak<dyn SignalSink> = Arc::downgrade(&(sink.clone() as Arc<dyn SignalSink>));
+        state.watch(Signals::USER_0, 0, false, weak, token)
+    };
+    let Ok(old) = watch(1) else { panic!("nothing is set") };
+    assert!(state.unwatch(old));
+    // In the same place.
+    let Ok(new) = watch(2) else { panic!("nothing is set") };
+    assert!(old != new && !state.unwatch(old));
+    state.set(Signals::USER_0);
+    assert_eq!(*sink.0.lock(), [(2, Some(Signals::USER_0))]);
+}
+
+#[test]
 fn a_million_waits_started_and_dropped_leave_nothing() {
     let state = SignalState::default();
     let mut window = std::collections::VecDeque::new();
@@ -164,7 +215,7 @@ fn a_million_waits_started_and_dropped_leave_nothing() {
     }
     window.clear();
     assert_eq!(state.watchers(), 0);
-    assert!(state.watchers.lock().entries.capacity() <= 64);
+    assert!(state.watchers.lock().capacity() <= 64);
 }
 
 #[test]
