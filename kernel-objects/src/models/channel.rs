@@ -102,6 +102,24 @@ fn the_answer_to_a_call_that_is_given_up_is_a_message() {
 }
 
 #[test]
+fn the_answer_to_a_call_that_is_given_up_on_a_closed_end_is_dropped() {
+    model(|| {
+        let (client, server) = Channel::create();
+        let mut call = client.call(message(b"____?"), Room::ANY);
+        assert!(poll_once(&mut call).is_pending());
+        let request = read(&server).unwrap();
+        let (event, closing) = (Event::create(), Handle::new(client.clone()));
+        let answer = Message::new(&request.bytes[..4], vec![Handle::new(event.clone())]);
+        race!(|| drop(call), || drop(closing), || assert!(matches!(
+            server.write(answer),
+            Ok(()) | Err(Error::PeerClosed)
+        )),);
+        assert!(client.is_empty());
+        assert_eq!(event.handle_count(), 0, "the handle in it is closed");
+    });
+}
+
+#[test]
 fn a_message_written_while_the_other_end_closes_is_refused_or_dropped() {
     model(|| {
         let (writer, reader) = Channel::create();
