@@ -64,6 +64,7 @@ pub struct PhysAddr(pub u64);
 impl PhysAddr {
     /// The address `bytes` further on.
     #[must_use]
+    #[inline]
     pub fn offset(self, bytes: u64) -> Self {
         Self(self.0.wrapping_add(bytes))
     }
@@ -339,6 +340,7 @@ impl PhysicalMemory {
     ///
     /// # Panics
     /// This and the other accessors: if the range is not inside physical memory.
+    #[inline]
     pub fn read(&self, pa: PhysAddr, buf: &mut [u8]) {
         let from = self.linear(pa, buf.len() as u64);
         // SAFETY: `from` is valid for reads of `buf.len()` bytes (`linear` checked), and `buf`, a

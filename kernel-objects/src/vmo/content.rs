@@ -123,11 +123,22 @@ impl Vmo {
     /// [`Error::OutOfRange`] if the range passes the end, [`Error::NotSupported`] for a physical VMO, [`Error::BadState`] for one
     /// that is not cached; or as [`prepare`](Self::prepare).
     pub fn read(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        // All of the run that was found last is inside of the VMO.
+        let last = offset..offset.wrapping_add(buf.len() as u64);
+        if self.is_anonymous() && self.read_hot(&last, |pa| self.memory.read(pa, buf)) {
+            return Ok(());
+        }
+        self.read_anywhere(offset, buf)
+    }
+
+    /// As [`read`](Self::read). Apart from it, so that the fast way needs no room for what this does.
+    #[cold]
+    fn read_anywhere(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         self.check_direct()?;
         let range = self.check(offset, buf.len() as u64)?;
         let (owner, base) = self.owner();
         let place = base + range.start..base + range.end;
-        if !buf.is_empty() && owner.read_hot(&place, |pa| self.memory.read(pa, buf)) {
+        if owner.read_hot(&place, |pa| self.memory.read(pa, buf)) {
             return Ok(());
         }
         self.look(range, |at, pa, len| {
@@ -146,12 +157,25 @@ impl Vmo {
     /// # Errors
     /// As [`read`](Self::read); [`Error::AccessDenied`] if it may not be written to.
     pub fn write(&self, offset: u64, buf: &[u8]) -> Result<()> {
+        let last = offset..offset.wrapping_add(buf.len() as u64);
+        if self.is_anonymous()
+            && self.writable
+            && self.write_hot(&last, |pa| self.memory.write(pa, buf))
+        {
+            return Ok(());
+        }
+        self.write_anywhere(offset, buf)
+    }
+
+    /// As [`write`](Self::write).
+    #[cold]
+    fn write_anywhere(&self, offset: u64, buf: &[u8]) -> Result<()> {
         self.check_direct()?;
         let range = self.check(offset, buf.len() as u64)?;
         self.check_writable()?;
         let (owner, base) = self.owner();
         let place = base + range.start..base + range.end;
-        if !buf.is_empty() && owner.write_hot(&place, |pa| self.memory.write(pa, buf)) {
+        if owner.write_hot(&place, |pa| self.memory.write(pa, buf)) {
             return Ok(());
         }
         self.access(range, true, |at, pa, len| {

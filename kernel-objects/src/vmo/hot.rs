@@ -24,12 +24,12 @@ pub(super) struct Hot {
 }
 
 impl Hot {
-    /// Where `range` is and whether it may be written, if the run of this generation has it.
+    /// Where `range` is and whether it may be written, if the run of this generation has it and it is not empty.
     #[inline]
     fn find(&self, range: &Range<u64>, generation: u64) -> Option<(PhysAddr, bool)> {
         let [of, start, end, pa, writable] = self.run.get()?;
         let counts = of == generation && generation.is_multiple_of(2);
-        let inside = start <= range.start && range.end <= end;
+        let inside = start <= range.start && range.start < range.end && range.end <= end;
         (counts && inside).then(|| (PhysAddr(pa).offset(range.start - start), writable != 0))
     }
 }
@@ -91,8 +91,7 @@ impl Vmo {
     pub(super) fn write_hot(&self, range: &Range<u64>, copy: impl FnOnce(PhysAddr)) -> bool {
         // Nothing is changed meanwhile.
         let _contents = self.contents.read();
-        let generation = self.hot.generation.now();
-        match self.hot.find(range, generation) {
+        match self.hot.find(range, self.hot.generation.now()) {
             Some((pa, true)) => {
                 copy(pa);
                 true
