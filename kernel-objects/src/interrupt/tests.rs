@@ -127,6 +127,21 @@ fn the_signal_tells_that_a_virtual_one_is_not_triggered() {
 }
 
 #[test]
+fn who_waits_for_the_signal_is_woken_by_the_acknowledgement() {
+    let (interrupt, port) = (Interrupt::create_virtual(), port());
+    interrupt.bind(&port, 1).unwrap();
+    interrupt.trigger(5).unwrap();
+    assert_eq!(port.try_wait(), packet(1, 5));
+    let waiter = interrupt.clone();
+    let thread = std::thread::spawn(move || block_on(waiter.wait_one(UNTRIGGERED)));
+    while interrupt.base.signal_state().watchers() == 0 {
+        std::thread::yield_now();
+    }
+    interrupt.ack().unwrap();
+    assert!(thread.join().unwrap().is_ok_and(|seen| seen.contains(UNTRIGGERED)));
+}
+
+#[test]
 fn a_bound_one_delivers_a_packet_for_each_acknowledgement() {
     let (interrupt, port) = (Interrupt::create_virtual(), port());
     assert_eq!(interrupt.ack(), Err(Error::BadState), "not bound");

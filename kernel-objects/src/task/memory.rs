@@ -160,6 +160,26 @@ mod tests {
     }
 
     #[test]
+    fn a_mapping_ends_where_its_vmo_does() {
+        let made = || -> std::result::Result<_, Box<dyn std::error::Error>> {
+            let memory = PhysicalMemory::new(None)?;
+            let vmar = Vmar::create_root(&AddressSpace::new(&memory)?)?;
+            let options = VmoOptions { resizable: true, ..VmoOptions::default() };
+            let vmo = Vmo::create(&memory, 4 * PAGE, options)?;
+            let addr = vmar.map(MapArgs::new(vmo.clone(), 4 * PAGE))?;
+            let process = process();
+            process.set_root_vmar(vmar)?;
+            vmo.set_size(2 * PAGE)?;
+            Ok((process, addr))
+        };
+        let (process, addr) = made().unwrap_or_else(|error| panic!("{error}"));
+        let mut buf = [0; 8];
+        assert_eq!(process.read_memory(addr + 2 * PAGE - 3, &mut buf), Ok(3));
+        assert_eq!(process.read_memory(addr + 2 * PAGE, &mut buf), Err(Error::NoMemory));
+        assert_eq!(process.write_memory(addr + 3 * PAGE, &buf), Err(Error::NoMemory));
+    }
+
+    #[test]
     fn exec_replaces_the_address_space() {
         let ((process, _), (other, addr)) = (with_page(), with_page());
         let (old, new) = (process.root_vmar(), other.root_vmar());

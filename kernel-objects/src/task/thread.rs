@@ -503,6 +503,7 @@ mod tests {
     use std::future::pending;
 
     use futures::executor::block_on;
+    use hal::cpu::{Config, Cpus};
 
     use super::{
         super::run::tests::{poll, started},
@@ -592,6 +593,24 @@ mod tests {
         block_on(run);
         assert!(thread.runtime() >= 1_000_000);
         assert_eq!(thread.stats(), Err(Error::BadState), "it has ended");
+    }
+
+    #[test]
+    fn the_cpu_that_ran_it_last_is_known() {
+        let cpus = Cpus::start(Config { cpus: 2, ..Config::default() });
+        let cpus = cpus.unwrap_or_else(|error| panic!("{error}"));
+        let mut run = started(|_| pending());
+        let thread = run.thread().clone();
+        let last = || thread.stats().map(|stats| stats.last_scheduled_cpu);
+        for cpu in [1, 0, 1] {
+            [run] = cpus.block_on(cpus.spawn_on(cpu, async move {
+                assert!(poll(&mut run).is_pending());
+                [run] // in something that cannot be awaited by mistake
+            }));
+            assert_eq!(last(), Ok(Some(cpu)));
+        }
+        assert!(poll(&mut run).is_pending());
+        assert_eq!(last(), Ok(None), "this is none of the machine's");
     }
 
     #[test]

@@ -246,7 +246,11 @@ mod tests {
 
     use hal::{aspace::AddressSpace, pmem::PhysicalMemory};
 
-    use super::{super::MapArgs, *};
+    use super::{
+        super::{MapArgs, Placement},
+        *,
+    };
+    use crate::vmo::ChildOptions;
 
     fn root() -> (Arc<PhysicalMemory>, Arc<Vmar>) {
         let memory = PhysicalMemory::new(None).unwrap();
@@ -330,5 +334,21 @@ mod tests {
         assert_eq!(bytes, [1, 0, 0, 0]);
         vmar.write(new + 2 * PAGE, &[9]).unwrap();
         assert_eq!(byte(&vmar, addr + 2 * PAGE), 3);
+    }
+
+    #[test]
+    fn pages_are_not_moved_from_holes_from_elsewhere_or_from_snapshots() {
+        let (_memory, vmar) = root();
+        let child = vmar.allocate(Placement::TopDown, 16 * PAGE).unwrap();
+        let addr = anonymous(&vmar, 4);
+        assert_eq!(child.remap_keeping(addr, PAGE, None), Err(Error::NotFound));
+        vmar.unmap(addr + 2 * PAGE, PAGE).unwrap();
+        assert_eq!(vmar.remap_keeping(addr, 3 * PAGE, None), Err(Error::NotFound));
+        let vmo = Vmo::create(vmar.aspace().memory(), PAGE, VmoOptions::default()).unwrap();
+        vmo.write(0, &[7]).unwrap();
+        let snapshot = vmo.create_child(ChildOptions::SNAPSHOT, 0, PAGE).unwrap();
+        let shown = vmar.map(MapArgs::new(snapshot, PAGE)).unwrap();
+        assert_eq!(vmar.remap_keeping(shown, PAGE, None), Err(Error::NotSupported));
+        assert_eq!((byte(&vmar, addr), byte(&vmar, shown)), (1, 7), "nothing has changed");
     }
 }

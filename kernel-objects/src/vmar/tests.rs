@@ -357,6 +357,32 @@ fn a_heap_stays_one_mapping() {
 }
 
 #[test]
+fn an_alignment_is_a_power_of_two_and_a_tag_can_be_replaced() {
+    let (_memory, vmar) = root();
+    let args = |align| MapArgs { align, tag: 1, ..MapArgs::new(anonymous(&vmar, PAGE), PAGE) };
+    assert_eq!(vmar.map(args(3 * PAGE)), Err(Error::InvalidArgs));
+    let addr = vmar.map(args(1 << 20)).unwrap();
+    assert!(addr.is_multiple_of(1 << 20));
+    assert_eq!(vmar.find(addr).map(|mapping| mapping.tag), Some(1));
+    vmar.set_tag(addr, PAGE, 2).unwrap();
+    assert_eq!(vmar.find(addr).map(|mapping| mapping.tag), Some(2));
+}
+
+#[test]
+fn with_the_root_all_regions_in_it_are_destroyed() {
+    let (_memory, vmar) = root();
+    let child = vmar.allocate(Placement::TopDown, 16 * PAGE).unwrap();
+    let grandchild = child.allocate(Placement::TopDown, 2 * PAGE).unwrap();
+    map(&grandchild, Placement::TopDown, PAGE).unwrap();
+    vmar.destroy().unwrap();
+    assert!(vmar.mappings().is_empty());
+    for region in [&child, &grandchild] {
+        assert_eq!(map(region, Placement::TopDown, PAGE), Err(Error::BadState));
+        assert_eq!(region.destroy(), Err(Error::BadState));
+    }
+}
+
+#[test]
 fn child_regions_own_their_addresses() {
     let (memory, vmar) = root();
     let child = vmar.allocate(Placement::TopDown, 16 * PAGE).unwrap();

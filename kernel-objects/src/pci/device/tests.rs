@@ -265,6 +265,20 @@ fn a_line_interrupts_once_it_is_mapped_and_not_disabled() {
 }
 
 #[test]
+fn a_line_whose_disable_bit_is_set_reaches_nobody_but_shows_in_the_status() {
+    let bench = bench();
+    let (function, device) = bench.plug(full());
+    device.set_irq_mode(IrqMode::Legacy, 1).unwrap();
+    let interrupt = device.map_interrupt(0).unwrap();
+    // As a driver does that has the page of configuration space mapped.
+    function.config.change_u16(offset::COMMAND, 0, command::INTERRUPT_DISABLE);
+    assert!(!function.raise(0) && !triggered(&interrupt));
+    assert_eq!(device.config_read(6, 2), Ok(0x18));
+    function.config.change_u16(offset::COMMAND, command::INTERRUPT_DISABLE, 0);
+    assert!(function.raise(0) && triggered(&interrupt));
+}
+
+#[test]
 fn messages_go_to_their_own_interrupts() {
     let bench = bench();
     let (function, device) = bench.plug(full());
