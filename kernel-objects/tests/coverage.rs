@@ -67,10 +67,7 @@ const FAMILIES: &[(&str, &[Documented])] = &[
                 "ZX_INFO_TASK_RUNTIME",
                 Partial("the CPU time; nobody measures how long a task queues"),
             ),
-            (
-                "ZX_PROP_JOB_KILL_ON_OOM",
-                Partial("kept and told; nothing kills at the memory limit"),
-            ),
+            ("ZX_PROP_JOB_KILL_ON_OOM", Full),
         ],
     ),
     (

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::path::Path as HostPath;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures::future::{Either, select};
@@ -14,7 +14,7 @@ use hal::cpu::{self, Cpus};
 use hal::host::stdio::Inherited;
 use hal::host::{self, FileKind, HostNode, HostStream};
 use hal::irq::HostSignals;
-use hal::pmem::PhysicalMemory;
+use hal::pmem::{PhysicalMemory, Shortage};
 use kernel_objects::Job;
 use linux_raw_sys::general as raw;
 
@@ -166,11 +166,14 @@ pub fn start(config: &Config) -> Result<Arc<Kernel>, BootError> {
     let mqueues = Mount::new_root(Superblock::new(queues.clone()), MountFlags::empty(), "mqueue");
     namespace::mount_system(&root, b"/dev/mqueue", queues, "mqueue")
         .map_err(|errno| BootError::Option("/dev/mqueue".to_owned(), errno))?;
+    let job = Job::root();
+    let shortage: Weak<dyn Shortage> = Arc::<Job>::downgrade(&job);
+    memory.tell_of_shortage(shortage);
     let kernel = Arc::new(Kernel {
         memory,
         terminals,
         cpus: Arc::new(cpus),
-        job: Job::root(),
+        job,
         root,
         futexes: Default::default(),
         locks: LockTable::new(),

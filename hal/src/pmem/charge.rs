@@ -32,6 +32,12 @@ pub trait Reclaim: Send + Sync {
     fn reclaim(&self, range: &Range<u64>, last_resort: bool) -> bool;
 }
 
+/// Somebody who can do something about a limit that was met.
+pub trait Shortage: Send + Sync {
+    /// A promise was refused. Called on a thread that holds no lock, by one at a time: what is refused meanwhile is not told again.
+    fn memory_is_short(&self);
+}
+
 /// Where cached pages are: who has them, and which.
 type Cached = (Weak<dyn Reclaim>, Range<u64>);
 
@@ -51,6 +57,10 @@ pub(super) struct Limit {
     queue: Mutex<Queue>,
     /// Somebody is at it.
     trimming: AtomicBool,
+    /// Whom to tell when a promise is refused.
+    shortage: Mutex<Option<Weak<dyn Shortage>>>,
+    /// He is being told.
+    telling: AtomicBool,
 }
 
 impl fmt::Debug for Limit {
@@ -69,6 +79,8 @@ impl Limit {
             cached: AtomicU64::new(0),
             queue: Mutex::default(),
             trimming: AtomicBool::new(false),
+            shortage: Mutex::default(),
+            telling: AtomicBool::new(false),
         }
     }
 
@@ -182,6 +194,27 @@ impl PhysicalMemory {
         self.limit.cached.load(Ordering::Relaxed)
     }
 
+    /// Has `whom` be told whenever a promise is refused, in place of who was before.
+    pub fn tell_of_shortage(&self, whom: Weak<dyn Shortage>) {
+        *self.limit.shortage.lock() = Some(whom);
+    }
+
+    /// A promise was refused.
+    #[cold]
+    fn note_shortage(self: &Arc<Self>) {
+        let limit = &self.limit;
+        let whom = limit.shortage.lock().as_ref().and_then(Weak::upgrade);
+        let Some(whom) = whom.filter(|_| !limit.telling.swap(true, Ordering::AcqRel)) else {
+            return;
+        };
+        let memory = self.clone();
+        // Not here, for whoever wanted it may hold locks.
+        cpu::run_on_pool(move || {
+            whom.memory_is_short();
+            memory.limit.telling.store(false, Ordering::Release);
+        });
+    }
+
     /// After a promise: caches may have more than is left for them.
     fn trim_caches(self: &Arc<Self>) {
         let limit = &self.limit;
@@ -219,11 +252,15 @@ impl Charge {
     pub fn resize(&mut self, bytes: u64) -> Result<(), OutOfMemory> {
         let (counter, most) = self.memory.limit.counter(self.kind);
         if let Some(more) = bytes.checked_sub(self.bytes) {
-            counter
-                .try_update(Ordering::Relaxed, Ordering::Relaxed, |now| {
-                    now.checked_add(more).filter(|&sum| sum <= most)
-                })
-                .map_err(|_| OutOfMemory)?;
+            let sum = counter.try_update(Ordering::Relaxed, Ordering::Relaxed, |now| {
+                now.checked_add(more).filter(|&sum| sum <= most)
+            });
+            if sum.is_err() {
+                if self.kind == Kind::Promised {
+                    self.memory.note_shortage();
+                }
+                return Err(OutOfMemory);
+            }
             if self.kind == Kind::Promised {
                 self.memory.trim_caches();
             }
@@ -260,6 +297,34 @@ mod tests {
         assert_eq!(memory.charged(), 10_000);
         drop((charge, other));
         assert_eq!(memory.charged(), 0);
+    }
+
+    #[test]
+    fn who_asked_for_it_is_told_of_each_shortage_of_promises() {
+        struct Told(std::sync::mpsc::Sender<()>);
+        impl Shortage for Told {
+            fn memory_is_short(&self) {
+                let _ = self.0.send(());
+            }
+        }
+        let memory = PhysicalMemory::new(Some(MIB)).unwrap();
+        assert!(memory.charge(2 * MIB).is_err(), "nobody asked");
+        let (sender, told) = std::sync::mpsc::channel();
+        let whom = Arc::new(Told(sender));
+        let weak: Weak<dyn Shortage> = Arc::<Told>::downgrade(&whom);
+        memory.tell_of_shortage(weak);
+        let _fits = memory.charge(MIB).unwrap();
+        assert!(memory.no_cache_charge().resize(4 * MIB).is_err(), "what is cached goes instead");
+        for _ in 0..2 {
+            assert!(memory.charge(1).is_err());
+            told.recv().unwrap();
+            while memory.limit.telling.load(Ordering::Acquire) {
+                std::thread::yield_now();
+            }
+        }
+        drop(whom);
+        assert!(memory.charge(1).is_err());
+        assert!(told.recv().is_err(), "no more than that");
     }
 
     /// Something that has cached as much as it holds a charge for, and may be in use, or dear.

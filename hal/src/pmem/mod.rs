@@ -33,7 +33,7 @@ use nix::{
 };
 use parking_lot::Mutex;
 
-pub use self::charge::{Charge, Reclaim};
+pub use self::charge::{Charge, Reclaim, Shortage};
 use self::{
     allocator::{Allocator, MAX_CACHED_PAGES},
     charge::Limit,

@@ -14,6 +14,7 @@ use std::{
     sync::{Arc, Weak},
 };
 
+use hal::pmem::Shortage;
 use parking_lot::Mutex;
 
 use super::{
@@ -85,6 +86,7 @@ pub struct JobInfo {
 /// ```
 pub struct Job {
     base: KObjectBase,
+    me: Weak<Job>,
     /// Taken by `drop` only.
     parent: Option<Arc<Job>>,
     parent_koid: Koid,
@@ -157,8 +159,9 @@ impl Job {
 
     fn new(parent: Option<Arc<Job>>, height: u32, policy: JobPolicy) -> Arc<Job> {
         let empty = Signals::JOB_NO_JOBS | Signals::JOB_NO_PROCESSES | Signals::JOB_NO_CHILDREN;
-        Arc::new(Job {
+        Arc::new_cyclic(|me| Job {
             base: KObjectBase::with("", empty),
+            me: me.clone(),
             parent_koid: parent.as_ref().map_or(0, |parent| parent.koid()),
             parent,
             height,
@@ -366,7 +369,9 @@ impl Job {
         Ok(())
     }
 
-    /// Whether to kill it when the system is out of memory (`ZX_PROP_JOB_KILL_ON_OOM`).
+    /// Whether it may be killed when the system is out of memory (`ZX_PROP_JOB_KILL_ON_OOM`): when the limit of a memory whose
+    /// shortages [it or a job above is told of](hal::pmem::PhysicalMemory::tell_of_shortage) refuses something, of the jobs below that are marked so the one
+    /// that was created last is. What was refused stays so.
     pub fn set_kill_on_oom(&self, kill: bool) {
         self.inner.lock().kill_on_oom = kill;
     }
@@ -412,6 +417,22 @@ impl Job {
         }
     }
 
+    /// Of this job and those below that are marked for it and not killed yet, the one that was created last.
+    fn last_to_kill_on_oom(self: &Arc<Self>) -> Option<Arc<Job>> {
+        let mut jobs = vec![self.clone()];
+        let mut found: Option<Arc<Job>> = None;
+        while let Some(job) = jobs.pop() {
+            let inner = job.inner.lock();
+            jobs.extend(inner.jobs.values().filter_map(Weak::upgrade));
+            let marked = inner.kill_on_oom && inner.state == State::Ready;
+            drop(inner);
+            if marked && found.as_ref().is_none_or(|found| found.koid() < job.koid()) {
+                found = Some(job);
+            }
+        }
+        found
+    }
+
     /// Whether it has been killed.
     pub fn is_ending(&self) -> bool {
         self.inner.lock().state != State::Ready
@@ -425,6 +446,19 @@ impl Job {
             exited: inner.state == State::Dead,
             kill_on_oom: inner.kill_on_oom,
             debugger_attached: self.handlers.debugger.is_bound(),
+        }
+    }
+}
+
+impl Shortage for Job {
+    fn memory_is_short(&self) {
+        let Some(me) = self.me.upgrade() else { return };
+        match me.last_to_kill_on_oom() {
+            Some(job) => {
+                log::warn!("out of memory: job {} is killed", job.koid());
+                job.kill_with(retcode::OOM_KILL);
+            }
+            None => log::info!("out of memory: no job is marked to be killed then"),
         }
     }
 }

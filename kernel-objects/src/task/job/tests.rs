@@ -1,5 +1,8 @@
 use super::*;
-use crate::task::{PolicyAction, PolicyCondition, PolicyOverride, SlackMode, Thread};
+use crate::{
+    task::{PolicyAction, PolicyCondition, PolicyOverride, SlackMode, Thread},
+    vmo::{Vmo, VmoOptions},
+};
 
 const NO_CHILDREN: Signals = Signals::JOB_NO_CHILDREN;
 
@@ -168,10 +171,43 @@ fn its_running_time_is_that_of_all_its_processes() {
 }
 
 #[test]
-fn kill_on_oom_is_remembered() {
+fn when_memory_is_short_the_last_job_marked_for_it_is_killed() {
+    use hal::pmem::{PAGE_SIZE, PhysicalMemory, Shortage};
+
+    let memory = PhysicalMemory::new(Some(PAGE_SIZE as u64)).unwrap_or_else(|e| panic!("{e}"));
     let root = Job::root();
-    root.set_kill_on_oom(true);
-    assert!(root.info().kill_on_oom);
+    let told: Weak<dyn Shortage> = Arc::<Job>::downgrade(&root);
+    memory.tell_of_shortage(told);
+    let job = |parent: &Arc<Job>| created(Job::create(parent));
+    let (first, other) = (job(&root), job(&root));
+    let (inner, last) = (job(&first), job(&other));
+    for marked in [&first, &inner] {
+        marked.set_kill_on_oom(true);
+        assert!(marked.info().kill_on_oom);
+    }
+    last.set_kill_on_oom(true);
+    last.set_kill_on_oom(false);
+    let process = created(Process::create(&inner, ""));
+    let shortage = || {
+        let options = VmoOptions { charged: true, ..VmoOptions::default() };
+        let refused = Vmo::create(&memory, 2 * PAGE_SIZE as u64, options);
+        assert_eq!(refused.err(), Some(Error::NoMemory));
+    };
+    // What is refused while the root is being told is not told again, so try until it has been.
+    let killed = |job: &Arc<Job>| {
+        let end = hal::time::monotonic() + 20_000_000_000;
+        while !job.info().exited {
+            assert!(hal::time::monotonic() < end, "it is not killed");
+            shortage();
+            std::thread::yield_now();
+        }
+        assert_eq!(job.info().return_code, retcode::OOM_KILL);
+    };
+    killed(&inner);
+    assert_eq!(process.info().return_code, retcode::OOM_KILL);
+    killed(&first);
+    shortage();
+    assert!(!root.is_ending() && !other.is_ending() && !last.is_ending());
 }
 
 #[test]
