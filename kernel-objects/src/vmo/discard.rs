@@ -169,6 +169,7 @@ impl Vmo {
         }
         discard.discarded.store(true, Ordering::Release);
         self.decommit(0..size);
+        self.losses.fetch_add(1, Ordering::Relaxed);
         state.listed = false;
         // Becoming smaller cannot fail.
         let _ = state.charge.resize(0);

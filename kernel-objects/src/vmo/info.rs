@@ -8,6 +8,7 @@
 use std::{
     collections::BTreeMap,
     ops::{ControlFlow, Range},
+    sync::atomic::Ordering,
 };
 
 use bitflags::bitflags;
@@ -62,6 +63,10 @@ pub struct VmoInfo {
     pub flags: VmoFlags,
     /// How it is to be cached.
     pub cache_policy: CachePolicy,
+    /// What the kernel keeps to know it and where its pages are. What snapshots share of that counts in each.
+    pub metadata_bytes: u64,
+    /// How many times the kernel took memory from it of its own accord: discarded it, or reclaimed pages that can be had again.
+    pub committed_change_events: u64,
     /// In memory, of pages that are its own or shared with snapshots.
     pub committed_bytes: u64,
     /// Of those, not shared.
@@ -108,6 +113,8 @@ impl Vmo {
             share_count,
             flags: self.flags(),
             cache_policy: self.cache_policy(),
+            metadata_bytes: size_of::<Vmo>() as u64 + self.contents.read().pages.bytes(),
+            committed_change_events: self.losses.load(Ordering::Relaxed),
             committed_bytes: used.committed,
             committed_private_bytes: used.private,
             committed_scaled_bytes: used.scaled_bytes(),
@@ -240,7 +247,7 @@ mod tests {
     };
 
     use super::{
-        super::{ChildOptions, PageSink, PageSource, VmoOptions},
+        super::{ChildOptions, PageSink, PageSource, RangeOp, VmoOptions},
         *,
     };
     use crate::{
@@ -282,6 +289,40 @@ mod tests {
         let koid = vmo.koid();
         drop(vmo);
         assert_eq!(child.info().parent_koid, koid, "for ever");
+    }
+
+    #[test]
+    fn what_the_kernel_keeps_grows_with_the_pieces() {
+        let vmo = vmo(&memory(), 64);
+        let empty = vmo.info().metadata_bytes;
+        assert!(empty >= size_of::<Vmo>() as u64);
+        vmo.write(0, &[1]).unwrap();
+        let one = vmo.info().metadata_bytes;
+        assert!(one > empty);
+        let copy = vmo.create_child(ChildOptions::SNAPSHOT, 0, 64 * PAGE).unwrap();
+        for page in (1..64).step_by(2) {
+            copy.write(page * PAGE, &[2]).unwrap();
+        }
+        // 32 copies, and what is between and behind them.
+        assert_eq!(copy.info().metadata_bytes - empty, 64 * (one - empty));
+    }
+
+    #[test]
+    fn what_is_taken_from_it_is_counted() {
+        let memory = PhysicalMemory::new(Some(64 * PAGE)).unwrap();
+        let file = Vmo::create_with_source(&memory, 4 * PAGE, Arc::new(Zeroes)).unwrap();
+        let discardable =
+            Vmo::create_discardable(&memory, 4 * PAGE, VmoOptions::default()).unwrap();
+        let events = || [&file, &discardable].map(|vmo| vmo.info().committed_change_events);
+        discardable.lock(0, 4 * PAGE).unwrap();
+        discardable.write(0, &[1]).unwrap();
+        file.read(0, &mut [0]).unwrap();
+        discardable.op_range(RangeOp::Decommit, 0, 4 * PAGE).unwrap();
+        assert_eq!(events(), [0, 0], "what is asked for does not count");
+        discardable.unlock(0, 4 * PAGE).unwrap();
+        assert!(!memory.reclaim(1 << 40), "it has no more");
+        assert_eq!(events(), [1, 1]);
+        assert_eq!(file.info().committed_bytes, 0);
     }
 
     #[test]

@@ -212,6 +212,8 @@ pub struct Vmo {
     /// Pages may have been written: through a mapping, since they were read from the source, or in any way, since a pager last
     /// asked.
     modified: AtomicBool,
+    /// How many times memory was taken from it without its user having asked.
+    losses: AtomicU64,
     links: Mutex<Links>,
     cookie: Mutex<Option<Cookie>>,
     parent_koid: Koid,
@@ -275,6 +277,7 @@ impl Vmo {
             shares: AtomicBool::new(false),
             discard: None,
             modified: AtomicBool::new(false),
+            losses: AtomicU64::new(0),
             links: Mutex::default(),
             cookie: Mutex::default(),
             parent_koid: KOID_INVALID,

@@ -159,6 +159,16 @@ impl PageMap {
         self.root.is_none()
     }
 
+    /// Bytes that it takes itself; what it shares with other maps counts in each.
+    pub(super) fn bytes(&self) -> u64 {
+        let mut nodes = 0;
+        self.visit::<()>(&(0..u64::MAX - self.shift), |_, _, _, _| {
+            nodes += 1;
+            None
+        });
+        nodes * size_of::<Node>() as u64
+    }
+
     fn keys(&self, range: &Range<u64>) -> Range<u64> {
         range.start.saturating_add(self.shift)..range.end.saturating_add(self.shift)
     }

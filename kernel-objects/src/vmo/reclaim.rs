@@ -100,6 +100,9 @@ impl Reclaim for Vmo {
         let mut contents = self.change();
         kept.into_iter().for_each(|(offset, piece)| contents.pages.insert(offset, piece));
         drop(contents);
+        if !freed.is_empty() {
+            self.losses.fetch_add(1, Ordering::Relaxed);
+        }
         self.uncharge_cached(freed.iter().map(Piece::len).sum());
         frames::free(freed);
         if let Some(requests) = source.requests() {

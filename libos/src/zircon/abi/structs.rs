@@ -691,9 +691,9 @@ structs! {
         handle_rights: ZxRights,
         /// How it is cached: `ZX_CACHE_POLICY_*`.
         cache_policy: u32,
-        /// What the kernel needs to keep it; 0, as that is not counted.
+        /// What the kernel needs to keep it.
         metadata_bytes: u64,
-        /// How often memory was reclaimed from it; 0, as that is not counted.
+        /// How often memory was reclaimed from it.
         committed_change_events: u64,
         /// As `committed_bytes`.
         populated_bytes: u64,
