@@ -11,19 +11,19 @@
 //! places are the larger part, so that cancelling does not depend on how long the queue is.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
     fmt,
     sync::{Arc, Weak},
 };
 
 use bitflags::bitflags;
-use slab::Slab;
 
 mod packet;
+mod queue;
 
 pub use self::packet::{
     InterruptPacket, Packet, PageCommand, PageRequestPacket, Payload, SignalPacket,
 };
+use self::queue::{Entry, Inner, Operation, PageRequest, Progress, Token, Watched};
 use crate::{
     deadline::{Deadline, until},
     error::{Error, Result},
@@ -31,7 +31,7 @@ use crate::{
     object::{KObjectBase, KernelObject, Koid, ObjectType},
     pager::PageRequests,
     rights::Rights,
-    signals::{HandleId, SignalSink, Signals, WatchKey},
+    signals::{HandleId, SignalSink, Signals},
     sync::Mutex,
     wait_queue::WaitQueue,
 };
@@ -86,169 +86,6 @@ pub struct Port {
     this: Weak<Port>,
     inner: Mutex<Inner>,
     waiters: WaitQueue,
-}
-
-#[derive(Default)]
-struct Inner {
-    queue: VecDeque<Entry>,
-    /// The packets of interrupts by number, which is their order: each one's key and time.
-    interrupts: BTreeMap<u64, (u64, InterruptPacket)>,
-    next_interrupt: u64,
-    /// How many entries of the queue are users' packets.
-    user_packets: usize,
-    /// How many entries of the queue belong to operations or requests that are gone.
-    stale: usize,
-    /// The requests for pages in the queue, by number.
-    page_requests: BTreeMap<u64, PageRequest>,
-    next_page_request: u64,
-    operations: Slab<Operation>,
-    /// The operations by key, then source.
-    index: BTreeSet<(u64, Koid, usize)>,
-    next_serial: u32,
-    closed: bool,
-}
-
-enum Entry {
-    User(Packet),
-    Signal(Token),
-    PageRequest(u64),
-}
-
-/// A request for pages that nobody has read.
-struct PageRequest {
-    key: u64,
-    packet: PageRequestPacket,
-    /// Who asks, to be told if nobody will, and which of its requests it is.
-    from: (Weak<PageRequests>, usize),
-}
-
-/// Names an operation; a later one at the same index has another serial number.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Token {
-    index: u32,
-    serial: u32,
-}
-
-impl Token {
-    fn encode(self) -> u64 {
-        u64::from(self.serial) << 32 | u64::from(self.index)
-    }
-
-    fn decode(token: u64) -> Self {
-        Token { index: token as u32, serial: (token >> 32) as u32 }
-    }
-}
-
-struct Operation {
-    serial: u32,
-    key: u64,
-    source: Koid,
-    object: Weak<dyn KernelObject>,
-    trigger: Signals,
-    options: WaitAsync,
-    progress: Progress,
-}
-
-enum Progress {
-    /// Being registered with the object, by the thread that is in `wait_async`.
-    Starting,
-    Watching(WatchKey),
-    /// Its packet is in the queue.
-    Queued {
-        observed: Signals,
-        timestamp: u64,
-    },
-}
-
-/// An operation that was removed while it watched its object.
-struct Watched(Weak<dyn KernelObject>, WatchKey);
-
-impl Watched {
-    fn end(self) {
-        if let Some(object) = self.0.upgrade() {
-            object.base().signal_state().unwatch(self.1);
-        }
-    }
-}
-
-impl Inner {
-    fn operation(&mut self, token: Token) -> Option<&mut Operation> {
-        self.operations.get_mut(token.index as usize).filter(|op| op.serial == token.serial)
-    }
-
-    fn remove(&mut self, index: usize) -> Option<Operation> {
-        let operation = self.operations.try_remove(index)?;
-        self.index.remove(&(operation.key, operation.source, index));
-        if self.operations.is_empty() && self.operations.capacity() > 64 {
-            self.operations = Slab::new();
-        }
-        Some(operation)
-    }
-
-    fn pop(&mut self) -> Option<Packet> {
-        if let Some((_, (key, packet))) = self.interrupts.pop_first() {
-            return Some(Packet { key, status: 0, payload: Payload::Interrupt(packet) });
-        }
-        loop {
-            match self.queue.pop_front()? {
-                Entry::User(packet) => {
-                    self.user_packets -= 1;
-                    return Some(packet);
-                }
-                Entry::PageRequest(number) => match self.page_requests.remove(&number) {
-                    Some(PageRequest { key, packet, .. }) => {
-                        return Some(Packet {
-                            key,
-                            status: 0,
-                            payload: Payload::PageRequest(packet),
-                        });
-                    }
-                    None => self.stale -= 1,
-                },
-                Entry::Signal(token) if self.operation(token).is_none() => self.stale -= 1,
-                Entry::Signal(token) => {
-                    let operation = self.remove(token.index as usize)?;
-                    let Progress::Queued { observed, timestamp } = operation.progress else {
-                        continue;
-                    };
-                    let trigger = operation.trigger;
-                    let payload =
-                        Payload::Signal(SignalPacket { trigger, observed, count: 1, timestamp });
-                    return Some(Packet { key: operation.key, status: 0, payload });
-                }
-            }
-        }
-    }
-
-    /// Removes the operations at these indices; those that still watch are returned.
-    fn cancel(&mut self, indices: impl IntoIterator<Item = usize>) -> Vec<Watched> {
-        let mut watched = Vec::new();
-        for index in indices {
-            let Some(operation) = self.remove(index) else { continue };
-            match operation.progress {
-                Progress::Starting => {}
-                Progress::Watching(key) => watched.push(Watched(operation.object, key)),
-                Progress::Queued { .. } => self.stale += 1,
-            }
-        }
-        self.compact();
-        watched
-    }
-
-    /// Removes the places of what is gone when they are the larger part.
-    fn compact(&mut self) {
-        if self.stale > self.queue.len() / 2 {
-            let (operations, requests) = (&self.operations, &self.page_requests);
-            self.queue.retain(|entry| match entry {
-                Entry::User(_) => true,
-                Entry::PageRequest(number) => requests.contains_key(number),
-                Entry::Signal(token) => operations
-                    .get(token.index as usize)
-                    .is_some_and(|operation| operation.serial == token.serial),
-            });
-            self.stale = 0;
-        }
-    }
 }
 
 impl Port {
