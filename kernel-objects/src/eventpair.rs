@@ -116,6 +116,14 @@ mod tests {
     }
 
     #[test]
+    fn an_end_that_nobody_has_is_closed_though_it_never_had_a_handle() {
+        let (a, b) = EventPair::create();
+        drop(a);
+        assert_eq!(b.signals(), Signals::PEER_CLOSED);
+        assert_eq!(b.signal_peer(Signals::empty(), Signals::USER_0), Err(Error::PeerClosed));
+    }
+
+    #[test]
     fn the_last_handle_closes_an_end_though_references_remain() {
         let (a, b) = EventPair::create();
         let handle = Handle::new(a.clone());

@@ -445,6 +445,14 @@ mod tests {
     }
 
     #[test]
+    fn it_has_the_name_that_it_was_given() {
+        let process = process();
+        assert_eq!(process.name(), "test");
+        process.set_name("other");
+        assert_eq!(process.name(), "other");
+    }
+
+    #[test]
     fn it_ends_with_its_last_thread_and_closes_its_handles() {
         let process = process();
         let (end, other) = EventPair::create();

@@ -428,6 +428,29 @@ fn file_and_guest_memory_are_copied_directly() {
 }
 
 #[test]
+fn a_copy_goes_on_behind_each_fault_where_it_stopped() {
+    let (memory, vmar) = root();
+    // More than is copied when it is mapped.
+    const LEN: u64 = 2 << 20;
+    let bytes: Vec<u8> = (0..LEN).map(|at| (at / PAGE) as u8 ^ at as u8).collect();
+    let from = anonymous(&vmar, LEN);
+    from.write(0, &bytes).unwrap();
+    // Pages become the clone's own a few at a time, so that there are several faults.
+    let clone = file(&vmar, LEN)
+        .create_child(crate::vmo::ChildOptions::SNAPSHOT_AT_LEAST_ON_WRITE, 0, LEN)
+        .unwrap();
+    let to = vmar.map(MapArgs { perms: RW, ..MapArgs::new(clone.clone(), LEN) }).unwrap();
+    vmar.copy_from_vmo(to + 1, &from, 0, LEN - 1).unwrap();
+    let mut copied = vec![0; LEN as usize - 1];
+    clone.read(1, &mut copied).unwrap();
+    assert!(copied == bytes[..LEN as usize - 1]);
+    let back = Vmo::create(&memory, LEN, VmoOptions::default()).unwrap();
+    vmar.copy_to_vmo(to + 1, &back, 1, LEN - 1).unwrap();
+    back.read(1, &mut copied).unwrap();
+    assert!(copied == bytes[..LEN as usize - 1]);
+}
+
+#[test]
 fn faults_of_many_threads_agree() {
     let (_memory, vmar) = root();
     let file = file(&vmar, 8 << 20);

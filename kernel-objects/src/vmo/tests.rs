@@ -273,6 +273,29 @@ fn pages_that_are_there_are_not_asked_for_again_with_their_neighbours() {
 }
 
 #[test]
+fn pages_that_were_all_touched_are_known_to_be_until_one_is_given_back() {
+    let memory = memory();
+    let vmo = Vmo::create(&memory, 4 * PAGE, VmoOptions::default()).unwrap();
+    vmo.write(0, &[1; 4 * PAGE as usize]).unwrap();
+    let all_warm = || {
+        let mut warm = true;
+        let _ = vmo.for_each_present(0..4 * PAGE, &mut |run| {
+            warm &= run.warm;
+            ControlFlow::Continue(())
+        });
+        warm
+    };
+    assert!(!all_warm(), "nobody has said so");
+    vmo.set_warm(0..2 * PAGE);
+    assert!(!all_warm(), "half of them");
+    vmo.set_warm(0..4 * PAGE);
+    assert!(all_warm());
+    vmo.op_range(RangeOp::Decommit, 0, PAGE).unwrap();
+    vmo.write(0, &[1]).unwrap();
+    assert!(!all_warm());
+}
+
+#[test]
 fn a_clone_of_a_page_cache_is_its_own_memory_beyond_the_end() {
     let memory = memory();
     let (source, vmo) = file(&memory, PAGE);
