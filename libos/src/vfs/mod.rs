@@ -30,10 +30,11 @@ pub mod pipe;
 pub mod procfs;
 pub mod readiness;
 mod reopen;
+pub mod ring;
 pub mod seek;
 pub mod stdio;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod tmpfs;
 pub mod writers;
 

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
-use hal::pmem::{Charge, PhysicalMemory};
+use hal::pmem::PhysicalMemory;
 use hal::sync::BiasedMutex;
 use kernel_objects::WaitQueue;
 use linux_raw_sys::{general as raw, ioctl};
@@ -19,6 +19,7 @@ use super::buf::{GuestMemory, IoDst, IoSrc};
 use super::file::{File, OpenFile};
 use super::metadata::{DeviceNumber, FileType, Metadata, Timespec};
 use super::readiness::PollEvents;
+use super::ring::ByteRing;
 use crate::errno::{Errno, SysResult};
 
 /// Writes of at most this many bytes are atomic.
@@ -40,109 +41,44 @@ struct Run {
 
 /// The bytes in flight.
 struct Ring {
-    /// Its length is a power of two and grows to the capacity as needed.
-    bytes: Vec<u8>,
-    /// For these bytes.
-    charge: Charge,
-    head: usize,
-    len: usize,
+    bytes: ByteRing,
     capacity: usize,
     /// Empty while there are no packets.
     runs: VecDeque<Run>,
 }
 
 impl Ring {
+    fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     fn free(&self) -> usize {
-        self.capacity.saturating_sub(self.len)
-    }
-
-    /// Makes the ring at least `len` bytes long, keeping its content. `ENOMEM`.
-    fn grow(&mut self, len: usize) -> SysResult<()> {
-        if len <= self.bytes.len() {
-            return Ok(());
-        }
-        let size = len.next_power_of_two().max(PIPE_BUF);
-        self.charge.resize(size as u64).map_err(|_| Errno::ENOMEM)?;
-        let mut bytes = vec![0; size];
-        let (first, second) = self.filled();
-        bytes[..first.len()].copy_from_slice(first);
-        bytes[first.len()..first.len() + second.len()].copy_from_slice(second);
-        self.bytes = bytes;
-        self.head = 0;
-        Ok(())
-    }
-
-    fn filled(&self) -> (&[u8], &[u8]) {
-        let first = self.len.min(self.bytes.len() - self.head);
-        (&self.bytes[self.head..self.head + first], &self.bytes[..self.len - first])
+        self.capacity.saturating_sub(self.len())
     }
 
     /// Appends up to `max` bytes of `src`: of a source that is partly bad, whole pages only. `ENOMEM` without memory for any,
     /// or for all of a write that is to be atomic.
     fn push(&mut self, src: &mut IoSrc<'_>, max: usize) -> SysResult {
         let mut want = src.remaining().min(max);
-        if let Err(error) = self.grow(self.len + want) {
-            let room = self.bytes.len() - self.len;
+        if let Err(error) = self.bytes.grow(want) {
+            let room = self.bytes.room();
             if room == 0 || want <= PIPE_BUF {
                 return Err(error);
             }
             want = want.min(room);
         }
-        let mut done = 0;
-        while done < want {
-            let tail = (self.head + self.len) & (self.bytes.len() - 1);
-            let room = (want - done).min(self.bytes.len() - tail);
-            match src.read(&mut self.bytes[tail..tail + room]) {
-                Ok(n) => {
-                    self.len += n;
-                    done += n;
-                    if n < room {
-                        break;
-                    }
-                }
-                Err(error) if done == 0 => return Err(error),
-                Err(_) => break,
-            }
+        let done = self.bytes.push(src, want)?;
+        if done == want {
+            return Ok(done);
         }
-        if done < want {
-            let torn = done % PIPE_BUF;
-            self.len -= torn;
-            done -= torn;
-            if done == 0 {
-                return Err(Errno::EFAULT);
-            }
-        }
-        Ok(done)
-    }
-
-    /// Removes up to `max` bytes to `dst`.
-    fn pop(&mut self, dst: &mut IoDst<'_>, max: usize) -> SysResult {
-        let want = dst.remaining().min(max).min(self.len);
-        let mut done = 0;
-        while done < want {
-            let chunk = (want - done).min(self.bytes.len() - self.head);
-            match dst.write(&self.bytes[self.head..self.head + chunk]) {
-                Ok(0) => break,
-                Ok(n) => {
-                    self.drop_front(n);
-                    done += n;
-                }
-                Err(error) if done == 0 => return Err(error),
-                Err(_) => break,
-            }
-        }
-        Ok(done)
-    }
-
-    fn drop_front(&mut self, n: usize) {
-        self.len -= n;
-        // An empty ring starts over at its beginning, which stays in the cache.
-        self.head = if self.len == 0 { 0 } else { (self.head + n) & (self.bytes.len() - 1) };
+        let torn = done % PIPE_BUF;
+        self.bytes.unpush(torn);
+        if done == torn { Err(Errno::EFAULT) } else { Ok(done - torn) }
     }
 
     fn push_packet(&mut self, src: &mut IoSrc<'_>) -> SysResult {
-        if self.runs.is_empty() && self.len > 0 {
-            self.runs.push_back(Run { len: self.len, packet: false });
+        if self.runs.is_empty() && self.len() > 0 {
+            self.runs.push_back(Run { len: self.len(), packet: false });
         }
         let len = self.push(src, PIPE_BUF)?;
         self.runs.push_back(Run { len, packet: true });
@@ -157,19 +93,9 @@ impl Ring {
         Ok(len)
     }
 
-    /// The bytes after the first `from`, as many as lie together, at most `max`.
-    fn front(&self, from: usize, max: usize) -> &[u8] {
-        let (first, second) = self.filled();
-        let part = match from.checked_sub(first.len()) {
-            None => first.get(from..).unwrap_or_default(),
-            Some(from) => second.get(from..).unwrap_or_default(),
-        };
-        part.get(..max).unwrap_or(part)
-    }
-
     /// Removes `n` bytes, whatever packets they are in.
     fn discard(&mut self, mut n: usize) {
-        self.drop_front(n);
+        self.bytes.drop_front(n);
         while let Some(run) = self.runs.front_mut() {
             if run.len > n {
                 run.len -= n;
@@ -183,12 +109,12 @@ impl Ring {
     /// A read: plain bytes as many as fit, or one packet, of which the rest is lost.
     fn take(&mut self, dst: &mut IoDst<'_>) -> SysResult {
         let Some(run) = self.runs.front_mut() else {
-            return self.pop(dst, usize::MAX);
+            return self.bytes.pop(dst, usize::MAX);
         };
         let (len, packet) = (run.len, run.packet);
-        let done = self.pop(dst, len)?;
+        let done = self.bytes.pop(dst, len)?;
         let rest = if packet {
-            self.drop_front(len - done);
+            self.bytes.drop_front(len - done);
             0
         } else {
             len - done
@@ -222,14 +148,8 @@ pub struct Pipe {
 
 impl Pipe {
     fn new(memory: &Arc<PhysicalMemory>) -> Arc<Self> {
-        let ring = Ring {
-            bytes: Vec::new(),
-            charge: memory.no_charge(),
-            head: 0,
-            len: 0,
-            capacity: DEFAULT_CAPACITY,
-            runs: VecDeque::new(),
-        };
+        let bytes = ByteRing::new(memory);
+        let ring = Ring { bytes, capacity: DEFAULT_CAPACITY, runs: VecDeque::new() };
         let state = State { ring, readers: 0, writers: 0, readers_ever: 0, writers_ever: 0 };
         let filled = AtomicBool::new(false);
         Arc::new(Self { state: BiasedMutex::new(state), filled, queue: WaitQueue::new() })
@@ -314,7 +234,7 @@ impl PipeEnd {
             return Err(Errno::EPERM);
         }
         let mut state = self.pipe.state.lock();
-        if bytes < state.ring.len {
+        if bytes < state.ring.len() {
             return Err(Errno::EBUSY);
         }
         state.ring.capacity = bytes;
@@ -325,7 +245,7 @@ impl PipeEnd {
 
     /// Bytes that could be read now (`FIONREAD`).
     pub fn available(&self) -> usize {
-        self.pipe.state.lock().ring.len
+        self.pipe.state.lock().ring.len()
     }
 
     /// How many bytes fit now; `EAGAIN` when it is full, `EPIPE` without a reader.
@@ -342,12 +262,12 @@ impl PipeEnd {
     /// told first how many it took before. `EAGAIN` when there are none, 0 when there will be none.
     pub fn drain(&self, max: usize, mut sink: impl FnMut(usize, &[u8]) -> SysResult) -> SysResult {
         let mut state = self.pipe.state.lock();
-        if state.ring.len == 0 {
+        if state.ring.len() == 0 {
             return if state.writers == 0 { Ok(0) } else { Err(Errno::EAGAIN) };
         }
         let mut done = 0;
-        while done < max && state.ring.len > 0 {
-            match sink(done, state.ring.front(0, max - done)) {
+        while done < max && state.ring.len() > 0 {
+            match sink(done, state.ring.bytes.front(0, max - done)) {
                 Ok(0) => break,
                 Ok(n) => {
                     state.ring.discard(n);
@@ -377,19 +297,19 @@ impl PipeEnd {
             target = to.pipe.state.lock();
             source = self.pipe.state.lock();
         }
-        if source.ring.len == 0 {
+        if source.ring.len() == 0 {
             return if source.writers == 0 { Ok(0) } else { Err(Errno::EAGAIN) };
         }
         if target.readers == 0 {
             return Err(Errno::EPIPE);
         }
-        let want = max.min(source.ring.len).min(target.ring.free());
+        let want = max.min(source.ring.len()).min(target.ring.free());
         if want == 0 {
             return Err(Errno::EAGAIN);
         }
         let mut done = 0;
         while done < want {
-            let mut bytes = IoSrc::kernel(source.ring.front(done, want - done));
+            let mut bytes = IoSrc::kernel(source.ring.bytes.front(done, want - done));
             done += target.ring.push_plain(&mut bytes, usize::MAX)?;
         }
         if how == Transfer::Move {
@@ -425,11 +345,11 @@ impl File for PipeEnd {
             return Ok(0);
         }
         let mut state = self.pipe.state.lock();
-        if state.ring.len == 0 && state.ring.runs.is_empty() {
+        if state.ring.len() == 0 && state.ring.runs.is_empty() {
             return if state.writers == 0 { Ok(0) } else { Err(Errno::EAGAIN) };
         }
         let done = state.ring.take(dst)?;
-        self.pipe.filled.store(state.ring.len > 0, Ordering::Relaxed);
+        self.pipe.filled.store(state.ring.len() > 0, Ordering::Relaxed);
         drop(state);
         self.pipe.notify(PollEvents::WRITABLE);
         Ok(done)
@@ -496,7 +416,7 @@ impl File for PipeEnd {
         let state = self.pipe.state.lock();
         let mut events = PollEvents::empty();
         if self.reads {
-            if state.ring.len > 0 {
+            if state.ring.len() > 0 {
                 events |= PollEvents::READABLE;
             }
             if state.writers == 0 && (state.writers_ever != self.peers_seen || self.writes) {

@@ -17,14 +17,14 @@ use super::tmpfs::Tmpfs;
 use crate::errno::SysResult;
 
 /// A tree with the root user's view of it.
-pub(super) struct World {
+pub(crate) struct World {
     pub(super) memory: Arc<PhysicalMemory>,
-    pub(super) ctx: FsContext,
+    pub(crate) ctx: FsContext,
 }
 
 impl World {
     /// An empty tmpfs.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let memory = PhysicalMemory::new(None).unwrap();
         let fs = Tmpfs::new(&memory, 0o755).unwrap();
         Self::of(memory, fs)
