@@ -22,6 +22,7 @@ use crate::config::{Config, Strace};
 use crate::errno::{Errno, SysResult};
 use crate::kernel::Kernel;
 use crate::loader::{LoadError, search};
+use crate::net::unix;
 use crate::process::{Command, Descriptor, ExitStatus, FdTable, Limits, Process};
 use crate::signal::{SigInfo, Signal};
 use crate::syscall::{argument::Fd, strace};
@@ -170,6 +171,7 @@ pub fn start(config: &Config) -> Result<Arc<Kernel>, BootError> {
     let shortage: Weak<dyn Shortage> = Arc::<Job>::downgrade(&job);
     memory.tell_of_shortage(shortage);
     let kernel = Arc::new(Kernel {
+        unix: unix::Namespace::new(&memory),
         memory,
         terminals,
         cpus: Arc::new(cpus),

@@ -13,6 +13,7 @@ use crate::{
     event::inotify::Instances,
     futex::FutexTable,
     ipc::Ipc,
+    net::unix,
     process::PidTable,
     syscall::strace,
     tty::Terminals,
@@ -46,6 +47,8 @@ pub struct Kernel {
     pub root: Arc<Mount>,
     /// Who waits on which futex.
     pub futexes: FutexTable,
+    /// Its Unix sockets.
+    pub unix: Arc<unix::Namespace>,
     /// Who has locked which file.
     pub locks: Arc<LockTable>,
     /// The terminals.

@@ -15,6 +15,7 @@ pub mod ipc;
 pub mod kernel;
 pub mod loader;
 pub mod memory;
+pub mod net;
 pub mod process;
 pub mod signal;
 pub mod syscall;

@@ -17,21 +17,23 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::{
     errno::{Errno, SysResult},
+    net::{Incoming, Outgoing},
     process::{Resource, Thread},
     syscall::{
         argument::{Fd, Flags, UserAddr, UserPtr},
         file::store,
         pace::{self, PIECE},
+        socket::message::{receive, send},
         terminal,
     },
     vfs::{GuestRange, IoDst, IoSrc, OpenFile, PollEvents, Whence, ops},
 };
 
 /// The most bytes that one call moves: `MAX_RW_COUNT`.
-const MAX_TRANSFER: usize = 0x7fff_f000;
+pub(crate) const MAX_TRANSFER: usize = 0x7fff_f000;
 
 /// The most ranges of a vectored call: `UIO_MAXIOV`.
-const MAX_RANGES: usize = 1024;
+pub(crate) const MAX_RANGES: usize = 1024;
 
 /// An iovec as the guest has it.
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
@@ -48,7 +50,7 @@ pub(crate) type Ranges = SmallVec<[GuestRange; 8]>;
 const TASK_SIZE: u64 = 0x7fff_ffff_f000;
 
 /// `EFAULT` for a buffer that no process could have, whatever the file would do with it.
-fn check_reach(buffer: u64, count: u64) -> SysResult<()> {
+pub(crate) fn check_reach(buffer: u64, count: u64) -> SysResult<()> {
     let end = buffer.checked_add(count);
     if end.is_some_and(|end| end <= TASK_SIZE) { Ok(()) } else { Err(Errno::EFAULT) }
 }
@@ -73,19 +75,19 @@ pub(crate) fn ranges(thread: &Thread, vector: UserPtr<IoVec>, count: usize) -> S
     Ok(ranges)
 }
 
-/// Tries, and while the file says `EAGAIN` and may wait, waits until it is ready for `events` and tries again.
+/// Tries, and while the file says `EAGAIN` and the call may wait, waits until it is ready for `events` and tries again.
 ///
 /// What is ready wins over a signal. A file that [guesses](OpenFile::likely_waits) that it will not be is waited for at
 /// once, which saves the try without being registered.
 #[expect(clippy::manual_async_fn, reason = "see `dispatch`")]
-pub(crate) fn until_ready(
+pub(crate) fn until_ready_if<T>(
+    may_wait: bool,
     thread: &Thread,
     file: &OpenFile,
     events: PollEvents,
-    mut attempt: impl FnMut() -> SysResult<usize>,
-) -> impl Future<Output = SysResult<usize>> {
+    mut attempt: impl FnMut() -> SysResult<T>,
+) -> impl Future<Output = SysResult<T>> {
     async move {
-        let may_wait = !file.nonblocking();
         if !may_wait || !file.likely_waits(events) {
             match attempt() {
                 Err(Errno::EAGAIN) if may_wait => {}
@@ -95,6 +97,9 @@ pub(crate) fn until_ready(
         let queue = file.wait_queue().ok_or(Errno::EAGAIN)?;
         let wait = || queue.wait_for((events | PollEvents::ERR | PollEvents::HUP).bits());
         let mut ready = wait();
+        let limit = file.wait_limit(events);
+        let mut timeout =
+            limit.map(|nanos| hal::time::sleep_until(hal::time::monotonic().saturating_add(nanos)));
         let _blocked = thread.object.block(BlockedReason::WaitOne);
         poll_fn(|context| {
             loop {
@@ -104,15 +109,32 @@ pub(crate) fn until_ready(
                     // It was ready, but somebody else was faster.
                     Err(Errno::EAGAIN) if !registered => ready = wait(),
                     Err(Errno::EAGAIN) if thread.object.work() != 0 => {
-                        return Poll::Ready(Err(Interrupted.into()));
+                        // Made again it would wait for as long again.
+                        let error = if limit.is_some() { Errno::EINTR } else { Interrupted.into() };
+                        return Poll::Ready(Err(error));
                     }
-                    Err(Errno::EAGAIN) => return Poll::Pending,
+                    Err(Errno::EAGAIN) => match &mut timeout {
+                        Some(timeout) => {
+                            return timeout.poll_unpin(context).map(|()| Err(Errno::EAGAIN));
+                        }
+                        None => return Poll::Pending,
+                    },
                     result => return Poll::Ready(result),
                 }
             }
         })
         .await
     }
+}
+
+/// [`until_ready_if`] the descriptor may wait.
+pub(crate) fn until_ready<T>(
+    thread: &Thread,
+    file: &OpenFile,
+    events: PollEvents,
+    attempt: impl FnMut() -> SysResult<T>,
+) -> impl Future<Output = SysResult<T>> {
+    until_ready_if(!file.nonblocking(), thread, file, events, attempt)
 }
 
 /// The most bytes that are fetched from a disk at a time.
@@ -129,6 +151,11 @@ pub(crate) fn read_to(
     async move {
         if file.is_terminal() {
             return terminal::read(thread, file, into).await;
+        }
+        if let Ok(socket) = file.socket()
+            && socket.options().low_water() > 1
+        {
+            return receive(thread, file, socket, &mut Incoming::bytes(into)).await;
         }
         let mut done = 0;
         loop {
@@ -184,7 +211,7 @@ async fn fetch(thread: &Thread, file: &Arc<OpenFile>, offset: u64, len: usize) -
 const AT_ONCE: usize = 4096;
 
 /// Makes a short transfer by one attempt. `None`, with nothing done, leaves it to those below: it has to wait, or the attempt says so.
-fn at_once(
+pub(crate) fn at_once(
     thread: &Thread,
     fd: Fd,
     count: usize,
@@ -319,6 +346,9 @@ pub(crate) async fn write_some(
     done: usize,
     from: &mut IoSrc<'_>,
 ) -> SysResult<usize> {
+    if let (WriteTo::Position, Ok(socket)) = (to, file.socket()) {
+        return send(thread, file, socket, &mut Outgoing::bytes(from)).await;
+    }
     if file.special().is_none() {
         if done == 0 && from.remaining() > 0 {
             drop_set_ids(thread, file)?;

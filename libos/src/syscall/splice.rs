@@ -78,6 +78,10 @@ async fn copy(
                 **offset = offset.saturating_add(written as u64);
             }
         }
+        if from.socket().is_ok() {
+            // What else may come is not waited for.
+            break;
+        }
     }
     Ok(done)
 }
@@ -210,7 +214,7 @@ async fn until_moved(
             }
             moved => moved,
         };
-        if moved == Err(Errno::EPIPE) {
+        if moved == Err(Errno::EPIPE) && to.is_none_or(OpenFile::signals_broken_pipe) {
             signal::broken_pipe(thread);
         }
         return moved;
@@ -223,11 +227,12 @@ fn flags_of(flags: Flags, files: [&OpenFile; 2]) -> u32 {
     flags.0 | if nonblocking { raw::SPLICE_F_NONBLOCK } else { 0 }
 }
 
-/// Whether splice(2) moves bytes to and from the file: what has a place and bytes of its own, and the standard streams.
+/// Whether splice(2) moves bytes to and from the file: what has a place and bytes of its own, sockets, and the standard streams.
 fn can_splice(file: &OpenFile) -> bool {
     let kind = file.inode().map(|inode| inode.kind());
     matches!(kind, Some(FileType::Regular | FileType::CharDevice))
         || file.downcast::<HostStdio>().is_some()
+        || file.socket().is_ok()
 }
 
 /// splice(2)
@@ -286,6 +291,10 @@ pub(crate) async fn splice(
             let mut at = source_offset(&from, from_at)?;
             let flags = flags_of(flags, [&to, &to]);
             let room = until_moved(thread, None, Some(&to), flags, || target.room()).await?;
+            let would_wait = from.socket().is_ok() && !from.poll().contains(PollEvents::IN);
+            if would_wait && flags & raw::SPLICE_F_NONBLOCK != 0 {
+                return Err(Errno::EAGAIN);
+            }
             let done = copy(thread, &from, at.as_mut(), &to, None, count.min(room)).await?;
             if let Some(at) = at {
                 from_offset.write(&thread.memory, &(at as i64))?;

@@ -23,6 +23,7 @@ use super::reopen::Reopen;
 use super::seek::{Seeking, Whence};
 use super::writers::Use;
 use crate::errno::{Errno, SysResult};
+use crate::net::Socket;
 use crate::signal::async_io::Readiness;
 
 /// The status flags that fcntl(2) `F_SETFL` can change.
@@ -118,6 +119,22 @@ pub trait File: Send + Sync + Any {
     /// block waits on [`wait_queue`](Self::wait_queue) until it is not.
     fn open_pending(&self) -> bool {
         false
+    }
+
+    /// How long a call waits that wants `events`, in ns; `None` for as long as it takes. With a limit a signal ends the call for good.
+    fn wait_limit(&self, events: PollEvents) -> Option<u64> {
+        let _ = events;
+        None
+    }
+
+    /// The socket that it is, if it is one.
+    fn socket(&self) -> Option<&dyn Socket> {
+        None
+    }
+
+    /// Whether a writer gets SIGPIPE together with `EPIPE`.
+    fn signals_broken_pipe(&self) -> bool {
+        true
     }
 
     /// Whether a blocking write goes on until all bytes are written, as on pipes and stream sockets.
@@ -726,6 +743,21 @@ impl OpenFile {
     /// Whether a call that wants `events` would most likely have to wait; see [`File::likely_waits`].
     pub fn likely_waits(&self, events: PollEvents) -> bool {
         self.special().is_some_and(|file| file.likely_waits(events))
+    }
+
+    /// How long a call waits that wants `events`; see [`File::wait_limit`].
+    pub fn wait_limit(&self, events: PollEvents) -> Option<u64> {
+        self.special().and_then(|file| file.wait_limit(events))
+    }
+
+    /// The socket that it is. `ENOTSOCK`.
+    pub fn socket(&self) -> SysResult<&dyn Socket> {
+        self.special().and_then(|file| file.socket()).ok_or(Errno::ENOTSOCK)
+    }
+
+    /// Whether a writer gets SIGPIPE together with `EPIPE`.
+    pub fn signals_broken_pipe(&self) -> bool {
+        self.special().is_none_or(|file| file.signals_broken_pipe())
     }
 
     /// Whether the opener still has to wait for the other side; see [`File::open_pending`].

@@ -22,6 +22,7 @@ use super::metadata::{AttributeChange, DeviceNumber, FileType, Metadata, StatFs,
 use super::pipe::Fifo;
 use super::writers::Writers;
 use crate::errno::{Errno, SysResult};
+use crate::net::unix::Binding;
 
 type HostId = (u64, u64);
 
@@ -108,6 +109,7 @@ struct Node {
     content: Option<HostContent>,
     listing: Mutex<Arc<Vec<host::DirEntry>>>,
     fifo: Fifo,
+    socket: Binding,
     writers: Writers,
 }
 
@@ -134,6 +136,7 @@ impl Node {
             content,
             listing: Mutex::default(),
             fifo: Fifo::new(&shared.memory),
+            socket: Binding::default(),
             writers: Writers::default(),
         });
         shared.known.lock().insert(id, Arc::downgrade(&node));
@@ -383,6 +386,10 @@ impl Inode for Node {
 
     fn fifo(&self) -> Option<&Fifo> {
         (self.kind == FileType::Fifo).then_some(&self.fifo)
+    }
+
+    fn socket(&self) -> Option<&Binding> {
+        (self.kind == FileType::Socket).then_some(&self.socket)
     }
 
     fn xattr(&self, name: &[u8]) -> SysResult<Vec<u8>> {

@@ -17,6 +17,7 @@ use super::mount::Path;
 use super::pipe::Fifo;
 use super::writers::Writers;
 use crate::errno::{Errno, SysResult};
+use crate::net::unix::Binding;
 
 /// Longest name of a directory entry, in bytes.
 pub const NAME_MAX: usize = 255;
@@ -296,6 +297,11 @@ pub trait Inode: Send + Sync + Any {
 
     /// The rendezvous of a FIFO's ends; `Some` for every inode of that kind.
     fn fifo(&self) -> Option<&Fifo> {
+        None
+    }
+
+    /// Where the socket is found that is bound to it; `Some` for every inode of that kind.
+    fn socket(&self) -> Option<&Binding> {
         None
     }
 

@@ -168,6 +168,27 @@ pub fn mknod(
     })
 }
 
+/// bind(2) of a socket: makes an inode for it at `path`, if `may` allows it then. `EADDRINUSE` when there is something.
+pub fn make_socket(
+    ctx: &FsContext,
+    path: &[u8],
+    may: impl FnOnce() -> SysResult<()>,
+) -> SysResult<Path> {
+    let made = make(ctx, None, path, false, |dir, name, metadata| {
+        may()?;
+        let node = new_node(ctx, metadata, FileType::Socket, 0o777);
+        Ok(Path::new(dir.mount().clone(), dir.dentry().create(name, &node)?))
+    });
+    made.map_err(|error| if error == Errno::EEXIST { Errno::EADDRINUSE } else { error })
+}
+
+/// The socket's inode that `path` leads to, for somebody to connect to: `ECONNREFUSED` for a file of another type.
+pub fn find_socket(ctx: &FsContext, path: &[u8]) -> SysResult<Path> {
+    let place = resolve(ctx, None, path, LookupFlags::FOLLOW)?;
+    check(&ctx.cred, &place, Access::WRITE)?;
+    if place.inode().kind() == FileType::Socket { Ok(place) } else { Err(Errno::ECONNREFUSED) }
+}
+
 /// symlink(2)
 pub fn symlink(ctx: &FsContext, target: &[u8], base: Option<&Path>, path: &[u8]) -> SysResult<()> {
     if target.is_empty() {

@@ -30,6 +30,7 @@ use super::pipe::Fifo;
 use super::tmpfs::charge_inode;
 use super::writers::Writers;
 use crate::errno::{Errno, SysResult};
+use crate::net::unix::Binding;
 
 /// Cookies of entries in memory begin here; those of host entries are below.
 const MEMORY_COOKIES: u64 = 1 << 32;
@@ -146,6 +147,7 @@ enum Body {
     Directory(Mutex<Directory>),
     Symlink(OnceLock<Box<[u8]>>),
     Fifo(Fifo),
+    Socket(Binding),
     Node,
 }
 
@@ -189,6 +191,7 @@ impl Node {
             FileType::Directory => Body::Directory(Mutex::default()),
             FileType::Symlink => Body::Symlink(OnceLock::new()),
             FileType::Fifo => Body::Fifo(Fifo::new(&shared.memory)),
+            FileType::Socket => Body::Socket(Binding::default()),
             _ => Body::Node,
         };
         let seen = Mutex::new((metadata, hal::time::monotonic()));
@@ -220,6 +223,7 @@ impl Node {
             FileType::Directory => Body::Directory(Mutex::default()),
             FileType::Symlink => Body::Symlink(OnceLock::from(Box::from(node.target))),
             FileType::Fifo => Body::Fifo(Fifo::new(&shared.memory)),
+            FileType::Socket => Body::Socket(Binding::default()),
             _ => Body::Node,
         };
         let links = if node.kind.is_dir() { 2 } else { 1 };
@@ -707,6 +711,13 @@ impl Inode for Node {
     fn fifo(&self) -> Option<&Fifo> {
         match &self.body {
             Body::Fifo(fifo) => Some(fifo),
+            _ => None,
+        }
+    }
+
+    fn socket(&self) -> Option<&Binding> {
+        match &self.body {
+            Body::Socket(binding) => Some(binding),
             _ => None,
         }
     }

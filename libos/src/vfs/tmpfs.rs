@@ -24,6 +24,7 @@ use super::metadata::{AttributeChange, DeviceNumber, FileType, Metadata, StatFs}
 use super::pipe::Fifo;
 use super::writers::Writers;
 use crate::errno::{Errno, SysResult};
+use crate::net::unix::Binding;
 
 /// The magic number of statfs(2).
 const TMPFS_MAGIC: u64 = 0x0102_1994;
@@ -152,7 +153,8 @@ enum Body {
     Directory(Mutex<Entries<Arc<Node>>>),
     Symlink(Box<[u8]>),
     Fifo(Fifo),
-    /// A device or a socket's name.
+    Socket(Binding),
+    /// A device.
     Node,
 }
 
@@ -190,6 +192,7 @@ impl Node {
             }
             FileType::Symlink => Body::Symlink(node.target.into()),
             FileType::Fifo => Body::Fifo(Fifo::new(&shared.memory)),
+            FileType::Socket => Body::Socket(Binding::default()),
             _ => Body::Node,
         };
         let links = if node.kind.is_dir() { 2 } else { 1 };
@@ -273,7 +276,7 @@ impl Inode for Node {
             Body::File(content) => (content.size(), content.blocks()),
             Body::Directory(entries) => ((entries.lock().len() as u64 + 2) * 20, 0),
             Body::Symlink(target) => (target.len() as u64, 0),
-            Body::Fifo(_) | Body::Node => (0, 0),
+            Body::Fifo(_) | Body::Socket(_) | Body::Node => (0, 0),
         };
         let mut metadata = Metadata {
             dev: self.shared.device,
@@ -523,6 +526,13 @@ impl Inode for Node {
     fn fifo(&self) -> Option<&Fifo> {
         match &self.body {
             Body::Fifo(fifo) => Some(fifo),
+            _ => None,
+        }
+    }
+
+    fn socket(&self) -> Option<&Binding> {
+        match &self.body {
+            Body::Socket(binding) => Some(binding),
             _ => None,
         }
     }

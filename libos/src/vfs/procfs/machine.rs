@@ -30,6 +30,7 @@ pub(super) const ENTRIES: &[Row<Subject>] = &[
     ("loadavg", |s| with(s, loadavg)),
     ("meminfo", |s| with(s, meminfo)),
     ("mounts", |_| What::link(b"self/mounts")),
+    ("net", |_| What::link(b"self/net")),
     ("self", |_| What::Link(std::sync::Arc::new(own))),
     ("stat", |s| with(s, stat)),
     ("swaps", |_| What::fixed("Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n")),

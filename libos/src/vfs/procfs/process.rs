@@ -103,6 +103,7 @@ const ENTRIES: &[Row<Subject>] = &[
     ("maps", |s| text(s, |thread| Ok(maps(thread, false)))),
     ("mountinfo", |s| text(s, |thread| Ok(mounts(thread, true)))),
     ("mounts", |s| text(s, |thread| Ok(mounts(thread, false)))),
+    ("net/unix", |s| text(s, |thread| Ok(thread.process.kernel.unix.table()))),
     ("oom_score", |_| What::fixed("0\n")),
     ("oom_score_adj", |_| What::fixed("0\n")),
     ("personality", |_| What::fixed("00000000\n")),

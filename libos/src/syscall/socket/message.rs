@@ -1,0 +1,541 @@
+//! Sending and receiving: sendto(2), recvmsg(2) and their kin.
+//!
+//! The one idea: every call makes an [`Outgoing`] or an [`Incoming`] of the guest's memory, and then all go the same way. Control messages are taken apart
+//! before anything is sent, so a bad one sends nothing, and made after everything was received, so what there is no room for is dropped here.
+
+use linux_raw_sys::net as raw;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+use super::{ADDRESS_MAX, read_address, write_address};
+use crate::{
+    errno::{Errno, SysResult},
+    net::{
+        Address, Control, Incoming, MessageFlags, Outgoing, Socket, SocketKind, Ucred,
+        unix::rights::FILES_MAX,
+    },
+    process::{Resource, Thread},
+    signal,
+    syscall::{
+        argument::{Fd, UserAddr, UserPtr},
+        io::{
+            IoVec, MAX_RANGES, MAX_TRANSFER, Ranges, at_once, check_reach, ranges, until_ready_if,
+        },
+        pace,
+    },
+    timer::Timespec,
+    vfs::{Capabilities, IoDst, IoSrc, OpenFile, PollEvents},
+};
+
+/// `struct msghdr`
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+pub(crate) struct MsgHdr {
+    name: u64,
+    name_len: i32,
+    _pad: u32,
+    vector: u64,
+    vector_len: u64,
+    control: u64,
+    control_len: u64,
+    flags: u32,
+    _pad_end: u32,
+}
+
+/// `struct mmsghdr`
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+pub(crate) struct MMsgHdr {
+    header: MsgHdr,
+    len: u32,
+    _pad: u32,
+}
+
+/// `struct cmsghdr`
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+struct ControlHdr {
+    len: u64,
+    level: u32,
+    kind: u32,
+}
+
+const CONTROL_HDR: usize = size_of::<ControlHdr>();
+
+/// Control messages begin at multiples of this.
+const CONTROL_ALIGN: usize = 8;
+
+/// The most bytes of control messages that a call sends (`net.core.optmem_max`).
+const CONTROL_MAX: u64 = 128 << 10;
+
+/// The most messages of one call: `UIO_MAXIOV`.
+const MESSAGES_MAX: u32 = 1024;
+
+/// The flags of a transfer that goes on at once or not at all.
+const PLAIN: MessageFlags = MessageFlags::DONTWAIT.union(MessageFlags::NOSIGNAL);
+
+// Sending.
+
+/// Sends a message, waiting if it may: a stream's as a whole, then.
+pub(crate) async fn send(
+    thread: &Thread,
+    file: &OpenFile,
+    socket: &dyn Socket,
+    message: &mut Outgoing<'_, '_>,
+) -> SysResult {
+    let may_wait = !file.nonblocking() && !message.flags.contains(MessageFlags::DONTWAIT);
+    let stream = socket.kind() == SocketKind::Stream;
+    let mut done = 0;
+    loop {
+        let attempt = || socket.send(thread, message);
+        match until_ready_if(may_wait, thread, file, PollEvents::OUT, attempt).await {
+            Ok(sent) => {
+                done += sent;
+                if !stream || !may_wait || message.data.remaining() == 0 {
+                    return Ok(done);
+                }
+                pace::give_way(thread).await;
+            }
+            // What was sent before counts more than why it ended.
+            Err(_) if done > 0 => return Ok(done),
+            Err(error) => {
+                let silent = message.flags.contains(MessageFlags::NOSIGNAL);
+                if error == Errno::EPIPE && stream && !silent {
+                    signal::broken_pipe(thread);
+                }
+                return Err(error);
+            }
+        }
+    }
+}
+
+/// send(2) of a few bytes to the peer.
+pub(crate) fn sendto_at_once(
+    thread: &Thread,
+    fd: Fd,
+    buffer: UserAddr,
+    count: usize,
+    flags: u32,
+    to: UserAddr,
+    _to_len: i32,
+) -> Option<SysResult> {
+    if !to.is_null() || flags & !PLAIN.bits() != 0 {
+        return None;
+    }
+    at_once(thread, fd, count, |file| {
+        let from = &mut IoSrc::guest(&*thread.memory, buffer.0, count);
+        let one_piece = file.socket().is_ok() && file.takes_whole(count);
+        one_piece.then(|| file.write(from)).filter(|sent| *sent != Err(Errno::EPIPE))
+    })
+}
+
+/// sendto(2)
+pub(crate) async fn sendto(
+    thread: &Thread,
+    fd: Fd,
+    buffer: UserAddr,
+    count: usize,
+    flags: u32,
+    to: UserAddr,
+    to_len: i32,
+) -> SysResult {
+    let count = count.min(MAX_TRANSFER);
+    check_reach(buffer.0, count as u64)?;
+    let file = thread.files.get(fd)?;
+    let socket = file.socket()?;
+    let to = match to.is_null() {
+        true => None,
+        false => Some(read_address(thread, to, to_len)?),
+    };
+    let mut data = IoSrc::guest(&*thread.memory, buffer.0, count);
+    let mut message = Outgoing {
+        to: to.as_deref(),
+        flags: MessageFlags::from_bits_retain(flags),
+        ..Outgoing::bytes(&mut data)
+    };
+    send(thread, &file, socket, &mut message).await
+}
+
+/// The ranges of a message. `EMSGSIZE` for too many.
+fn message_ranges(thread: &Thread, header: &MsgHdr) -> SysResult<Ranges> {
+    if header.vector_len > MAX_RANGES as u64 {
+        return Err(Errno::EMSGSIZE);
+    }
+    ranges(thread, UserPtr::<IoVec>::new(header.vector), header.vector_len as usize)
+}
+
+async fn send_message(thread: &Thread, fd: Fd, header: &MsgHdr, flags: u32) -> SysResult {
+    let file = thread.files.get(fd)?;
+    let socket = file.socket()?;
+    if header.name != 0 && header.name_len < 0 {
+        return Err(Errno::EINVAL);
+    }
+    let to = match header.name {
+        0 => None,
+        name => {
+            let len = header.name_len.min(ADDRESS_MAX as i32);
+            Some(read_address(thread, UserAddr(name), len)?).filter(|to| !to.is_empty())
+        }
+    };
+    let ranges = message_ranges(thread, header)?;
+    let control = match header.control {
+        0 => Control::default(),
+        control => read_control(thread, control, header.control_len)?,
+    };
+    let mut data = IoSrc::guest_vectored(&*thread.memory, &ranges);
+    let mut message = Outgoing {
+        to: to.as_deref(),
+        control,
+        flags: MessageFlags::from_bits_retain(flags),
+        ..Outgoing::bytes(&mut data)
+    };
+    send(thread, &file, socket, &mut message).await
+}
+
+/// sendmsg(2)
+pub(crate) async fn sendmsg(
+    thread: &Thread,
+    fd: Fd,
+    header: UserPtr<MsgHdr>,
+    flags: u32,
+) -> SysResult {
+    thread.files.get(fd)?.socket()?;
+    send_message(thread, fd, &header.read(&thread.memory)?, flags).await
+}
+
+/// sendmmsg(2)
+pub(crate) async fn sendmmsg(
+    thread: &Thread,
+    fd: Fd,
+    headers: UserPtr<MMsgHdr>,
+    count: u32,
+    flags: u32,
+) -> SysResult {
+    thread.files.get(fd)?.socket()?;
+    let mut done = 0;
+    for index in 0..count.min(MESSAGES_MAX) as usize {
+        let sent = async {
+            let entry = headers.element(index)?;
+            let mut message = entry.read(&thread.memory)?;
+            message.len = send_message(thread, fd, &message.header, flags).await? as u32;
+            entry.write(&thread.memory, &message)
+        };
+        match sent.await {
+            Ok(()) => done += 1,
+            Err(_) if done > 0 => break,
+            Err(error) => return Err(error),
+        }
+        pace::give_way(thread).await;
+    }
+    Ok(done)
+}
+
+/// Takes control messages apart. `EINVAL`; `EBADF` for a descriptor that is none, `EPERM` for somebody else's credentials.
+fn read_control(thread: &Thread, from: u64, len: u64) -> SysResult<Control> {
+    if len > CONTROL_MAX {
+        return Err(Errno::ENOBUFS);
+    }
+    let bytes = UserPtr::<u8>::new(from).read_slice(&thread.memory, len as usize)?;
+    let mut control = Control::default();
+    let mut rest = &bytes[..];
+    while let Ok((header, _)) = ControlHdr::read_from_prefix(rest) {
+        let len = usize::try_from(header.len).map_err(|_| Errno::EINVAL)?;
+        let data = rest.get(CONTROL_HDR..len).ok_or(Errno::EINVAL)?;
+        if header.level == raw::SOL_SOCKET {
+            match header.kind {
+                raw::SCM_RIGHTS => read_rights(thread, data, &mut control)?,
+                raw::SCM_CREDENTIALS => {
+                    let given = Ucred::read_from_bytes(data).map_err(|_| Errno::EINVAL)?;
+                    check_credentials(thread, given)?;
+                    control.credentials = Some(given);
+                }
+                _ => return Err(Errno::EINVAL),
+            }
+        }
+        rest = rest.get(len.next_multiple_of(CONTROL_ALIGN)..).unwrap_or_default();
+    }
+    Ok(control)
+}
+
+fn read_rights(thread: &Thread, data: &[u8], control: &mut Control) -> SysResult<()> {
+    let numbers = data.chunks_exact(size_of::<i32>());
+    if control.files.len() + numbers.len() > FILES_MAX {
+        return Err(Errno::EINVAL);
+    }
+    for number in numbers {
+        let number = i32::read_from_bytes(number).map_err(|_| Errno::EINVAL)?;
+        control.files.push(thread.files.get_any(Fd(number))?);
+    }
+    Ok(())
+}
+
+/// Whether the thread may say that a message is from `given`: its own ids, or any with the capabilities to change to them.
+fn check_credentials(thread: &Thread, given: Ucred) -> SysResult<()> {
+    let cred = thread.fs.read().cred.clone();
+    let own = {
+        let ids = thread.process.ids.lock();
+        (ids.users.contains(&given.uid) || cred.has(Capabilities::SETUID))
+            && (ids.groups.contains(&given.gid) || cred.has(Capabilities::SETGID))
+    };
+    let pid = given.pid == thread.process.pid || cred.has(Capabilities::SYS_ADMIN);
+    if !own || !pid {
+        return Err(Errno::EPERM);
+    }
+    let exists = thread.process.kernel.pids.process(given.pid).is_some();
+    if exists { Ok(()) } else { Err(Errno::ESRCH) }
+}
+
+// Receiving.
+
+/// Receives a message, or of a stream what there is, but at least as much as was asked for unless it ends.
+pub(crate) async fn receive(
+    thread: &Thread,
+    file: &OpenFile,
+    socket: &dyn Socket,
+    into: &mut Incoming<'_, '_>,
+) -> SysResult {
+    let may_wait = !file.nonblocking() && !into.flags.contains(MessageFlags::DONTWAIT);
+    into.nonblocking = !may_wait;
+    let (wanted, least) = (into.data.remaining(), socket.options().low_water() as usize);
+    let target = match socket.kind() {
+        SocketKind::Stream if into.flags.contains(MessageFlags::WAITALL) => wanted,
+        SocketKind::Stream => wanted.min(least),
+        _ => 0,
+    };
+    let peeks = into.flags.contains(MessageFlags::PEEK);
+    let mut done = 0;
+    loop {
+        let attempt = || socket.receive(into);
+        match until_ready_if(may_wait, thread, file, PollEvents::IN, attempt).await {
+            Ok(received) => {
+                done += received;
+                if received == 0 || done >= target || into.complete || !may_wait || peeks {
+                    return Ok(done);
+                }
+            }
+            Err(_) if done > 0 => return Ok(done),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// recv(2) of a few bytes, whoever sent them.
+pub(crate) fn recvfrom_at_once(
+    thread: &Thread,
+    fd: Fd,
+    buffer: UserAddr,
+    count: usize,
+    flags: u32,
+    from: UserAddr,
+    _from_len: UserPtr<i32>,
+) -> Option<SysResult> {
+    if !from.is_null() || flags & !PLAIN.bits() != 0 || count == 0 {
+        return None;
+    }
+    at_once(thread, fd, count, |file| {
+        let into = &mut IoDst::guest(&*thread.memory, buffer.0, count);
+        let dont_wait = flags & MessageFlags::DONTWAIT.bits() != 0;
+        let waits = !dont_wait && file.likely_waits(PollEvents::IN);
+        // What ends a datagram socket is seen only by who waits.
+        let kind = file.socket().map(|socket| socket.kind());
+        let goes = kind.is_ok_and(|kind| kind.is_connected() || !dont_wait);
+        (goes && !waits && check_reach(buffer.0, count as u64).is_ok()).then(|| file.read(into))
+    })
+}
+
+/// recvfrom(2)
+pub(crate) async fn recvfrom(
+    thread: &Thread,
+    fd: Fd,
+    buffer: UserAddr,
+    count: usize,
+    flags: u32,
+    from: UserAddr,
+    from_len: UserPtr<i32>,
+) -> SysResult {
+    let count = count.min(MAX_TRANSFER);
+    check_reach(buffer.0, count as u64)?;
+    let file = thread.files.get(fd)?;
+    let socket = file.socket()?;
+    let mut data = IoDst::guest(&*thread.memory, buffer.0, count);
+    let mut into = Incoming {
+        flags: MessageFlags::from_bits_retain(flags),
+        wants_address: !from.is_null(),
+        ..Incoming::bytes(&mut data)
+    };
+    let done = receive(thread, &file, socket, &mut into).await?;
+    if !from.is_null() {
+        write_address(thread, &into.address.unwrap_or_default(), from, from_len)?;
+    }
+    Ok(done)
+}
+
+/// Receives as `header` says, and stores there what it finds out.
+async fn receive_message(
+    thread: &Thread,
+    fd: Fd,
+    header: &mut MsgHdr,
+    flags: MessageFlags,
+) -> SysResult {
+    let file = thread.files.get(fd)?;
+    let socket = file.socket()?;
+    if header.name != 0 && header.name_len < 0 {
+        return Err(Errno::EINVAL);
+    }
+    let ranges: Ranges = message_ranges(thread, header)?;
+    let mut data = IoDst::guest_vectored(&*thread.memory, &ranges);
+    let mut into =
+        Incoming { flags, wants_address: header.name != 0, ..Incoming::bytes(&mut data) };
+    let done = receive(thread, &file, socket, &mut into).await?;
+    let Incoming { address, control, mut result, .. } = into;
+    if header.name != 0 {
+        let address: Address = address.unwrap_or_default();
+        let room = header.name_len as usize;
+        let written = address.get(..room).unwrap_or(&address);
+        if !written.is_empty() {
+            thread.memory.write_bytes(header.name, written)?;
+        }
+        header.name_len = address.len() as i32;
+    }
+    let mut out = ControlOut { thread, at: header.control, room: header.control_len, cut: false };
+    out.write_all(socket, control, flags.contains(MessageFlags::CMSG_CLOEXEC))?;
+    header.control_len = out.at.wrapping_sub(header.control);
+    result.set(MessageFlags::CTRUNC, out.cut);
+    header.flags = (result | flags & MessageFlags::CMSG_CLOEXEC).bits();
+    Ok(done)
+}
+
+/// recvmsg(2)
+pub(crate) async fn recvmsg(
+    thread: &Thread,
+    fd: Fd,
+    header: UserPtr<MsgHdr>,
+    flags: u32,
+) -> SysResult {
+    thread.files.get(fd)?.socket()?;
+    let mut message = header.read(&thread.memory)?;
+    let flags = MessageFlags::from_bits_retain(flags);
+    let done = receive_message(thread, fd, &mut message, flags).await?;
+    header.write(&thread.memory, &message)?;
+    Ok(done)
+}
+
+/// recvmmsg(2). As in Linux the time limit is looked at when a message has come.
+pub(crate) async fn recvmmsg(
+    thread: &Thread,
+    fd: Fd,
+    headers: UserPtr<MMsgHdr>,
+    count: u32,
+    flags: u32,
+    timeout: UserPtr<Timespec>,
+) -> SysResult {
+    let file = thread.files.get(fd)?;
+    let limit = match timeout.non_null() {
+        Some(timeout) => Some(timeout.read(&thread.memory)?.to_nanos()?),
+        None => None,
+    };
+    let deadline = limit.map(|nanos| hal::time::monotonic().saturating_add(nanos));
+    if let Some(error) = file.socket()?.take_error() {
+        return Err(error);
+    }
+    let mut flags = MessageFlags::from_bits_retain(flags);
+    let mut done = 0;
+    for index in 0..count.min(MESSAGES_MAX) as usize {
+        let received = async {
+            let entry = headers.element(index)?;
+            let mut message = entry.read(&thread.memory)?;
+            let flags = flags.difference(MessageFlags::WAITFORONE);
+            message.len = receive_message(thread, fd, &mut message.header, flags).await? as u32;
+            entry.write(&thread.memory, &message)
+        };
+        match received.await {
+            Ok(()) => done += 1,
+            Err(_) if done > 0 => break,
+            Err(error) => return Err(error),
+        }
+        if flags.contains(MessageFlags::WAITFORONE) {
+            flags |= MessageFlags::DONTWAIT;
+        }
+        if deadline.is_some_and(|deadline| hal::time::monotonic() >= deadline) {
+            break;
+        }
+        pace::give_way(thread).await;
+    }
+    if let Some(deadline) = deadline {
+        let rest = deadline.saturating_sub(hal::time::monotonic());
+        timeout.write(&thread.memory, &Timespec::from_nanos(rest))?;
+    }
+    Ok(done)
+}
+
+/// Where control messages go that were received.
+struct ControlOut<'a> {
+    thread: &'a Thread,
+    at: u64,
+    room: u64,
+    /// Something did not fit.
+    cut: bool,
+}
+
+impl ControlOut<'_> {
+    fn write_all(
+        &mut self,
+        socket: &dyn Socket,
+        control: Control,
+        close_on_exec: bool,
+    ) -> SysResult<()> {
+        if socket.options().passes_credentials() {
+            let from = control.credentials.unwrap_or(Ucred::UNKNOWN);
+            self.write(raw::SCM_CREDENTIALS, from.as_bytes())?;
+        }
+        if !control.files.is_empty() {
+            self.write_rights(control, close_on_exec)?;
+        }
+        Ok(())
+    }
+
+    /// Writes one message, as much of it as fits.
+    fn write(&mut self, kind: u32, data: &[u8]) -> SysResult<()> {
+        if self.at == 0 || self.room < CONTROL_HDR as u64 {
+            self.cut = true;
+            return Ok(());
+        }
+        let whole = CONTROL_HDR + data.len();
+        let len = whole.min(usize::try_from(self.room).unwrap_or(whole));
+        self.cut |= len < whole;
+        let header = ControlHdr { len: len as u64, level: raw::SOL_SOCKET, kind };
+        let memory = &self.thread.memory;
+        memory.write_bytes(self.at, header.as_bytes())?;
+        memory.write_bytes(self.at.wrapping_add(CONTROL_HDR as u64), &data[..len - CONTROL_HDR])?;
+        self.advance(len);
+        Ok(())
+    }
+
+    fn advance(&mut self, len: usize) {
+        let space = (len.next_multiple_of(CONTROL_ALIGN) as u64).min(self.room);
+        self.at = self.at.wrapping_add(space);
+        self.room -= space;
+    }
+
+    /// Gives the files descriptors and writes those. What there is no room for, here or in the table, is closed.
+    fn write_rights(&mut self, control: Control, close_on_exec: bool) -> SysResult<()> {
+        let Control { files, .. } = control;
+        let room = self.room.saturating_sub(CONTROL_HDR as u64) / size_of::<i32>() as u64;
+        let room = if self.at == 0 { 0 } else { usize::try_from(room).unwrap_or(usize::MAX) };
+        let limit = self.thread.process.limit(Resource::OpenFiles);
+        let count = files.len();
+        let mut numbers: Vec<i32> = Vec::new();
+        for file in files.into_iter().take(room) {
+            match self.thread.files.insert(file, close_on_exec, 0, limit) {
+                Ok(Fd(number)) => numbers.push(number),
+                Err(_) => break,
+            }
+        }
+        self.cut |= numbers.len() < count;
+        if !numbers.is_empty() {
+            let cut = self.cut;
+            self.write(raw::SCM_RIGHTS, numbers.as_bytes())?;
+            self.cut = cut;
+        }
+        Ok(())
+    }
+}
