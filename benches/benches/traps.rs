@@ -42,8 +42,15 @@ const CALLS: [(&str, f64); 14] = [
 ];
 
 /// Rows of two threads, which run on one CPU on either side.
-const PAIRS: [(&str, f64); 3] =
-    [("pipe ping-pong", 0.2), ("futex ping-pong", 0.2), ("sleep 1 ms beside a busy thread", 1.2)];
+const PAIRS: [(&str, f64); 7] = [
+    ("pipe ping-pong", 0.2),
+    ("Unix stream ping-pong", 0.3),
+    ("Unix stream 1 B one way", 1.0),
+    ("Unix stream 4 KiB one way", 1.0),
+    ("Unix stream 64 KiB one way", 1.0),
+    ("futex ping-pong", 0.2),
+    ("sleep 1 ms beside a busy thread", 1.2),
+];
 
 /// Whole programs, timed from their start to their end.
 const PROGRAMS: [(&str, f64); 3] =

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -66,6 +67,29 @@ static void pipe_round(void) {
     char c = 1;
     if (write(a[1], &c, 1) != 1 || read(b[0], &c, 1) != 1) abort();
 }
+/* The same over a stream socket; one way, one operation is a message that the other thread has read, or will before there is room for many more. */
+static int sock[2];
+static char message[65536];
+static void *echo_socket(void *arg) {
+    char c;
+    (void)arg;
+    while (recv(sock[1], &c, 1, 0) == 1 && c) send(sock[1], &c, 1, 0);
+    return NULL;
+}
+static void socket_round(void) {
+    char c = 1;
+    if (send(sock[0], &c, 1, 0) != 1 || recv(sock[0], &c, 1, 0) != 1) abort();
+}
+static void *drain_socket(void *arg) {
+    static char into[65536];
+    (void)arg;
+    while (recv(sock[1], into, sizeof into, 0) > 0) {}
+    return NULL;
+}
+static void one_way(size_t len) { if (send(sock[0], message, len, 0) != (ssize_t)len) abort(); }
+static void one_way_1(void) { one_way(1); }
+static void one_way_4k(void) { one_way(4096); }
+static void one_way_64k(void) { one_way(65536); }
 /* Sleeping beside a thread that makes no call: one operation is a sleep of a millisecond. */
 static volatile int busy;
 static void *spin(void *arg) {
@@ -107,7 +131,9 @@ static const struct row {
     {"write /dev/null 1 B", write_null, NULL}, {"fstat", fstat_, NULL}, {"lseek", lseek_, NULL}, {"pread 4 KiB", pread_, NULL}, {"pwrite 4 KiB", pwrite_, NULL},
     {"futex wake, no waiter", wake_, NULL}, {"open + close", open_close, NULL}, {"stat, three deep", stat_, NULL}, {"mmap + touch + munmap 64 KiB", mmap_, NULL},
     {"signal to a handler and back", signal_round, NULL},
-    {"pipe ping-pong", pipe_round, echo}, {"futex ping-pong", futex_round, partner},
+    {"pipe ping-pong", pipe_round, echo}, {"Unix stream ping-pong", socket_round, echo_socket},
+    {"Unix stream 1 B one way", one_way_1, drain_socket}, {"Unix stream 4 KiB one way", one_way_4k, drain_socket}, {"Unix stream 64 KiB one way", one_way_64k, drain_socket},
+    {"futex ping-pong", futex_round, partner},
     {"sleep 1 ms beside a busy thread", sleep_round, spin},
 };
 
@@ -128,7 +154,7 @@ static double measure(const struct row *r) {
         CPU_SET(0, &one);
         sched_setaffinity(0, sizeof one, &one);
         turn = 0, busy = 1;
-        if (pipe(a) || pipe(b) || pthread_create(&t, NULL, r->other, NULL)) abort();
+        if (pipe(a) || pipe(b) || socketpair(AF_UNIX, SOCK_STREAM, 0, sock) || pthread_create(&t, NULL, r->other, NULL)) abort();
     }
     for (;; n *= 2) {
         double start = seconds();
@@ -141,6 +167,7 @@ static double measure(const struct row *r) {
         times[k] = (seconds() - start) / n * 1e9;
     }
     if (r->other == echo) write(a[1], "", 1);
+    if (r->other == echo_socket || r->other == drain_socket) shutdown(sock[0], SHUT_WR);
     if (r->other == partner) set_turn(2);
     busy = 0;
     if (r->other) pthread_join(t, NULL);
