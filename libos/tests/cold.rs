@@ -20,8 +20,8 @@ use libos::{
     errno::{Errno, SysResult},
     process::ExitStatus,
     vfs::{
-        DeviceNumber, File, FileSystem, FileType, Inode, IoDst, IoSrc, Metadata, PollEvents,
-        StatFs, namespace,
+        DeviceNumber, File, FileSystem, FileType, Inode, IoDst, IoSrc, Metadata, MountFlags,
+        PollEvents, StatFs, namespace,
     },
 };
 use tests::guests::{self, Build};
@@ -196,7 +196,7 @@ fn a_thread_that_waits_for_a_disk_leaves_the_only_cpu_to_others() {
             answered: AtomicBool::new(false),
             waited_for: WaitQueue::new(),
         })));
-        namespace::mount_system(&kernel.root, b"/cold", cold, "cold").unwrap();
+        namespace::mount_with(&kernel.root, b"/cold", cold, MountFlags::RELATIME, "cold").unwrap();
         let config = Config {
             program: program.clone(),
             args: vec![program.clone(), how.as_bytes().to_vec()],

@@ -61,6 +61,17 @@ pub fn mount_system(
     source: &str,
 ) -> SysResult<()> {
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::RELATIME;
+    mount_with(root, path, fs, flags, source)
+}
+
+/// Mounts a file system at `path`.
+pub fn mount_with(
+    root: &Arc<Mount>,
+    path: &[u8],
+    fs: Arc<dyn FileSystem>,
+    flags: MountFlags,
+    source: &str,
+) -> SysResult<()> {
     mount(&context(root), path, fs, flags, source)
 }
 
