@@ -178,8 +178,9 @@ signal.signal(signal.SIGTSTP, stop)\n";
 fn a_shell_controls_its_jobs() {
     let steps = [
         "until:> ",
-        "send:cat\\r",
-        "until:cat\\r\\n",
+        // Not `cat` alone: what is typed before the shell has put the terminal's modes back is the shell's.
+        "send:sh -c 'echo ready; exec cat'\\r",
+        "until:\\rready\\r\\n",
         "send:hello\\r",
         "until:hello\\r\\nhello",
         "send:\\x1a",
@@ -189,7 +190,7 @@ fn a_shell_controls_its_jobs() {
         "until:Stopped",
         "until:> ",
         "send:fg\\r",
-        "until:cat\\r\\n",
+        "until:exec cat'\\r\\n",
         "send:again\\r",
         "until:again\\r\\nagain",
         "send:\\x03",
