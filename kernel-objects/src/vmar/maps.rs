@@ -29,7 +29,7 @@ impl Vmar {
     /// This region and all regions and mappings in it.
     ///
     /// # Errors
-    /// [`Error::BadState`] if it is destroyed.
+    /// [`Error::BadState`](crate::Error::BadState) if it is destroyed.
     pub fn own_nodes(&self) -> Result<Vec<MapNode>> {
         let state = self.tree.state.lock();
         state.check_alive(self.region)?;

@@ -1,6 +1,6 @@
 //! Sockets: what the families have in common, and the families.
 //!
-//! The one idea: a socket is a [`File`](crate::vfs::File) that can do more, so everything that works on a descriptor (reading, writing, polling,
+//! The one idea: a socket is a [`File`] that can do more, so everything that works on a descriptor (reading, writing, polling,
 //! epoll, splicing, passing on) needs no case for it, and what only sockets can do is the trait [`Socket`], by which a family joins.
 //! As with all files, nothing here waits: what would have to is `EAGAIN`, and the socket's wait queue is notified when that changes.
 //!

@@ -1,6 +1,6 @@
 //! Making threads and processes, and ending them.
 //!
-//! The one idea: all ways to make one are a [`CloneRequest`] with other checks before it.
+//! The one idea: all ways to make one are a `CloneRequest` with other checks before it.
 
 use std::sync::atomic::Ordering;
 

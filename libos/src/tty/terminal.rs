@@ -1,7 +1,7 @@
 //! A terminal: a line discipline with somebody at each side, and the processes that it controls.
 //!
 //! The one idea: all that a terminal is lies under one lock, and whatever is done to it, by a program at one side, by whoever has the other
-//! side or by the host, is one [`change`](Terminal::change): afterwards input moves on as far as there is room, and those are told who can do
+//! side or by the host, is one `change`: afterwards input moves on as far as there is room, and those are told who can do
 //! more than before. Signals go out when the lock is free.
 
 use std::{

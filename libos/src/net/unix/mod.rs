@@ -3,7 +3,7 @@
 //! Read in this order: [`name`] (what a socket can be found by), [`queue`] (what it has received), [`endpoint`] (what others hold of a socket),
 //! [`socket`] (the open file), then `stream`, `datagram` and `listen` (what it does), and [`rights`] (open files on their way).
 //!
-//! The one idea: the open file of a socket, a [`UnixSocket`], owns an [`Endpoint`](endpoint::Endpoint), which is all that others can hold
+//! The one idea: the open file of a socket, a [`UnixSocket`], owns an [`Endpoint`], which is all that others can hold
 //! of it: names, peers, senders. So a socket is closed when its last descriptor is, whoever still refers to it. The two ends of a connection share a pair of queues,
 //! as those of a pipe do, and a transfer takes one lock, one copy and no reference count.
 

@@ -1,6 +1,6 @@
 //! Sockets: making, naming and connecting them; [`message`] moves what they carry, [`option`] is about their options.
 //!
-//! The one idea: these calls move addresses between the guest and a [`Socket`](crate::net::Socket), and wait where it says so; what an address means
+//! The one idea: these calls move addresses between the guest and a [`Socket`], and wait where it says so; what an address means
 //! is the family's business. A family that is not there is `EAFNOSUPPORT`.
 
 pub mod message;
