@@ -31,6 +31,29 @@ const fn reg(offset: usize) -> usize {
     offset_of!(Block, regs) + offset
 }
 
+/// Loads the guest's general registers but the stack pointer from the block, by moves only: on both ways in.
+macro_rules! load_general {
+    () => {
+        concat!(
+            "mov rax, gs:[{rax}]\n",
+            "mov rbx, gs:[{rbx}]\n",
+            "mov rcx, gs:[{rcx}]\n",
+            "mov rdx, gs:[{rdx}]\n",
+            "mov rsi, gs:[{rsi}]\n",
+            "mov rdi, gs:[{rdi}]\n",
+            "mov rbp, gs:[{rbp}]\n",
+            "mov r8, gs:[{r8}]\n",
+            "mov r9, gs:[{r9}]\n",
+            "mov r10, gs:[{r10}]\n",
+            "mov r11, gs:[{r11}]\n",
+            "mov r12, gs:[{r12}]\n",
+            "mov r13, gs:[{r13}]\n",
+            "mov r14, gs:[{r14}]\n",
+            "mov r15, gs:[{r15}]\n",
+        )
+    };
+}
+
 global_asm!(
     ".pushsection .rodata.hal_stub, \"a\"",
     ".balign 64",
@@ -240,21 +263,7 @@ global_asm!(
     "push rax",
     "popfq",
     "mov rsp, gs:[{rsp}]",
-    "mov rax, gs:[{rax}]",
-    "mov rbx, gs:[{rbx}]",
-    "mov rcx, gs:[{rcx}]",
-    "mov rdx, gs:[{rdx}]",
-    "mov rsi, gs:[{rsi}]",
-    "mov rdi, gs:[{rdi}]",
-    "mov rbp, gs:[{rbp}]",
-    "mov r8, gs:[{r8}]",
-    "mov r9, gs:[{r9}]",
-    "mov r10, gs:[{r10}]",
-    "mov r11, gs:[{r11}]",
-    "mov r12, gs:[{r12}]",
-    "mov r13, gs:[{r13}]",
-    "mov r14, gs:[{r14}]",
-    "mov r15, gs:[{r15}]",
+    load_general!(),
     ".globl hal_stub_jump",
     "hal_stub_jump:",
     "jmp qword ptr gs:[{target}]",
@@ -265,21 +274,7 @@ global_asm!(
     "push rax",
     "push 0x33",
     "push qword ptr gs:[{target}]",
-    "mov rax, gs:[{rax}]",
-    "mov rbx, gs:[{rbx}]",
-    "mov rcx, gs:[{rcx}]",
-    "mov rdx, gs:[{rdx}]",
-    "mov rsi, gs:[{rsi}]",
-    "mov rdi, gs:[{rdi}]",
-    "mov rbp, gs:[{rbp}]",
-    "mov r8, gs:[{r8}]",
-    "mov r9, gs:[{r9}]",
-    "mov r10, gs:[{r10}]",
-    "mov r11, gs:[{r11}]",
-    "mov r12, gs:[{r12}]",
-    "mov r13, gs:[{r13}]",
-    "mov r14, gs:[{r14}]",
-    "mov r15, gs:[{r15}]",
+    load_general!(),
     ".globl hal_stub_iret",
     "hal_stub_iret:",
     "iretq",

@@ -43,7 +43,7 @@ use parking_lot::Mutex;
 
 pub(crate) use self::zygote::Zygote;
 use self::{
-    layout::{Block, CODE, COMMANDS, Command, Flags, SLOT, SLOTS},
+    layout::{AltStack, Block, CODE, COMMANDS, Command, Flags, SLOT, SLOTS},
     region::Region,
 };
 use crate::sync::futex_word::FutexWord;
@@ -94,7 +94,8 @@ pub(crate) struct Stub {
     states: Box<[AtomicU8; SLOTS]>,
     /// Their host thread ids.
     tids: Box<[AtomicI32; SLOTS]>,
-    seats: Mutex<Seats>,
+    /// Slots with a thread that no context has. Whoever holds it may give out another slot.
+    free: Mutex<Vec<usize>>,
     /// How many slots have a thread, or are about to.
     slots: AtomicUsize,
     /// How many slots run guests.
@@ -120,14 +121,6 @@ impl std::fmt::Debug for Watchers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Watchers").field(&self.0.len()).finish()
     }
-}
-
-#[derive(Debug)]
-struct Seats {
-    /// Slots that have a thread.
-    present: usize,
-    /// Those of them that no context has.
-    free: Vec<usize>,
 }
 
 /// Bytes of a block that commands may point to.
@@ -169,7 +162,7 @@ fn prepare_slot(region: &Region, index: usize) {
         (*block).exit_entry = CODE + code::exit();
         (*block).own = own;
         (*block).stack_top = own + SLOT;
-        (*block).altstack = zygote::altstack(own + STACK_BEGIN, own + SLOT);
+        (*block).altstack = AltStack { sp: own + STACK_BEGIN, flags: 0, size: SLOT - STACK_BEGIN };
         (*block).fsgsbase = u32::from(crate::context::has_fsgsbase());
         (*block).xstate_mask = crate::context::xstate_mask();
         (*block).poke = 0;
@@ -188,7 +181,7 @@ impl Stub {
             dead: AtomicBool::new(false),
             states: Box::new([const { AtomicU8::new(ABSENT) }; SLOTS]),
             tids: Box::new([const { AtomicI32::new(0) }; SLOTS]),
-            seats: Mutex::new(Seats { present: 1, free: vec![0] }),
+            free: Mutex::new(vec![0]),
             slots: AtomicUsize::new(1),
             running: AtomicUsize::new(0),
             wanted: AtomicUsize::new(0),
@@ -213,7 +206,7 @@ impl Stub {
     /// Has all who wait for the process learn that it has ended.
     fn note_death(&self) {
         self.dead.store(true, Ordering::SeqCst);
-        // Not by `seats`: whoever holds it may be waiting for a turn of this process.
+        // Without the lock of `free`: whoever holds it may be waiting for a turn of this process.
         for slot in 0..self.slots.load(Ordering::SeqCst) {
             let word = self.turn(slot);
             word.word().fetch_or(turn::KERNEL, Ordering::SeqCst);
@@ -268,16 +261,15 @@ impl Stub {
 
     /// Takes a slot with a thread for a context.
     pub(crate) fn take_seat(self: &Arc<Self>) -> Result<Seat, Lost> {
-        let mut seats = self.seats.lock();
-        let slot = match seats.free.pop() {
+        let mut free = self.free.lock();
+        let slot = match free.pop() {
             Some(slot) => slot,
             None => {
-                let slot = seats.present;
+                let slot = self.slots.load(Ordering::Relaxed);
                 if slot >= SLOTS {
                     return Err(Lost);
                 }
                 self.add_thread(slot)?;
-                seats.present += 1;
                 slot
             }
         };
@@ -374,11 +366,15 @@ impl Stub {
 
     /// Lets the thread of a slot do what `flags` say, and waits until it has.
     pub(crate) fn run_stub(&self, slot: usize, flags: Flags) -> Result<(), Lost> {
-        let word = self.turn(slot);
+        self.start_stub(slot, flags);
+        self.await_turn(slot)
+    }
+
+    /// Lets the thread of a slot do what `flags` say.
+    fn start_stub(&self, slot: usize, flags: Flags) {
         // SAFETY: the block is mapped; it is the kernel's turn.
         unsafe { ptr::write_volatile(&raw mut (*self.block(slot)).flags, flags.bits()) };
-        turn::give(word);
-        self.await_turn(slot)
+        turn::give(self.turn(slot));
     }
 
     /// Waits until it is the kernel's turn.
@@ -445,7 +441,7 @@ impl Stub {
 
     /// Begins to empty the address space; false if the process cannot be used again.
     fn clean(&self) -> bool {
-        let reusable = self.seats.lock().present == 1
+        let reusable = self.slots.load(Ordering::Acquire) == 1
             && self.states[0]
                 .compare_exchange(REST, BORROWED, Ordering::Acquire, Ordering::Relaxed)
                 .is_ok();
@@ -457,14 +453,8 @@ impl Stub {
         let unmap = Command::new(libc::SYS_munmap, [0, crate::pmem::GUEST_BOUNDARY, 0, 0, 0, 0]);
         self.put_commands(0, &[unmap]);
         // SAFETY: the block is mapped; it is the kernel's turn.
-        unsafe {
-            ptr::write_volatile(
-                &raw mut (*self.block(0)).flags,
-                (Flags::COMMANDS | Flags::STAY).bits(),
-            );
-            ptr::write_volatile(&raw mut (*self.block(0)).spin, 0);
-        }
-        turn::give(self.turn(0));
+        unsafe { ptr::write_volatile(&raw mut (*self.block(0)).spin, 0) };
+        self.start_stub(0, Flags::COMMANDS | Flags::STAY);
         // If it was noted before that, nobody will give the turn back.
         !self.is_dead()
     }
@@ -565,7 +555,7 @@ impl Seat {
         };
         let commands = mem::take(&mut *pending);
         // With other threads, one of them might make a later change before this one has made those that go along.
-        let alone = self.stub.states[1].load(Ordering::Relaxed) == ABSENT;
+        let alone = self.stub.slots.load(Ordering::SeqCst) == 1;
         let along = if alone { commands.len().min(COMMANDS) } else { 0 };
         let (now, along) = commands.split_at(commands.len() - along);
         if !now.is_empty()
@@ -605,6 +595,6 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.stub.seats.lock().free.push(self.slot);
+        self.stub.free.lock().push(self.slot);
     }
 }

@@ -22,7 +22,7 @@ use parking_lot::Mutex;
 
 use super::{
     Lost, Stub, code, filter, image,
-    layout::{AltStack, CODE, CONTROL, Command, REGION},
+    layout::{CODE, CONTROL, Command, REGION},
     region::Region,
 };
 
@@ -161,8 +161,7 @@ fn die_with_parent() -> Command {
 fn set_up(stub: &Stub) -> Result<(), Lost> {
     let len = code::bytes().len() as u64;
     let scratch = stub.scratch();
-    // Everything in one list would not fit.
-    let mut mask = scratch.put(&0_u64.to_le_bytes());
+    let mask = scratch.put(&0_u64.to_le_bytes());
     let mut commands = vec![
         die_with_parent(),
         Command::new(libc::SYS_setsid, [0; 6]),
@@ -193,13 +192,13 @@ fn set_up(stub: &Stub) -> Result<(), Lost> {
         })
         .collect();
     let steps = scratch.put(&steps);
-    mask = scratch.put(&[(filter.len() as u64).to_le_bytes(), steps.to_le_bytes()].concat());
+    let program = scratch.put(&[(filter.len() as u64).to_le_bytes(), steps.to_le_bytes()].concat());
     let end = CODE + len.next_multiple_of(4096);
     const SET_FILTER: u64 = 1;
     const SPEC_ALLOW: u64 = 4;
     stub.execute(&[
         Command::new(libc::SYS_prctl, [libc::PR_SET_NO_NEW_PRIVS as u64, 1, 0, 0, 0, 0]),
-        Command::new(libc::SYS_seccomp, [SET_FILTER, SPEC_ALLOW, mask, 0, 0, 0]),
+        Command::new(libc::SYS_seccomp, [SET_FILTER, SPEC_ALLOW, program, 0, 0, 0]),
         Command::new(libc::SYS_munmap, [0, CODE, 0, 0, 0, 0]),
         Command::new(libc::SYS_munmap, [end, CONTROL - end, 0, 0, 0, 0]),
         Command::new(libc::SYS_munmap, [CONTROL + REGION, TOP - CONTROL - REGION, 0, 0, 0, 0]),
@@ -324,9 +323,4 @@ impl Drop for Zygote {
         self.pool.get_mut().clear();
         self.stub.get_mut().kill();
     }
-}
-
-/// The signal stack of slot `index`, as sigaltstack(2) wants it.
-pub(super) fn altstack(block: u64, end: u64) -> AltStack {
-    AltStack { sp: block, flags: 0, size: end - block }
 }
