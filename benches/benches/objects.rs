@@ -8,7 +8,7 @@
 mod vmo;
 
 use std::{
-    array, env, fs,
+    array, fs,
     hint::black_box,
     io::{self, Read, Write},
     os::unix::net::UnixStream,
@@ -19,7 +19,9 @@ use std::{
 };
 
 use benches::{
-    chart, page,
+    chart,
+    options::Options,
+    page,
     report::{self, Row, Target},
 };
 use futures::FutureExt;
@@ -117,14 +119,8 @@ const PAIRS: [Pair; 11] = [
 /// A round's figure is that of the best of so many batches.
 const BATCHES: usize = 15;
 
-struct Options {
-    save: bool,
-    rounds: usize,
-    filter: Option<String>,
-}
-
 fn main() -> ExitCode {
-    let run = options().and_then(|options| {
+    let run = Options::of_command_line(5).map_err(Into::into).and_then(|options| {
         // As `libos` does: locks that favour a single CPU need it.
         hal::context::prepare()?;
         measure(&options)
@@ -138,25 +134,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn options() -> Result<Options> {
-    let mut options = Options { save: false, rounds: 5, filter: None };
-    let mut words = env::args().skip(1);
-    while let Some(word) = words.next() {
-        match word.as_str() {
-            "--save" => options.save = true,
-            "--rounds" => {
-                options.rounds = words.next().ok_or("--rounds needs a number")?.parse()?
-            }
-            "--bench" => {} // cargo's own
-            name => options.filter = Some(name.into()),
-        }
-    }
-    Ok(options)
-}
-
 fn measure(options: &Options) -> Result<()> {
-    let wanted =
-        |pair: &&Pair| options.filter.as_ref().is_none_or(|f| pair.name.contains(f.as_str()));
+    let wanted = |pair: &&Pair| options.wants(pair.name);
     let pairs: Vec<&Pair> = PAIRS.iter().filter(wanted).collect();
     let row = |pair: &&Pair| Row {
         name: pair.name.into(),

@@ -5,7 +5,6 @@
 //! their end. Everybody takes turns, for several rounds.
 
 use std::{
-    env,
     error::Error,
     fmt::Write as _,
     fs,
@@ -15,7 +14,9 @@ use std::{
 };
 
 use benches::{
-    chart, page,
+    chart,
+    options::Options,
+    page,
     report::{self, Row, Target, duration, median},
 };
 use tests::{
@@ -53,12 +54,6 @@ const ROWS: [Spec; 10] = [
     command("tar | gzip of 200 MB", 1.1, "tar -cf - tree | gzip -1 >/dev/null"),
     command("git clone", 1.5, "rm -rf copy && git clone -q repository copy"),
 ];
-
-struct Options {
-    save: bool,
-    rounds: usize,
-    filter: Option<String>,
-}
 
 /// Who runs a command.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -98,29 +93,13 @@ impl Peer {
 }
 
 fn main() -> ExitCode {
-    match options().and_then(|options| measure(&options)) {
+    match Options::of_command_line(5).map_err(Into::into).and_then(|options| measure(&options)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
             ExitCode::FAILURE
         }
     }
-}
-
-fn options() -> Result<Options, Box<dyn Error>> {
-    let mut options = Options { save: false, rounds: 5, filter: None };
-    let mut words = env::args().skip(1);
-    while let Some(word) = words.next() {
-        match word.as_str() {
-            "--save" => options.save = true,
-            "--rounds" => {
-                options.rounds = words.next().ok_or("--rounds needs a number")?.parse()?
-            }
-            "--bench" => {} // cargo's own
-            name => options.filter = Some(name.into()),
-        }
-    }
-    Ok(options)
 }
 
 /// What the rows work on.
@@ -286,11 +265,9 @@ fn source_of(lines: usize) -> Result<String, Box<dyn Error>> {
 }
 
 fn measure(options: &Options) -> Result<(), Box<dyn Error>> {
-    let wanted =
-        |name: &str| options.filter.as_ref().is_none_or(|filter| name.contains(filter.as_str()));
     eprintln!("preparing a tree of 200 MB, a repository and a source file ...");
     let setting = Setting::new()?;
-    let specs: Vec<&Spec> = ROWS.iter().filter(|spec| wanted(spec.name)).collect();
+    let specs: Vec<&Spec> = ROWS.iter().filter(|spec| options.wants(spec.name)).collect();
     let mut rows: Vec<Row> = specs
         .iter()
         .map(|spec| Row {

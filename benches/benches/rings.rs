@@ -5,6 +5,7 @@ use std::{env, fs, process::ExitCode};
 
 use benches::{
     ipc::{probe, server},
+    options::Options,
     page,
     rings::{
         self, ping_pong, request,
@@ -12,17 +13,11 @@ use benches::{
     },
 };
 
-struct Options {
-    save: bool,
-    rounds: usize,
-    filter: Option<String>,
-}
-
 fn main() -> ExitCode {
     let run = match env::args().nth(1) {
         Some(command) if command == ping_pong::ECHO => ping_pong::echo(),
         Some(command) if command == server::COMMAND => request::serve(),
-        _ => options().and_then(|options| measure(&options)),
+        _ => Options::of_command_line(41).map_err(Into::into).and_then(|options| measure(&options)),
     };
     match run {
         Ok(()) => ExitCode::SUCCESS,
@@ -33,26 +28,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn options() -> rings::Result<Options> {
-    let mut options = Options { save: false, rounds: 41, filter: None };
-    let mut words = env::args().skip(1);
-    while let Some(word) = words.next() {
-        match word.as_str() {
-            "--save" => options.save = true,
-            "--rounds" => {
-                options.rounds = words.next().ok_or("--rounds needs a number")?.parse()?
-            }
-            "--bench" => {} // cargo's own
-            name => options.filter = Some(name.into()),
-        }
-    }
-    Ok(options)
-}
-
 fn measure(options: &Options) -> rings::Result<()> {
-    let wanted = |name: &str| options.filter.as_deref().is_none_or(|filter| name.contains(filter));
-    let mut all: Vec<Results> =
-        rings::tasks().into_iter().filter(|task| wanted(task.name)).map(Results::new).collect();
+    let mut all: Vec<Results> = rings::tasks()
+        .into_iter()
+        .filter(|task| options.wants(task.name))
+        .map(Results::new)
+        .collect();
     for round in 0..options.rounds {
         eprint!("\rround {} of {} ", round + 1, options.rounds);
         for results in &mut all {

@@ -4,7 +4,6 @@
 //! One guest program measures each row (`benches/guests/traps.c`); it runs natively and inside in turn, several rounds.
 
 use std::{
-    env,
     error::Error,
     fs,
     path::Path,
@@ -13,7 +12,9 @@ use std::{
 };
 
 use benches::{
-    chart, page,
+    chart,
+    options::Options,
+    page,
     report::{self, Row, Target},
 };
 use tests::{
@@ -56,14 +57,8 @@ const PAIRS: [(&str, f64); 7] = [
 const PROGRAMS: [(&str, f64); 3] =
     [("sha256sum of 256 MiB", 1.05), ("python3 loop", 1.05), ("/bin/true", 8.0)];
 
-struct Options {
-    save: bool,
-    rounds: usize,
-    filter: Option<String>,
-}
-
 fn main() -> ExitCode {
-    match options().and_then(|options| measure(&options)) {
+    match Options::of_command_line(5).map_err(Into::into).and_then(|options| measure(&options)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
@@ -72,26 +67,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn options() -> Result<Options, Box<dyn Error>> {
-    let mut options = Options { save: false, rounds: 5, filter: None };
-    let mut words = env::args().skip(1);
-    while let Some(word) = words.next() {
-        match word.as_str() {
-            "--save" => options.save = true,
-            "--rounds" => {
-                options.rounds = words.next().ok_or("--rounds needs a number")?.parse()?
-            }
-            "--bench" => {} // cargo's own
-            name => options.filter = Some(name.into()),
-        }
-    }
-    Ok(options)
-}
-
 fn measure(options: &Options) -> Result<(), Box<dyn Error>> {
     kernel::binary()?;
-    let wanted =
-        |name: &str| options.filter.as_ref().is_none_or(|filter| name.contains(filter.as_str()));
     let source = paths::workspace().join("benches/guests/traps.c");
     let guest = guests::build_source(&source, Build::C, &["-O2"])?;
     let scratch = Scratch::empty()?;
@@ -99,7 +76,7 @@ fn measure(options: &Options) -> Result<(), Box<dyn Error>> {
         .iter()
         .chain(&PAIRS)
         .chain(&PROGRAMS)
-        .filter(|(name, _)| wanted(name))
+        .filter(|(name, _)| options.wants(name))
         .map(|(name, target)| Row {
             name: (*name).into(),
             target: Target::Ratio(*target),

@@ -5,6 +5,7 @@
 
 pub mod chart;
 pub mod ipc;
+pub mod options;
 pub mod page;
 pub mod report;
 pub mod rings;
