@@ -20,8 +20,8 @@ use crate::{
     aspace::{Access, AddressSpace, Fault},
     cpu, stub,
     stub::{
-        KICK, Lost, Seat, Stub,
-        layout::{CAUSE_FAILED, CAUSE_SYSCALL, Flags, Report},
+        KICK, Lost, Seat, Stub, affinity,
+        layout::{CAUSE_SYSCALL, Flags, Report},
         turn::{self, Waited},
     },
     time,
@@ -38,6 +38,10 @@ const PF_INSTRUCTION: u64 = 16;
 
 /// Wall time between two ticks of a worker whose guest is elsewhere, ns: it uses no CPU time that could be counted.
 const TICK_NS: u64 = 5_000_000;
+/// Of what rdtscp tells on Linux: the number of the CPU.
+const CPU_MASK: u32 = 0xfff;
+/// How long a guest may ignore that it is taken out of its code, ns: one that does has learnt how to block the signal.
+const DEAF_NS: u64 = 10_000_000_000;
 /// How long a worker spins for its turn, in cycles: about what waking it would cost.
 const SPIN_CYCLES: u64 = 60_000;
 /// The least it spins, so that it learns of better times.
@@ -64,6 +68,8 @@ pub(super) struct Placed {
     spin: u64,
     /// When the last trap was seen, in cycles.
     trapped: u64,
+    /// The CPU that the guest was left on.
+    cpu: usize,
     /// Which text of the address space its thread has fetched.
     text: u32,
 }
@@ -84,8 +90,14 @@ impl UserContext {
             let Ok(seat) = stub.take_seat() else { return Trap::Lost };
             let spin = u64::from(MOST_SPIN.load(Ordering::Relaxed));
             let text = space.rewriter.version();
-            self.seat =
-                Some(Box::new(Placed { seat, has_vector_state: false, spin, trapped: 0, text }));
+            self.seat = Some(Box::new(Placed {
+                seat,
+                has_vector_state: false,
+                spin,
+                trapped: 0,
+                cpu: usize::MAX,
+                text,
+            }));
         }
         let space_id = ptr::from_ref(space).cast_mut().cast();
         space.rewriter.admit(state, space_id);
@@ -134,11 +146,15 @@ impl UserContext {
             placed.text = text;
             flags |= Flags::SERIALIZE;
         }
-        flags.set(Flags::COMMANDS, placed.seat.begin()?);
-        let most = u64::from(MOST_SPIN.load(Ordering::Relaxed));
-        let now = time::cycles();
+        placed.seat.begin()?;
+        // Two that take turns on one CPU only keep each other from it.
+        let apart = affinity::current_cpu().is_none_or(|cpu| cpu != placed.cpu);
+        let most = match apart && cpu::has_spare() {
+            true => u64::from(MOST_SPIN.load(Ordering::Relaxed)),
+            false => 0,
+        };
         // A guest whose call took long is not answered soon the next time either.
-        let prompt = now.wrapping_sub(placed.trapped) < most && cpu::has_spare();
+        let prompt = time::cycles().wrapping_sub(placed.trapped) < most;
         // SAFETY: the block is mapped and it is the kernel's turn.
         unsafe {
             ptr::write_volatile(&raw mut (*block).regs, self.regs);
@@ -158,6 +174,7 @@ impl UserContext {
         unsafe {
             self.regs = ptr::read_volatile(&raw const (*block).regs);
             self.fs_base = ptr::read_volatile(&raw const (*block).fs_base);
+            placed.cpu = (ptr::read_volatile(&raw const (*block).cpu) & CPU_MASK) as usize;
             Ok(ptr::read_volatile(&raw const (*block).report))
         }
     }
@@ -200,11 +217,8 @@ impl UserContext {
                 libc::SIGSEGV | libc::SIGBUS | libc::SIGFPE | libc::SIGILL | libc::SIGTRAP,
                 trapno,
             ) => Trap::Exception(Exception { signal: cause, code, addr, trapno, error }),
-            // A change of its address space failed, or it has written what only the stub writes.
+            // It has written what only the stub writes.
             _ => {
-                if cause == CAUSE_FAILED {
-                    log::debug!("a guest's address space could not be changed");
-                }
                 if let Some(stub) = space.stub() {
                     stub.kill();
                 }
@@ -266,7 +280,7 @@ fn wait_for_guest(placed: &mut Placed, kicker: &Kicker, state: &WorkerState, mos
     if state.must_leave.load(Ordering::Relaxed) || kicker.is_pending() {
         turn::poke(word);
     }
-    let budget = if cpu::has_spare() { placed.spin.min(most) } else { 0 };
+    let budget = placed.spin.min(most);
     let begun = time::cycles();
     let mut waited = None;
     if budget > 0 {
@@ -283,6 +297,7 @@ fn wait_for_guest(placed: &mut Placed, kicker: &Kicker, state: &WorkerState, mos
             std::hint::spin_loop();
         }
     }
+    let mut kicked = None;
     loop {
         match waited.take().unwrap_or_else(|| turn::sleep(word, Some(time::monotonic() + TICK_NS)))
         {
@@ -298,6 +313,10 @@ fn wait_for_guest(placed: &mut Placed, kicker: &Kicker, state: &WorkerState, mos
                     || kicker.is_pending()
                 {
                     seat.kick();
+                    let now = time::monotonic();
+                    if now - *kicked.get_or_insert(now) > DEAF_NS {
+                        seat.stub().kill();
+                    }
                 }
             }
         }

@@ -1,10 +1,16 @@
 //! The code of a stub: the only code besides the guest's that a stub's process has.
 //!
 //! The one idea: it is position-independent, has no data and uses no stack but the signal stack, and it touches no vector register, so that a
-//! guest's stay where they are across a trap. The kernel never runs it: it is copied into an [image](super::image) of its own. All that it knows it
-//! finds in its thread's [`Block`](super::layout::Block), at the GS base.
+//! guest's stay where they are across a trap. The kernel never runs it: it is copied into an [image](super::image) of its own. The leader
+//! knows what it finds in its [`Orders`](super::layout::Orders), a thread with a guest what is in its
+//! [`Block`](super::layout::Block), at the GS base.
 //!
 //! ```text
+//!  leader:   wait ◄──────────────────────────┐ sleep on the number of the orders
+//!              │ another number              │
+//!            make the host calls ── publish ─┘
+//!              └ clone: a process begins with a leader, a thread below, with its filter
+//!
 //!            a rewritten call site jumps        a host signal: fault, seccomp's SIGSYS, kick
 //!                        │                                   │
 //!                      exit                               handler ── in this code? ── kick on the way in: turn round
@@ -14,7 +20,7 @@
 //!                                       │
 //!          ┌───────────────────────── wait ◄────────┐ spin, then sleep on the turn
 //!          │ the turn is the guest's               │
-//!     run the commands that are there ── stay? ────┘ publish again
+//!     save the vector state, if told so ─ stay? ───┘ publish again
 //!          │
 //!       resume: block → registers, jump
 //! ```
@@ -22,7 +28,7 @@
 use std::{arch::global_asm, mem::offset_of, slice};
 
 use super::{
-    layout::{Block, CONTROL, Flags, REGION},
+    layout::{ANSWERS, Answers, Block, CONTROL, Flags, Orders, REGION},
     turn,
 };
 use crate::context::GeneralRegs;
@@ -30,6 +36,9 @@ use crate::context::GeneralRegs;
 const fn reg(offset: usize) -> usize {
     offset_of!(Block, regs) + offset
 }
+
+/// Where threads find the mask by which they take signals again.
+pub(super) const NO_SIGNALS: u64 = CONTROL + offset_of!(Orders, no_signals) as u64;
 
 /// Loads the guest's general registers but the stack pointer from the block, by moves only: on both ways in.
 macro_rules! load_general {
@@ -59,29 +68,120 @@ global_asm!(
     ".balign 64",
     ".globl hal_stub_begin",
     "hal_stub_begin:",
-    // The first instruction of the zygote: maps its region of the control file and waits there.
+    // The first instruction of the zygote, whose region is the first of the control file.
     ".globl hal_stub_start",
     "hal_stub_start:",
+    "xor r14d, r14d",
+    // A process, whose region begins at r14: maps it and leads.
+    "hal_stub_process:",
     "mov eax, 9", // mmap
     "movabs rdi, {control}",
-    "mov esi, {region}",
-    "mov edx, 3",
+    "mov esi, {answers}",
+    "mov edx, 1", // PROT_READ
     "mov r10d, 0x11", // MAP_SHARED | MAP_FIXED
     "mov r8d, 4",
-    "xor r9d, r9d",
+    "mov r9, r14",
     "syscall",
-    "movabs r9, {control}",
-    // A new thread, whose block is at r9.
-    "hal_stub_thread:",
+    "mov eax, 9",
+    "movabs rdi, {control_answers}",
+    "mov esi, {writable}",
+    "mov edx, 3", // PROT_READ | PROT_WRITE
+    "mov r10d, 0x11",
+    "mov r8d, 4",
+    "lea r9, [r14 + {answers}]",
+    "syscall",
+    "movabs r12, {control}",
+    "movabs r15, {control_answers}",
+    "mov eax, 157", // prctl
+    "mov edi, 1", // PR_SET_PDEATHSIG
+    "mov esi, 9",
+    "syscall",
+    // Whoever is to be outlived may have ended before.
+    "mov eax, 110", // getppid
+    "syscall",
+    "cmp eax, [r12 + {parent}]",
+    "jne hal_stub_die",
+    "xor esp, esp",
+    "xor ebx, ebx",
+
+    // The leader: ebx = the orders that have been carried out.
+    "hal_stub_led:",
+    "mov eax, {kernel}",
+    "xchg [r15 + {answers_turn}], eax",
+    "test eax, {kernel_sleeps}",
+    "jz hal_stub_lead",
+    "mov eax, 202", // futex
+    "lea rdi, [r15 + {answers_turn}]",
+    "mov esi, 1", // FUTEX_WAKE
+    "mov edx, 1",
+    "syscall",
+    "hal_stub_lead:",
+    "mov eax, [r12 + {number}]",
+    "cmp eax, ebx",
+    "jne 3f",
+    "mov eax, 202",
+    "lea rdi, [r12 + {number}]",
+    "xor esi, esi", // FUTEX_WAIT
+    "mov edx, ebx",
+    "xor r10d, r10d",
+    "syscall",
+    "jmp hal_stub_lead",
+    "3:",
+    "mov ebx, eax",
+    "lea rbp, [r12 + {commands}]",
+    "mov r13, [r12 + {count}]",
+    "4:",
+    "test r13, r13",
+    "jz hal_stub_led",
+    "mov r14, [rbp]",
+    "mov rax, r14",
+    "mov rdi, [rbp + 8]",
+    "mov rsi, [rbp + 16]",
+    "mov rdx, [rbp + 24]",
+    "mov r10, [rbp + 32]",
+    "mov r8, [rbp + 40]",
+    "mov r9, [rbp + 48]",
+    "syscall",
+    "cmp r14d, 56", // clone
+    "je 5f",
+    // Nobody would know what this process has mapped.
+    "cmp rax, -4095",
+    "jae hal_stub_die",
+    "jmp 6f",
+    "5:",
+    "test rax, rax",
+    "jz 7f",
+    "6:",
+    "mov [r15 + {result}], rax",
+    "sub r13, 1",
+    "add rbp, 56",
+    "jmp 4b",
+    "7:",
+    "mov r14, r9",
+    "test edi, 0x100", // CLONE_VM
+    "jz hal_stub_process",
+
+    // A new thread, whose block is at r14.
     "mov eax, 158", // arch_prctl
     "mov edi, 0x1001", // ARCH_SET_GS
-    "mov rsi, r9",
+    "mov rsi, r14",
     "syscall",
     "mov eax, 131", // sigaltstack
-    "lea rdi, [r9 + {altstack}]",
+    "lea rdi, [r14 + {altstack}]",
     "xor esi, esi",
     "syscall",
-    "jmp hal_stub_published",
+    "mov eax, 317", // seccomp
+    "mov edi, 1", // SECCOMP_SET_MODE_FILTER
+    "mov esi, 4", // SECCOMP_FILTER_FLAG_SPEC_ALLOW
+    "lea rdx, [r12 + {filter}]",
+    "syscall",
+    "test rax, rax",
+    "jz hal_stub_published",
+
+    "hal_stub_die:",
+    "mov eax, 231", // exit_group
+    "mov edi, 1",
+    "syscall",
 
     // From a rewritten call site: rcx = the address after the call, r11 = where to go on, all else the guest's.
     ".globl hal_stub_exit",
@@ -118,6 +218,8 @@ global_asm!(
 
     // The registers are in the block, the FS base is not.
     "hal_stub_publish:",
+    "rdtscp",
+    "mov gs:[{cpu}], ecx",
     "test dword ptr gs:[{fsgsbase}], 1",
     "jz 2f",
     "rdfsbase rax",
@@ -169,52 +271,6 @@ global_asm!(
 
     "3:",
     "mov ebx, gs:[{flags}]",
-    "xor r13d, r13d",
-    "test ebx, {commands_flag}",
-    "jz 7f",
-    "mov r12, gs:[{own}]",
-    "add r12, {commands}",
-    "mov r13, gs:[{count}]",
-    "4:",
-    "test r13, r13",
-    "jz 7f",
-    "mov rax, [r12]",
-    "mov rdi, [r12 + 8]",
-    "mov rsi, [r12 + 16]",
-    "mov rdx, [r12 + 24]",
-    "mov r10, [r12 + 32]",
-    "mov r8, [r12 + 40]",
-    "mov r9, [r12 + 48]",
-    "mov r14, rax",
-    "syscall",
-    // A child of clone(2) must not touch its maker's block.
-    "test rax, rax",
-    "jnz 5f",
-    "cmp r14d, 56",
-    "je 52f",
-    "5:",
-    "mov gs:[{result}], rax",
-    "cmp rax, -4095",
-    "jae 6f",
-    "sub r13, 1",
-    "add r12, 56",
-    "jmp 4b",
-    "52:",
-    "test edi, 0x100", // CLONE_VM
-    "jnz hal_stub_thread",
-    // A new process: r9 is where its region begins in the control file.
-    "mov eax, 9",
-    "movabs rdi, {control}",
-    "mov esi, {region}",
-    "mov edx, 3",
-    "mov r10d, 0x11",
-    "mov r8d, 4",
-    "syscall",
-    "jmp hal_stub_published",
-    // What is left of the list, failed one included: none means that all went well.
-    "6:",
-    "7:",
-    "mov gs:[{count}], r13",
     "test ebx, {save}",
     "jz 8f",
     "mov rdi, gs:[{own}]",
@@ -224,8 +280,6 @@ global_asm!(
     "8:",
     "test ebx, {stay}",
     "jnz hal_stub_published",
-    "test r13, r13",
-    "jnz hal_stub_failed",
     "test ebx, {load}",
     "jz 9f",
     "mov rdi, gs:[{own}]",
@@ -280,10 +334,6 @@ global_asm!(
     "iretq",
     "hal_stub_resume_end:",
 
-    // A command failed on the way to the guest.
-    "hal_stub_failed:",
-    "mov dword ptr gs:[{cause}], {failed}",
-    "jmp hal_stub_published",
     "hal_stub_abandoned:",
     "mov dword ptr gs:[{cause}], {kick}",
     "jmp hal_stub_published",
@@ -361,8 +411,7 @@ global_asm!(
     // The handler is not returned from, so the signal is still blocked.
     "mov eax, 14", // rt_sigprocmask
     "mov edi, 2", // SIG_SETMASK
-    "mov rsi, gs:[{own}]",
-    "add rsi, {no_signals}",
+    "movabs rsi, {no_signals}",
     "xor edx, edx",
     "mov r10d, 8",
     "syscall",
@@ -382,9 +431,8 @@ global_asm!(
     "lea rcx, [rip + hal_stub_iret]",
     "cmp rax, rcx",
     "je 21b",
-    "mov eax, 231", // exit_group: the guest has tampered with what it should not
-    "mov edi, 1",
-    "syscall",
+    // The guest has tampered with what it should not.
+    "jmp hal_stub_die",
     "4:",
     "lea rcx, [rip + hal_stub_resume]",
     "cmp rax, rcx",
@@ -398,8 +446,7 @@ global_asm!(
     "xrstor64 [r8]",
     "mov eax, 14",
     "mov edi, 2",
-    "mov rsi, gs:[{own}]",
-    "add rsi, {no_signals}",
+    "movabs rsi, {no_signals}",
     "xor edx, edx",
     "mov r10d, 8",
     "syscall",
@@ -416,7 +463,16 @@ global_asm!(
     "hal_stub_end:",
     ".popsection",
     control = const CONTROL,
-    region = const REGION,
+    answers = const ANSWERS,
+    control_answers = const CONTROL + ANSWERS,
+    writable = const REGION - ANSWERS,
+    number = const offset_of!(Orders, number),
+    count = const offset_of!(Orders, count),
+    commands = const offset_of!(Orders, commands),
+    parent = const offset_of!(Orders, parent),
+    filter = const offset_of!(Orders, filter),
+    answers_turn = const offset_of!(Answers, turn),
+    result = const offset_of!(Answers, result),
     rax = const reg(offset_of!(GeneralRegs, rax)),
     rbx = const reg(offset_of!(GeneralRegs, rbx)),
     rcx = const reg(offset_of!(GeneralRegs, rcx)),
@@ -436,14 +492,14 @@ global_asm!(
     rip = const reg(offset_of!(GeneralRegs, rip)),
     rflags = const reg(offset_of!(GeneralRegs, rflags)),
     altstack = const offset_of!(Block, altstack),
-    no_signals = const offset_of!(Block, no_signals),
+    no_signals = const NO_SIGNALS,
     resume = const offset_of!(Block, report.resume),
     target = const offset_of!(Block, target),
     own = const offset_of!(Block, own),
     stack_top = const offset_of!(Block, stack_top),
     fsgsbase = const offset_of!(Block, fsgsbase),
     poke = const offset_of!(Block, poke),
-    result = const offset_of!(Block, result),
+    cpu = const offset_of!(Block, cpu),
     turn = const offset_of!(Block, turn),
     flags = const offset_of!(Block, flags),
     spin = const offset_of!(Block, spin),
@@ -457,12 +513,9 @@ global_asm!(
     cr2 = const offset_of!(Block, report.cr2),
     xstate_mask = const offset_of!(Block, xstate_mask),
     xstate = const offset_of!(Block, xstate),
-    commands = const offset_of!(Block, commands),
-    count = const offset_of!(Block, count),
     kernel = const turn::KERNEL,
     kernel_sleeps = const turn::KERNEL_SLEEPS,
     stub_sleeps = const turn::STUB_SLEEPS,
-    commands_flag = const Flags::COMMANDS.bits(),
     save = const Flags::SAVE.bits(),
     load = const Flags::LOAD.bits(),
     stay = const Flags::STAY.bits(),
@@ -471,7 +524,6 @@ global_asm!(
     not_arithmetic = const !(0x8d5 | 0x202),
     not_rf = const !(1 << 16),
     kick = const super::KICK,
-    failed = const super::layout::CAUSE_FAILED,
 );
 
 unsafe extern "C" {

@@ -3,12 +3,14 @@
 //! ```text
 //!  CODE      the stub's code, read-only                                       (image.rs, code.rs)
 //!  CONTROL   this stub's region of the control file, mapped by the kernel too
+//!              Orders: what its leader is told                                read-only in the stub
+//!              Answers: what that says
 //!              slot 0: Block (8 KiB), vector state within; signal stack
-//!              slot 1: ...                                                    one for each thread of the process
+//!              slot 1: ...                                                    one for each thread with a guest
 //!  below BOUNDARY: the guest
 //! ```
 //!
-//! The guest can write a region as well as its stub can. So the kernel believes nothing that it finds there: it reads each
+//! The guest can write a region as well as its stub can, but for the orders. So the kernel believes nothing that it finds there: it reads each
 //! field once, and whatever it reads can only be registers of that guest, or a wrong time to go on.
 
 use bitflags::bitflags;
@@ -19,30 +21,33 @@ use crate::{context::GeneralRegs, sync::futex_word::FutexWord};
 pub(crate) const CODE: u64 = 0x5f00_0000_0000;
 /// Where a stub sees its region of the control file.
 pub(crate) const CONTROL: u64 = 0x5f10_0000_0000;
+/// Where in a region the [`Answers`] begin, behind the [`Orders`].
+pub(crate) const ANSWERS: u64 = 16 << 10;
+/// Where in a region the slots begin.
+pub(crate) const FIRST_SLOT: u64 = 32 << 10;
 /// Bytes of a slot: the block, and the signal stack behind it.
 pub(crate) const SLOT: u64 = 32 << 10;
-/// How many threads a stub may have.
-pub(crate) const SLOTS: usize = 512;
+/// How many threads of a stub may have guests.
+pub(crate) const SLOTS: usize = 511;
 /// Bytes of a region.
-pub(crate) const REGION: u64 = SLOT * SLOTS as u64;
-/// Commands that fit a block.
-pub(crate) const COMMANDS: usize = 32;
+pub(crate) const REGION: u64 = FIRST_SLOT + SLOT * SLOTS as u64;
+/// Commands that are given at once.
+pub(crate) const COMMANDS: usize = 128;
 /// Bytes that commands may point to.
 pub(crate) const SCRATCH: usize = 1024;
 /// Bytes for the vector state.
 pub(crate) const XSTATE: usize = 2880;
 
+/// Steps of the filter for threads with guests.
+pub(crate) const STEPS: usize = 64;
+
 /// Why the guest was left: 0 is a system call through a rewritten site, a positive number a host signal.
 pub(crate) const CAUSE_SYSCALL: i32 = 0;
-/// A command on the way to the guest failed.
-pub(crate) const CAUSE_FAILED: i32 = -1;
 
 bitflags! {
     /// What the stub is to do when it is its turn, in this order.
     #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
     pub(crate) struct Flags: u32 {
-        /// Make the host calls in `commands`.
-        const COMMANDS = 1;
         /// Store the vector state in `xstate`.
         const SAVE = 2;
         /// Load it from there.
@@ -52,6 +57,44 @@ bitflags! {
         /// Forget code that was fetched.
         const SERIALIZE = 16;
     }
+}
+
+/// What a stub's leader is told: memory that the stub cannot write.
+#[repr(C, align(64))]
+pub(crate) struct Orders {
+    /// Counts the orders: another number than the last is one to carry out. The leader sleeps on it when it has done all.
+    pub(crate) number: Line,
+    /// How many commands there are.
+    pub(crate) count: u64,
+    pub(crate) commands: [Command; COMMANDS],
+    /// What commands point to.
+    pub(crate) scratch: [u8; SCRATCH],
+    /// An empty signal set.
+    pub(crate) no_signals: u64,
+    /// The process whose end is the stub's.
+    pub(crate) parent: u32,
+    pub(crate) unused: u32,
+    /// The filter for threads with guests: a `sock_fprog`, and its steps.
+    pub(crate) filter: FilterProgram,
+    pub(crate) steps: [u64; STEPS],
+}
+
+/// `struct sock_fprog`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FilterProgram {
+    pub(crate) len: u64,
+    /// Where the stub sees the steps.
+    pub(crate) steps: u64,
+}
+
+/// What a stub's leader says. The guest can write it too, so it is a hint.
+#[repr(C, align(64))]
+pub(crate) struct Answers {
+    /// The kernel's turn when the orders have been carried out.
+    pub(crate) turn: Line,
+    /// What the last command returned.
+    pub(crate) result: u64,
 }
 
 /// A host call for the stub to make.
@@ -89,10 +132,6 @@ pub(crate) struct Block {
     /// The end of the signal stack.
     pub(crate) stack_top: u64,
     pub(crate) altstack: AltStack,
-    /// An empty signal set.
-    pub(crate) no_signals: u64,
-    /// What the last command returned.
-    pub(crate) result: u64,
     /// 1 when FS and GS bases can be set without a host call.
     pub(crate) fsgsbase: u32,
     /// Set by the signal handler: a kick found the stub in its own code.
@@ -110,12 +149,8 @@ pub(crate) struct Block {
     pub(crate) target: u64,
     /// Which components [`Flags::SAVE`] stores and [`Flags::LOAD`] loads.
     pub(crate) xstate_mask: u32,
-    pub(crate) unused2: u32,
-    /// How many commands there are, and how many were left when one failed.
-    pub(crate) count: u64,
-    pub(crate) commands: [Command; COMMANDS],
-    /// What commands point to.
-    pub(crate) scratch: [u8; SCRATCH],
+    /// Where the guest was left, as rdtscp tells: the CPU in the lower 12 bits.
+    pub(crate) cpu: u32,
     pub(crate) xstate: Xstate,
 }
 
@@ -123,7 +158,7 @@ pub(crate) struct Block {
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Report {
-    /// [`CAUSE_SYSCALL`], [`CAUSE_FAILED`] or the number of a signal.
+    /// [`CAUSE_SYSCALL`] or the number of a signal.
     pub(crate) cause: i32,
     /// `si_code` of the signal.
     pub(crate) code: i32,
@@ -145,3 +180,6 @@ pub(crate) struct Line(pub(crate) FutexWord);
 /// An XSAVE area.
 #[repr(C, align(64))]
 pub(crate) struct Xstate(pub(crate) [u8; XSTATE]);
+
+const _: () = assert!(size_of::<Orders>() <= ANSWERS as usize);
+const _: () = assert!(ANSWERS as usize + size_of::<Answers>() <= FIRST_SLOT as usize);

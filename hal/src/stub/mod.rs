@@ -11,16 +11,21 @@
 //!
 //! ```text
 //!  kernel (worker thread)                           stub (host thread)
-//!  UserContext::run ── block, turn := guest ──────► run commands, load registers, jump
+//!  UserContext::run ── block, turn := guest ──────► load registers, jump
 //!       wait: spin, sleep                            guest ...
 //!  Trap ◄────────────── block, turn := kernel ───── trap: a rewritten site, SIGSYS, a fault, a kick
 //!       handle it                                    wait: spin, sleep
 //! ```
 //!
-//! Changes of the address space are host calls that the stub makes. While nothing of it runs they are collected, and
-//! travel with the message that next lets it run; else a thread that is at rest makes them at once, and if none is, one is
-//! kicked so that it is.
+//! Changes of the address space are host calls that the stub's *leader* makes: a thread that has no guest, does what is written in
+//! memory that the stub cannot write, and is the only one that may make such calls. A guest can jump wherever it wants
+//! in the stub's code: its own thread gets no further than to give the turn back. While nothing of the stub runs changes are collected,
+//! and made before it next does; else they are made at once.
+//!
+//! That they have been made cannot be read from memory, which a guest might have written. But the leader sleeps on the number of the orders that
+//! it has carried out, where no guest may wait: so [somebody who sleeps there](FutexWord::is_waited_for) is proof.
 
+pub(crate) mod affinity;
 mod code;
 mod filter;
 mod image;
@@ -33,17 +38,19 @@ use std::{
     io, mem, ptr,
     sync::{
         Arc, Weak,
-        atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicUsize, Ordering, fence},
+        atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering, fence},
     },
     thread,
-    time::Duration,
 };
 
 use parking_lot::Mutex;
 
 pub(crate) use self::zygote::Zygote;
 use self::{
-    layout::{AltStack, Block, CODE, COMMANDS, Command, Flags, SLOT, SLOTS},
+    layout::{
+        AltStack, Block, CODE, COMMANDS, CONTROL, Command, FilterProgram, Flags, Orders, SLOT,
+        SLOTS,
+    },
     region::Region,
 };
 use crate::sync::futex_word::FutexWord;
@@ -62,8 +69,10 @@ const THREAD: i32 = libc::CLONE_VM
     | libc::CLONE_SIGHAND
     | libc::CLONE_THREAD
     | libc::CLONE_SYSVSEM;
-/// How often a thread that does not come to rest is kicked again.
-const KICK_AGAIN: Duration = Duration::from_micros(50);
+/// How often the kernel leaves its CPU to a leader before it sleeps.
+const YIELDS: u32 = 50;
+/// How long the kernel relies on what a stub says of its leader before it looks itself, ns.
+const LOOK_AGAIN: u64 = 1_000_000;
 /// Where in a slot the signal stack begins. It has room for a fault's frame, a kick's on top of that, and one more.
 const STACK_BEGIN: u64 = 8 << 10;
 
@@ -71,16 +80,6 @@ const STACK_BEGIN: u64 = 8 << 10;
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("the host process of a guest is gone")]
 pub(crate) struct Lost;
-
-// What a slot's thread does.
-/// There is none.
-const ABSENT: u8 = 0;
-/// It waits, and nobody has to do with it.
-const REST: u8 = 1;
-/// A context runs there: set by the worker that enters the guest, which ends it as well.
-const GUEST: u8 = 2;
-/// It makes host calls for whoever changes the address space, who sets and ends this.
-const BORROWED: u8 = 3;
 
 /// A stub's process.
 #[derive(Debug)]
@@ -90,9 +89,9 @@ pub(crate) struct Stub {
     index: u64,
     zygote: Weak<Zygote>,
     dead: AtomicBool,
-    /// What each slot's thread does.
-    states: Box<[AtomicU8; SLOTS]>,
-    /// Their host thread ids.
+    /// Who gives the leader orders.
+    leader: Mutex<Leader>,
+    /// The host thread ids of the slots' threads.
     tids: Box<[AtomicI32; SLOTS]>,
     /// Slots with a thread that no context has. Whoever holds it may give out another slot.
     free: Mutex<Vec<usize>>,
@@ -100,12 +99,19 @@ pub(crate) struct Stub {
     slots: AtomicUsize,
     /// How many slots run guests.
     running: AtomicUsize,
-    /// Somebody waits for a thread to be at rest.
-    wanted: AtomicUsize,
     pending: Mutex<Vec<Command>>,
     has_pending: AtomicBool,
     /// Who wants to know of its death.
     watchers: Mutex<Watchers>,
+}
+
+/// What the kernel knows of a stub's leader.
+#[derive(Debug, Default)]
+struct Leader {
+    /// The number of the last orders.
+    number: u32,
+    /// The CPU of the host that it is bound to.
+    cpu: Option<usize>,
 }
 
 /// Is told that the host process of an address space has ended: nothing can run there any more.
@@ -123,7 +129,7 @@ impl std::fmt::Debug for Watchers {
     }
 }
 
-/// Bytes of a block that commands may point to.
+/// Bytes of the orders that commands may point to.
 pub(super) struct Scratch<'a> {
     stub: &'a Stub,
     used: std::cell::Cell<usize>,
@@ -134,14 +140,14 @@ impl Scratch<'_> {
     fn put(&self, bytes: &[u8]) -> u64 {
         let at = self.used.get().next_multiple_of(16);
         self.used.set(at + bytes.len());
-        let block = self.stub.region.block(0).as_ptr();
-        let offset = mem::offset_of!(Block, scratch) + at;
+        let orders = self.stub.region.orders().as_ptr();
+        let offset = mem::offset_of!(Orders, scratch) + at;
         assert!(at + bytes.len() <= layout::SCRATCH, "the kernel's own structures fit");
-        // SAFETY: inside of the block, which is mapped; nobody reads it before the commands are given.
+        // SAFETY: inside of the orders, which are mapped; nobody reads it before the commands are given.
         unsafe {
-            ptr::copy_nonoverlapping(bytes.as_ptr(), block.cast::<u8>().add(offset), bytes.len())
+            ptr::copy_nonoverlapping(bytes.as_ptr(), orders.cast::<u8>().add(offset), bytes.len())
         };
-        Region::block_in_stub(0) + offset as u64
+        CONTROL + offset as u64
     }
 }
 
@@ -151,6 +157,24 @@ fn check_host() -> io::Result<()> {
         return Err(io::Error::new(io::ErrorKind::Unsupported, "the CPU has no XSAVE"));
     }
     Ok(())
+}
+
+/// Fills the orders of a region whose leader does not exist yet: that begins by answering.
+fn prepare(region: &Region) {
+    let filter = filter::of_guests(code::bytes().len() as u64);
+    let (orders, answers) = (region.orders().as_ptr(), region.answers().as_ptr());
+    // SAFETY: both are mapped and nobody uses them yet; all of their fields are plain numbers.
+    unsafe {
+        for (to, step) in (*orders).steps.iter_mut().zip(&filter) {
+            *to = filter::packed(step);
+        }
+        let steps = CONTROL + mem::offset_of!(Orders, steps) as u64;
+        (*orders).filter = FilterProgram { len: filter.len() as u64, steps };
+        (*orders).no_signals = 0;
+        (*orders).parent = std::process::id();
+        (*orders).number.0.word().store(0, Ordering::Release);
+        (*answers).turn.0.word().store(turn::GUEST, Ordering::Release);
+    }
 }
 
 /// Fills the block of a slot whose thread does not exist yet: that begins by giving the turn to the kernel.
@@ -173,25 +197,21 @@ fn prepare_slot(region: &Region, index: usize) {
 
 impl Stub {
     fn new(pid: libc::pid_t, region: Arc<Region>, index: u64, zygote: Weak<Zygote>) -> Self {
-        let stub = Self {
+        Self {
             pid,
             region,
             index,
             zygote,
             dead: AtomicBool::new(false),
-            states: Box::new([const { AtomicU8::new(ABSENT) }; SLOTS]),
+            leader: Mutex::default(),
             tids: Box::new([const { AtomicI32::new(0) }; SLOTS]),
-            free: Mutex::new(vec![0]),
-            slots: AtomicUsize::new(1),
+            free: Mutex::default(),
+            slots: AtomicUsize::new(0),
             running: AtomicUsize::new(0),
-            wanted: AtomicUsize::new(0),
             pending: Mutex::default(),
             has_pending: AtomicBool::new(false),
             watchers: Mutex::default(),
-        };
-        stub.states[0].store(REST, Ordering::Relaxed);
-        stub.tids[0].store(pid, Ordering::Relaxed);
-        stub
+        }
     }
 
     fn scratch(&self) -> Scratch<'_> {
@@ -207,8 +227,8 @@ impl Stub {
     fn note_death(&self) {
         self.dead.store(true, Ordering::SeqCst);
         // Without the lock of `free`: whoever holds it may be waiting for a turn of this process.
-        for slot in 0..self.slots.load(Ordering::SeqCst) {
-            let word = self.turn(slot);
+        let slots = (0..self.slots.load(Ordering::SeqCst)).map(|slot| self.turn(slot));
+        for word in slots.chain([self.answered()]) {
             word.word().fetch_or(turn::KERNEL, Ordering::SeqCst);
             word.wake_shared();
         }
@@ -282,86 +302,84 @@ impl Stub {
         let own = Region::block_in_stub(slot);
         let clone = Command::new(libc::SYS_clone, [THREAD as u64, 0, 0, 0, 0, own]);
         let tid = self.execute(&[clone])?;
-        self.tids[slot].store(i32::try_from(tid).map_err(|_| Lost)?, Ordering::Relaxed);
-        self.await_turn(slot)?;
-        self.states[slot].store(REST, Ordering::Release);
-        Ok(())
+        let tid = i32::try_from(tid).map_err(|_| Lost)?;
+        self.tids[slot].store(tid, Ordering::Relaxed);
+        // Not where its maker is bound to.
+        affinity::bind(tid, None);
+        self.await_turn(slot)
     }
 
-    /// Has the stub make `commands` in order, now; what the last one returned. A failure ends the process, for nobody knows what it has.
+    /// The word by which the leader says that it has done what it was told.
+    fn answered(&self) -> &FutexWord {
+        // SAFETY: the answers are mapped as long as `self` lives, and the word is atomic.
+        unsafe { &(*self.region.answers().as_ptr()).turn.0 }
+    }
+
+    /// The number of the orders, on which the leader sleeps.
+    fn number(&self) -> &FutexWord {
+        // SAFETY: as above.
+        unsafe { &(*self.region.orders().as_ptr()).number.0 }
+    }
+
+    /// Has the leader make `commands` in order, now; what the last one returned, which the process may have forged if it has had a guest.
+    /// A failure of other calls than clone(2) ends the process, for nobody would know what it has.
     ///
     /// # Errors
     /// [`Lost`].
     pub(crate) fn execute(&self, commands: &[Command]) -> Result<u64, Lost> {
-        let slot = self.borrow_slot()?;
-        let done = self.execute_on(slot, commands);
-        self.states[slot].store(REST, Ordering::Release);
-        done
+        let mut leader = self.leader.lock();
+        for chunk in commands.chunks(COMMANDS) {
+            self.order(&mut leader, chunk);
+            self.await_leader()?;
+        }
+        // SAFETY: the answers are mapped.
+        Ok(unsafe { ptr::read_volatile(&raw const (*self.region.answers().as_ptr()).result) })
     }
 
-    /// A slot whose thread is at rest, for the caller alone.
-    fn borrow_slot(&self) -> Result<usize, Lost> {
-        let mut wanted = None;
+    /// Gives the leader, who has nothing to do, up to [`COMMANDS`] commands.
+    fn order(&self, leader: &mut Leader, commands: &[Command]) {
+        let commands = &commands[..commands.len().min(COMMANDS)];
+        let orders = self.region.orders().as_ptr();
+        // SAFETY: the orders are mapped, the leader does not look before the number changes, and the list has room.
+        unsafe {
+            let list = (&raw mut (*orders).commands).cast::<Command>();
+            ptr::copy_nonoverlapping(commands.as_ptr(), list, commands.len());
+            ptr::write_volatile(&raw mut (*orders).count, commands.len() as u64);
+        }
+        self.fetch_leader(leader);
+        self.answered().word().store(turn::GUEST, Ordering::Relaxed);
+        leader.number = leader.number.wrapping_add(1);
+        self.number().word().store(leader.number, Ordering::SeqCst);
+        self.number().wake_shared();
+    }
+
+    /// Has the leader run on the caller's CPU, which it gets as soon as the caller yields it: to wake a thread on another costs several
+    /// times what there is to do.
+    fn fetch_leader(&self, leader: &mut Leader) {
+        let here = affinity::current_cpu();
+        if leader.cpu != here {
+            leader.cpu = here;
+            affinity::bind(self.pid, here);
+        }
+    }
+
+    /// Waits until the leader has done what it was told.
+    fn await_leader(&self) -> Result<(), Lost> {
+        let mut yields = 0;
         loop {
-            for (slot, state) in self.states.iter().enumerate() {
-                match state.load(Ordering::Relaxed) {
-                    ABSENT => break,
-                    REST => {
-                        let taken = state.compare_exchange(
-                            REST,
-                            BORROWED,
-                            Ordering::Acquire,
-                            Ordering::Relaxed,
-                        );
-                        if taken.is_ok() {
-                            return Ok(slot);
-                        }
-                    }
-                    _ => {}
-                }
-            }
             if self.is_dead() {
                 return Err(Lost);
             }
-            if wanted.is_some() {
-                thread::sleep(KICK_AGAIN);
+            if turn::is_kernels(self.answered()) && self.number().is_waited_for() {
+                return Ok(());
             }
-            wanted.get_or_insert_with(|| Wanted::new(&self.wanted));
-            if let Some(slot) =
-                self.states.iter().position(|state| state.load(Ordering::Relaxed) == GUEST)
-            {
-                self.kick(slot);
+            if yields < YIELDS || turn::is_kernels(self.answered()) {
+                yields += 1;
+                thread::yield_now();
+            } else {
+                turn::sleep(self.answered(), Some(crate::time::monotonic() + LOOK_AGAIN));
             }
         }
-    }
-
-    /// As [`execute`](Self::execute), by the thread of a slot that is the caller's.
-    pub(crate) fn execute_on(&self, slot: usize, commands: &[Command]) -> Result<u64, Lost> {
-        let block = self.block(slot);
-        let mut result = 0;
-        for chunk in commands.chunks(COMMANDS) {
-            self.put_commands(slot, chunk);
-            self.run_stub(slot, Flags::COMMANDS | Flags::STAY)?;
-            // SAFETY: the block is mapped; what the guest may have put there is only a number.
-            let (left, last) = unsafe {
-                (
-                    ptr::read_volatile(&raw const (*block).count),
-                    ptr::read_volatile(&raw const (*block).result),
-                )
-            };
-            if left != 0 {
-                log::debug!(
-                    "a host call of a stub failed: {} of {}, {:?}",
-                    left,
-                    chunk.len(),
-                    io::Error::from_raw_os_error(-(last as i32))
-                );
-                self.kill();
-                return Err(Lost);
-            }
-            result = last;
-        }
-        Ok(result)
     }
 
     /// Lets the thread of a slot do what `flags` say, and waits until it has.
@@ -391,21 +409,6 @@ impl Stub {
         }
         while turn::sleep(word, None) != turn::Waited::Turn {}
         if self.is_dead() { Err(Lost) } else { Ok(()) }
-    }
-
-    /// Puts up to [`COMMANDS`] commands into a block.
-    pub(crate) fn put_commands(&self, slot: usize, commands: &[Command]) {
-        let block = self.block(slot);
-        let commands = &commands[..commands.len().min(COMMANDS)];
-        // SAFETY: the block is mapped, it is the kernel's turn, and the list has room.
-        unsafe {
-            ptr::copy_nonoverlapping(
-                commands.as_ptr(),
-                (&raw mut (*block).commands).cast::<Command>(),
-                commands.len(),
-            );
-            ptr::write_volatile(&raw mut (*block).count, commands.len() as u64);
-        }
     }
 
     /// Changes the address space: at once if anything of it runs, else before it does. Nothing is left to be done when the process has
@@ -441,36 +444,22 @@ impl Stub {
 
     /// Begins to empty the address space; false if the process cannot be used again.
     fn clean(&self) -> bool {
-        let reusable = self.slots.load(Ordering::Acquire) == 1
-            && self.states[0]
-                .compare_exchange(REST, BORROWED, Ordering::Acquire, Ordering::Relaxed)
-                .is_ok();
-        if !reusable {
+        // Other threads than the first would have to end.
+        if self.slots.load(Ordering::Acquire) > 1 {
             return false;
         }
         self.pending.lock().clear();
         self.has_pending.store(false, Ordering::Relaxed);
         let unmap = Command::new(libc::SYS_munmap, [0, crate::pmem::GUEST_BOUNDARY, 0, 0, 0, 0]);
-        self.put_commands(0, &[unmap]);
-        // SAFETY: the block is mapped; it is the kernel's turn.
-        unsafe { ptr::write_volatile(&raw mut (*self.block(0)).spin, 0) };
-        self.start_stub(0, Flags::COMMANDS | Flags::STAY);
-        // If it was noted before that, nobody will give the turn back.
+        self.order(&mut self.leader.lock(), &[unmap]);
+        // If it was noted before that, nobody will tell.
         !self.is_dead()
     }
 
     /// Waits until the address space is empty; false if the process cannot be used again.
     fn is_clean(&self) -> bool {
-        if self.await_turn(0).is_err() {
-            return false;
-        }
-        // SAFETY: the block is mapped.
-        let left = unsafe { ptr::read_volatile(&raw const (*self.block(0)).count) };
-        if left != 0 {
-            return false;
-        }
-        self.states[0].store(REST, Ordering::Release);
-        true
+        let _leader = self.leader.lock();
+        self.await_leader().is_ok()
     }
 }
 
@@ -483,22 +472,6 @@ impl Drop for Stub {
         if let Some(zygote) = self.zygote.upgrade() {
             zygote.release_region(self.index);
         }
-    }
-}
-
-/// While it lives, threads that leave a guest stay at rest for a moment.
-struct Wanted<'a>(&'a AtomicUsize);
-
-impl<'a> Wanted<'a> {
-    fn new(wanted: &'a AtomicUsize) -> Self {
-        wanted.fetch_add(1, Ordering::SeqCst);
-        Self(wanted)
-    }
-}
-
-impl Drop for Wanted<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -530,66 +503,31 @@ impl Seat {
         self.stub.kick(self.slot);
     }
 
-    /// The caller is about to enter the guest: what is pending for its address space is done, up to what goes along with the message, for
-    /// which the result says whether there is any.
-    pub(crate) fn begin(&self) -> Result<bool, Lost> {
-        let state = &self.stub.states[self.slot];
-        while self.stub.wanted.load(Ordering::Relaxed) > 0
-            || state.compare_exchange(REST, GUEST, Ordering::AcqRel, Ordering::Relaxed).is_err()
-        {
-            if self.stub.is_dead() {
-                return Err(Lost);
-            }
-            thread::yield_now();
-        }
+    /// The caller is about to enter the guest: what is pending for its address space is done.
+    pub(crate) fn begin(&self) -> Result<(), Lost> {
         self.stub.running.fetch_add(1, Ordering::Relaxed);
+        // Pairs with that in `change`.
         fence(Ordering::SeqCst);
         if !self.stub.has_pending.load(Ordering::Acquire) {
-            return Ok(false);
+            return Ok(());
         }
-        // Who has the lock may wait for this very thread to be at rest.
-        let Some(mut pending) = self.stub.pending.try_lock() else {
-            self.end();
-            thread::yield_now();
-            return self.begin();
-        };
+        let mut pending = self.stub.pending.lock();
         let commands = mem::take(&mut *pending);
-        // With other threads, one of them might make a later change before this one has made those that go along.
-        let alone = self.stub.slots.load(Ordering::SeqCst) == 1;
-        let along = if alone { commands.len().min(COMMANDS) } else { 0 };
-        let (now, along) = commands.split_at(commands.len() - along);
-        if !now.is_empty()
-            && let Err(lost) = self.stub.execute_on(self.slot, now)
-        {
-            drop(pending);
-            self.end();
-            return Err(lost);
-        }
-        self.stub.put_commands(self.slot, along);
-        // Not before what cannot go along is done: until then nobody else may enter.
+        // Under the lock: nobody else may enter before they are done.
+        let done = if commands.is_empty() { Ok(0) } else { self.stub.execute(&commands) };
         self.stub.has_pending.store(false, Ordering::Release);
-        Ok(!along.is_empty())
+        drop(pending);
+        done.map(drop).inspect_err(|_| self.end())
     }
 
     /// The guest has been left.
     pub(crate) fn end(&self) {
         self.stub.running.fetch_sub(1, Ordering::Release);
-        self.stub.states[self.slot].store(REST, Ordering::Release);
     }
 
     /// Has the stub's thread, which is at rest, do something.
     pub(crate) fn run_stub(&self, flags: Flags) -> Result<(), Lost> {
-        let state = &self.stub.states[self.slot];
-        while state.compare_exchange(REST, BORROWED, Ordering::Acquire, Ordering::Relaxed).is_err()
-        {
-            if self.stub.is_dead() {
-                return Err(Lost);
-            }
-            thread::yield_now();
-        }
-        let done = self.stub.run_stub(self.slot, flags);
-        state.store(REST, Ordering::Release);
-        done
+        self.stub.run_stub(self.slot, flags)
     }
 }
 

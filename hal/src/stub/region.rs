@@ -4,7 +4,7 @@ use std::{fs::File, io, ptr::NonNull, sync::Arc};
 
 use memmap2::{MmapOptions, MmapRaw};
 
-use super::layout::{Block, CONTROL, REGION, SLOT, SLOTS};
+use super::layout::{ANSWERS, Answers, Block, CONTROL, FIRST_SLOT, Orders, REGION, SLOT, SLOTS};
 
 /// The region, for as long as anybody needs it.
 #[derive(Debug)]
@@ -23,17 +23,30 @@ impl Region {
         Ok(Arc::new(Self { map }))
     }
 
+    fn at<T>(&self, offset: u64) -> NonNull<T> {
+        assert!(offset + size_of::<T>() as u64 <= REGION, "places are computed by the kernel");
+        // SAFETY: inside of the mapping; a mapping is at no null address.
+        unsafe { NonNull::new_unchecked(self.map.as_mut_ptr().add(offset as usize).cast()) }
+    }
+
+    /// What the leader is told.
+    pub(super) fn orders(&self) -> NonNull<Orders> {
+        self.at(0)
+    }
+
+    /// What the leader says.
+    pub(super) fn answers(&self) -> NonNull<Answers> {
+        self.at(ANSWERS)
+    }
+
     /// The block of slot `index`.
     pub(super) fn block(&self, index: usize) -> NonNull<Block> {
         assert!(index < SLOTS, "slots are counted by the kernel");
-        // SAFETY: inside of the mapping; a mapping is at no null address.
-        unsafe {
-            NonNull::new_unchecked(self.map.as_mut_ptr().add(index * SLOT as usize).cast::<Block>())
-        }
+        self.at(FIRST_SLOT + index as u64 * SLOT)
     }
 
     /// Where the stub sees that block.
     pub(super) fn block_in_stub(index: usize) -> u64 {
-        CONTROL + index as u64 * SLOT
+        CONTROL + FIRST_SLOT + index as u64 * SLOT
     }
 }

@@ -75,12 +75,12 @@ impl Zygote {
         let mut program = File::from(memfd_create("libos-stub", MFdFlags::MFD_CLOEXEC)?);
         program.write_all(&image::image())?;
         let region = Region::new(&Arc::new(control.try_clone()?), 0)?;
-        super::prepare_slot(&region, 0);
+        super::prepare(&region);
         let memory = memory.try_clone_to_owned()?;
         let pid = keep(memory, control.try_clone()?, program)?;
         let stub = Arc::new(Stub::new(pid, region, 0, Weak::new()));
         register(pid, &stub);
-        stub.await_turn(0).map_err(|_| io::Error::other("a stub has died at once"))?;
+        stub.await_leader().map_err(|_| io::Error::other("a stub has died at once"))?;
         set_up(&stub).map_err(|_| io::Error::other("the host has no seccomp filters"))?;
         Ok(Arc::new(Self {
             control: Arc::new(control),
@@ -125,16 +125,14 @@ impl Zygote {
 
     fn clone_stub(self: &Arc<Self>, index: u64) -> Result<Arc<Stub>, Lost> {
         let region = Region::new(&self.control, index * REGION).map_err(|_| Lost)?;
-        super::prepare_slot(&region, 0);
+        super::prepare(&region);
         let flags = libc::CLONE_PARENT as u64;
         let clone = Command::new(libc::SYS_clone, [flags, 0, 0, 0, 0, index * REGION]);
         let pid = self.stub.lock().execute(&[clone])?;
         let pid = libc::pid_t::try_from(pid).map_err(|_| Lost)?;
         let stub = Arc::new(Stub::new(pid, region, index, Arc::downgrade(self)));
         register(pid, &stub);
-        stub.await_turn(0)?;
-        // Not inherited.
-        stub.execute(&[die_with_parent()])?;
+        stub.await_leader()?;
         Ok(stub)
     }
 
@@ -152,18 +150,12 @@ impl Zygote {
     }
 }
 
-fn die_with_parent() -> Command {
-    let signal = libc::SIGKILL as u64;
-    Command::new(libc::SYS_prctl, [libc::PR_SET_PDEATHSIG as u64, signal, 0, 0, 0, 0])
-}
-
 /// Makes a bare process a zygote: handlers, filter, and nothing else mapped.
 fn set_up(stub: &Stub) -> Result<(), Lost> {
     let len = code::bytes().len() as u64;
     let scratch = stub.scratch();
     let mask = scratch.put(&0_u64.to_le_bytes());
     let mut commands = vec![
-        die_with_parent(),
         Command::new(libc::SYS_setsid, [0; 6]),
         Command::new(libc::SYS_rt_sigprocmask, [libc::SIG_SETMASK as u64, mask, 0, 8, 0, 0]),
     ];
@@ -181,16 +173,9 @@ fn set_up(stub: &Stub) -> Result<(), Lost> {
     super::TRAPS.into_iter().for_each(|signal| handle(signal, libc::SA_NODEFER));
     handle(super::KICK, 0);
     stub.execute(&commands)?;
-    let filter = filter::program(len);
-    let steps: Vec<u8> = filter
-        .iter()
-        .flat_map(|step| {
-            let mut bytes = step.code.to_le_bytes().to_vec();
-            bytes.extend([step.jt, step.jf]);
-            bytes.extend(step.k.to_le_bytes());
-            bytes
-        })
-        .collect();
+    let filter = filter::of_process(len);
+    let steps: Vec<u8> =
+        filter.iter().flat_map(|step| filter::packed(step).to_le_bytes()).collect();
     let steps = scratch.put(&steps);
     let program = scratch.put(&[(filter.len() as u64).to_le_bytes(), steps.to_le_bytes()].concat());
     let end = CODE + len.next_multiple_of(4096);

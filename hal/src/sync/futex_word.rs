@@ -109,6 +109,18 @@ impl FutexWord {
         };
     }
 
+    /// Whether somebody is in [`wait_shared`](Self::wait_shared).
+    #[cfg(not(loom))]
+    pub(crate) fn is_waited_for(&self) -> bool {
+        let word = self.word.as_ptr() as usize;
+        // Moves a sleeper from the word to itself, and tells how many those were.
+        // SAFETY: the word is live; FUTEX_REQUEUE does not touch memory.
+        let moved = unsafe {
+            libc::syscall(libc::SYS_futex, word, libc::FUTEX_REQUEUE, 0_usize, 1_usize, word, 0)
+        };
+        moved > 0
+    }
+
     #[cfg(loom)]
     pub(crate) fn wake(&self) {
         let _lock = self.sleepers.0.lock().unwrap();
