@@ -152,7 +152,9 @@ int main(int argc, char **argv) {
         in_each("orders", SYS_futex, (long[]){(long)ORDERS, 0 /* FUTEX_WAIT */, *(volatile int *)ORDERS});
         in_each("requeue", SYS_futex, (long[]){(long)BLOCK + 64, 3 /* FUTEX_REQUEUE */, 0, 1, (long)ORDERS});
     } else if (!strcmp(how, "anywhere")) {
-        for (unsigned char *at = CODE; at < CODE_END; at++) go_on_at(at);
+        unsigned char *end = CODE_END;
+        while (end[-1] == 0) end--;
+        for (unsigned char *at = CODE; at < end; at++) go_on_at(at);
         puts("done");
     } else if (!strcmp(how, "deaf")) {
         /* A signal frame of our own takes the mask with it: the kernel's kicks do not arrive any more. */

@@ -25,7 +25,7 @@ pub struct Run {
 
 impl Run {
     /// The physical address of `va`, which lies in the run.
-    pub(super) fn translate(&self, va: u64) -> PhysAddr {
+    pub(crate) fn translate(&self, va: u64) -> PhysAddr {
         PhysAddr(self.pa.0 + (va - self.range.start))
     }
 

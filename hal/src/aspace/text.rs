@@ -270,6 +270,7 @@ impl AddressSpace {
     /// # Errors
     /// [`AspaceError::NoStub`].
     pub fn inherit_patches(&self, parent: &Self) -> Result<(), AspaceError> {
+        parent.rewriter.learn(parent);
         self.rewriter.inherit(&parent.rewriter);
         let theirs = parent.state.read();
         let mut change = Change::new(self);

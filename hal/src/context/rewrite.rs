@@ -32,8 +32,11 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    ptr,
-    sync::atomic::{AtomicBool, AtomicU32, Ordering},
+    mem, ptr,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -48,7 +51,10 @@ use super::{
     signals,
     worker::{self, EXIT_ENTRY_OFFSET, WorkerState},
 };
-use crate::{aspace::AddressSpace, pmem::PAGE_SIZE};
+use crate::{
+    aspace::AddressSpace,
+    pmem::{PAGE_SIZE, PhysAddr},
+};
 
 /// Traps at a site before it is rewritten: a rewrite costs about as much as ten traps.
 const PROOF: u32 = 3;
@@ -135,7 +141,24 @@ pub(crate) struct Rewriter {
     version: AtomicU32,
     /// Closed while the space's guests must stay out.
     gate: Gate,
+    /// What has trapped in spaces that are copies of this one.
+    told: Arc<Mutex<Vec<Proof>>>,
+    /// Where this space, a copy, tells what traps in it.
+    parent: Mutex<Option<Weak<Mutex<Vec<Proof>>>>>,
 }
+
+/// That a system call is made at a place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Proof {
+    /// Behind its instruction.
+    rip: u64,
+    number: u64,
+    /// Where that is in memory: another space need not have the same there.
+    pa: PhysAddr,
+}
+
+/// Proofs that are kept for a parent, at most.
+const MOST_TOLD: usize = 64;
 
 /// A site's new code.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -206,6 +229,7 @@ impl Rewriter {
         let state = sites.known.entry(site).or_insert(Site::Trapped(0));
         let Site::Trapped(count) = state else { return };
         *count += 1;
+        self.tell(space, rip, number);
         if *count < PROOF {
             return;
         }
@@ -214,6 +238,30 @@ impl Rewriter {
             log::debug!("the site of call {number} at {site:#x} can not be rewritten");
         }
         sites.known.insert(site, if patched { Site::Patched } else { Site::Refused });
+    }
+
+    /// Tells the space that this is a copy of: its next copy is likely to call there too, and none lives long enough to prove it.
+    fn tell(&self, space: &AddressSpace, rip: u64, number: u64) {
+        let Some(told) = self.parent.lock().as_ref().and_then(Weak::upgrade) else { return };
+        let Some(run) = space.query(rip.wrapping_sub(1)) else { return };
+        let proof = Proof { rip, number, pa: run.translate(rip.wrapping_sub(1)) };
+        let mut told = told.lock();
+        if told.len() < MOST_TOLD {
+            told.push(proof);
+        }
+    }
+
+    /// Believes what copies have told, where the text is still the same.
+    pub(crate) fn learn(&self, space: &AddressSpace) {
+        let told = mem::take(&mut *self.told.lock());
+        for Proof { rip, number, pa } in told {
+            if space
+                .query(rip.wrapping_sub(1))
+                .is_some_and(|run| run.translate(rip.wrapping_sub(1)) == pa)
+            {
+                self.trapped(space, rip, number);
+            }
+        }
     }
 
     /// Lets `site` be rewritten although it calls rt_sigreturn(2).
@@ -271,6 +319,7 @@ impl Rewriter {
         sites.known.clone_from(&theirs.known);
         sites.pages.clone_from(&theirs.pages);
         sites.sigreturns.clone_from(&theirs.sigreturns);
+        *self.parent.lock() = Some(Arc::downgrade(&parent.told));
         self.moved.write().clone_from(&parent.moved.read());
         let any = parent.any_patched.load(Ordering::Acquire);
         self.any_patched.store(any, Ordering::Release);

@@ -33,6 +33,17 @@ const REGAIN_AROUND: u64 = 1 << 20;
 /// Faults at one address that find the page gone again before giving up.
 const RETRIES: usize = 64;
 
+/// When the pages of a new mapping are put into the page table.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Install {
+    /// At once, those that are present.
+    Now,
+    /// At once, and into the host's as well.
+    Populated,
+    /// When they are touched.
+    Later,
+}
+
 impl Tree {
     /// Enters a mapping of `range`, where nothing is.
     pub(super) fn map_locked(
@@ -40,7 +51,7 @@ impl Tree {
         state: &mut State,
         range: Range<u64>,
         mut entry: Entry,
-        populate: bool,
+        install: Install,
     ) -> Result<()> {
         let len = range.end - range.start;
         entry.end = range.end;
@@ -50,7 +61,7 @@ impl Tree {
         if entry.accounted {
             state.charge(len, 0)?;
         }
-        let installed = self.install_new(&mut entry, &range, populate);
+        let installed = self.install_new(&mut entry, &range, install);
         match installed {
             Ok(()) => {
                 state.insert(range.start, entry);
@@ -91,10 +102,12 @@ impl Tree {
     }
 
     /// Puts what can be into the page table for a new mapping, and reserves the rest.
-    fn install_new(&self, entry: &mut Entry, range: &Range<u64>, populate: bool) -> Result<()> {
+    fn install_new(&self, entry: &mut Entry, range: &Range<u64>, install: Install) -> Result<()> {
         let len = range.end - range.start;
         let size = entry.vmo.size();
-        let whole = entry.vmo.is_plain()
+        let populate = install == Install::Populated;
+        let whole = install != Install::Later
+            && entry.vmo.is_plain()
             && !entry.perms.is_empty()
             && len <= EAGER
             && entry.vmo_offset.checked_add(len).is_some_and(|end| end <= size);
@@ -111,7 +124,7 @@ impl Tree {
         }
         self.aspace.reserve(range.start, len).map_err(refusal)?;
         entry.sparse = true;
-        if entry.perms.is_empty() {
+        if entry.perms.is_empty() || install == Install::Later {
             return Ok(());
         }
         if whole {
@@ -210,6 +223,12 @@ impl Tree {
             }
             let write = access == Access::Write;
             let present = entry.vmo.present_run(offset, PAGE);
+            let private = entry.flags.contains(MappingFlags::PRIVATE);
+            if write && private {
+                self.lessons.note(page, Access::Write);
+            } else if mapped.is_none() {
+                self.lessons.note(page, Access::Read);
+            }
             if present.is_some_and(|run| run.writable || !write) {
                 let window = self.around(entry, start, page, mapped.is_some());
                 self.install_present(entry, start, &window)?;
@@ -224,7 +243,6 @@ impl Tree {
                 vmo.reserve(offset)?;
                 continue;
             }
-            let private = entry.flags.contains(MappingFlags::PRIVATE);
             let part = entry.vmo_offset..entry.offset(start, entry.end);
             if wait {
                 state.note_fault();
@@ -235,7 +253,6 @@ impl Tree {
                 let around = offset / COPY_AROUND * COPY_AROUND;
                 let window = around.max(part.start)..(around + COPY_AROUND).min(part.end);
                 vmo.make_own(window.start..window.end.min(vmo.size()))?;
-                self.lessons.note(page);
                 continue;
             }
             match wait {

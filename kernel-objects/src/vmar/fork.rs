@@ -3,18 +3,19 @@
 //! The one idea: private memory is snapshotted, VMO by VMO, and from then on both sides fault where they write, until the other side is gone;
 //! what is shared is the same VMO in both.
 //!
-//! Children of one parent mostly do the same thing before they execute a program or end, so the pages that one of them has written are copied for
-//! the next one before it runs: a copy costs a fraction of a fault.
+//! Children of one parent mostly do the same thing before they execute a program or end. So what one of them touches is put into the next one's
+//! page table before it runs, and pages that it writes are copied, for that costs a fraction of a fault; and from the second child on nothing else but
+//! text is put there.
 
 use std::{
     collections::HashMap,
     sync::{Arc, Weak},
 };
 
-use hal::aspace::{Access, AddressSpace};
+use hal::aspace::{Access, AddressSpace, Prot};
 use parking_lot::Mutex;
 
-use super::{MappingFlags, Tree, Vmar, refusal, tree::Entry};
+use super::{MappingFlags, Tree, Vmar, fault::Install, refusal, tree::Entry};
 use crate::{
     error::{Error, Result},
     vmo::{ChildOptions, Mapper, Vmo},
@@ -38,6 +39,7 @@ impl Vmar {
             state.all().map(|(start, entry)| (start, entry.clone())).collect()
         };
         let copy = Self::create_root_with(aspace, self.tree.lessons.of_child())?;
+        let learnt = self.tree.lessons.learnt();
         let mut snapshots: HashMap<*const Vmo, Arc<Vmo>> = HashMap::new();
         for (start, mut entry) in entries {
             if entry.flags.contains(MappingFlags::PRIVATE) {
@@ -51,34 +53,40 @@ impl Vmar {
                     }
                 };
             }
-            copy.tree.enter_copy(start, entry)?;
+            // Patches are of what is mapped.
+            let later = learnt.is_some() && !entry.perms.contains(Prot::EXEC);
+            copy.tree.enter_copy(
+                start,
+                entry,
+                if later { Install::Later } else { Install::Now },
+            )?;
         }
         aspace.inherit_patches(&self.tree.aspace).map_err(refusal)?;
-        for page in self.tree.lessons.learnt() {
+        for (page, access) in learnt.into_iter().flatten() {
             // It may be mapped no more, or otherwise; the child finds out by itself.
-            let _ = copy.tree.fault(page, Access::Write, false);
+            let _ = copy.tree.fault(page, access, false);
         }
         Ok(copy)
     }
 }
 
-/// Pages that children have written, at most.
-const MOST_PAGES: usize = 64;
+/// Pages that children have touched, at most.
+const MOST_PAGES: usize = 96;
 /// After so many forks what was learnt is forgotten, for the parent may do other things by then.
 const FORGET: u32 = 64;
 
 /// What forks have taught about an address space.
 #[derive(Default)]
 pub(super) struct Lessons {
-    /// What children of this space have written.
+    /// What children of this space have touched.
     pages: Arc<Mutex<Pages>>,
-    /// Where this space, a child, tells what it writes.
+    /// Where this space, a child, tells what it touches.
     parent: Option<Weak<Mutex<Pages>>>,
 }
 
 #[derive(Default)]
 struct Pages {
-    written: Vec<u64>,
+    touched: Vec<(u64, Access)>,
     forks: u32,
 }
 
@@ -87,29 +95,33 @@ impl Lessons {
         Self { pages: Arc::default(), parent: Some(Arc::downgrade(&self.pages)) }
     }
 
-    /// A page has been copied because it was written.
-    pub(super) fn note(&self, page: u64) {
+    /// A page was not there at first, or could not be written.
+    pub(super) fn note(&self, page: u64, access: Access) {
         let Some(pages) = self.parent.as_ref().and_then(Weak::upgrade) else { return };
-        let written = &mut pages.lock().written;
-        if written.len() < MOST_PAGES && !written.contains(&page) {
-            written.push(page);
+        let touched = &mut pages.lock().touched;
+        let has_room = touched.len() < MOST_PAGES;
+        match touched.iter_mut().find(|(known, _)| *known == page) {
+            Some((_, known)) if access == Access::Write => *known = access,
+            Some(_) => {}
+            None if has_room => touched.push((page, access)),
+            None => {}
         }
     }
 
-    /// What the next child will write, by what is known.
-    fn learnt(&self) -> Vec<u64> {
+    /// What the next child will touch, by what is known; nothing is before the first one.
+    fn learnt(&self) -> Option<Vec<(u64, Access)>> {
         let mut pages = self.pages.lock();
-        pages.forks += 1;
+        pages.forks = pages.forks.wrapping_add(1);
         if pages.forks.is_multiple_of(FORGET) {
-            pages.written.clear();
+            pages.touched.clear();
         }
-        pages.written.clone()
+        (pages.forks > 1).then(|| pages.touched.clone())
     }
 }
 
 impl Tree {
-    fn enter_copy(&self, start: u64, mut entry: Entry) -> Result<()> {
-        let writes = entry.max_perms.contains(hal::aspace::Prot::WRITE);
+    fn enter_copy(&self, start: u64, mut entry: Entry, install: Install) -> Result<()> {
+        let writes = entry.max_perms.contains(Prot::WRITE);
         let mapper: Weak<dyn Mapper> = self.this.clone();
         entry.vmo.add_mapper(mapper, writes);
         let range = start..entry.end;
@@ -118,7 +130,7 @@ impl Tree {
         let len = range.end - range.start;
         entry.sparse = false;
         let mut state = self.state.lock();
-        self.map_locked(&mut state, range.clone(), entry, false)?;
+        self.map_locked(&mut state, range.clone(), entry, install)?;
         if accounted && !state.find(start).is_some_and(|(_, entry)| entry.accounted) {
             state.charge(len, 0)?;
             state.update(&range, |entry| entry.accounted = true);
@@ -141,10 +153,7 @@ impl Vmo {
 
 #[cfg(test)]
 mod tests {
-    use hal::{
-        aspace::Prot,
-        pmem::{PAGE_SIZE, PhysicalMemory},
-    };
+    use hal::pmem::{PAGE_SIZE, PhysicalMemory};
 
     use super::*;
     use crate::{MapArgs, VmoOptions};

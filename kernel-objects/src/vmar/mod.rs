@@ -28,7 +28,10 @@ use hal::{
 };
 use parking_lot::Mutex;
 
-use self::tree::{Entry, State};
+use self::{
+    fault::Install,
+    tree::{Entry, State},
+};
 pub use self::{maps::MapNode, op_range::VmarOp, remap::Remap};
 use crate::{
     error::{Error, Result},
@@ -374,7 +377,7 @@ impl Vmar {
             let end = args.vmo.size().min(args.vmo_offset + len);
             args.vmo.try_commit(args.vmo_offset.min(end)..end);
         }
-        let populate = args.populate;
+        let install = if args.populate { Install::Populated } else { Install::Now };
         let (placement, align) = (args.placement, checked_align(args.align)?);
         self.check_placement(placement, align)?;
         let mapper: Weak<dyn Mapper> = self.tree.this.clone();
@@ -399,7 +402,7 @@ impl Vmar {
                 if !state.is_free(self.region, &range) {
                     return Err(Error::AlreadyExists);
                 }
-                self.tree.map_locked(&mut state, range, entry, populate).map(|()| addr)
+                self.tree.map_locked(&mut state, range, entry, install).map(|()| addr)
             }
             Placement::Replace(addr) => {
                 let range = self.fixed(addr, len)?;
@@ -407,7 +410,7 @@ impl Vmar {
                     return Err(Error::InvalidArgs);
                 }
                 if state.is_free(self.region, &range) {
-                    return self.tree.map_locked(&mut state, range, entry, populate).map(|()| addr);
+                    return self.tree.map_locked(&mut state, range, entry, install).map(|()| addr);
                 }
                 self.tree.aspace.claim(range.clone()).map_err(refusal)?;
                 if self.tree.aspace.trampoline_in(range.clone()).is_some() {
@@ -415,7 +418,7 @@ impl Vmar {
                 }
                 // The page table replaces what is there by itself.
                 let removed = self.tree.take_locked(&mut state, &range)?;
-                let mapped = self.tree.map_locked(&mut state, range, entry, populate);
+                let mapped = self.tree.map_locked(&mut state, range, entry, install);
                 if mapped.is_err() {
                     // Nothing was replaced, perhaps, and what was there is about to lose its pages.
                     self.tree.aspace.unmap(addr, len).map_err(refusal)?;
@@ -429,20 +432,20 @@ impl Vmar {
                     && state.is_free(self.region, &range)
                 {
                     let start = range.start;
-                    match self.tree.map_locked(&mut state, range, entry.clone(), populate) {
+                    match self.tree.map_locked(&mut state, range, entry.clone(), install) {
                         Ok(()) => return Ok(start),
                         Err(Error::Unavailable) => {}
                         Err(error) => return Err(error),
                     }
                 }
-                self.map_anywhere(&mut state, len, align, entry, populate)
+                self.map_anywhere(&mut state, len, align, entry, install)
             }
-            Placement::TopDown => self.map_anywhere(&mut state, len, align, entry, populate),
+            Placement::TopDown => self.map_anywhere(&mut state, len, align, entry, install),
             Placement::Between(low, high) => {
                 let choice = low.max(self.range.start)..high.min(self.range.end);
                 let range = state.find_between(self.region, len, align, &choice)?;
                 let start = range.start;
-                match self.tree.map_locked(&mut state, range, entry, populate) {
+                match self.tree.map_locked(&mut state, range, entry, install) {
                     // Another guest's: looking further would find more of them.
                     Err(Error::Unavailable) => Err(Error::NoResources),
                     mapped => mapped.map(|()| start),
@@ -451,7 +454,7 @@ impl Vmar {
             Placement::BottomUp => {
                 let range = state.find_low(self.region, len, align)?;
                 let start = range.start;
-                self.tree.map_locked(&mut state, range, entry, populate).map(|()| start)
+                self.tree.map_locked(&mut state, range, entry, install).map(|()| start)
             }
         }
     }
@@ -468,12 +471,12 @@ impl Vmar {
         len: u64,
         align: u64,
         entry: Entry,
-        populate: bool,
+        install: Install,
     ) -> Result<u64> {
         loop {
             let range = state.find_high(self.region, len, align)?;
             let start = range.start;
-            match self.tree.map_locked(state, range.clone(), entry.clone(), populate) {
+            match self.tree.map_locked(state, range.clone(), entry.clone(), install) {
                 Ok(()) => return Ok(start),
                 Err(Error::Unavailable) => {
                     // The kernel's trampolines, which no region knew.

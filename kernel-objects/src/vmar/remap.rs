@@ -5,7 +5,9 @@ use std::ops::Range;
 use hal::aspace::MapFlags;
 
 use super::{
-    MappingFlags, PAGE, Tree, Vmar, page_range, refusal,
+    MappingFlags, PAGE, Tree, Vmar,
+    fault::Install,
+    page_range, refusal,
     tree::{Entry, State},
 };
 use crate::{
@@ -125,7 +127,7 @@ impl Vmar {
         let mut result = moved.map(|()| to);
         for (range, entry) in left {
             if result.is_ok()
-                && let Err(error) = self.tree.map_locked(&mut state, range, entry, false)
+                && let Err(error) = self.tree.map_locked(&mut state, range, entry, Install::Now)
             {
                 result = Err(error);
             }
@@ -209,7 +211,7 @@ impl Tree {
                 entry.vmo_offset = 0;
             }
         }
-        self.map_locked(state, range, entry, false)
+        self.map_locked(state, range, entry, Install::Now)
     }
 
     /// Moves the mappings of `source` to `to`, where nothing is.
