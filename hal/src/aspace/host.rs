@@ -15,7 +15,7 @@ use crate::{
     stub::{MEMORY_FD, Stub, layout::Command},
 };
 
-fn host_prot(prot: Prot) -> ProtFlags {
+pub(super) fn host_prot(prot: Prot) -> ProtFlags {
     let mut flags = ProtFlags::PROT_NONE;
     flags.set(ProtFlags::PROT_READ, prot.contains(Prot::READ));
     flags.set(ProtFlags::PROT_WRITE, prot.contains(Prot::WRITE));

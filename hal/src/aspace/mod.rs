@@ -19,13 +19,17 @@ use std::{
 };
 
 use bitflags::bitflags;
+use parking_lot::Mutex;
 
 pub use self::{access::ReadStop, registry::GUEST_FLOOR, table::Run};
 use self::{cache::RunCache, registry::Claims, table::Table};
 use crate::context::rewrite::Rewriter;
 use crate::pmem::{Extent, GUEST_BOUNDARY, PAGE_SIZE, PhysAddr, PhysicalMemory};
-use crate::stub::Stub;
 pub use crate::stub::Watcher;
+use crate::stub::{
+    Stub,
+    spare::{Picture, Shown, Spares},
+};
 use crate::sync::Generation;
 use crate::sync::{BiasedRwLock, WriteGuard};
 
@@ -133,6 +137,27 @@ struct State {
 }
 
 impl State {
+    /// What the host has mapped.
+    fn picture(&self) -> Picture {
+        let mut picture = Picture::new();
+        let mut show = |range: Range<u64>, pa: PhysAddr, prot| {
+            let distance = pa.0.wrapping_sub(range.start);
+            picture.insert(range, Shown { distance, prot: host::host_prot(prot).bits() as u64 });
+        };
+        for run in self.table.iter().filter(|run| !run.flags.contains(MapFlags::RESERVED)) {
+            show(run.range, run.pa, run.prot);
+        }
+        for (&va, extent) in &self.trampolines {
+            show(va..va + extent.len(), extent.base(), Prot::READ | Prot::EXEC);
+        }
+        for (&page, overlay) in &self.overlays {
+            if let Some(run) = self.table.find(page) {
+                show(page..page + PAGE, overlay.base(), run.prot);
+            }
+        }
+        picture
+    }
+
     fn trampolines_in(&self, range: &Range<u64>) -> Vec<Range<u64>> {
         if self.trampolines.is_empty() {
             return Vec::new();
@@ -164,6 +189,10 @@ pub struct AddressSpace {
     cache: RunCache,
     /// Which system-call sites have been rewritten.
     pub(crate) rewriter: Rewriter,
+    /// Stubs for copies of this space.
+    spares: Arc<Spares>,
+    /// Those of the space that this one is a copy of, to which its stub goes in the end.
+    family: Mutex<Weak<Spares>>,
 }
 
 /// The write lock; readers without a lock see that the table is changing.
@@ -205,13 +234,34 @@ impl AddressSpace {
         memory: &Arc<PhysicalMemory>,
         window: Option<Range<u64>>,
     ) -> Result<Arc<Self>, AspaceError> {
+        let window = window.unwrap_or_else(registry::first_window);
+        Ok(Self::with(memory, window, Host::Isolated(Self::new_stub(memory)?)))
+    }
+
+    /// Creates an empty address space in a host process of its own for a copy of this one: cheaper than [another](Self::new_isolated), for
+    /// it may get the process that an earlier copy has left.
+    ///
+    /// # Errors
+    /// [`AspaceError::NoStub`] when the host has no process for it.
+    pub fn new_copy(&self) -> Result<Arc<Self>, AspaceError> {
+        let stub = self.spares.take().map_or_else(|| Self::new_stub(&self.memory), Ok)?;
+        let copy = Self::with(&self.memory, self.window(), Host::Isolated(stub));
+        *copy.family.lock() = Arc::downgrade(&self.spares);
+        Ok(copy)
+    }
+
+    /// Its guests may do other things from now on than those of the space that this is a [copy](Self::new_copy) of: what they may have done to their
+    /// host process must not matter to the next copies.
+    pub fn leave_family(&self) {
+        *self.family.lock() = Weak::new();
+    }
+
+    fn new_stub(memory: &Arc<PhysicalMemory>) -> Result<Arc<Stub>, AspaceError> {
         let zygote = memory.zygote().map_err(|error| {
             log::warn!("no address space can be isolated: {error}");
             AspaceError::NoStub
         })?;
-        let stub = zygote.spawn().map_err(|_| AspaceError::NoStub)?;
-        let window = window.unwrap_or_else(registry::first_window);
-        Ok(Self::with(memory, window, Host::Isolated(stub)))
+        zygote.spawn().map_err(|_| AspaceError::NoStub)
     }
 
     fn with(memory: &Arc<PhysicalMemory>, window: Range<u64>, host: Host) -> Arc<Self> {
@@ -223,6 +273,8 @@ impl AddressSpace {
             generation: Generation::default(),
             cache: RunCache::default(),
             rewriter: Rewriter::default(),
+            spares: Arc::default(),
+            family: Mutex::default(),
         })
     }
 
@@ -458,7 +510,10 @@ impl Drop for AddressSpace {
                     let _ = host::unmap(&range);
                 }
             }
-            Host::Isolated(stub) => stub.retire(),
+            Host::Isolated(stub) => {
+                let family = self.family.get_mut().upgrade();
+                stub.retire(family.as_deref(), || self.state.read().picture());
+            }
         }
     }
 }

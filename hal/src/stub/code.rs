@@ -243,6 +243,7 @@ global_asm!(
     "add rdi, {turn}",
     "mov esi, 1", // FUTEX_WAKE
     "mov edx, 1",
+    "xor r10d, r10d",
     "syscall",
 
     "hal_stub_wait:",
@@ -287,13 +288,6 @@ global_asm!(
     "xor edx, edx",
     "xrstor64 [rdi + {xstate}]",
     "9:",
-    // Other code may be there than what was fetched.
-    "test ebx, {serialize}",
-    "jz 27f",
-    "xor eax, eax",
-    "xor ecx, ecx",
-    "cpuid",
-    "27:",
     "test dword ptr gs:[{fsgsbase}], 1",
     "jz 28f",
     "mov rax, gs:[{fs}]",
@@ -313,6 +307,9 @@ global_asm!(
     "mov rsp, gs:[{stack_top}]",
     "mov rax, gs:[{rflags}]",
     "test eax, {not_arithmetic}",
+    "jnz 21f",
+    // Other code may be there than what was fetched; iret forgets that.
+    "test ebx, {serialize}",
     "jnz 21f",
     "push rax",
     "popfq",

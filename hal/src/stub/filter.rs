@@ -3,7 +3,7 @@
 //! The first one, of the whole process, tells who makes a call by the address of the instruction, which nobody can forge, and lets even the
 //! stub's code make no other calls than it needs. But a guest may jump into that code with registers of its own. So the threads that have guests get a second
 //! one, which leaves them nothing but to wait for their turn and to end: only the leader, whose registers no guest can have a hand in, changes what
-//! is mapped. And since a wait for orders tells the kernel that they have been carried out, they cannot wait there.
+//! is mapped. And since a wait for orders tells the kernel that they have been carried out, they cannot wait there, nor for a time of their own choice.
 
 use super::{
     code,
@@ -133,11 +133,23 @@ pub(super) fn of_guests(len: u64) -> Vec<libc::sock_filter> {
             KILL,
         ]
     };
+    let is = |index, value: u64| {
+        vec![
+            step(LOAD, argument(index) + 4, 0, 0),
+            step(EQUAL, (value >> 32) as u32, 1, 0),
+            KILL,
+            step(LOAD, argument(index), 0, 0),
+            step(EQUAL, value as u32, 1, 0),
+            KILL,
+        ]
+    };
     let words = CONTROL + ANSWERS + size_of::<Answers>() as u64;
     let mut futex = is_at(0, words, CONTROL + REGION);
     futex.extend(one_of(1, [libc::FUTEX_WAIT as u32, libc::FUTEX_WAKE as u32]));
+    // Whoever sleeps there does so until it is woken.
+    futex.extend(is(3, 0));
     call(libc::SYS_futex, futex);
-    call(libc::SYS_rt_sigprocmask, is_at(1, code::NO_SIGNALS, code::NO_SIGNALS + 1));
+    call(libc::SYS_rt_sigprocmask, is(1, code::NO_SIGNALS));
     call(libc::SYS_arch_prctl, one_of(0, [0x1002, 0x1003])); // ARCH_SET_FS, ARCH_GET_FS
     call(libc::SYS_rt_sigreturn, Vec::new());
     call(libc::SYS_exit_group, Vec::new());

@@ -31,6 +31,7 @@ mod filter;
 mod image;
 pub(crate) mod layout;
 mod region;
+pub(crate) mod spare;
 pub(crate) mod turn;
 mod zygote;
 
@@ -41,10 +42,12 @@ use std::{
         atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering, fence},
     },
     thread,
+    time::Duration,
 };
 
 use parking_lot::Mutex;
 
+use self::zygote::Lease;
 pub(crate) use self::zygote::Zygote;
 use self::{
     layout::{
@@ -52,6 +55,7 @@ use self::{
         SLOTS,
     },
     region::Region,
+    spare::{Picture, Spares},
 };
 use crate::sync::futex_word::FutexWord;
 
@@ -71,6 +75,10 @@ const THREAD: i32 = libc::CLONE_VM
     | libc::CLONE_SYSVSEM;
 /// How often the kernel leaves its CPU to a leader before it sleeps.
 const YIELDS: u32 = 50;
+/// How long a process that is killed may take to end before it is given up, ns.
+const END_NS: u64 = 5_000_000_000;
+/// How often the kernel looks whether it has.
+const END_AGAIN: Duration = Duration::from_micros(50);
 /// How long the kernel relies on what a stub says of its leader before it looks itself, ns.
 const LOOK_AGAIN: u64 = 1_000_000;
 /// Where in a slot the signal stack begins. It has room for a fault's frame, a kick's on top of that, and one more.
@@ -86,8 +94,7 @@ pub(crate) struct Lost;
 pub(crate) struct Stub {
     pid: libc::pid_t,
     region: Arc<Region>,
-    index: u64,
-    zygote: Weak<Zygote>,
+    _lease: Option<Lease>,
     dead: AtomicBool,
     /// Who gives the leader orders.
     leader: Mutex<Leader>,
@@ -101,6 +108,8 @@ pub(crate) struct Stub {
     running: AtomicUsize,
     pending: Mutex<Vec<Command>>,
     has_pending: AtomicBool,
+    /// What is mapped there, of an earlier address space.
+    left: Mutex<Option<Picture>>,
     /// Who wants to know of its death.
     watchers: Mutex<Watchers>,
 }
@@ -196,12 +205,11 @@ fn prepare_slot(region: &Region, index: usize) {
 }
 
 impl Stub {
-    fn new(pid: libc::pid_t, region: Arc<Region>, index: u64, zygote: Weak<Zygote>) -> Self {
+    fn new(pid: libc::pid_t, region: Arc<Region>, lease: Option<Lease>) -> Self {
         Self {
             pid,
             region,
-            index,
-            zygote,
+            _lease: lease,
             dead: AtomicBool::new(false),
             leader: Mutex::default(),
             tids: Box::new([const { AtomicI32::new(0) }; SLOTS]),
@@ -210,6 +218,7 @@ impl Stub {
             running: AtomicUsize::new(0),
             pending: Mutex::default(),
             has_pending: AtomicBool::new(false),
+            left: Mutex::default(),
             watchers: Mutex::default(),
         }
     }
@@ -432,34 +441,46 @@ impl Stub {
         self.has_pending.store(false, Ordering::Release);
     }
 
-    /// The process is not needed any more: it is kept for another, or ends.
-    pub(crate) fn retire(self: &Arc<Self>) {
+    /// The process is not needed by this address space any more, of whose mappings `picture` tells: it is kept for another, or ends. When
+    /// this returns, nothing of it runs.
+    pub(crate) fn retire(
+        self: &Arc<Self>,
+        heir: Option<&Spares>,
+        picture: impl FnOnce() -> Picture,
+    ) {
         // From now on its death is nobody's concern.
         self.watchers.lock().0.clear();
-        match self.zygote.upgrade() {
-            Some(zygote) if !self.is_dead() => zygote.retire(self.clone()),
-            _ => self.kill(),
+        let at_rest = (0..self.slots.load(Ordering::Acquire)).all(|slot| self.is_at_rest(slot));
+        if at_rest
+            && !self.is_dead()
+            && self.slots.load(Ordering::Acquire) == 1
+            && self.running.load(Ordering::Acquire) == 0
+            && !self.has_pending.load(Ordering::Acquire)
+            && let Some(spares) = heir
+        {
+            *self.left.lock() = Some(picture());
+            self.has_pending.store(true, Ordering::Release);
+            if spares.put(self) {
+                return;
+            }
+        }
+        self.kill();
+        let deadline = crate::time::monotonic() + END_NS;
+        while !at_rest && !self.is_dead() && crate::time::monotonic() < deadline {
+            thread::sleep(END_AGAIN);
         }
     }
 
-    /// Begins to empty the address space; false if the process cannot be used again.
-    fn clean(&self) -> bool {
-        // Other threads than the first would have to end.
-        if self.slots.load(Ordering::Acquire) > 1 {
-            return false;
+    /// Whether a slot's thread sleeps, and so goes on sleeping until it has the turn. What its block says of that is what the guest wants it
+    /// to say.
+    fn is_at_rest(&self, slot: usize) -> bool {
+        for _ in 0..YIELDS {
+            if self.turn(slot).is_waited_for() {
+                return true;
+            }
+            thread::yield_now();
         }
-        self.pending.lock().clear();
-        self.has_pending.store(false, Ordering::Relaxed);
-        let unmap = Command::new(libc::SYS_munmap, [0, crate::pmem::GUEST_BOUNDARY, 0, 0, 0, 0]);
-        self.order(&mut self.leader.lock(), &[unmap]);
-        // If it was noted before that, nobody will tell.
-        !self.is_dead()
-    }
-
-    /// Waits until the address space is empty; false if the process cannot be used again.
-    fn is_clean(&self) -> bool {
-        let _leader = self.leader.lock();
-        self.await_leader().is_ok()
+        false
     }
 }
 
@@ -469,9 +490,6 @@ const SPIN: u32 = 2000;
 impl Drop for Stub {
     fn drop(&mut self) {
         self.kill();
-        if let Some(zygote) = self.zygote.upgrade() {
-            zygote.release_region(self.index);
-        }
     }
 }
 
@@ -512,7 +530,10 @@ impl Seat {
             return Ok(());
         }
         let mut pending = self.stub.pending.lock();
-        let commands = mem::take(&mut *pending);
+        let mut commands = mem::take(&mut *pending);
+        if let Some(left) = self.stub.left.lock().take() {
+            commands = spare::differences(&left, &commands);
+        }
         // Under the lock: nobody else may enter before they are done.
         let done = if commands.is_empty() { Ok(0) } else { self.stub.execute(&commands) };
         self.stub.has_pending.store(false, Ordering::Release);

@@ -4,7 +4,7 @@
 //! itself as far as the kernel has to do with it: it waits for commands, and a clone is one. A keeper thread starts it, is
 //! the parent of it and of all its clones, and tells who has died.
 //!
-//! Stubs that are done with are kept, for a clone costs more than cleaning one.
+//! A few clones are made before anybody asks for them, by a thread of their own.
 
 use std::{
     collections::HashMap,
@@ -26,8 +26,8 @@ use super::{
     region::Region,
 };
 
-/// Stubs that are kept for reuse.
-const POOL: usize = 16;
+/// Stubs that are there before they are needed.
+const POOL: usize = 3;
 /// Regions that the control file has room for: as many as there can be processes.
 const REGIONS: u64 = 1 << 15;
 /// End of what user mode can have mapped.
@@ -42,9 +42,27 @@ static STUBS: LazyLock<Mutex<Census>> = LazyLock::new(Mutex::default);
 
 #[derive(Default)]
 struct Census {
-    alive: HashMap<libc::pid_t, Weak<Stub>>,
+    /// Each with what it has of the control file, which nobody else may have before it is gone.
+    alive: HashMap<libc::pid_t, (Weak<Stub>, Lease)>,
     /// Those that died before anybody heard of them.
     early: Vec<libc::pid_t>,
+}
+
+/// A region of the control file, given back with the last of those who use it: the kernel's side, and the process.
+pub(super) type Lease = Arc<Leased>;
+
+#[derive(Debug)]
+pub(super) struct Leased {
+    zygote: Weak<Zygote>,
+    index: u64,
+}
+
+impl Drop for Leased {
+    fn drop(&mut self) {
+        if let Some(zygote) = self.zygote.upgrade() {
+            zygote.regions.lock().free.push(self.index);
+        }
+    }
 }
 
 /// Where the stubs of one physical memory come from.
@@ -54,7 +72,10 @@ pub(crate) struct Zygote {
     /// Itself, as a stub. One clone at a time.
     stub: Mutex<Arc<Stub>>,
     regions: Mutex<Regions>,
+    /// Stubs that nobody has yet.
     pool: Mutex<Vec<Arc<Stub>>>,
+    /// Asks for more of them.
+    ask: mpsc::SyncSender<()>,
 }
 
 #[derive(Debug, Default)]
@@ -78,16 +99,36 @@ impl Zygote {
         super::prepare(&region);
         let memory = memory.try_clone_to_owned()?;
         let pid = keep(memory, control.try_clone()?, program)?;
-        let stub = Arc::new(Stub::new(pid, region, 0, Weak::new()));
-        register(pid, &stub);
+        let stub = Arc::new(Stub::new(pid, region, None));
+        register(pid, &stub, Arc::new(Leased { zygote: Weak::new(), index: 0 }));
         stub.await_leader().map_err(|_| io::Error::other("a stub has died at once"))?;
         set_up(&stub).map_err(|_| io::Error::other("the host has no seccomp filters"))?;
-        Ok(Arc::new(Self {
+        let (ask, asked) = mpsc::sync_channel(1);
+        let zygote = Arc::new(Self {
             control: Arc::new(control),
             stub: Mutex::new(stub),
             regions: Mutex::new(Regions { next: 1, free: Vec::new() }),
             pool: Mutex::default(),
-        }))
+            ask,
+        });
+        let weak = Arc::downgrade(&zygote);
+        let make = move || {
+            while asked.recv().is_ok() {
+                if let Some(zygote) = weak.upgrade() {
+                    zygote.fill_pool();
+                }
+            }
+        };
+        thread::Builder::new().name("stub-maker".into()).spawn(make)?;
+        Ok(zygote)
+    }
+
+    /// Makes stubs until there are enough of them, or no more can be made.
+    fn fill_pool(self: &Arc<Self>) {
+        while self.pool.lock().len() < POOL {
+            let Ok(stub) = self.make() else { return };
+            self.pool.lock().push(stub);
+        }
     }
 
     /// A stub with an empty address space, nothing of which runs.
@@ -96,57 +137,41 @@ impl Zygote {
     /// [`Lost`] when the host has no more processes or memory.
     pub(crate) fn spawn(self: &Arc<Self>) -> Result<Arc<Stub>, Lost> {
         // One that somebody kills at once is no reason to have none.
-        self.spawn_once().or_else(|_| self.spawn_once())
+        let ready = self.pool.lock().pop().filter(|stub| !stub.is_dead());
+        // If that was asked already, it is well.
+        let _ = self.ask.try_send(());
+        ready.ok_or(Lost).or_else(|_| self.make()).or_else(|_| self.make())
     }
 
-    fn spawn_once(self: &Arc<Self>) -> Result<Arc<Stub>, Lost> {
-        while let Some(stub) = self.pool.lock().pop() {
-            if stub.is_clean() {
-                return Ok(stub);
-            }
-        }
-        let index = {
-            let mut regions = self.regions.lock();
-            match regions.free.pop() {
-                Some(index) => index,
-                None if regions.next < REGIONS => {
-                    regions.next += 1;
-                    regions.next - 1
-                }
-                None => return Err(Lost),
-            }
-        };
-        let cloned = self.clone_stub(index);
-        if cloned.is_err() {
-            self.regions.lock().free.push(index);
-        }
-        cloned
-    }
-
-    fn clone_stub(self: &Arc<Self>, index: u64) -> Result<Arc<Stub>, Lost> {
-        let region = Region::new(&self.control, index * REGION).map_err(|_| Lost)?;
+    fn make(self: &Arc<Self>) -> Result<Arc<Stub>, Lost> {
+        let lease = self.lease()?;
+        let offset = lease.index * REGION;
+        let region = Region::new(&self.control, offset).map_err(|_| Lost)?;
         super::prepare(&region);
         let flags = libc::CLONE_PARENT as u64;
-        let clone = Command::new(libc::SYS_clone, [flags, 0, 0, 0, 0, index * REGION]);
+        let clone = Command::new(libc::SYS_clone, [flags, 0, 0, 0, 0, offset]);
         let pid = self.stub.lock().execute(&[clone])?;
-        let pid = libc::pid_t::try_from(pid).map_err(|_| Lost)?;
-        let stub = Arc::new(Stub::new(pid, region, index, Arc::downgrade(self)));
-        register(pid, &stub);
+        let pid = libc::pid_t::try_from(pid).ok().filter(|&pid| pid > 0).ok_or(Lost)?;
+        let stub = Arc::new(Stub::new(pid, region, Some(lease.clone())));
+        register(pid, &stub, lease);
         stub.await_leader()?;
+        // Its first thread.
+        drop(stub.take_seat()?);
         Ok(stub)
     }
 
-    /// Takes back a stub that nothing runs in.
-    pub(super) fn retire(&self, stub: Arc<Stub>) {
-        let mut pool = self.pool.lock();
-        if pool.len() < POOL && stub.clean() {
-            pool.push(stub);
-        }
-    }
-
-    /// The region may be used again.
-    pub(super) fn release_region(&self, index: u64) {
-        self.regions.lock().free.push(index);
+    /// A region that nobody has.
+    fn lease(self: &Arc<Self>) -> Result<Lease, Lost> {
+        let mut regions = self.regions.lock();
+        let index = match regions.free.pop() {
+            Some(index) => index,
+            None if regions.next < REGIONS => {
+                regions.next += 1;
+                regions.next - 1
+            }
+            None => return Err(Lost),
+        };
+        Ok(Arc::new(Leased { zygote: Arc::downgrade(self), index }))
     }
 }
 
@@ -191,14 +216,14 @@ fn set_up(stub: &Stub) -> Result<(), Lost> {
     Ok(())
 }
 
-fn register(pid: libc::pid_t, stub: &Arc<Stub>) {
+fn register(pid: libc::pid_t, stub: &Arc<Stub>, lease: Lease) {
     let mut census = STUBS.lock();
     if let Some(at) = census.early.iter().position(|&dead| dead == pid) {
         census.early.swap_remove(at);
         stub.note_death();
         return;
     }
-    census.alive.insert(pid, Arc::downgrade(stub));
+    census.alive.insert(pid, (Arc::downgrade(stub), lease));
 }
 
 /// Starts a thread that starts the zygote, and waits for its children until it has none.
@@ -226,7 +251,7 @@ fn reap() {
         if pid > 0 {
             let mut census = STUBS.lock();
             match census.alive.remove(&pid) {
-                Some(stub) => {
+                Some((stub, _lease)) => {
                     drop(census);
                     if let Some(stub) = stub.upgrade() {
                         stub.note_death();

@@ -172,9 +172,8 @@ mod tests {
         (vmar, private, shared)
     }
 
-    fn child(memory: &Arc<PhysicalMemory>, parent: &Vmar) -> Arc<Vmar> {
-        let space = AddressSpace::new_isolated(memory, Some(parent.aspace().window())).unwrap();
-        parent.fork(&space).unwrap()
+    fn child(parent: &Vmar) -> Arc<Vmar> {
+        parent.fork(&parent.aspace().new_copy().unwrap()).unwrap()
     }
 
     fn byte(vmar: &Vmar, at: u64) -> u8 {
@@ -190,7 +189,7 @@ mod tests {
         for at in [private, shared] {
             parent.write(at, &[1]).unwrap();
         }
-        let child = child(&memory, &parent);
+        let child = child(&parent);
         assert_eq!((byte(&child, private), byte(&child, shared)), (1, 1));
         for at in [private, shared] {
             child.write(at, &[2]).unwrap();
@@ -209,7 +208,7 @@ mod tests {
         let memory = PhysicalMemory::new(None).unwrap();
         let (parent, private, _) = parent(&memory);
         parent.write(private, &[1; 4 * PAGE_SIZE]).unwrap();
-        let child = child(&memory, &parent);
+        let child = child(&parent);
         let writable = |vmar: &Vmar, at| {
             vmar.aspace().query(at).is_some_and(|run| run.prot.contains(Prot::WRITE))
         };
@@ -226,9 +225,9 @@ mod tests {
         let memory = PhysicalMemory::new(None).unwrap();
         let (parent, private, _) = parent(&memory);
         parent.write(private, &[1; 4 * PAGE_SIZE]).unwrap();
-        let first = child(&memory, &parent);
+        let first = child(&parent);
         first.write(private + PAGE, &[2]).unwrap();
-        let second = child(&memory, &parent);
+        let second = child(&parent);
         let run = second.aspace().query(private + PAGE).unwrap();
         assert!(run.prot.contains(Prot::WRITE));
         assert_eq!((byte(&second, private + PAGE), byte(&parent, private + PAGE)), (1, 1));
@@ -239,9 +238,9 @@ mod tests {
         let memory = PhysicalMemory::new(None).unwrap();
         let (parent, private, _) = parent(&memory);
         parent.write(private, &[1]).unwrap();
-        let first = child(&memory, &parent);
+        let first = child(&parent);
         first.write(private, &[2]).unwrap();
-        let second = child(&memory, &first);
+        let second = child(&first);
         first.write(private, &[3]).unwrap();
         drop(parent);
         assert_eq!((byte(&first, private), byte(&second, private)), (3, 2));

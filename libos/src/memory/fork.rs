@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, atomic::AtomicBool};
 
-use hal::aspace::AddressSpace;
 use parking_lot::{Mutex, RwLock};
 
 use super::UserMemory;
@@ -18,9 +17,7 @@ impl UserMemory {
         if isolation == Isolation::Never {
             return Err(Errno::ENOSYS);
         }
-        let window = Some(self.space.window());
-        let space = AddressSpace::new_isolated(self.space.memory(), window);
-        let space = space.map_err(|_| Errno::ENOMEM)?;
+        let space = self.space.new_copy().map_err(|_| Errno::ENOMEM)?;
         let vmar = self.vmar.fork(&space).map_err(|_| Errno::ENOMEM)?;
         Ok(Arc::new(Self {
             vmar,

@@ -101,6 +101,11 @@ impl UserMemory {
         }))
     }
 
+    /// Its process may do other things from now on than the one that forked it: they share nothing that is not memory any more.
+    pub fn leave_family(&self) {
+        self.space.leave_family();
+    }
+
     /// Whether a program could not be loaded because its addresses are another guest's.
     pub fn has_clashed(&self) -> bool {
         self.clashed.load(Ordering::Relaxed)

@@ -11,7 +11,7 @@ use crate::{
     errno::{Errno, SysResult},
     process::Thread,
     syscall::argument::UserPtr,
-    vfs::Capabilities,
+    vfs::{Capabilities, Credentials, FsContext},
 };
 
 /// getpid(2)
@@ -214,8 +214,14 @@ pub(crate) fn capset(
         return Err(Errno::EPERM);
     }
     (ids.permitted, ids.inheritable) = (permitted, inheritable);
-    Arc::make_mut(&mut fs.cred).caps = effective;
+    credentials(thread, &mut fs).caps = effective;
     Ok(())
+}
+
+/// A thread's credentials, to be changed.
+fn credentials<'a>(thread: &Thread, fs: &'a mut FsContext) -> &'a mut Credentials {
+    thread.memory.leave_family();
+    Arc::make_mut(&mut fs.cred)
 }
 
 /// "Leave it as it is" in the setres*id calls.
@@ -246,7 +252,7 @@ fn set_users(
     let new = pick(ids.users, privileged)?;
     let users = set_three(ids.users, new, privileged)?;
     let before = (ids.users[1], fs.cred.fsuid);
-    ids.set_users(users, Arc::make_mut(&mut fs.cred));
+    ids.set_users(users, credentials(thread, &mut fs));
     if before != (ids.users[1], fs.cred.fsuid) {
         // What it knows of the user that it was is not the new one's to see.
         thread.process.attributes.lock().dumpable = false;
@@ -264,7 +270,7 @@ fn set_groups(
     let new = pick(ids.groups, privileged)?;
     let groups = set_three(ids.groups, new, privileged)?;
     let before = (ids.groups[1], fs.cred.fsgid);
-    ids.set_groups(groups, Arc::make_mut(&mut fs.cred));
+    ids.set_groups(groups, credentials(thread, &mut fs));
     if before != (ids.groups[1], fs.cred.fsgid) {
         thread.process.attributes.lock().dumpable = false;
     }
@@ -348,7 +354,7 @@ pub(crate) fn setfsuid(thread: &Thread, uid: u32) -> SysResult<u32> {
     let own = thread.process.ids.lock().users;
     let allowed = fs.cred.has(Capabilities::SETUID) || own.contains(&uid) || before == uid;
     if uid != UNCHANGED && allowed {
-        Arc::make_mut(&mut fs.cred).fsuid = uid;
+        credentials(thread, &mut fs).fsuid = uid;
     }
     Ok(before)
 }
@@ -360,7 +366,7 @@ pub(crate) fn setfsgid(thread: &Thread, gid: u32) -> SysResult<u32> {
     let own = thread.process.ids.lock().groups;
     let allowed = fs.cred.has(Capabilities::SETGID) || own.contains(&gid) || before == gid;
     if gid != UNCHANGED && allowed {
-        Arc::make_mut(&mut fs.cred).fsgid = gid;
+        credentials(thread, &mut fs).fsgid = gid;
     }
     Ok(before)
 }
@@ -382,6 +388,6 @@ pub(crate) fn setgroups(thread: &Thread, size: usize, list: UserPtr<u32>) -> Sys
     }
     // Linux keeps them sorted, and shows them so.
     groups.sort_unstable();
-    Arc::make_mut(&mut thread.fs.write().cred).groups = groups.into();
+    credentials(thread, &mut thread.fs.write()).groups = groups.into();
     Ok(())
 }
