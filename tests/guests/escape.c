@@ -169,6 +169,7 @@ int main(int argc, char **argv) {
             context.uc_mcontext.fpregs = NULL;
             context.uc_mcontext.gregs[REG_RIP] = (long)spin;
             context.uc_mcontext.gregs[REG_RSP] = (long)(stack + sizeof stack / 2);
+            context.uc_mcontext.gregs[REG_EFL] = 0x202;
             context.uc_mcontext.gregs[REG_CSGSFS] = 0x002b000000000033;
             unsigned char *at = CODE;
             while (!is_syscall(at)) at++;
