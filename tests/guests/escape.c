@@ -173,7 +173,7 @@ int main(int argc, char **argv) {
             context.uc_mcontext.gregs[REG_CSGSFS] = 0x002b000000000033;
             unsigned char *at = CODE;
             while (!is_syscall(at)) at++;
-            __asm__ volatile("mov %[frame], %%rsp\n jmp *%[at]" : : [frame] "r"(&context), [at] "r"(at), "a"(SYS_rt_sigreturn));
+            __asm__ volatile("mov %[frame], %%rsp\n jmp *%[at]" : : [frame] "r"(&context), [at] "r"(at), "a"(SYS_rt_sigreturn) : "memory");
         }
         usleep(100000);
         kill(child, SIGKILL);
