@@ -24,7 +24,8 @@
 //!
 //! Nothing here runs by itself. Someone calls [`Driver::turn`] when answers may have come: an event
 //! loop, a task of its own, or [`Driver::block_on`]. Wakers are plain [`Waker`](core::task::Waker)s and are called when
-//! nothing is locked or borrowed, so any executor will do. Time is what the caller says that it is.
+//! nothing is locked or borrowed, so any executor will do. A task's waker is kept for what it may ask next, until no operation is
+//! left. Time is what the caller says that it is.
 //!
 //! A driver for one thread has no lock ([`LocalDriver`]); one [that batches](Driver::batching) publishes what is
 //! submitted between two turns at once, and rings once for it. On the other side, a [`Server`] does the same for answers.
@@ -47,7 +48,10 @@ pub use self::{
     permit::{Acquire, Permit},
     server::Server,
 };
-use self::{state::State, table::Later};
+use self::{
+    state::State,
+    table::{Idle, Later},
+};
 use crate::{
     Allocation, Receiver, RecvError, Sender,
     sharing::{Local, Sharing, Threads},
@@ -267,7 +271,16 @@ impl<Q: Tagged, A: Tagged, L, S: Sharing, KQ, KA> Driver<Q, A, L, S, KQ, KA> {
     /// Calls foreign code, when nothing is borrowed.
     fn run(&self, mut later: Later<L>) {
         later.run();
-        S::with(&self.state, |state| state.keep(later));
+        let left = S::with(&self.state, |state| state.keep(later));
+        drop(left);
+    }
+
+    /// Lets go of the tasks, if there is no operation.
+    #[cold]
+    fn rest(&self) {
+        let mut idle = Idle::default();
+        S::with(&self.state, |state| state.table.rest(&mut idle));
+        drop(idle);
     }
 
     /// Wakes whoever waits for a place next.

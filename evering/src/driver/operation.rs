@@ -67,13 +67,14 @@ impl<Q: Tagged, A: Tagged, L, S: Sharing, KQ, KA> Future for Operation<Q, A, L, 
         }
         let (id, state) = (self.id, &self.driver.state);
         loop {
-            let (mut look, mut next) = (Look::Wait, None);
+            let (mut look, mut next, mut idle) = (Look::Wait, None, false);
             // The end of an operation is written where it is returned, and not moved about.
             let output = S::with(state, |state| {
                 look = state.table.look(id, cx.waker());
                 match look {
                     Look::Over => {
                         next = state.waiters.next();
+                        idle = state.table.is_idle(1);
                         return state.table.take(id).map_or(Poll::Pending, Poll::Ready);
                     }
                     Look::TimedOut => state.cancel(id),
@@ -83,6 +84,9 @@ impl<Q: Tagged, A: Tagged, L, S: Sharing, KQ, KA> Future for Operation<Q, A, L, 
             });
             if let Some(next) = next {
                 next.wake();
+            }
+            if idle {
+                self.driver.rest();
             }
             match look {
                 Look::Wait => return output,
@@ -110,6 +114,7 @@ impl<Q: Tagged, A: Tagged, L, S: Sharing, KQ, KA> Drop for Operation<Q, A, L, S,
         if self.done {
             return;
         }
+        let mut idle = false;
         let (dropped, next) = S::with(&self.driver.state, |state| {
             let dropped = state.table.drop_future(self.id);
             let next = match dropped {
@@ -120,6 +125,7 @@ impl<Q: Tagged, A: Tagged, L, S: Sharing, KQ, KA> Drop for Operation<Q, A, L, S,
                 Dropped::Over(_) => state.waiters.next(),
                 Dropped::Unknown => None,
             };
+            idle = state.table.is_idle(0);
             (dropped, next)
         });
         // Foreign code, run when nothing is borrowed.
@@ -130,6 +136,9 @@ impl<Q: Tagged, A: Tagged, L, S: Sharing, KQ, KA> Drop for Operation<Q, A, L, S,
         }
         if let Some(next) = next {
             next.wake();
+        }
+        if idle {
+            self.driver.rest();
         }
     }
 }

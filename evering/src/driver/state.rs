@@ -167,7 +167,8 @@ impl<Q: Tagged, A: Tagged, L, KQ, KA> State<Q, A, L, KQ, KA> {
             taken = take(answers);
         }
         if free {
-            later.wakers.extend(self.waiters.next());
+            later.next = self.waiters.next();
+            self.table.rest(&mut later.idle);
         }
         let result = match taken {
             Ok(()) | Err(RecvError::Empty) => Ok(count),
@@ -183,9 +184,14 @@ impl<Q: Tagged, A: Tagged, L, KQ, KA> State<Q, A, L, KQ, KA> {
         (result, Some(later))
     }
 
-    /// Keeps the room for later.
-    pub(super) fn keep(&mut self, later: Later<L>) {
-        self.spare = later;
+    /// Keeps the room for later, and what can be used again. The rest is to be dropped when nothing is borrowed.
+    pub(super) fn keep(&mut self, mut later: Later<L>) -> Option<Later<L>> {
+        self.table.keep(&mut later);
+        if later.is_empty() {
+            self.spare = later;
+            return None;
+        }
+        Some(later)
     }
 
     /// The peer is gone: nobody uses what was lent, and nobody will answer.
@@ -195,6 +201,8 @@ impl<Q: Tagged, A: Tagged, L, KQ, KA> State<Q, A, L, KQ, KA> {
         self.backlog.clear();
         self.table.lose(later);
         // The first wakes the next, and so on.
-        later.wakers.extend(self.waiters.next());
+        if later.next.is_none() {
+            later.next = self.waiters.next();
+        }
     }
 }

@@ -12,24 +12,61 @@ use crate::Entry;
 
 /// What is to be woken and dropped when nothing is borrowed or locked any more: foreign code, both.
 pub(super) struct Later<L> {
-    pub(super) wakers: Vec<Waker>,
+    /// Of operations, each with its place, to which it [goes back](Table::keep).
+    wakers: Vec<(u32, Waker)>,
+    /// Of a task that waits for a place.
+    pub(super) next: Option<Waker>,
+    /// Wakers that nobody needs any more.
+    pub(super) idle: Idle,
     pub(super) lent: Vec<L>,
+}
+
+/// Some wakers. One takes no memory of its own.
+#[derive(Default)]
+pub(super) struct Idle {
+    first: Option<Waker>,
+    others: Vec<Waker>,
+}
+
+impl Idle {
+    fn push(&mut self, waker: Waker) {
+        match self.first {
+            None => self.first = Some(waker),
+            Some(_) => self.others.push(waker),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
+    fn clear(&mut self) {
+        self.first = None;
+        self.others.clear();
+    }
 }
 
 impl<L> Default for Later<L> {
     fn default() -> Self {
-        Later { wakers: Vec::new(), lent: Vec::new() }
+        Later { wakers: Vec::new(), next: None, idle: Idle::default(), lent: Vec::new() }
     }
 }
 
 impl<L> Later<L> {
     pub(super) fn is_empty(&self) -> bool {
-        self.wakers.is_empty() && self.lent.is_empty()
+        self.wakers.is_empty()
+            && self.next.is_none()
+            && self.idle.is_empty()
+            && self.lent.is_empty()
     }
 
-    /// Wakes and drops them, and keeps the room for more.
+    /// Wakes and drops them, and keeps the room for more, and the wakers of operations.
     pub(super) fn run(&mut self) {
-        self.wakers.drain(..).for_each(Waker::wake);
+        self.wakers.iter().for_each(|(_, waker)| waker.wake_by_ref());
+        if let Some(next) = self.next.take() {
+            next.wake();
+        }
+        self.idle.clear();
         self.lent.clear();
     }
 }
@@ -41,6 +78,8 @@ pub(super) struct Table<A, L> {
     /// How many places are in use.
     len: usize,
     next_generation: u32,
+    /// How many places have a waker.
+    wakers: usize,
     /// When operations end that have a deadline and wait.
     deadlines: BTreeSet<(Instant, u64)>,
     /// How many answers no operation waited for.
@@ -51,11 +90,14 @@ pub(super) struct Table<A, L> {
 /// on its way out: a copy of what has just been written piece by piece makes the processor wait.
 struct Place<A, L> {
     progress: Progress,
+    /// The operation's task is to be woken, by the waker.
+    polled: bool,
     generation: u32,
     /// Of a free place: the one that became free before it, or the number of places then.
     next: u32,
     deadline: Option<Instant>,
-    /// The task that polled last, while the operation waits.
+    /// Of the task that polled last, be it for the operation before: it is likely the same that comes next, and a clone
+    /// and a drop are two locked instructions.
     waker: Option<Waker>,
     /// What the peer may be using until it has answered. None in a free place only.
     lent: Option<L>,
@@ -113,6 +155,7 @@ impl<A: Entry, L> Table<A, L> {
             free: 0,
             len: 0,
             next_generation: 0,
+            wakers: 0,
             deadlines: BTreeSet::new(),
             strays: 0,
         }
@@ -139,6 +182,7 @@ impl<A: Entry, L> Table<A, L> {
             Some(place) => {
                 place.generation = generation;
                 place.progress = Progress::Waiting;
+                place.polled = false;
                 place.lent = Some(lent);
                 self.free = place.next;
             }
@@ -150,6 +194,7 @@ impl<A: Entry, L> Table<A, L> {
     fn grow(&mut self, generation: u32, lent: L) {
         self.places.push(Place {
             progress: Progress::Waiting,
+            polled: false,
             generation,
             next: 0,
             deadline: None,
@@ -195,7 +240,7 @@ impl<A: Entry, L> Table<A, L> {
             Progress::Waiting | Progress::Overdue => {
                 place.progress = Progress::Answered;
                 place.answer = answer;
-                later.wakers.extend(place.waker.take());
+                self.wake(id as u32, later);
                 false
             }
             Progress::Abandoned => {
@@ -209,6 +254,57 @@ impl<A: Entry, L> Table<A, L> {
         }
     }
 
+    /// Has the task woken that has polled the operation at that place, if one has.
+    #[inline]
+    fn wake(&mut self, index: u32, later: &mut Later<L>) {
+        let Some(place) = self.places.get_mut(index as usize) else { return };
+        if core::mem::take(&mut place.polled)
+            && let Some(waker) = place.waker.take()
+        {
+            self.wakers -= 1;
+            later.wakers.push((index, waker));
+        }
+    }
+
+    /// Takes back the wakers of tasks that were woken, for the next operations at their places. Those that are left in `later` are of no
+    /// use any more.
+    pub(super) fn keep(&mut self, later: &mut Later<L>) {
+        for (index, waker) in later.wakers.drain(..) {
+            match self.places.get_mut(index as usize) {
+                Some(place) if place.waker.is_none() && self.len > 0 => {
+                    place.waker = Some(waker);
+                    self.wakers += 1;
+                }
+                _ => later.idle.push(waker),
+            }
+        }
+    }
+
+    /// Whether there are wakers and no operation that needs them, but for `ending` ones that end now.
+    #[inline]
+    pub(super) fn is_idle(&self, ending: usize) -> bool {
+        self.len == ending && self.wakers > 0
+    }
+
+    /// Lets go of all wakers if there is no operation: a task is not kept for those that may come. An executor may take it for one that
+    /// nothing will wake any more, and be right.
+    pub(super) fn rest(&mut self, idle: &mut Idle) {
+        if !self.is_idle(0) {
+            return;
+        }
+        // Those that became free last come first, and all that had no waker the last time after them.
+        let mut index = self.free;
+        while self.wakers > 0
+            && let Some(place) = self.places.get_mut(index as usize)
+        {
+            index = place.next;
+            if let Some(waker) = place.waker.take() {
+                self.wakers -= 1;
+                idle.push(waker);
+            }
+        }
+    }
+
     /// Looks at an operation for the future of the task that `waker` wakes.
     #[inline]
     pub(super) fn look(&mut self, id: u64, waker: &Waker) -> Look {
@@ -216,7 +312,10 @@ impl<A: Entry, L> Table<A, L> {
         let Some(place) = self.place(id) else { return Look::Wait };
         match place.progress {
             Progress::Waiting => match &place.waker {
-                Some(known) if known.will_wake(waker) => Look::Wait,
+                Some(known) if known.will_wake(waker) => {
+                    place.polled = true;
+                    Look::Wait
+                }
                 _ => Look::Register,
             },
             Progress::Overdue => {
@@ -242,7 +341,12 @@ impl<A: Entry, L> Table<A, L> {
     #[inline]
     pub(super) fn register(&mut self, id: u64, waker: Waker) -> Result<Option<Waker>, Waker> {
         match self.place(id) {
-            Some(place) if place.progress == Progress::Waiting => Ok(place.waker.replace(waker)),
+            Some(place) if place.progress == Progress::Waiting => {
+                place.polled = true;
+                let before = place.waker.replace(waker);
+                self.wakers += usize::from(before.is_none());
+                Ok(before)
+            }
             _ => Err(waker),
         }
     }
@@ -253,7 +357,9 @@ impl<A: Entry, L> Table<A, L> {
         match place.progress {
             Progress::Waiting | Progress::Overdue => {
                 place.progress = Progress::Abandoned;
-                Dropped::Abandoned(place.waker.take())
+                let waker = place.waker.take();
+                self.wakers -= usize::from(waker.is_some());
+                Dropped::Abandoned(waker)
             }
             Progress::Answered | Progress::Lost => {
                 self.remove(id).map_or(Dropped::Unknown, Dropped::Over)
@@ -292,7 +398,7 @@ impl<A: Entry, L> Table<A, L> {
             place.deadline = None;
             if place.progress == Progress::Waiting {
                 place.progress = Progress::Overdue;
-                later.wakers.extend(place.waker.take());
+                self.wake(id as u32, later);
                 count += 1;
             }
         }
@@ -308,7 +414,7 @@ impl<A: Entry, L> Table<A, L> {
             match place.progress {
                 Progress::Waiting | Progress::Overdue => {
                     place.progress = Progress::Lost;
-                    later.wakers.extend(place.waker.take());
+                    self.wake(index as u32, later);
                 }
                 Progress::Abandoned => {
                     let id = number(index as u32, place.generation);

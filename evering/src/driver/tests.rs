@@ -504,3 +504,58 @@ fn wakers_may_use_the_driver() {
     assert_eq!(driver.turn(), Ok(1));
     assert!(driver.is_empty());
 }
+
+/// Counts how often it was woken.
+#[derive(Default)]
+struct Count(AtomicUsize);
+
+impl std::task::Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.fetch_add(1, SeqCst);
+    }
+}
+
+impl Count {
+    fn poll<F: Future + Unpin>(self: &Arc<Self>, future: &mut F) -> Poll<F::Output> {
+        future.poll_unpin(&mut Context::from_waker(&Waker::from(self.clone())))
+    }
+    /// How often it was woken, and how many wakers there are.
+    fn counts(self: &Arc<Self>) -> (usize, usize) {
+        (self.0.load(SeqCst), Arc::strong_count(self) - 1)
+    }
+}
+
+either!(a_waker_is_kept_for_the_next_operation_but_not_by_an_idle_driver);
+fn a_waker_is_kept_for_the_next_operation_but_not_by_an_idle_driver<S: Sharing>(make: Make<S>) {
+    let (driver, mut server) = make(8, 8);
+    let submit = || driver.try_submit(message(1), Arc::new(())).expect("there is room");
+    let [busy, task, other] = [(); 3].map(|()| Arc::new(Count::default()));
+    let (mut first, mut operation) = (submit(), submit());
+    assert!(task.poll(&mut operation).is_pending());
+    assert_eq!((serve(&mut server), driver.turn()), (2, Ok(2)));
+    // Another one is under way, so there will be more for the task to wait for.
+    let mut long = submit();
+    assert!(busy.poll(&mut long).is_pending());
+    assert_eq!(task.counts(), (1, 1));
+    assert!(task.poll(&mut operation).is_ready());
+    let mut operation = submit();
+    assert!(task.poll(&mut operation).is_pending());
+    assert_eq!(task.counts(), (1, 1), "the same waker");
+
+    // The place's next operation is another task's, which has not asked to be woken.
+    assert!(poll(&mut first).is_ready());
+    assert_eq!((serve(&mut server), driver.turn()), (2, Ok(2)));
+    assert_eq!((task.counts(), busy.counts()), ((2, 1), (1, 1)));
+    let mut last = submit();
+    assert!(task.poll(&mut operation).is_ready());
+    let mut operation = submit();
+    assert_eq!((serve(&mut server), driver.turn()), (2, Ok(2)));
+    assert_eq!((task.counts(), other.counts()), ((2, 1), (0, 0)), "not woken for it");
+    assert!(other.poll(&mut operation).is_ready() && other.poll(&mut last).is_ready());
+    assert_eq!((task.counts(), busy.counts()), ((2, 1), (1, 1)), "one is not over yet");
+    assert!(busy.poll(&mut long).is_ready());
+    assert_eq!((task.counts(), busy.counts()), ((2, 0), (1, 0)), "none is");
+}
