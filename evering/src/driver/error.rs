@@ -32,7 +32,11 @@ impl<Q, L> fmt::Display for SubmitError<Q, L> {
 impl<Q, L> Error for SubmitError<Q, L> {}
 
 /// Why an operation ended without an answer.
+///
+/// (Which of them is a whole word, or the answer beside it in a `Result` would be written in pieces and moved as a whole, for which the
+/// processor waits.)
 #[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u64)]
 pub enum OperationError<L> {
     /// The peer went away before it answered. What was lent to it comes back.
     Lost(L),

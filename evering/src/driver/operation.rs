@@ -14,7 +14,7 @@ use super::{
     table::{Dropped, Look},
 };
 use crate::{
-    Allocation,
+    Allocation, MAX_CAPACITY,
     sharing::{Sharing, Threads},
 };
 
@@ -32,24 +32,35 @@ pub struct Operation<
     KA = Arc<Allocation<A>>,
 > {
     driver: Driver<Q, A, L, S, KQ, KA>,
+    /// Its number, and whether it is over. (Two words are moved in two registers; with a third field a future that has just been made
+    /// would be written in pieces and read back as a whole, for which the processor waits.)
     id: u64,
-    done: bool,
 }
+
+/// Beside the number: the end has been returned. No place is as high as this bit of its half, since rings are not as large.
+const OVER: u64 = 1 << 31;
+const _: () = assert!(MAX_CAPACITY < OVER as usize);
 
 impl<Q: Tagged, A: Tagged, L, S: Sharing, KQ, KA> Operation<Q, A, L, S, KQ, KA> {
     pub(super) fn new(driver: Driver<Q, A, L, S, KQ, KA>, id: u64) -> Self {
-        Operation { driver, id, done: false }
+        Operation { driver, id }
     }
 
     /// The number that its request has.
+    #[inline]
     pub fn id(&self) -> u64 {
-        self.id
+        self.id & !OVER
+    }
+
+    #[inline]
+    fn is_over(&self) -> bool {
+        self.id & OVER != 0
     }
 
     /// Ends it with [`OperationError::TimedOut`] when it is not answered by `deadline`, as
     /// [`Driver::expire`] finds. In place of the deadline that it had.
     pub fn with_deadline(self, deadline: Instant) -> Self {
-        S::with(&self.driver.state, |state| state.table.set_deadline(self.id, deadline));
+        S::with(&self.driver.state, |state| state.table.set_deadline(self.id(), deadline));
         self
     }
 }
@@ -62,7 +73,7 @@ impl<Q: Tagged, A: Tagged, L, S: Sharing, KQ, KA> Future for Operation<Q, A, L, 
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if self.done {
+        if self.is_over() {
             return Poll::Pending; // fused: there is nothing to come
         }
         let (id, state) = (self.id, &self.driver.state);
@@ -91,11 +102,11 @@ impl<Q: Tagged, A: Tagged, L, S: Sharing, KQ, KA> Future for Operation<Q, A, L, 
             match look {
                 Look::Wait => return output,
                 Look::Over => {
-                    self.done = true;
+                    self.id |= OVER;
                     return output;
                 }
                 Look::TimedOut => {
-                    self.done = true;
+                    self.id |= OVER;
                     return Poll::Ready(Err(OperationError::TimedOut));
                 }
                 Look::Register => {}
@@ -111,7 +122,7 @@ impl<Q: Tagged, A: Tagged, L, S: Sharing, KQ, KA> Future for Operation<Q, A, L, 
 
 impl<Q: Tagged, A: Tagged, L, S: Sharing, KQ, KA> Drop for Operation<Q, A, L, S, KQ, KA> {
     fn drop(&mut self) {
-        if self.done {
+        if self.is_over() {
             return;
         }
         let mut idle = false;
@@ -145,6 +156,6 @@ impl<Q: Tagged, A: Tagged, L, S: Sharing, KQ, KA> Drop for Operation<Q, A, L, S,
 
 impl<Q: Tagged, A: Tagged, L, S: Sharing, KQ, KA> fmt::Debug for Operation<Q, A, L, S, KQ, KA> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Operation").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("Operation").field("id", &self.id()).finish_non_exhaustive()
     }
 }
