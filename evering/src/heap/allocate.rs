@@ -29,6 +29,13 @@ impl<S: Sharing> Future for Allocate<'_, S> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
+        if this.number.is_none() {
+            // Mostly there is room and nobody waits; then the waker need not be cloned.
+            match this.heap.alloc_unless_awaited(this.len) {
+                Err(AllocError::Full) => {}
+                found => return Poll::Ready(found),
+            }
+        }
         let shared = &this.heap.inner;
         let waker = cx.waker().clone();
         let (poll, unused) = S::with(shared, |inner| {

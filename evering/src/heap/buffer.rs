@@ -22,8 +22,8 @@ pub struct Buffer<S: Sharing = Local> {
     /// From the peer's arena: what it wants back. From ours: the ticket is 0. (An enum of the two would be moved in pieces,
     /// and cost as much as the allocation.)
     token: Token,
-    /// Of the block, if it is from our arena.
-    class: u8,
+    /// Of the block, if it is from our arena. (A whole word, like all parts: see [`AllocError`](super::AllocError).)
+    class: u64,
     heap: S::Shared<Inner>,
 }
 
@@ -35,7 +35,7 @@ impl<S: Sharing> Buffer<S> {
         heap: S::Shared<Inner>,
     ) -> Self {
         let token = Token { granule, len: 0, ticket: 0, generation: 0 };
-        Buffer { bytes, token, class, heap }
+        Buffer { bytes, token, class: class.into(), heap }
     }
 
     pub(super) fn peers(bytes: SharedBytes, token: Token, heap: S::Shared<Inner>) -> Self {
@@ -43,7 +43,7 @@ impl<S: Sharing> Buffer<S> {
     }
 
     fn block(&self) -> Block {
-        Block { granule: self.token.granule, class: self.class }
+        Block { granule: self.token.granule, class: self.class as u8 }
     }
 
     /// Whether it is from our own arena.

@@ -119,7 +119,11 @@ impl Inner {
 }
 
 /// Why there is no buffer.
+///
+/// (Which of them is a whole word: what is written in pieces and moved as a whole, as the buffer beside it in a `Result` would be,
+/// the processor waits for.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u64)]
 pub enum AllocError {
     /// There is no room now; there is when buffers are dropped and come back.
     Full,
@@ -179,6 +183,22 @@ impl<S: Sharing> Heap<S> {
             self.wake_next();
         }
         let (block, bytes) = found?;
+        Ok(Buffer::own(bytes, block, self.inner.clone()))
+    }
+
+    /// [`alloc`](Self::alloc), which finds nothing if somebody waits.
+    #[inline]
+    fn alloc_unless_awaited(&self, len: usize) -> Result<Buffer<S>, AllocError> {
+        // SAFETY: the arena and the waiters are our own code.
+        let (block, bytes) = unsafe {
+            S::with_unchecked(&self.inner, |inner| {
+                if !inner.waiters.is_empty() {
+                    return Err(AllocError::Full);
+                }
+                let block = inner.alloc(len)?;
+                Ok((block, inner.arena.bytes(block, len)))
+            })
+        }?;
         Ok(Buffer::own(bytes, block, self.inner.clone()))
     }
 
