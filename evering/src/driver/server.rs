@@ -8,7 +8,8 @@ use core::{fmt, ops::Deref};
 
 use super::{Tagged, state::Ring};
 use crate::{
-    Allocation, Receiver, RecvError, SendError, Sender,
+    Allocation, Receiver, RecvError, Sender,
+    queue::spsc::NoRoom,
     wake::{Bell, Ringer},
 };
 
@@ -83,7 +84,7 @@ impl<Q: Tagged, A: Tagged, KQ, KA> Server<Q, A, KQ, KA> {
         let mut count = 0;
         for request in requests {
             count += 1;
-            if let Some(answer) = handle(request) {
+            if let Some(answer) = &handle(request) {
                 stage(&mut self.answers, &mut self.backlog, answer);
                 if self.answers.staged() >= HANDFUL {
                     publish(&mut self.answers, self.ringer.as_deref());
@@ -97,7 +98,7 @@ impl<Q: Tagged, A: Tagged, KQ, KA> Server<Q, A, KQ, KA> {
     /// Answers a request that was [taken](Self::serve) before; the requester sees it after the next
     /// [`flush`](Self::flush) or [`serve`](Self::serve).
     pub fn answer(&mut self, answer: A) {
-        stage(&mut self.answers, &mut self.backlog, answer);
+        stage(&mut self.answers, &mut self.backlog, &answer);
     }
 
     /// Publishes what was answered, as far as there is room.
@@ -118,14 +119,10 @@ impl<Q: Tagged, A: Tagged, KQ, KA> Server<Q, A, KQ, KA> {
 }
 
 #[inline]
-fn stage<A: Tagged, K>(answers: &mut Sender<A, K>, backlog: &mut VecDeque<A>, answer: A) {
-    if !backlog.is_empty() {
-        backlog.push_back(answer);
-        return;
-    }
+fn stage<A: Tagged, K>(answers: &mut Sender<A, K>, backlog: &mut VecDeque<A>, answer: &A) {
     // Nobody is there to read an answer that finds the queue closed or corrupt.
-    if let Err(SendError::Full(answer)) = answers.stage(answer) {
-        backlog.push_back(answer);
+    if !backlog.is_empty() || matches!(answers.stage_from(answer), Err(NoRoom::Full)) {
+        backlog.push_back(*answer);
     }
 }
 

@@ -198,7 +198,7 @@ impl<T: Entry, K> Sender<T, K> {
     #[inline]
     fn fill(&self, index: u32, entry: T) {
         let place = self.ring.place(index);
-        place.slot.store(entry);
+        place.slot.store(&entry);
         place.stamp.fill(index);
     }
 

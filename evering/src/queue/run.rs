@@ -45,7 +45,7 @@ impl<T: Entry, K> Ring<T, K, One> {
 
     #[cfg(loom)]
     pub(super) fn write_run(&self, index: u32, entries: &[T]) {
-        for (i, &entry) in (0..).zip(entries) {
+        for (i, entry) in (0..).zip(entries) {
             self.place(index.wrapping_add(i)).slot.store(entry);
         }
     }

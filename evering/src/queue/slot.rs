@@ -41,7 +41,7 @@ mod imp {
     macro_rules! copy {
         ($($size:literal $word:ty, $atomic:ty;)*) => {
             impl<T: Entry> Slot<T> {
-                pub(crate) fn store(&self, entry: T) {
+                pub(crate) fn store(&self, entry: &T) {
                     let bytes = entry.as_bytes();
                     match word::<T>() {
                         $($size => for (i, chunk) in bytes.as_chunks::<$size>().0.iter().enumerate() {
@@ -85,7 +85,7 @@ mod imp {
 
         fn round_trip<T: Entry + PartialEq + core::fmt::Debug>(entry: T) {
             let slot = Slot(UnsafeCell::new(MaybeUninit::new(T::new_zeroed())));
-            slot.store(entry);
+            slot.store(&entry);
             assert_eq!(slot.load(), entry);
         }
 
@@ -119,9 +119,9 @@ mod imp {
             Slot(UnsafeCell::new(T::new_zeroed()))
         }
 
-        pub(crate) fn store(&self, entry: T) {
+        pub(crate) fn store(&self, entry: &T) {
             // SAFETY: loom has checked that nobody else has access.
-            self.0.with_mut(|slot| unsafe { *slot = entry });
+            self.0.with_mut(|slot| unsafe { *slot = *entry });
         }
 
         pub(crate) fn load(&self) -> T {

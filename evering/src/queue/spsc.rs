@@ -64,7 +64,7 @@ pub struct Sender<T: Entry, K = Arc<Allocation<T>>> {
 const AHEAD: usize = 768;
 
 /// Why there is no room.
-enum NoRoom {
+pub(crate) enum NoRoom {
     Full,
     Closed,
     Corrupt,
@@ -159,7 +159,7 @@ impl<T: Entry, K> Sender<T, K> {
     /// Writes and publishes an entry for which there is room.
     #[inline]
     fn send_one(&mut self, entry: T, streams: bool) {
-        self.ring.place(self.tail).slot.store(entry);
+        self.ring.place(self.tail).slot.store(&entry);
         self.tail = self.tail.wrapping_add(1);
         let line = &self.ring.lines().tail;
         if streams || !TailLine::takes::<T>() {
@@ -226,10 +226,14 @@ impl<T: Entry, K> Sender<T, K> {
     /// [`SendError`], with the entry in it; those before it can still be published.
     #[inline]
     pub fn stage(&mut self, entry: T) -> Result<(), SendError<T>> {
-        let free = match self.room(1) {
-            Ok(free) => free,
-            Err(why) => return Err(why.keep(entry)),
-        };
+        self.stage_from(&entry).map_err(|why| why.keep(entry))
+    }
+
+    /// [`stage`](Self::stage) of an entry where it lies: one that has just been written piece by piece is not copied as a whole first,
+    /// for which the processor would wait.
+    #[inline]
+    pub(crate) fn stage_from(&mut self, entry: &T) -> Result<(), NoRoom> {
+        let free = self.room(1)?;
         self.ring.place(self.next()).slot.store(entry);
         self.claim_ahead(free);
         self.staged += 1;

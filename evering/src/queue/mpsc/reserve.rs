@@ -76,7 +76,7 @@ impl<T: Entry, K> Reservation<'_, T, K> {
         if self.staged == self.count {
             return Err(SendError::Full(entry));
         }
-        self.sender.ring.place(self.first.wrapping_add(self.staged)).slot.store(entry);
+        self.sender.ring.place(self.first.wrapping_add(self.staged)).slot.store(&entry);
         self.staged += 1;
         Ok(())
     }
