@@ -52,14 +52,18 @@ impl Bell {
     /// Says that the caller is about to sleep. It must look for news after this, and sleep only if there
     /// is none.
     pub fn arm(&self, how: How) {
-        // A swap, though a store would do: loom does not know that a store follows the answer before it.
+        #[cfg(not(loom))]
+        self.0.store(how as u32, Ordering::Relaxed);
+        // Loom does not know that a store follows the answer before it.
+        #[cfg(loom)]
         self.0.swap(how as u32, Ordering::Relaxed);
         full_fence();
     }
 
     /// Says that the caller is awake. Whether somebody has answered in between, whose news the caller sees then.
     pub fn disarm(&self) -> bool {
-        self.0.swap(0, Ordering::Acquire) == 0
+        // Who was woken has been answered, mostly, and saves the locked instruction.
+        self.0.load(Ordering::Acquire) == 0 || self.0.swap(0, Ordering::Acquire) == 0
     }
 
     /// Whether the sleeper has not been answered yet.
