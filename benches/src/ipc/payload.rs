@@ -4,6 +4,8 @@
 //! body differs from the one before it in the same buffer, is written at the speed of a copy from the
 //! first-level cache and checked at that of a comparison with it: what is left to measure is the transport.
 
+use std::array;
+
 /// What a request's header begins with, and what a response's does.
 const REQUEST: u32 = 0x5 << 28;
 const RESPONSE: u32 = 0xa << 28;
@@ -60,6 +62,20 @@ pub fn chunks(header: u32, size: usize) -> impl Iterator<Item = &'static [u8]> {
         .map(move |index| &window(header, index)[..CHUNK.min(size - index * CHUNK)])
 }
 
+/// How many bytes [`words`] are.
+pub const SHORT: usize = 16;
+
+/// The body of `size` bytes that belongs to `header`, [`SHORT`] at most, as it lies in two words; zeros behind it.
+#[inline]
+pub fn words(header: u32, size: usize) -> [u64; SHORT / 8] {
+    let window = window(header, 0).as_chunks::<8>().0;
+    array::from_fn(|index| {
+        let bytes = size.saturating_sub(8 * index).min(8);
+        let mask = if bytes == 8 { u64::MAX } else { (1 << (8 * bytes)) - 1 };
+        (u64::from_le_bytes(window[index]) & mask).to_le()
+    })
+}
+
 /// Writes the body that belongs to `header`.
 #[inline]
 pub fn write(header: u32, body: &mut [u8]) {
@@ -88,6 +104,15 @@ mod tests {
             write(request(7), &mut body);
             assert!(check(request(7), &body));
             assert_eq!(chunks(request(7), size).collect::<Vec<_>>().concat(), body);
+        }
+    }
+
+    #[test]
+    fn short_bodies_are_the_same_in_words() {
+        for size in 0..=SHORT {
+            let mut body = [0; SHORT];
+            write(request(7), &mut body[..size]);
+            assert_eq!(words(request(7), size).map(u64::to_ne_bytes).concat(), body);
         }
     }
 
