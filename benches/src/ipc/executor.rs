@@ -3,8 +3,12 @@
 //! The one idea: a waker sets a bit, and who is ready is polled in the order of the bits. Whoever runs the
 //! set says how to wait when nobody is ready: the evering contestants spin and sleep on their own bell,
 //! without an event loop in between.
+//!
+//! Nearly all wakers are called by the thread that runs the set, as answers are taken there. Those set a bit of the thread's own, with no
+//! locked instruction, as tokio's `LocalSet` does.
 
 use std::{
+    cell::Cell,
     pin::{Pin, pin},
     sync::{
         Arc,
@@ -15,8 +19,62 @@ use std::{
 
 use super::Result;
 
-/// Who is ready, a bit each.
+/// Who is ready, a bit each: those that other threads have woken.
 struct Ready(Vec<AtomicU64>);
+
+impl Ready {
+    /// Which set it is, among those that are running.
+    fn number(&self) -> usize {
+        self.0.as_ptr().addr()
+    }
+
+    /// Who is ready among the tasks of this word; none of them is any more.
+    fn take(&self, word: usize) -> u64 {
+        let own = HERE.with(|here| here.ready.get(word).map_or(0, |bits| bits.take()));
+        match &self.0[word] {
+            others if others.load(Ordering::Relaxed) == 0 => own,
+            others => own | others.swap(0, Ordering::Acquire),
+        }
+    }
+}
+
+/// So many words are kept for the thread's own wakers; tasks beyond them are woken as from other threads.
+const WORDS: usize = 4;
+
+/// The set that a thread is running, and who is ready because of that thread.
+#[derive(Default)]
+struct Here {
+    number: Cell<usize>,
+    ready: [Cell<u64>; WORDS],
+}
+
+impl Here {
+    fn swap(&self, other: &Here) {
+        self.number.swap(&other.number);
+        self.ready.iter().zip(&other.ready).for_each(|(one, other)| one.swap(other));
+    }
+}
+
+thread_local! {
+    static HERE: Here = const { Here { number: Cell::new(0), ready: [const { Cell::new(0) }; WORDS] } };
+}
+
+/// Makes a set the one that the thread is running, in place of the one before until this is dropped.
+struct Running(Here);
+
+impl Running {
+    fn new(set: &Ready) -> Self {
+        let before = Here { number: Cell::new(set.number()), ..Here::default() };
+        HERE.with(|here| here.swap(&before));
+        Running(before)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        HERE.with(|here| here.swap(&self.0));
+    }
+}
 
 struct Bit {
     ready: Arc<Ready>,
@@ -29,7 +87,17 @@ impl Wake for Bit {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.ready.0[self.index / 64].fetch_or(1 << (self.index % 64), Ordering::Release);
+        let (word, bit) = (self.index / 64, 1 << (self.index % 64));
+        let here = HERE.with(|here| match here.ready.get(word) {
+            Some(bits) if here.number.get() == self.ready.number() => {
+                bits.set(bits.get() | bit);
+                true
+            }
+            _ => false,
+        });
+        if !here {
+            self.ready.0[word].fetch_or(bit, Ordering::Release);
+        }
     }
 }
 
@@ -50,14 +118,12 @@ pub fn run<T>(
     let wakers: Vec<Waker> = (0..futures.len())
         .map(|index| Arc::new(Bit { ready: ready.clone(), index }).into())
         .collect();
+    let _running = Running::new(&ready);
     let mut running = futures.len();
     while running > 0 {
         let mut nobody = true;
-        for (word, bits) in ready.0.iter().enumerate() {
-            if bits.load(Ordering::Relaxed) == 0 {
-                continue;
-            }
-            let mut bits = bits.swap(0, Ordering::Acquire);
+        for word in 0..words {
+            let mut bits = ready.take(word);
             while bits != 0 {
                 let index = word * 64 + bits.trailing_zeros() as usize;
                 bits &= bits - 1;
@@ -109,6 +175,38 @@ mod tests {
         });
         assert_eq!(results.ok(), Some((0..200).collect()));
         assert_eq!(waits.get(), 2);
+    }
+
+    #[test]
+    fn another_set_may_run_meanwhile_and_other_threads_may_wake() {
+        let inner = |n: u32| {
+            let mut woken = false;
+            poll_fn(move |context| {
+                if woken {
+                    return Poll::Ready(Ok(n));
+                }
+                woken = true;
+                let waker = context.waker().clone();
+                std::thread::scope(|scope| drop(scope.spawn(|| waker.wake_by_ref())));
+                Poll::Pending
+            })
+        };
+        let outer = |n: u32| {
+            let mut sum = None;
+            poll_fn(move |context| match sum {
+                Some(sum) => Poll::Ready(Ok::<u32, Box<dyn std::error::Error>>(sum)),
+                None => {
+                    context.waker().wake_by_ref();
+                    let results = run((0..n).map(inner), || Ok(()));
+                    // It was not asked by its own set.
+                    context.waker().wake_by_ref();
+                    sum = results.ok().map(|results| results.into_iter().sum());
+                    Poll::Pending
+                }
+            })
+        };
+        let results = run((1..4).map(outer), || Err("somebody was not woken".into()));
+        assert_eq!(results.ok(), Some(vec![0, 1, 3]));
     }
 
     #[test]
