@@ -212,9 +212,7 @@ impl Current {
             *new.borrows.lock() = Some(leaves);
             released
         });
-        if let Some(process) = &new_process {
-            process.enter_memory(&new.memory);
-        }
+        let memory = Arc::clone(&new.memory);
         kernel.pids.register_thread(&new);
         // If it does not start, its thread leaves, and gives the number back.
         unborn.born = true;
@@ -223,6 +221,10 @@ impl Current {
                 kernel.pids.forget_process(process);
             }
         })?;
+        if let Some(process) = &new_process {
+            // Its host process may have been killed already: then it has a thread to be ended.
+            process.enter_memory(&memory);
+        }
         let handle = kernel.cpus.handle();
         match released {
             // The CPU has nothing else to do: the caller waits.
