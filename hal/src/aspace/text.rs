@@ -154,6 +154,29 @@ impl AddressSpace {
         self.rewriter.allow_sigreturn(va);
     }
 
+    /// Takes back all patches and makes no more, before [`release_text`](Self::release_text) was called as often as this: what executes is
+    /// what the page table names. For debuggers, which step through text and write breakpoints into it.
+    pub fn hold_text(&self) {
+        self.rewriter.hold(self);
+    }
+
+    /// Ends what [`hold_text`](Self::hold_text) began.
+    pub fn release_text(&self) {
+        self.rewriter.release();
+    }
+
+    /// Maps the originals of all patched pages again.
+    ///
+    /// # Errors
+    /// [`AspaceError::NoMemory`].
+    pub(crate) fn unpatch_text(&self) -> Result<(), AspaceError> {
+        let mut change = Change::new(self);
+        let dropped = self.drop_overlays(&mut change.state, &(0..GUEST_BOUNDARY))?;
+        drop(change);
+        drop(dropped);
+        Ok(())
+    }
+
     /// Whether the page of `va` executes a patched copy.
     #[must_use]
     pub fn is_patched(&self, va: u64) -> bool {

@@ -224,6 +224,13 @@ impl UserContext {
         self.regs.rip = self.regs.rip.wrapping_sub(2);
     }
 
+    /// Has the next `run` go on where `rip` says even if a rewritten site was left there: for one whose text has been given
+    /// [back](AddressSpace::hold_text).
+    pub fn leave_site(&mut self) {
+        self.exit_rip = 0;
+        self.resume = 0;
+    }
+
     /// Enters the guest and returns at its next trap.
     ///
     /// # Panics

@@ -29,6 +29,9 @@
 //!
 //! In form 2 a saved `rip` may point at an instruction that is no longer there (a thread that waits in the call, a signal frame);
 //! [`Rewriter::redirect`] sends it to the copy in the tail.
+//!
+//! A debugger steps through text and writes breakpoints into it, and must not meet any of this: as long as somebody
+//! [holds](Rewriter::hold) the text it is as the guest has it, and calls trap. Trampolines stay, for threads that are in them.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -94,6 +97,8 @@ struct Sites {
     pages: Vec<(u64, usize)>,
     /// Sites of rt_sigreturn(2) that unwinders need not recognise by their bytes.
     sigreturns: HashSet<u64>,
+    /// How many want the text left as the guest has it.
+    holders: u32,
 }
 
 /// What is where since the patches.
@@ -216,7 +221,7 @@ impl Rewriter {
     pub(super) fn trapped(&self, space: &AddressSpace, rip: u64, number: u64) {
         let site = rip.wrapping_sub(2);
         let mut sites = self.sites.lock();
-        if number == SIGRETURN && !sites.sigreturns.contains(&site) {
+        if sites.holders > 0 || number == SIGRETURN && !sites.sigreturns.contains(&site) {
             return;
         }
         if sites.known.get(&site) == Some(&Site::Patched) && !space.is_patched(site) {
@@ -267,6 +272,34 @@ impl Rewriter {
     /// Lets `site` be rewritten although it calls rt_sigreturn(2).
     pub(crate) fn allow_sigreturn(&self, site: u64) {
         self.sites.lock().sigreturns.insert(site);
+    }
+
+    /// Gives all text back as the guest has it, and rewrites no more before [`release`](Self::release) was called as often as this.
+    /// Whoever waits in a trampoline's call and does not [leave its site](super::UserContext::leave_site) ends it there.
+    pub(crate) fn hold(&self, space: &AddressSpace) {
+        let mut sites = self.sites.lock();
+        // Each holder is an object in memory: there are never so many.
+        sites.holders = sites.holders.saturating_add(1);
+        if sites.holders > 1 || !self.any_patched.load(Ordering::Acquire) {
+            return;
+        }
+        let _stopped = self.stop_others(space);
+        if space.unpatch_text().is_err() {
+            // The host has no room to split its mapping: what could not be taken back stays in force.
+            return;
+        }
+        sites.known.retain(|_, state| *state != Site::Patched);
+        let mut moved = self.moved.write();
+        moved.copies.clear();
+        moved.islands.clear();
+        self.version.fetch_add(1, Ordering::Relaxed);
+        signals::synchronize_cores();
+    }
+
+    /// Ends what [`hold`](Self::hold) began.
+    pub(crate) fn release(&self) {
+        let mut sites = self.sites.lock();
+        sites.holders = sites.holders.saturating_sub(1);
     }
 
     /// Other text has been mapped where a page was patched.

@@ -1,3 +1,5 @@
+mod held;
+
 use std::{
     arch::{asm, global_asm},
     cell::Cell,
