@@ -3,6 +3,7 @@
 //! The one idea: a Linux address space is a VMAR. Anonymous memory is a VMO of its own, a private file mapping is a copy-on-write child of the file's page
 //! cache, a shared one is the page cache itself; the calls of Linux are verbs of the VMAR, and this module translates.
 
+mod forced;
 mod fork;
 mod heap;
 mod map;

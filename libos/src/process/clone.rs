@@ -10,10 +10,14 @@ use futures::channel::oneshot;
 use kernel_objects::task::BlockedReason;
 use linux_raw_sys::general as raw;
 
-use super::{Birth, Current, FsState, Process, ProcessAttributes, Resource, Thread, ThreadParts};
+use super::{
+    Birth, Current, FsState, Process, ProcessAttributes, Resource, Thread, ThreadParts,
+    trace::Event,
+};
 use crate::{
     errno::{Errno, SysResult},
     event::PidFd,
+    signal::Signal,
     syscall::argument::{Fd, UserPtr},
     vfs::{Capabilities, FsContext, OpenFile},
 };
@@ -52,7 +56,19 @@ pub(crate) struct CloneRequest {
     pub tls: u64,
 }
 
+/// The number of clone(2), which a tracer sees when something is made.
+const CLONE: u64 = 56;
+
 impl CloneRequest {
+    /// What a tracer calls it.
+    fn event(&self) -> Event {
+        match self.has(raw::CLONE_VFORK) {
+            true => Event::Vfork,
+            false if self.exit_signal == Signal::SIGCHLD.raw() as u32 => Event::Fork,
+            false => Event::Clone,
+        }
+    }
+
     fn has(&self, flag: u32) -> bool {
         self.flags & u64::from(flag) != 0
     }
@@ -129,10 +145,18 @@ impl Current {
     /// Makes a thread or a process, and says its number. With `CLONE_VFORK` that is when the new one has executed a program or ended: the caller waits
     /// for it whatever signals come, but those that kill.
     pub(crate) async fn clone_task(&mut self, request: &CloneRequest) -> SysResult<i32> {
+        let event = request.event();
+        let traced = self.thread.tracee().is_some();
         let (tid, released) = self.make_task(request)?;
+        if traced && !request.has(raw::CLONE_UNTRACED) {
+            Box::pin(self.tell_event(event, tid as u64, Some(CLONE))).await;
+        }
         if let Some(released) = released {
             // That it is dropped is the message.
             let _ = self.thread.object.blocked(BlockedReason::Pager, released).await;
+            if traced {
+                Box::pin(self.tell_event(Event::VforkDone, tid as u64, Some(CLONE))).await;
+            }
         }
         Ok(tid)
     }
@@ -157,6 +181,7 @@ impl Current {
             false => thread.memory.fork(kernel.isolation)?,
         };
         let mut context = self.context.duplicate();
+        self.without_step(&mut context);
         context.regs_mut().rax = 0;
         if request.stack != 0 {
             context.regs_mut().rsp = request.stack;
@@ -214,6 +239,12 @@ impl Current {
         });
         let memory = Arc::clone(&new.memory);
         kernel.pids.register_thread(&new);
+        if let Some(tracee) = thread.tracee()
+            && (request.has(raw::CLONE_PTRACE)
+                || tracee.wants(request.event()) && !request.has(raw::CLONE_UNTRACED))
+        {
+            thread.share_tracer(&new);
+        }
         // If it does not start, its thread leaves, and gives the number back.
         unborn.born = true;
         let run = Current::start(new, context).inspect_err(|_| {

@@ -36,6 +36,9 @@ use crate::{
     vfs::{Access, FileType, FsContext, IoDst, LookupFlags, OpenFile, Path, ops},
 };
 
+/// The number of execve(2), which a tracer sees when a program is executed.
+const EXECVE: u64 = 59;
+
 impl loader::Files for FsContext {
     type File = Arc<OpenFile>;
 
@@ -334,6 +337,7 @@ impl Current {
         let charge = process.kernel.memory.no_charge();
         let thread = Thread::around(Arc::clone(&old.object), process.pid, parts, kicker, charge);
         thread.favour();
+        thread.inherit_traces(&old);
         old.files.detach();
         process.enter_memory(&thread.memory);
         process.object.set_name_bytes(&started.name);
@@ -344,6 +348,9 @@ impl Current {
         process.kernel.pids.register_thread(&thread);
         self.context = started.context;
         self.thread = thread;
+        if self.thread.tracee().is_some() {
+            Box::pin(self.tell_exec(&old, EXECVE)).await;
+        }
         Ok(())
     }
 }

@@ -105,12 +105,21 @@ impl Process {
 impl Thread {
     /// Ends the calling thread, exit(2).
     pub fn exit(&self, code: u8) {
+        self.exit_code.store(i32::from(code) << 8, Ordering::Relaxed);
         if self.tid == self.process.pid {
             // If the process as a whole is not ended, the first thread's status is the process's.
             let status = ExitStatus::Exited(code).wait_status();
             let _ = self.process.object.set_return_code(status.into());
         }
         self.object.exit();
+    }
+
+    /// How it ends: by its own exit(2), or as its process does.
+    pub(super) fn own_status(&self) -> ExitStatus {
+        self.process.exit_status().unwrap_or_else(|| {
+            let word = self.exit_code.load(Ordering::Relaxed);
+            ExitStatus::from_return_code(word.into())
+        })
     }
 
     /// Ends the process of the calling thread, exit_group(2).
@@ -141,6 +150,7 @@ impl Thread {
             self.process.last_resident.store(resident, Ordering::Relaxed);
         }
         self.leave_memory();
+        self.end_traces();
         self.process.leave_children(self);
         self.process.kernel.pids.release(self.tid);
         // What was sent to the process and would have been this thread's is another one's now.

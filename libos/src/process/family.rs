@@ -6,9 +6,12 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
+use kernel_objects::SuspendToken;
+
 use super::{
     ExitStatus, Process, Session, Thread,
     pids::{Entry, PidTable, Table},
+    trace::Tracee,
 };
 use crate::{
     errno::{Errno, SysResult},
@@ -36,7 +39,7 @@ type Later = (Arc<Process>, Signal, SigInfo);
 
 /// What an end leaves to be done without the lock.
 #[derive(Default)]
-struct Aftermath {
+pub(super) struct Aftermath {
     signals: Vec<Later>,
     /// Those whom nobody will wait for.
     gone: Vec<Entry>,
@@ -124,9 +127,30 @@ impl Process {
         if signal != Signal::SIGSTOP && table.is_orphaned(self.pgid(), None) {
             return;
         }
-        if self.stop.stop(&self.object, signal, continued) {
-            table.tell_stop(self, code::CLD_STOPPED, signal);
+        if self.stop.stop(self.suspend_untraced(), signal, continued) {
+            let tracees = self.tracees();
+            for (thread, tracee) in &tracees {
+                tracee.stop_with_process(thread, signal);
+            }
+            // A parent that traces it hears of each thread's stop.
+            if !tracees.iter().any(|(_, tracee)| tracee.tracer.pid() == self.ppid()) {
+                table.tell_stop(self, code::CLD_STOPPED, signal);
+            }
         }
+    }
+
+    /// Suspends its threads but those that somebody traces, as long as the result exists.
+    pub(super) fn suspend_untraced(&self) -> Vec<Arc<SuspendToken>> {
+        let threads = self.threads();
+        let untraced = |thread: &&Arc<Thread>| thread.tracee().is_none();
+        let suspended = if threads.iter().all(|thread| untraced(&thread)) {
+            vec![SuspendToken::create_for_process(&self.object)]
+        } else {
+            let threads = threads.iter().filter(untraced);
+            threads.map(|thread| SuspendToken::create(&thread.object)).collect()
+        };
+        // It fails for what is ending.
+        suspended.into_iter().flatten().collect()
     }
 
     /// Lets it go on if it is stopped, and tells its parent.
@@ -135,12 +159,14 @@ impl Process {
         if self.stop.resume() {
             table.tell_stop(self, code::CLD_CONTINUED, Signal::SIGCONT);
         }
+        drop(table);
+        self.tell_tracers_of_continuation();
     }
 }
 
 impl Aftermath {
     /// Does what was left to be done.
-    fn send(self) {
+    pub(super) fn send(self) {
         for (process, signal, info) in self.signals {
             // Nobody is there to be told that a queue is full.
             let _ = process.send_signal(signal, info);
@@ -224,10 +250,17 @@ impl Table {
         }
     }
 
-    /// Tells the parent of `pid` that it has ended, or lets go of it if nobody will wait.
-    fn tell_end(&mut self, pid: i32, aftermath: &mut Aftermath) {
+    /// Tells the parent of `pid` that it has ended, or lets go of it if nobody will wait. A tracer that is not the parent is told first,
+    /// and the parent once that has waited.
+    pub(super) fn tell_end(&mut self, pid: i32, aftermath: &mut Aftermath) {
         let Some(entry) = self.processes.get(&pid) else { return };
         let child = &entry.process;
+        if let Some(tracee) = self.foreign_tracer(child) {
+            let (code, status) = code_and_status(child.status());
+            tracee.tracer.tell(child.news(code, status));
+            return;
+        }
+        let traced = self.tracees.contains_key(&pid);
         let Some(parent) = self.process(child.ppid()).cloned() else {
             aftermath.gone.extend(self.remove(pid));
             return;
@@ -237,7 +270,7 @@ impl Table {
         if signal == Some(Signal::SIGCHLD) {
             let action = parent.signals.with(|actions| actions.get(Signal::SIGCHLD));
             let ignored = action.handler == action::SIG_IGN;
-            nobody_waits = ignored || action.has(action::flags::SA_NOCLDWAIT);
+            nobody_waits = !traced && (ignored || action.has(action::flags::SA_NOCLDWAIT));
             if ignored {
                 signal = None;
             }
@@ -270,6 +303,21 @@ impl Table {
 }
 
 impl PidTable {
+    /// Nobody traces `tracee` any more: if it was a process that has ended its parent may wait for that.
+    pub(super) fn forget_tracee(&self, tracee: &Tracee) {
+        let mut aftermath = Aftermath::default();
+        let tid = tracee.tid();
+        let mut table = self.0.lock();
+        if table.tracees.get(&tid).is_some_and(|known| std::ptr::eq(&**known, tracee)) {
+            table.tracees.remove(&tid);
+            if tid == tracee.process.pid && tracee.process.has_ended() {
+                table.tell_end(tid, &mut aftermath);
+            }
+        }
+        drop(table);
+        aftermath.send();
+    }
+
     /// Enters a new process: from now on it is found, and a member of its maker's group and session. `EAGAIN` when its maker
     /// was waited for meanwhile.
     pub fn register_process(&self, process: &Arc<Process>, birth: &Birth<'_>) -> SysResult<()> {

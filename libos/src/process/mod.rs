@@ -23,6 +23,7 @@ pub(crate) mod pids;
 mod run;
 mod session;
 mod thread;
+pub(crate) mod trace;
 mod wait;
 
 use std::sync::{
@@ -147,6 +148,11 @@ impl Process {
             }
         });
         Ok(process)
+    }
+
+    /// Notified when one of its children, or of those that it traces, has ended, stopped or gone on.
+    pub(crate) fn children_changed(&self) -> &WaitQueue {
+        &self.children_changed
     }
 
     /// Its memory, unless it has ended.

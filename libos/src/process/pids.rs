@@ -14,7 +14,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{Process, Thread};
+use super::{Process, Thread, trace::Tracee};
 use crate::errno::{Errno, SysResult};
 
 /// One more than the highest number: the default of /proc/sys/kernel/pid_max on 64-bit Linux.
@@ -34,6 +34,8 @@ pub(super) struct Table {
     next: i32,
     threads: BTreeMap<i32, Weak<Thread>>,
     pub(super) processes: BTreeMap<i32, Entry>,
+    /// The threads that somebody traces, dead or alive, by number.
+    pub(super) tracees: BTreeMap<i32, Arc<Tracee>>,
     /// The members of each process group.
     pub(super) groups: BTreeMap<i32, BTreeSet<i32>>,
     /// The members of each session.
@@ -44,6 +46,7 @@ impl Table {
     fn is_taken(&self, number: i32) -> bool {
         self.threads.contains_key(&number)
             || self.processes.contains_key(&number)
+            || self.tracees.contains_key(&number)
             || self.groups.contains_key(&number)
             || self.sessions.contains_key(&number)
     }
@@ -56,6 +59,7 @@ impl Table {
     /// Takes a process out. Its children have another parent already.
     pub(super) fn remove(&mut self, pid: i32) -> Option<Entry> {
         let entry = self.processes.remove(&pid)?;
+        self.tracees.remove(&pid);
         if let Some(parent) = self.processes.get_mut(&entry.process.ppid()) {
             parent.children.remove(&pid);
         }

@@ -12,7 +12,7 @@ use std::{
 use hal::{aspace::Fault, context::Trap, sync::Actor};
 use kernel_objects::task::work;
 
-use super::{Current, ExitStatus};
+use super::{Current, ExitStatus, trace::Entry};
 use crate::{
     abi::put_away_while_waiting,
     errno::Errno,
@@ -52,7 +52,11 @@ impl Current {
                         signal::force_fault(&mut self, &fault, cause);
                     }
                 }
-                Trap::Exception(exception) => signal::force_exception(&mut self, &exception),
+                Trap::Exception(exception) => {
+                    if let Some(exception) = self.seen_exception(exception) {
+                        signal::force_exception(&mut self, &exception);
+                    }
+                }
                 Trap::Timer | Trap::Interrupted => {}
                 Trap::Lost => self.thread.exit_group(ExitStatus::KILLED),
             }
@@ -94,6 +98,11 @@ impl Current {
     }
 
     async fn traced_call(&mut self, number: u64) -> Option<CutShort> {
+        // In boxes: the future of a thread is not to be as large as those of tracees.
+        let number = match Box::pin(self.enter_call(number)).await {
+            Entry::Make(number) => number,
+            Entry::Skip => return Box::pin(self.leave_call(number, None)).await,
+        };
         let arguments = self.arguments();
         let call = strace::enter(&self.thread, number, &arguments);
         let result = match table::dispatch_now(&self.thread, number, &arguments) {
@@ -103,7 +112,8 @@ impl Current {
         if let Some(call) = call {
             call.leave(&result);
         }
-        self.store_result(number, result)
+        let cut_short = self.store_result(number, result);
+        Box::pin(self.leave_call(number, cut_short)).await
     }
 
     /// Carries out a call that may wait; the vector state is put away when it does.
@@ -141,7 +151,7 @@ impl Current {
                 self.thread.object.checkpoint().await;
             } else if bits & work::SIGNAL != 0 {
                 self.thread.object.take_interrupt();
-                signal::deliver(self, &mut cut_short);
+                signal::deliver(self, &mut cut_short).await;
             } else {
                 break;
             }

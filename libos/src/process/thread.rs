@@ -5,7 +5,10 @@
 
 use std::{
     future::Future,
-    sync::{Arc, Weak, atomic::AtomicU64},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicI32, AtomicU64},
+    },
 };
 
 use futures::channel::oneshot;
@@ -19,7 +22,10 @@ use kernel_objects::{
 };
 use parking_lot::Mutex;
 
-use super::{FdTable, FsState, Process, ThreadAttributes};
+use super::{
+    FdTable, FsState, Process, ThreadAttributes,
+    trace::{Steps, Tracee},
+};
 use crate::{
     errno::{Errno, SysResult},
     futex::Waiter,
@@ -63,6 +69,10 @@ pub struct Thread {
     pub(super) borrows: Mutex<Option<oneshot::Sender<()>>>,
     /// What it has said about itself.
     pub attributes: Mutex<ThreadAttributes>,
+    /// The status word of its own exit(2).
+    pub(super) exit_code: AtomicI32,
+    /// The record of its being traced.
+    pub(super) tracee: Mutex<Option<Arc<Tracee>>>,
     _charge: Charge,
 }
 
@@ -125,6 +135,8 @@ impl Thread {
             restart: Mutex::default(),
             borrows: Mutex::default(),
             attributes: Mutex::new(attributes),
+            exit_code: AtomicI32::new(0),
+            tracee: Mutex::default(),
             object,
             _charge: charge,
         });
@@ -180,8 +192,10 @@ impl Thread {
 /// A thread together with the registers it runs with; owned by the thread's loop.
 pub struct Current {
     pub(super) thread: Arc<Thread>,
-    /// Whether its calls are shown: found out once, as every call asks.
+    /// Whether its calls are shown or told to a tracer: found out beforehand, as every call asks.
     pub(super) traced: bool,
+    /// How its tracer lets it go on.
+    pub(super) steps: Steps,
     /// The registers and the vector state.
     pub context: UserContext,
 }
@@ -197,7 +211,7 @@ impl Current {
         let is_first = thread.tid == thread.process.pid;
         // Should the object not start, this is dropped and the thread leaves.
         let traced = thread.process.kernel.strace.is_some();
-        let body = Self { thread, traced, context }.run();
+        let body = Self { thread, traced, steps: Steps::default(), context }.run();
         let run = if is_first { process.start(&object, body) } else { object.start(body) };
         run.map_err(|_| Errno::EAGAIN)
     }

@@ -7,7 +7,12 @@ use std::sync::{Arc, atomic::Ordering};
 
 use linux_raw_sys::general as raw;
 
-use super::{Process, Thread, family::code_and_status, pids::Table};
+use super::{
+    Process, Thread,
+    family::{Aftermath, code_and_status},
+    pids::Table,
+    trace::Tracee,
+};
 use crate::{
     errno::{Errno, SysResult},
     signal::{Signal, info::code, stop::News},
@@ -74,7 +79,7 @@ impl Waited {
     pub fn word(&self) -> i32 {
         match self.code {
             code::CLD_EXITED => self.status << 8,
-            code::CLD_STOPPED => self.status << 8 | 0x7f,
+            code::CLD_STOPPED | code::CLD_TRAPPED => self.status << 8 | 0x7f,
             code::CLD_CONTINUED => 0xffff,
             code::CLD_DUMPED => self.status | 0x80,
             _ => self.status,
@@ -99,6 +104,19 @@ impl Wish {
             && (self.has(raw::__WALL) || ordinary != self.has(raw::__WCLONE))
             && (!self.has(raw::__WNOTHREAD) || child.made_by.load(Ordering::Relaxed) == waiter.tid)
     }
+
+    fn is_for_tracee(&self, waiter: &Thread, tracee: &Tracee) -> bool {
+        let process = &tracee.process;
+        let chosen = match &self.whom {
+            Whom::Any => true,
+            Whom::Pid(pid) => tracee.tid() == *pid,
+            Whom::Group(group) => process.pgid() == *group,
+            Whom::Process(chosen) => Arc::ptr_eq(chosen, process) && tracee.tid() == process.pid,
+        };
+        chosen
+            && tracee.tracer.pid() == waiter.process.pid
+            && (!self.has(raw::__WNOTHREAD) || tracee.tracer.is_thread(waiter.tid))
+    }
 }
 
 impl Process {
@@ -113,14 +131,20 @@ impl Process {
     }
 }
 
+/// What is told of a child: `CLD_*` and a status.
+type What = (i32, i32);
+
 impl Table {
-    /// Looks at the children of `waiter`'s process: what was found is taken unless `WNOWAIT`. The process itself is to be let go of
-    /// without the lock. `ECHILD` when there is nobody to wait for.
-    fn look(&mut self, waiter: &Thread, wish: &Wish) -> SysResult<Option<(Waited, Arc<Process>)>> {
+    /// Looks at the children of `waiter`'s process and those whom it traces: what was found is taken unless `WNOWAIT`. `ECHILD` when there is
+    /// nobody to wait for.
+    fn look(&mut self, waiter: &Thread, wish: &Wish) -> SysResult<Option<Found>> {
         let parent = &waiter.process;
         let Some(family) = self.processes.get(&parent.pid) else { return Err(Errno::ECHILD) };
         let keep = wish.has(raw::WNOWAIT);
-        let mut anybody = false;
+        let (mut anybody, found) = self.look_at_tracees(waiter, wish);
+        if let Some((tracee, what)) = found {
+            return Ok(Some(self.take_tracee(parent, &tracee, what, keep)));
+        }
         let mut found = None;
         for &pid in &family.children {
             let Some(entry) = self.processes.get(&pid) else { continue };
@@ -128,7 +152,17 @@ impl Table {
             if !wish.is_for(waiter, child, entry.exit_signal) {
                 continue;
             }
+            let tracer = self.tracees.get(&pid).map(|tracee| tracee.tracer.pid());
+            if tracer == Some(parent.pid) {
+                // It was among those.
+                continue;
+            }
             let what = if child.has_ended() {
+                if tracer.is_some() {
+                    // Its tracer waits first.
+                    anybody = true;
+                    continue;
+                }
                 if !wish.has(raw::WEXITED) {
                     continue;
                 }
@@ -151,6 +185,17 @@ impl Table {
         let Some((child, (code, status))) = found else {
             return if anybody { Ok(None) } else { Err(Errno::ECHILD) };
         };
+        Ok(Some(self.take(parent, child, (code, status), keep)))
+    }
+
+    /// What is told of `child`, which is let go of if it has ended and is not to be kept.
+    fn take(
+        &mut self,
+        parent: &Process,
+        child: Arc<Process>,
+        (code, status): What,
+        keep: bool,
+    ) -> Found {
         let usage = child.usage().and(child.children_usage());
         if child.has_ended() && !keep {
             let mut total = parent.children_usage.lock();
@@ -159,15 +204,78 @@ impl Table {
             self.remove(child.pid);
         }
         let uid = child.ids.lock().users[0];
-        Ok(Some((Waited { pid: child.pid, uid, code, status, usage }, child)))
+        let waited = Waited { pid: child.pid, uid, code, status, usage };
+        Found { waited, _process: child, aftermath: Aftermath::default() }
     }
+
+    /// Looks at those whom `waiter`'s process traces: whether there are any, and one of which there is something to tell.
+    fn look_at_tracees(&self, waiter: &Thread, wish: &Wish) -> (bool, Option<(Arc<Tracee>, What)>) {
+        let mut anybody = false;
+        let mine = |tracee: &&Arc<Tracee>| wish.is_for_tracee(waiter, tracee);
+        for tracee in self.tracees.values().filter(mine) {
+            let process = &tracee.process;
+            let first = tracee.tid() == process.pid;
+            let ended = if first { process.has_ended() } else { tracee.has_ended() };
+            if ended && !wish.has(raw::WEXITED) {
+                continue;
+            }
+            anybody = true;
+            let what = match ended && first {
+                true => Some(code_and_status(process.status())),
+                false => tracee.news(wish.has(raw::WNOWAIT)),
+            };
+            if let Some(what) = what {
+                return (true, Some((Arc::clone(tracee), what)));
+            }
+        }
+        (anybody, None)
+    }
+
+    /// What is told of `tracee`. One that has ended and is not to be kept is traced no more: a process is then its parent's to wait for.
+    fn take_tracee(
+        &mut self,
+        waiter: &Process,
+        tracee: &Tracee,
+        (code, status): What,
+        keep: bool,
+    ) -> Found {
+        let process = Arc::clone(&tracee.process);
+        let tid = tracee.tid();
+        let ended = tid == process.pid && process.has_ended();
+        if ended && process.ppid() == waiter.pid {
+            return self.take(waiter, process, (code, status), keep);
+        }
+        let mut aftermath = Aftermath::default();
+        if !keep && (ended || tracee.has_ended()) {
+            self.tracees.remove(&tid);
+        }
+        if !keep && ended {
+            self.tell_end(tid, &mut aftermath);
+        }
+        let (usage, uid) = (process.usage(), process.ids.lock().users[0]);
+        Found {
+            waited: Waited { pid: tid, uid, code, status, usage },
+            _process: process,
+            aftermath,
+        }
+    }
+}
+
+/// What was found, with what is to be done without the lock.
+struct Found {
+    waited: Waited,
+    _process: Arc<Process>,
+    aftermath: Aftermath,
 }
 
 impl Thread {
     /// Looks at its process's children once; `None` when it has to wait.
     pub(crate) fn look_at_children(&self, wish: &Wish) -> SysResult<Option<Waited>> {
         let looked = self.process.kernel.pids.0.lock().look(self, wish)?;
-        Ok(looked.map(|(waited, _)| waited))
+        Ok(looked.map(|found| {
+            found.aftermath.send();
+            found.waited
+        }))
     }
 
     /// Waits until a child is as wished.

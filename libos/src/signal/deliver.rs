@@ -18,62 +18,91 @@ use super::{
 use crate::{
     errno::{Errno, SysResult},
     memory::FaultCause,
-    process::{Current, CutShort, ExitStatus, Resource, Thread},
+    process::{Current, CutShort, ExitStatus, Resource, Thread, trace::Event},
 };
 
 /// Acts on all signals that the thread does not block.
 ///
 /// `cut_short` is the system call that was interrupted; it is taken when a handler decides what becomes of it.
-pub(crate) fn deliver(current: &mut Current, cut_short: &mut Option<CutShort>) {
+pub(crate) async fn deliver(current: &mut Current, cut_short: &mut Option<CutShort>) {
+    let is_traced = |current: &Current| current.thread().tracee().is_some();
+    let mut entered = false;
     loop {
         loop {
+            if is_traced(current) {
+                Box::pin(current.take_group_stops(cut_short)).await;
+            }
+            let continued = current.thread().process.stop.continued();
+            let Some((mut signal, mut info)) = current.thread().take_deliverable() else { break };
+            let traced = is_traced(current);
+            if traced {
+                let stop = Box::pin(current.stop_for_signal(signal, info, cut_short));
+                match stop.await {
+                    Some(wanted) => (signal, info) = wanted,
+                    None => continue,
+                }
+            }
             let process = &current.thread().process;
-            let continued = process.stop.continued();
-            let Some((signal, info)) = current.thread().take_deliverable() else { break };
             let action = process.signals.with(|actions| actions.take_for_delivery(signal));
             match action.handler {
                 SIG_IGN => {}
                 SIG_DFL => {
-                    if default_action(current.thread(), signal, continued) {
+                    let fate = default_action(current.thread(), signal, continued);
+                    if let Some(fate) = fate {
+                        if traced {
+                            let status = fate.wait_status() as u64;
+                            Box::pin(current.tell_event(Event::Exit, status, None)).await;
+                        }
+                        current.thread().exit_group(fate);
                         return;
                     }
                 }
-                _ => handle(current, signal, &info, &action, cut_short),
+                _ => {
+                    if traced {
+                        current.disarm_step();
+                    }
+                    entered |= handle(current, signal, &info, &action, cut_short);
+                }
             }
         }
         // No handler was run with it, so a temporary mask ends here; that may let more signals through.
         match current.thread().signals.take_saved_mask() {
             Some(mask) => current.thread().set_signal_mask(mask),
-            None => return,
+            None => break,
         };
+    }
+    if is_traced(current) {
+        if entered && current.is_stepping() {
+            Box::pin(current.step_into_handler()).await;
+        }
+        current.arm_step();
     }
 }
 
-/// Does what happens to a signal without a handler, which was taken when the process had been `continued` so often. True when the
-/// process ends.
-fn default_action(thread: &Thread, signal: Signal, continued: u64) -> bool {
+/// Does what happens to a signal without a handler, which was taken when the process had been `continued` so often. How the process is
+/// to end if that is what happens.
+fn default_action(thread: &Thread, signal: Signal, continued: u64) -> Option<ExitStatus> {
     let core = match signal.default_action() {
-        DefaultAction::Ignore | DefaultAction::Continue => return false,
+        DefaultAction::Ignore | DefaultAction::Continue => return None,
         DefaultAction::Stop => {
             thread.process.stop_by(signal, continued);
-            return false;
+            return None;
         }
         // Whether there would be one; it is not written.
         DefaultAction::Core => thread.process.limit(Resource::Core) > 0,
         DefaultAction::Terminate => false,
     };
-    thread.exit_group(ExitStatus::Signaled { signal: signal.raw() as u8, core });
-    true
+    Some(ExitStatus::Signaled { signal: signal.raw() as u8, core })
 }
 
-/// Sends the thread into its handler for `signal`.
+/// Sends the thread into its handler for `signal`. Whether that is where it goes on.
 fn handle(
     current: &mut Current,
     signal: Signal,
     info: &SigInfo,
     action: &SigAction,
     cut_short: &mut Option<CutShort>,
-) {
+) -> bool {
     if let Some(call) = cut_short.take() {
         finish_call(&mut current.context, call, action);
     }
@@ -88,7 +117,7 @@ fn handle(
             thread.process.signals.with(|actions| actions.reset(signal));
         }
         thread.force_signal(Signal::SIGSEGV, SigInfo::kernel(Signal::SIGSEGV));
-        return;
+        return false;
     }
     if altstack.disarms() {
         signals.set_altstack(super::AltStack::NONE);
@@ -98,6 +127,7 @@ fn handle(
         blocked.insert(signal);
     }
     thread.set_signal_mask(blocked);
+    true
 }
 
 /// Decides whether an interrupted call is made again after the handler or fails with `EINTR` (signal(7)).

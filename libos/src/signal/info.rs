@@ -45,6 +45,7 @@ pub mod code {
 
     pub const TRAP_BRKPT: i32 = 1;
     pub const TRAP_TRACE: i32 = 2;
+    pub const TRAP_HWBKPT: i32 = 4;
 
     pub const CLD_EXITED: i32 = 1;
     pub const CLD_KILLED: i32 = 2;
@@ -95,6 +96,11 @@ impl SigInfo {
     /// Sent by tkill(2) or tgkill(2).
     pub const fn tkill(signal: Signal, pid: u32, uid: u32) -> Self {
         Self::new(signal, code::SI_TKILL).with(pair(pid, uid), 0)
+    }
+
+    /// Sent to nobody: what a tracer is told of its tracee `pid` of user `uid`, which has stopped for `code`.
+    pub(crate) const fn notice(signal: Signal, code: i32, pid: u32, uid: u32) -> Self {
+        Self::new(signal, code).with(pair(pid, uid), 0)
     }
 
     /// Sent by the kernel with no more to say.

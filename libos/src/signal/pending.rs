@@ -100,6 +100,11 @@ impl PendingSignals {
         }
     }
 
+    /// What is queued, oldest first.
+    pub fn infos(&self) -> Vec<SigInfo> {
+        self.queue.iter().copied().collect()
+    }
+
     /// How many are queued.
     pub fn len(&self) -> usize {
         self.queue.len()

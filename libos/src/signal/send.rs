@@ -22,6 +22,16 @@ enum Target<'a> {
     Process,
 }
 
+impl Target<'_> {
+    /// Whether a tracer wants to know of what is ignored, too.
+    fn is_traced(&self, process: &Process) -> bool {
+        match self {
+            Self::Thread(thread) => thread.tracee().is_some(),
+            Self::Process => !process.tracees().is_empty(),
+        }
+    }
+}
+
 impl Process {
     /// Sends `signal` to the process: one of its threads takes it. `EAGAIN` when too many are queued.
     pub fn send_signal(&self, signal: Signal, info: SigInfo) -> SysResult<()> {
@@ -73,7 +83,8 @@ impl Process {
         signal: Signal,
         info: SigInfo,
     ) -> SysResult<()> {
-        let ignored = self.signals.with(|actions| actions.get(signal).ignores(signal));
+        let ignored = self.signals.with(|actions| actions.get(signal).ignores(signal))
+            && !target.is_traced(self);
         let held_back = match target {
             Target::Thread(thread) => thread.signals.holds_back(signal),
             Target::Process => {

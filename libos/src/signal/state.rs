@@ -136,7 +136,12 @@ impl ThreadSignals {
         self.state.lock().pending.len()
     }
 
-    pub(super) fn push(&self, signal: Signal, info: SigInfo, limit: usize) -> SysResult<Queued> {
+    /// What is queued for this thread alone, oldest first.
+    pub(crate) fn pending_infos(&self) -> Vec<SigInfo> {
+        self.state.lock().pending.infos()
+    }
+
+    pub(crate) fn push(&self, signal: Signal, info: SigInfo, limit: usize) -> SysResult<Queued> {
         self.state.lock().pending.push(signal, info, limit)
     }
 
@@ -231,6 +236,11 @@ impl ProcessSignals {
     /// How many signals are queued.
     pub fn queued(&self) -> usize {
         self.pending.lock().len()
+    }
+
+    /// What is queued for the process as a whole, oldest first.
+    pub(crate) fn pending_infos(&self) -> Vec<SigInfo> {
+        self.pending.lock().infos()
     }
 
     fn update<T>(&self, change: impl FnOnce(&mut PendingSignals) -> T) -> T {

@@ -1,7 +1,8 @@
 //! Stopping a process and letting it go on, for job control.
 //!
-//! The one idea: a stopped process is one whose object is suspended, and the token that keeps it so is all there is to know. A
-//! SIGCONT that comes while a thread has taken a stopping signal and not yet acted on it wins, as in Linux: the thread says how many
+//! The one idea: a stopped process is one whose object is suspended, and the tokens that keep it so are all there is to know: one of the
+//! process, or, as soon as somebody [traces](crate::process) a thread of it, one of each thread that nobody traces, for the others stop by themselves
+//! and their tracers may let them go on. A SIGCONT that comes while a thread has taken a stopping signal and not yet acted on it wins, as in Linux: the thread says how many
 //! there had been when it took the signal.
 
 use std::sync::{
@@ -9,7 +10,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use kernel_objects::{Process, SuspendToken, WaitQueue};
+use kernel_objects::{SuspendToken, WaitQueue};
 use parking_lot::Mutex;
 
 use super::number::Signal;
@@ -36,7 +37,9 @@ pub struct Stop {
 #[derive(Debug, Default)]
 struct Held {
     /// What keeps its threads from running.
-    token: Option<Arc<SuspendToken>>,
+    tokens: Vec<Arc<SuspendToken>>,
+    /// What has stopped it, as long as it is.
+    signal: Option<Signal>,
     /// What happened last, until somebody was told.
     news: Option<News>,
 }
@@ -47,24 +50,43 @@ impl Stop {
         self.continued.load(Ordering::SeqCst)
     }
 
-    /// Stops `process` because of `signal`, unless it was let go on since [`continued`](Self::continued) was `seen`. Whether it was not
-    /// stopped and is now.
-    pub(crate) fn stop(&self, process: &Arc<Process>, signal: Signal, seen: u64) -> bool {
-        // It fails for a process that is ending. Whoever is woken by it may want the lock.
-        let Ok(token) = SuspendToken::create_for_process(process) else { return false };
+    /// Holds what `tokens` suspend because of `signal`, unless the process was let go on since [`continued`](Self::continued) was `seen`.
+    /// Whether it was not stopped and is now.
+    pub(crate) fn stop(&self, tokens: Vec<Arc<SuspendToken>>, signal: Signal, seen: u64) -> bool {
         let mut held = self.held.lock();
-        let stops = self.continued() == seen && held.token.is_none();
+        let stops = self.continued() == seen && held.signal.is_none();
         if stops {
-            *held = Held { token: Some(token), news: Some(News::Stopped(signal)) };
+            *held = Held { tokens, signal: Some(signal), news: Some(News::Stopped(signal)) };
             drop(held);
             self.stops.notify_all();
         }
         stops
     }
 
+    /// If the process is stopped, holds what `tokens` suspend instead; says what has stopped it.
+    pub(crate) fn hold_instead(
+        &self,
+        tokens: impl FnOnce() -> Vec<Arc<SuspendToken>>,
+    ) -> Option<Signal> {
+        self.signal()?;
+        // Whoever is woken by it may want the lock.
+        let mut tokens = tokens();
+        let mut held = self.held.lock();
+        let signal = held.signal?;
+        std::mem::swap(&mut held.tokens, &mut tokens);
+        drop(held);
+        drop(tokens);
+        Some(signal)
+    }
+
+    /// What has stopped the process, if it is.
+    pub(crate) fn signal(&self) -> Option<Signal> {
+        self.held.lock().signal
+    }
+
     /// Whether the process is stopped, or about to be.
     pub fn is_stopped(&self) -> bool {
-        self.held.lock().token.is_some()
+        self.held.lock().signal.is_some()
     }
 
     /// What happened last, if it is `wanted` and nobody was told; that is so again afterwards if it is to be kept.
@@ -90,12 +112,14 @@ impl Stop {
     pub(crate) fn resume(&self) -> bool {
         let mut held = self.held.lock();
         self.continued.fetch_add(1, Ordering::SeqCst);
-        let token = held.token.take();
-        if token.is_some() {
+        let tokens = std::mem::take(&mut held.tokens);
+        let stopped = held.signal.take().is_some();
+        if stopped {
             held.news = Some(News::Continued);
         }
         drop(held);
-        token.is_some()
+        drop(tokens);
+        stopped
     }
 }
 
@@ -107,7 +131,7 @@ mod tests {
     };
 
     use futures::FutureExt;
-    use kernel_objects::{Job, KernelObject, Signals, Thread};
+    use kernel_objects::{Job, KernelObject, Process, Signals, Thread};
 
     use super::*;
 
@@ -121,14 +145,18 @@ mod tests {
             thread.signals()
         };
         let stop = Stop::default();
-        assert!(stop.stop(&process, Signal::SIGTSTP, stop.continued()));
+        let tokens = || vec![SuspendToken::create_for_process(&process).unwrap()];
+        assert!(stop.stop(tokens(), Signal::SIGTSTP, stop.continued()));
         assert_eq!(state(), Signals::THREAD_SUSPENDED);
         assert_eq!(stop.next().now_or_never(), Some(Signal::SIGTSTP));
-        assert!(!stop.stop(&process, Signal::SIGTSTP, stop.continued()), "it is stopped");
+        assert!(!stop.stop(tokens(), Signal::SIGTSTP, stop.continued()), "it is stopped");
+        assert_eq!(stop.hold_instead(tokens), Some(Signal::SIGTSTP));
+        assert_eq!(state(), Signals::THREAD_SUSPENDED);
         let seen = stop.continued();
         assert!(stop.resume());
         assert_eq!(state(), Signals::THREAD_RUNNING);
-        assert!(!stop.stop(&process, Signal::SIGTSTP, seen));
+        assert!(!stop.stop(tokens(), Signal::SIGTSTP, seen));
+        assert_eq!(stop.hold_instead(tokens), None);
         assert_eq!(state(), Signals::THREAD_RUNNING);
         assert_eq!(stop.next().now_or_never(), None);
         assert!(!stop.resume());
@@ -136,9 +164,8 @@ mod tests {
 
     #[test]
     fn news_is_told_once_unless_it_is_kept() {
-        let process = Process::create(&Job::root(), "").unwrap();
         let stop = Stop::default();
-        stop.stop(&process, Signal::SIGSTOP, stop.continued());
+        stop.stop(Vec::new(), Signal::SIGSTOP, stop.continued());
         let stopped = Some(News::Stopped(Signal::SIGSTOP));
         assert_eq!(stop.news(|news| *news == News::Continued, false), None);
         assert_eq!(stop.news(|_| true, true), stopped);

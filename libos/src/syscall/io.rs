@@ -39,8 +39,8 @@ pub(crate) const MAX_RANGES: usize = 1024;
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 pub(crate) struct IoVec {
-    base: u64,
-    len: u64,
+    pub(super) base: u64,
+    pub(super) len: u64,
 }
 
 /// The ranges of a vectored call.

@@ -26,6 +26,7 @@ pub mod pidfd;
 pub mod poll;
 pub mod prctl;
 pub mod process;
+pub mod ptrace;
 pub mod remote;
 pub mod restart;
 pub mod scheduling;

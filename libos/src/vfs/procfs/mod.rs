@@ -4,6 +4,7 @@
 //! system is made before the kernel that it tells about, and is [attached](ProcFs::attach) to it afterwards.
 
 mod machine;
+mod memory;
 mod node;
 mod process;
 mod sysfs;

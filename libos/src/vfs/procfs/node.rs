@@ -39,12 +39,24 @@ pub(super) trait Directory: Send + Sync {
     fn find(&self, name: &[u8]) -> SysResult<What>;
 }
 
+/// A file that is no text.
+pub(super) trait Special: Send + Sync {
+    /// Opens it.
+    fn open(&self) -> SysResult<Arc<dyn File>>;
+    /// Its permissions.
+    fn mode(&self) -> u32;
+    /// Its user and group.
+    fn owner(&self) -> (u32, u32);
+}
+
 /// What a node is.
 pub(super) enum What {
     /// A directory.
     Directory(Arc<dyn Directory>),
     /// A file with a text, that may take writes.
     File(Text, Option<Sink>),
+    /// A file that is no text.
+    Special(Arc<dyn Special>),
     /// A symbolic link; the text may depend on the process that asks.
     Link(Arc<dyn Fn(i32) -> SysResult<Vec<u8>> + Send + Sync>),
     /// A link that says one thing and leads to a place.
@@ -71,7 +83,7 @@ impl What {
     fn kind(&self) -> FileType {
         match self {
             Self::Directory(_) => FileType::Directory,
-            Self::File(..) => FileType::Regular,
+            Self::File(..) | Self::Special(_) => FileType::Regular,
             Self::Link(_) | Self::Jump(..) => FileType::Symlink,
         }
     }
@@ -118,7 +130,12 @@ impl Inode for Node {
             What::Directory(_) => 0o555,
             What::File(_, None) => 0o444,
             What::File(_, Some(_)) => 0o644,
+            What::Special(file) => file.mode(),
             What::Link(_) | What::Jump(..) => 0o777,
+        };
+        let owner = match &self.what {
+            What::Special(file) => file.owner(),
+            _ => self.owner,
         };
         let mut metadata = Metadata {
             dev: self.device,
@@ -126,8 +143,8 @@ impl Inode for Node {
             kind: self.kind(),
             mode,
             nlink: if self.kind().is_dir() { 2 } else { 1 },
-            uid: self.owner.0,
-            gid: self.owner.1,
+            uid: owner.0,
+            gid: owner.1,
             rdev: DeviceNumber(0),
             size: 0,
             block_size: 1024,
@@ -201,12 +218,15 @@ impl Inode for Node {
     fn resize(&self, _size: u64) -> SysResult<()> {
         // Opening with O_TRUNC, as a shell's redirection does.
         match &self.what {
-            What::File(_, Some(_)) => Ok(()),
+            What::File(_, Some(_)) | What::Special(_) => Ok(()),
             _ => Err(Errno::EACCES),
         }
     }
 
     fn open(&self, flags: u32) -> SysResult<Option<Arc<dyn File>>> {
+        if let What::Special(file) = &self.what {
+            return file.open().map(Some);
+        }
         let What::File(text, sink) = &self.what else { return Ok(None) };
         if flags & raw::O_ACCMODE != raw::O_RDONLY && sink.is_none() {
             return Err(Errno::EACCES);

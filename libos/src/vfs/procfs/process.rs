@@ -8,10 +8,11 @@ use kernel_objects::KernelObject;
 use kernel_objects::task::{BlockedReason, ThreadState};
 use kernel_objects::vmar::{Mapping, MappingFlags};
 
+use super::memory::Memory;
 use super::node::{Directory, Row, Table, What};
 use crate::errno::{Errno, SysResult};
 use crate::memory::UserMemory;
-use crate::process::{Process, Thread};
+use crate::process::{Process, Thread, trace::Tracee};
 use crate::signal::SigSet;
 use crate::syscall::argument::Fd;
 use crate::timer::ticks;
@@ -101,6 +102,7 @@ const ENTRIES: &[Row<Subject>] = &[
     }),
     ("limits", |s| text(s, limits)),
     ("maps", |s| text(s, |thread| Ok(maps(thread, false)))),
+    ("mem", |s| What::Special(Arc::new(Memory(s.process.clone())))),
     ("mountinfo", |s| text(s, |thread| Ok(mounts(thread, true)))),
     ("mounts", |s| text(s, |thread| Ok(mounts(thread, false)))),
     ("net/unix", |s| text(s, |thread| Ok(thread.process.kernel.unix.table()))),
@@ -420,6 +422,9 @@ fn stat(subject: &Subject) -> What {
 
 /// What the thread is doing: the letter and the word of proc_pid_stat(5).
 fn state(thread: &Thread) -> (char, &'static str) {
+    if thread.tracee().is_some_and(|tracee| tracee.has_stopped()) {
+        return ('t', "tracing stop");
+    }
     if thread.process.stop.is_stopped() {
         return ('T', "stopped");
     }
@@ -457,7 +462,7 @@ fn status(thread: &Thread) -> SysResult<String> {
     let affinity = attributes.scheduling.affinity;
     let cpus = process.kernel.cpus.count();
     Ok(format!(
-        "Name:\t{}\nUmask:\t{umask:04o}\nState:\t{} ({})\nTgid:\t{}\nNgid:\t0\nPid:\t{}\nPPid:\t{}\nTracerPid:\t0\n\
+        "Name:\t{}\nUmask:\t{umask:04o}\nState:\t{} ({})\nTgid:\t{}\nNgid:\t0\nPid:\t{}\nPPid:\t{}\nTracerPid:\t{}\n\
          Uid:\t{}\nGid:\t{}\nFDSize:\t{}\nGroups:\t{others}\n\
          VmPeak:\t{size:>8} kB\nVmSize:\t{size:>8} kB\nVmLck:\t       0 kB\nVmHWM:\t{resident:>8} kB\nVmRSS:\t{resident:>8} kB\n\
          VmData:\t{size:>8} kB\nVmStk:\t{:>8} kB\nVmExe:\t       0 kB\nVmLib:\t       0 kB\nVmPTE:\t       0 kB\nVmSwap:\t       0 kB\n\
@@ -471,6 +476,7 @@ fn status(thread: &Thread) -> SysResult<String> {
         process.pid,
         thread.tid,
         process.ppid(),
+        Tracee::tracer_of(thread),
         join(&users, cred.fsuid),
         join(&groups, cred.fsgid),
         thread.files.numbers().len().next_multiple_of(64).max(64),
