@@ -20,6 +20,7 @@ use linux_raw_sys::general as raw;
 
 use crate::config::{Config, Strace};
 use crate::errno::{Errno, SysResult};
+use crate::gdb::Debugger;
 use crate::kernel::Kernel;
 use crate::loader::{LoadError, search};
 use crate::net::unix;
@@ -48,6 +49,10 @@ pub fn run(config: &Config) -> Result<ExitStatus, BootError> {
     let fs = first_context(&kernel, config)?;
     let files = inherited_files(&kernel, &fs, config, inherited);
     let process = launch_with(&kernel, config, fs, files)?;
+    let debugged = kernel.debugger.clone().map(|debugger| {
+        let process = Arc::clone(&process);
+        kernel.cpus.spawn(async move { debugger.serve(process).await })
+    });
     let status = match HostSignals::catch(&FORWARDED) {
         Ok(signals) => {
             kernel.cpus.block_on_with_signals(until_ended(&process), &signals, |number| {
@@ -59,6 +64,10 @@ pub fn run(config: &Config) -> Result<ExitStatus, BootError> {
             kernel.cpus.block_on(until_ended(&process))
         }
     };
+    if let Some(debugged) = debugged {
+        // The debugger is told how it ended.
+        let _ = kernel.cpus.block_on(hal::time::timeout(LAST_WORDS, debugged));
+    }
     kernel.shut_down();
     // A terminal at which nobody looks shows the rest to nobody.
     let shown = hal::time::timeout(LAST_WORDS, kernel.terminals.drained());
@@ -158,6 +167,7 @@ pub fn start(config: &Config) -> Result<Arc<Kernel>, BootError> {
         hal::context::limit_spinning(micros);
     }
     let strace = open_trace(config)?;
+    let debugger = open_debugger(config)?;
     let root = mount_root(config, &memory)?;
     let cpus = config.cpus.unwrap_or_else(host::system::online_cpus).min(cpu::MAX_CPUS);
     let cpus = Cpus::start(cpu::Config { cpus, stealing: true, ..cpu::Config::default() })
@@ -185,6 +195,7 @@ pub fn start(config: &Config) -> Result<Arc<Kernel>, BootError> {
         names: Default::default(),
         pids: Default::default(),
         isolation: config.isolation,
+        debugger,
         strace,
         started: hal::time::boottime(),
     });
@@ -319,6 +330,15 @@ fn host_limits() -> Limits {
         }
     }
     limits
+}
+
+/// The port of `--gdb`.
+fn open_debugger(config: &Config) -> Result<Option<Arc<Debugger>>, BootError> {
+    let Some(port) = config.gdb else { return Ok(None) };
+    let refused = |error: host::HostError| {
+        BootError::Option(format!("--gdb {port}"), Errno::from_raw(error.errno()))
+    };
+    Debugger::listen(port).map(|debugger| Some(Arc::new(debugger))).map_err(refused)
 }
 
 /// Where `--strace` goes.

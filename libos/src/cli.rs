@@ -20,6 +20,7 @@ Examples:
   libos --strace=trace.txt ls            ... or into a file
   libos --memory 64M --cpus 1 sort big   with little memory and one virtual CPU
   libos --bind $PWD:$PWD make            let writes below this directory reach the host
+  libos --gdb 1234 ./prog                debug it: gdb -ex 'target remote :1234'
   libos --root /srv/alpine /bin/sh       another tree as the root directory
 
 The guest sees the host's files; what it writes stays in memory and is gone with it, except below --bind.
@@ -33,6 +34,10 @@ pub struct Cli {
     /// Print each system call with its arguments and result, on standard error or into FILE
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "-")]
     strace: Option<PathBuf>,
+
+    /// Hold the program before its first instruction for a gdb that says `target remote :PORT`
+    #[arg(long, value_name = "PORT")]
+    gdb: Option<u16>,
 
     /// Number of virtual CPUs [default: the host's]
     #[arg(long, value_name = "N", value_parser = parse_cpus)]
@@ -134,6 +139,7 @@ impl Cli {
             memory: self.memory,
             isolation: self.isolation,
             spin: self.spin,
+            gdb: self.gdb,
             strace: self.strace.map(|file| match file.as_os_str().as_bytes() {
                 b"-" => Strace::Stderr,
                 _ => Strace::File(file),
@@ -275,6 +281,7 @@ mod tests {
             &["--bind", "a:relative", "ls"],
             &["--isolation", "sometimes", "ls"],
             &["--spin", "long", "ls"],
+            &["--gdb", "70000", "ls"],
         ] {
             let error = config(args).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{args:?}");

@@ -29,6 +29,8 @@ pub struct Config {
     /// For how many microseconds at most the kernel and an isolated guest look for each other's word before they sleep; none means
     /// what pays on this machine.
     pub spin: Option<u32>,
+    /// The port of the host's at which the first program waits for a debugger.
+    pub gdb: Option<u16>,
     /// Where system calls are printed, if anywhere.
     pub strace: Option<Strace>,
 }

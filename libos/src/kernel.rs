@@ -12,6 +12,7 @@ use crate::{
     config::Isolation,
     event::inotify::Instances,
     futex::FutexTable,
+    gdb::Debugger,
     ipc::Ipc,
     net::unix,
     process::PidTable,
@@ -65,6 +66,8 @@ pub struct Kernel {
     pub pids: PidTable,
     /// Where the guests run.
     pub isolation: Isolation,
+    /// Where a debugger may come, `--gdb`.
+    pub(crate) debugger: Option<Arc<Debugger>>,
     /// Where `--strace` writes.
     pub strace: Option<strace::Log>,
     /// When it was made: nanoseconds of the host's boot clock.

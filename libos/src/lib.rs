@@ -11,6 +11,7 @@ pub mod config;
 pub mod errno;
 pub mod event;
 pub mod futex;
+mod gdb;
 pub mod ipc;
 pub mod kernel;
 pub mod loader;

@@ -7,6 +7,7 @@
 mod dir;
 mod error;
 mod file;
+pub mod listen;
 pub mod process;
 mod stat;
 pub mod stdio;

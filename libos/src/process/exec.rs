@@ -288,6 +288,9 @@ impl Kernel {
         process.executed.store(true, Ordering::Relaxed);
         self.pids.register_thread(&thread);
         self.pids.register_process(&process, &Birth::FIRST).map_err(LoadError::System)?;
+        if let Some(debugger) = &self.debugger {
+            debugger.hold(&thread);
+        }
         let run = Current::start(thread, started.context)
             .inspect_err(|_| self.pids.forget_process(&process))
             .map_err(LoadError::System)?;
