@@ -196,6 +196,8 @@ impl Setting {
         let folder = self.scratch.path();
         let words: Vec<String> = self.words(spec).iter().map(|word| format!("'{word}'")).collect();
         let init = folder.join("init");
+        // What an earlier row has left must not be taken for this one's.
+        let _ = fs::remove_file(folder.join("took"));
         let script = format!(
             "#!/bin/sh\nmount -t proc proc /proc\nmount -t tmpfs tmpfs /tmp 2>/dev/null\ncd {folder}\n\
              export PATH={path} LC_ALL=C HOME=/root\n\
@@ -209,18 +211,30 @@ impl Setting {
         run_to_end(Command::new("/bin/chmod").arg("755").arg(&init))?;
         let mut command = Command::new(Peer::UserModeLinux.program().ok_or("not installed")?);
         command
-            .args(["mem=1G", "rootfstype=hostfs", "rootflags=/", "rw", "quiet", "con=null"])
+            .args([
+                "mem=1G",
+                "rootfstype=hostfs",
+                "rootflags=/",
+                "rw",
+                "con=null",
+                "con0=null,fd:1",
+            ])
             .arg(format!("init={}", init.display()))
             .env_clear()
             .env("PATH", host::PATH)
+            // Without one it crashes.
+            .env("HOME", "/root")
             .env("TMPDIR", "/dev/shm")
             .current_dir(folder);
         let mut outcome = collect(command, None, Duration::from_secs(180))?;
         outcome.stdout = fs::read(folder.join("said")).unwrap_or_default();
-        let took = fs::read_to_string(folder.join("took"))?;
+        let took = fs::read_to_string(folder.join("took")).unwrap_or_default();
         let mut times = took.split_whitespace().map(str::parse::<f64>);
         let (Some(Ok(start)), Some(Ok(end))) = (times.next(), times.next()) else {
-            return Err("the machine did not get to the end".into());
+            let said = String::from_utf8_lossy(&outcome.stdout).into_owned();
+            let telling = |line: &&str| line.contains("panic") || line.contains("failed");
+            let why: Vec<&str> = said.lines().filter(telling).collect();
+            return Err(format!("the machine did not get to the end: {}", why.join("; ")).into());
         };
         outcome.status = Some(0);
         Ok((outcome, (end - start) * 1e9))
