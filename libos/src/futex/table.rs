@@ -39,6 +39,8 @@ pub struct Waiter {
     state: AtomicU32,
     /// In which bucket it is; changed with the locks of both the old and the new one held.
     bucket: AtomicUsize,
+    /// The realtime priority of the thread, 1 to 99; 0 if it has none. A wait keeps the one that it began with.
+    priority: AtomicU32,
     /// Where the waits of this waiter register; unused if it belongs to a thread.
     waker: AtomicWaker,
     /// The one thread that it belongs to.
@@ -49,6 +51,11 @@ impl Waiter {
     /// That of a thread, whose body does all waits of this waiter.
     pub fn of_thread(thread: Arc<Thread>) -> Self {
         Self { thread: Some(thread), ..Self::default() }
+    }
+
+    /// Sets the priority of the thread's next waits, sched(7).
+    pub fn set_priority(&self, priority: u32) {
+        self.priority.store(priority, Ordering::Relaxed);
     }
 
     fn wake(&self) {
@@ -64,6 +71,7 @@ struct Entry {
     bitset: u32,
     /// Who waits for the lock to be handed over; 0 for an ordinary wait.
     tid: u32,
+    priority: u32,
     waiter: Arc<Waiter>,
 }
 
@@ -71,6 +79,17 @@ struct Entry {
 #[derive(Default)]
 struct Bucket {
     queue: Waiters<Vec<Entry>>,
+}
+
+/// Puts an entry behind those that are as urgent or more.
+#[inline]
+fn enqueue(queue: &mut Vec<Entry>, entry: Entry) {
+    if entry.priority == 0 {
+        queue.push(entry);
+    } else {
+        let at = queue.iter().position(|other| other.priority < entry.priority);
+        queue.insert(at.unwrap_or(queue.len()), entry);
+    }
 }
 
 /// A bucket's queue, locked.
@@ -131,7 +150,7 @@ impl FutexTable {
         Queued { table: self, waiter, other: None, joined: false }
     }
 
-    /// With the queue of `key` locked, tells `give` which thread waits longest for the lock to be handed over; wakes that thread if `give` agrees.
+    /// With the queue of `key` locked, tells `give` which thread is the first that waits for the lock to be handed over; wakes that thread if `give` agrees.
     pub fn hand_over(
         &self,
         key: FutexKey,
@@ -153,7 +172,7 @@ impl FutexTable {
         Ok(())
     }
 
-    /// Wakes up to `count` of those that wait on `key` with a bit of `bitset`; oldest first. How many there were.
+    /// Wakes up to `count` of those that wait on `key` with a bit of `bitset`; the most urgent first, of those the oldest. How many there were.
     pub fn wake(&self, key: FutexKey, count: usize, bitset: u32) -> usize {
         let (_, bucket) = self.bucket(key);
         // The guest may have changed the word by any kind of store.
@@ -205,7 +224,7 @@ impl FutexTable {
                     for mut entry in leaving {
                         entry.key = to;
                         entry.waiter.bucket.store(target_index, Ordering::Relaxed);
-                        target_queue.push(entry);
+                        enqueue(target_queue, entry);
                     }
                     let count = target_queue.len();
                     target.queue.enter(target_queue, count);
@@ -348,12 +367,15 @@ impl Queued<'_> {
         }
         // Only its owner, who calls, makes it another's than idle.
         if self.waiter.state.load(Ordering::Relaxed) != IDLE {
-            self.other = Some(Arc::default());
+            let other = Waiter::default();
+            other.set_priority(self.waiter.priority.load(Ordering::Relaxed));
+            self.other = Some(Arc::new(other));
         }
         let waiter = self.waiter();
         waiter.state.store(QUEUED, Ordering::Relaxed);
         waiter.bucket.store(index, Ordering::Relaxed);
-        queue.push(Entry { key, bitset, tid, waiter: Arc::clone(waiter) });
+        let priority = waiter.priority.load(Ordering::Relaxed);
+        enqueue(&mut queue, Entry { key, bitset, tid, priority, waiter: Arc::clone(waiter) });
         drop(queue);
         self.joined = true;
         Ok(())
@@ -470,6 +492,27 @@ mod tests {
         assert_eq!(table.wake(A, 10, MATCH_ANY), 0);
         drop(other);
         assert_eq!(table.waiting(), 0);
+    }
+
+    #[test]
+    fn a_wake_reaches_the_most_urgent_first_after_a_requeue_too() {
+        let table = FutexTable::new();
+        let join = |key, priority| {
+            let waiter: &_ = Box::leak(Box::<Arc<Waiter>>::default());
+            waiter.set_priority(priority);
+            let mut queued = table.place(waiter);
+            queued.join(key, MATCH_ANY, || Ok(())).unwrap();
+            queued
+        };
+        let waits = [join(A, 0), join(A, 1), join(A, 9), join(A, 1), join(B, 0), join(B, 5)];
+        let order = || waits.iter().map(|wait| u8::from(wait.is_woken())).collect::<Vec<_>>();
+        assert_eq!(table.wake(A, 2, MATCH_ANY), 2);
+        assert_eq!(order(), [0, 1, 1, 0, 0, 0]);
+        assert_eq!(table.requeue(A, B, 0, 9, || Ok(())), Ok((0, 2)));
+        assert_eq!(table.wake(B, 1, MATCH_ANY), 1);
+        assert_eq!(order(), [0, 1, 1, 0, 0, 1]);
+        assert_eq!(table.wake(B, 2, MATCH_ANY), 2);
+        assert_eq!(order(), [0, 1, 1, 1, 1, 1]);
     }
 
     #[test]

@@ -6,7 +6,8 @@ use linux_raw_sys::general as raw;
 
 use crate::vfs::Capabilities;
 
-/// How a thread wants to be scheduled, sched(7). Kept and told; all threads are scheduled alike.
+/// How a thread wants to be scheduled, sched(7). Kept and told; all threads are scheduled alike, and futexes alone wake
+/// the most urgent first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Scheduling {
     /// `SCHED_*`.

@@ -122,6 +122,8 @@ impl Thread {
     ) -> Arc<Self> {
         let ThreadParts { process, memory, files, fs, signals, attributes } = parts;
         files.attach();
+        let futex_waiter = Waiter::of_thread(Arc::clone(&object));
+        futex_waiter.set_priority(attributes.scheduling.priority);
         let thread = Arc::new(Self {
             tid,
             process,
@@ -131,7 +133,7 @@ impl Thread {
             signals,
             clear_child_tid: AtomicU64::new(0),
             robust_list: AtomicU64::new(0),
-            futex_waiter: Arc::new(Waiter::of_thread(Arc::clone(&object))),
+            futex_waiter: Arc::new(futex_waiter),
             restart: Mutex::default(),
             borrows: Mutex::default(),
             attributes: Mutex::new(attributes),

@@ -93,6 +93,7 @@ fn set(thread: &Thread, target: &Thread, wish: &Wish) -> SysResult<()> {
         return Err(Errno::EPERM);
     }
     attributes.scheduling = new;
+    target.futex_waiter.set_priority(new.priority);
     Ok(())
 }
 
