@@ -32,7 +32,9 @@ pub struct Names {
 
 impl Default for Names {
     fn default() -> Self {
-        Self { host: b"libos".to_vec(), domain: b"(none)".to_vec() }
+        // The files are the host's, /etc/hosts among them, which has this name.
+        let host = hal::host::system::host_uname().map(|names| names.nodename.into_bytes());
+        Self { host: host.unwrap_or_else(|_| b"libos".to_vec()), domain: b"(none)".to_vec() }
     }
 }
 
