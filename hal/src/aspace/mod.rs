@@ -9,6 +9,7 @@ mod access;
 mod cache;
 mod host;
 mod registry;
+mod room;
 mod table;
 mod text;
 
@@ -22,7 +23,7 @@ use bitflags::bitflags;
 use parking_lot::Mutex;
 
 pub use self::{access::ReadStop, registry::GUEST_FLOOR, table::Run};
-use self::{cache::RunCache, registry::Claims, table::Table};
+use self::{cache::RunCache, registry::Claims, room::Room, table::Table};
 use crate::context::rewrite::Rewriter;
 use crate::pmem::{Extent, GUEST_BOUNDARY, PAGE_SIZE, PhysAddr, PhysicalMemory};
 pub use crate::stub::Watcher;
@@ -187,6 +188,7 @@ pub struct AddressSpace {
     /// Even: stable; odd: being changed. Readers that take no lock check it before and after.
     generation: Generation,
     cache: RunCache,
+    room: Room,
     /// Which system-call sites have been rewritten.
     pub(crate) rewriter: Rewriter,
     /// Stubs for copies of this space.
@@ -199,18 +201,20 @@ pub struct AddressSpace {
 struct Change<'a> {
     state: WriteGuard<'a, State>,
     generation: &'a Generation,
+    room: &'a Room,
 }
 
 impl<'a> Change<'a> {
     fn new(space: &'a AddressSpace) -> Self {
         let state = space.state.write();
         space.generation.begin();
-        Self { state, generation: &space.generation }
+        Self { state, generation: &space.generation, room: &space.room }
     }
 }
 
 impl Drop for Change<'_> {
     fn drop(&mut self) {
+        self.room.set_runs(self.state.table.len());
         self.generation.end();
     }
 }
@@ -268,6 +272,7 @@ impl AddressSpace {
         Arc::new(Self {
             memory: memory.clone(),
             window,
+            room: Room::new(matches!(host, Host::InProcess(_))),
             host,
             state: BiasedRwLock::default(),
             generation: Generation::default(),
@@ -276,6 +281,18 @@ impl AddressSpace {
             spares: Arc::default(),
             family: Mutex::default(),
         })
+    }
+
+    /// Whether a guest may have another mapping. The host allows a process so many (`vm.max_map_count`), and some of them must be left for
+    /// what faults.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.room.is_ample()
+    }
+
+    /// Fails when the host would refuse to split its mappings once more; its process can not say so in time if it is another.
+    fn check_room(&self) -> Result<(), AspaceError> {
+        if self.is_isolated() && !self.room.is_left() { Err(AspaceError::NoMemory) } else { Ok(()) }
     }
 
     /// Whether its guests run in a host process of their own.
@@ -385,6 +402,7 @@ impl AddressSpace {
             }
             return Ok(());
         }
+        self.check_room()?;
         state.table.remove(range.clone());
         let overlays = take_overlays(state, &range);
         let mapped =
@@ -443,6 +461,9 @@ impl AddressSpace {
     ) -> Result<Vec<Arc<Extent>>, AspaceError> {
         // Only what is in the table: the rest may belong to others. Neighbours go in one host call.
         let spans = spans(state.table.overlapping(range.clone()));
+        if splits(&state.table, range) {
+            self.check_room()?;
+        }
         for span in spans {
             self.host.unmap(&span)?;
             state.table.remove(span);
@@ -462,6 +483,9 @@ impl AddressSpace {
         let mut change = Change::new(self);
         let state = &mut *change.state;
         let mut overlays = Vec::new();
+        if splits(&state.table, &range) {
+            self.check_room()?;
+        }
         let parts = state.table.overlapping(range);
         for span in spans(parts.filter(|part| part.prot != prot)) {
             if prot.contains(Prot::WRITE) {
@@ -516,6 +540,12 @@ impl Drop for AddressSpace {
             }
         }
     }
+}
+
+/// Whether `range` begins or ends inside a run.
+fn splits(table: &Table, range: &Range<u64>) -> bool {
+    let inside = |va| table.find(va).is_some_and(|run| run.range.start < va);
+    inside(range.start) || inside(range.end)
 }
 
 /// Joins neighbouring runs into the ranges that they cover; reservations, which have no host

@@ -73,6 +73,11 @@ impl Table {
         (va < entry.end).then(|| run(start, entry))
     }
 
+    /// How many runs there are.
+    pub(super) fn len(&self) -> usize {
+        self.runs.len()
+    }
+
     /// The parts of runs inside `range`, in order.
     pub(super) fn overlapping(&self, range: Range<u64>) -> impl Iterator<Item = Run> {
         let first = self.runs.range(..=range.start).next_back().map_or(range.start, |(&s, _)| s);

@@ -396,6 +396,9 @@ impl Vmar {
         };
         let mut state = self.tree.state.lock();
         state.check_alive(self.region)?;
+        if !self.tree.aspace.has_room() {
+            return Err(Error::NoMemory);
+        }
         match placement {
             Placement::Exact(addr) => {
                 let range = self.fixed(addr, len)?;

@@ -218,6 +218,41 @@ static void moving(void) {
     CALL(munlockall());
 }
 
+/* Reading a file by way of a mapping is an access, and where a mapping could go is asked before what the file has. */
+static void mapped_files(void) {
+    SECTION("mapped files");
+    int fd = oracle_file("h", P);
+    struct stat before, after;
+    fstat(fd, &before);
+    msleep(20);
+    char *m = PTR(mmap(NULL, P, RW, MAP_SHARED, fd, 0));
+    fstat(fd, &after);
+    HOLDS(after.st_atim.tv_sec > before.st_atim.tv_sec || after.st_atim.tv_nsec != before.st_atim.tv_nsec);
+    HOLDS(after.st_mtim.tv_nsec == before.st_mtim.tv_nsec);
+    PTR(mmap(NULL, (size_t)-P, RW, MAP_SHARED, fd, 0));
+    PTR(mmap(m, (size_t)-P, RW, MAP_SHARED | MAP_FIXED, fd, 0));
+    PTR(mmap(NULL, P, RW, MAP_SHARED, fd, LONG_MAX - P + 1));
+    PTR(mmap(NULL, (size_t)-P, RW, MAP_SHARED, 77, 0));
+}
+
+/* A process may have many mappings, but not any number; one that has them all goes on. */
+static void crowd(void) {
+    SECTION("many mappings");
+    int fd = oracle_file("i", P);
+    static char *maps[100000];
+    int n = 0;
+    while (n < 100000 && (maps[n] = mmap(NULL, P, PROT_READ, MAP_SHARED, fd, 0)) != MAP_FAILED) n++;
+    HOLDS(errno == ENOMEM);
+    HOLDS(n > 50000 && n < 66000);
+    READ(maps[0]), READ(maps[n - 1]);
+    static char untouched[64 * P];
+    WRITE(untouched + 32 * P);
+    for (int i = 0; i < n; i += 2) munmap(maps[i], P);
+    maps[0] = PTR(mmap(NULL, P, PROT_READ, MAP_SHARED, fd, 0));
+    READ(maps[0]);
+    for (int i = 1; i < n; i += 2) munmap(maps[i], P);
+}
+
 static void program_break(void) {
     SECTION("brk");
     char *start = (char *)syscall(SYS_brk, 0);
@@ -250,6 +285,8 @@ int main(void) {
     anonymous();
     files();
     moving();
+    mapped_files();
+    crowd();
     program_break();
     return 0;
 }
