@@ -4,7 +4,10 @@
 
 use std::sync::Arc;
 
-use hal::{aspace::Prot, pmem::PAGE_SIZE};
+use hal::{
+    aspace::Prot,
+    pmem::{GUEST_BOUNDARY, PAGE_SIZE},
+};
 use linux_raw_sys::general as raw;
 
 use crate::{
@@ -151,6 +154,11 @@ fn map(
         if runs && file.path().is_some_and(|path| path.mount().executable().is_err()) {
             return Err(Errno::EPERM);
         }
+        // Where it could go is asked before what it would show.
+        let lowest = if fixed { addr.0 } else { 0 };
+        if len > GUEST_BOUNDARY.saturating_sub(lowest) {
+            return Err(Errno::ENOMEM);
+        }
         // Memory of zeroes, as old programs ask for it.
         if devices::is_zero(&file) { Backing::Anonymous } else { Backing::File { file, offset } }
     };
@@ -169,7 +177,7 @@ fn map(
 /// munmap(2)
 pub(crate) fn munmap(thread: &Thread, addr: UserAddr, len: u64) -> SysResult<()> {
     let range = range(addr.0, len).map_err(|_| Errno::EINVAL)?;
-    if range.is_empty() || range.end > hal::pmem::GUEST_BOUNDARY {
+    if range.is_empty() || range.end > GUEST_BOUNDARY {
         return Err(Errno::EINVAL);
     }
     thread.memory.unmap(range)
@@ -338,7 +346,7 @@ pub(crate) async fn mincore(
     vector: UserAddr,
 ) -> SysResult<()> {
     let range = range(addr.0, len)?;
-    if range.end > hal::pmem::GUEST_BOUNDARY {
+    if range.end > GUEST_BOUNDARY {
         return Err(Errno::ENOMEM);
     }
     let mut at = range.start;

@@ -679,7 +679,12 @@ impl Inode for Node {
     fn vmo(&self) -> SysResult<Arc<Vmo>> {
         match &self.body {
             Body::File(bytes) => match &*bytes.read() {
-                Bytes::Memory(content) => content.vmo(),
+                Bytes::Memory(content) => {
+                    if let Some(attributes) = self.attributes.get() {
+                        attributes.accessed();
+                    }
+                    content.vmo()
+                }
                 Bytes::Host(host) => {
                     host.vmo(self.lower.as_ref().ok_or(Errno::EIO)?.metadata()?.size)
                 }

@@ -491,7 +491,10 @@ impl Inode for Node {
 
     fn vmo(&self) -> SysResult<Arc<Vmo>> {
         match &self.body {
-            Body::File(content) => content.vmo(),
+            Body::File(content) => {
+                self.attributes.accessed();
+                content.vmo()
+            }
             _ => Err(Errno::ENODEV),
         }
     }
