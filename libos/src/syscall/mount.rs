@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use hal::pmem::PAGE_SIZE;
 use linux_raw_sys::general as raw;
 
 use crate::{
@@ -19,6 +20,7 @@ use crate::{
         mount::Unmount,
         mqueuefs::MqueueFs,
         procfs::{ProcFs, SysFs},
+        quota::Limits,
         tmpfs::Tmpfs,
     },
 };
@@ -81,6 +83,10 @@ pub(crate) fn mount(
         At::cwd(thread, source)?.resolve(thread, LookupFlags::FOLLOW)
     };
     if has(raw::MS_REMOUNT) {
+        let tmpfs = Tmpfs::of(target.mount().superblock().fs());
+        if let Some(tmpfs) = tmpfs.filter(|_| !has(raw::MS_BIND) && target.is_mount_root()) {
+            tmpfs.set_limits(TmpfsOptions::parse(&thread.process.kernel, &data)?.limits)?;
+        }
         return target.remount(mount_flags(flags));
     }
     if has(raw::MS_BIND) {
@@ -140,31 +146,66 @@ fn make(kernel: &Arc<Kernel>, kind: &[u8], data: &[u8]) -> SysResult<Arc<dyn Fil
     }
 }
 
-fn tmpfs(kernel: &Kernel, name: &'static str, data: &[u8]) -> SysResult<Arc<dyn FileSystem>> {
-    let text = std::str::from_utf8(data).map_err(|_| Errno::EINVAL)?;
-    let (mut mode, mut owner, mut group) = (0o1777, 0, 0);
-    for option in text.split(',').filter(|option| !option.is_empty()) {
-        let (key, value) = option.split_once('=').unwrap_or((option, ""));
-        let number = |radix| u32::from_str_radix(value, radix).map_err(|_| Errno::EINVAL);
-        match key {
-            "mode" => mode = number(8)? & 0o7777,
-            "uid" => owner = number(10)?,
-            "gid" => group = number(10)?,
-            "size" | "nr_blocks" | "nr_inodes" if is_size(value) => {}
-            _ => return Err(Errno::EINVAL),
+/// The options of a tmpfs(5).
+struct TmpfsOptions {
+    mode: u32,
+    owner: u32,
+    group: u32,
+    limits: Limits,
+}
+
+impl TmpfsOptions {
+    /// `EINVAL` for one that is not known, or a value that is none.
+    fn parse(kernel: &Kernel, data: &[u8]) -> SysResult<Self> {
+        let text = std::str::from_utf8(data).map_err(|_| Errno::EINVAL)?;
+        let mut options = Self { mode: 0o1777, owner: 0, group: 0, limits: Limits::default() };
+        let all = kernel.memory.limit().unwrap_or_else(|| kernel.memory.size());
+        for option in text.split(',').filter(|option| !option.is_empty()) {
+            let (key, value) = option.split_once('=').unwrap_or((option, ""));
+            let number = |radix| u32::from_str_radix(value, radix).map_err(|_| Errno::EINVAL);
+            match key {
+                "mode" => options.mode = number(8)? & 0o7777,
+                "uid" => options.owner = number(10)?,
+                "gid" => options.group = number(10)?,
+                "size" => options.limits.bytes = Some(size(value, all)?),
+                "nr_blocks" => {
+                    let pages = size(value, 0)?;
+                    options.limits.bytes = Some(pages.saturating_mul(PAGE_SIZE as u64));
+                }
+                "nr_inodes" => options.limits.inodes = Some(size(value, 0)?),
+                _ => return Err(Errno::EINVAL),
+            }
         }
+        Ok(options)
     }
-    let fs = Tmpfs::with_type(&kernel.memory, mode, name)?;
-    let owner =
-        crate::vfs::AttributeChange { uid: Some(owner), gid: Some(group), ..Default::default() };
-    fs.root().set_attributes(&owner)?;
+}
+
+fn tmpfs(kernel: &Kernel, name: &'static str, data: &[u8]) -> SysResult<Arc<dyn FileSystem>> {
+    let options = TmpfsOptions::parse(kernel, data)?;
+    let fs = Tmpfs::with_type(&kernel.memory, options.mode, name)?;
+    let (uid, gid) = (Some(options.owner), Some(options.group));
+    fs.root().set_attributes(&crate::vfs::AttributeChange { uid, gid, ..Default::default() })?;
+    // ramfs takes them and knows no limits.
+    if name == "tmpfs" {
+        fs.set_limits(options.limits)?;
+    }
     Ok(fs)
 }
 
-/// Whether it is a number with one of Linux's suffixes.
-fn is_size(value: &str) -> bool {
-    let digits = value.trim_end_matches(['k', 'K', 'm', 'M', 'g', 'G', '%']);
-    value.len() - digits.len() <= 1 && digits.parse::<u64>().is_ok()
+/// A number with one of Linux's suffixes; a part of `all` if that is a percent sign, and `all` is something.
+fn size(value: &str, all: u64) -> SysResult<u64> {
+    let digits = value.trim_end_matches(|last: char| !last.is_ascii_digit());
+    let number: u64 = digits.parse().map_err(|_| Errno::EINVAL)?;
+    let factor = match &value[digits.len()..] {
+        "" => 1,
+        "k" | "K" => 1 << 10,
+        "m" | "M" => 1 << 20,
+        "g" | "G" => 1 << 30,
+        "t" | "T" => 1 << 40,
+        "%" if all != 0 => return Ok((u128::from(all) * u128::from(number) / 100) as u64),
+        _ => return Err(Errno::EINVAL),
+    };
+    Ok(number.saturating_mul(factor))
 }
 
 /// umount2(2)

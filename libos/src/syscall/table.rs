@@ -174,7 +174,7 @@ system_calls! {
         161 chroot(path: UserStr) now fs::chroot, Full;
         162 sync() wait file::sync, Full;
         164 settimeofday(time: UserPtr<Timeval>, zone: UserPtr<[i32; 2]>) now time::settimeofday, Partial("always EPERM: the clock is the host's");
-        165 mount(source: UserStr, target: UserStr, kind: UserStr, flags: u64, data: UserStr) now mount::mount, Partial("tmpfs, ramfs, proc, sysfs, mqueue; sizes of tmpfs are not enforced; MS_SHARED and MS_UNBINDABLE; open files do not keep a mount from becoming read-only");
+        165 mount(source: UserStr, target: UserStr, kind: UserStr, flags: u64, data: UserStr) now mount::mount, Partial("tmpfs, ramfs, proc, sysfs, mqueue; MS_SHARED and MS_UNBINDABLE; open files do not keep a mount from becoming read-only");
         166 umount2(target: UserStr, flags: Flags) now mount::umount2, Partial("MNT_EXPIRE");
         170 sethostname(name: UserAddr, len: i32) now system::sethostname, Full;
         171 setdomainname(name: UserAddr, len: i32) now system::setdomainname, Full;

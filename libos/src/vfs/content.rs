@@ -9,13 +9,14 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use hal::pmem::{Charge, PhysicalMemory};
+use hal::pmem::PhysicalMemory;
 use kernel_objects::vmo::{RangeOp, Vmo, VmoOptions};
 use linux_raw_sys::general as raw;
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
 use super::buf::{IoDst, IoSrc};
+use super::quota::{Quota, Space};
 use crate::errno::{Errno, SysResult};
 
 const PAGE: u64 = hal::pmem::PAGE_SIZE as u64;
@@ -109,18 +110,26 @@ pub struct Content {
 
 struct State {
     written: Written,
-    charge: Charge,
+    charge: Space,
 }
 
 impl Content {
     /// No bytes.
     pub fn new(memory: &Arc<PhysicalMemory>) -> SysResult<Self> {
+        Self::within(memory, None)
+    }
+
+    /// No bytes, of a file system with limits.
+    pub fn within(memory: &Arc<PhysicalMemory>, quota: Option<Arc<Quota>>) -> SysResult<Self> {
         let options = VmoOptions { resizable: true, charged: false };
         let vmo = Vmo::create(memory, 0, options).map_err(|_| Errno::ENOMEM)?;
         Ok(Self {
             vmo,
             size: AtomicU64::new(0),
-            state: Mutex::new(State { written: Written::default(), charge: memory.no_charge() }),
+            state: Mutex::new(State {
+                written: Written::default(),
+                charge: Space::new(memory, quota),
+            }),
             solid: AtomicU64::new(0),
             mapped: AtomicBool::new(false),
         })
@@ -228,12 +237,31 @@ impl Content {
         src.cut_to_limit(offset)?;
         let len = src.remaining();
         let end = offset.saturating_add(len as u64).min(MAX_FILE_SIZE);
+        let end = self.cut_to_quota(state, offset..end)?;
         src.truncate((end - offset) as usize);
         self.grow(state, end)?;
         self.reserve(state, offset..end)?;
         let done = src.read_to_vmo(&self.vmo, offset, (end - offset) as usize)?;
         self.size.fetch_max(offset + done as u64, Ordering::AcqRel);
         Ok(done)
+    }
+
+    /// How far of `range` can be written with what the file system has room for; `ENOSPC` if nothing can.
+    fn cut_to_quota(&self, state: &State, range: Range<u64>) -> SysResult<u64> {
+        let mut left = state.charge.left();
+        if left == u64::MAX || self.mapped.load(Ordering::Relaxed) {
+            return Ok(range.end);
+        }
+        let pages = range.start / PAGE * PAGE..range.end.next_multiple_of(PAGE);
+        for hole in state.written.holes(&pages) {
+            let len = hole.end - hole.start;
+            if len > left {
+                let end = (hole.start + left / PAGE * PAGE).min(range.end);
+                return if end > range.start { Ok(end) } else { Err(Errno::ENOSPC) };
+            }
+            left -= len;
+        }
+        Ok(range.end)
     }
 
     /// Makes the VMO `end` bytes long if it is shorter; `ENOSPC`.

@@ -28,6 +28,7 @@ pub mod path;
 pub mod permission;
 pub mod pipe;
 pub mod procfs;
+pub mod quota;
 pub mod readiness;
 mod reopen;
 pub mod ring;

@@ -22,6 +22,7 @@ use super::host_content;
 use super::inode::{DirEntry, DirSink, FIRST_COOKIE, FileSystem, Inode, NewNode, RenameFlags};
 use super::metadata::{AttributeChange, DeviceNumber, FileType, Metadata, StatFs};
 use super::pipe::Fifo;
+use super::quota::{InodeShare, Limits, Quota};
 use super::writers::Writers;
 use crate::errno::{Errno, SysResult};
 use crate::net::unix::Binding;
@@ -50,6 +51,7 @@ struct Shared {
     device: DeviceNumber,
     next_ino: AtomicU64,
     seals_allowed: bool,
+    quota: Arc<Quota>,
 }
 
 impl Shared {
@@ -59,6 +61,7 @@ impl Shared {
             device: anonymous_device(),
             next_ino: AtomicU64::new(1),
             seals_allowed,
+            quota: Arc::default(),
         })
     }
 }
@@ -83,6 +86,16 @@ impl Tmpfs {
         type_name: &'static str,
     ) -> SysResult<Arc<Self>> {
         Self::like(memory, mode, type_name, None)
+    }
+
+    /// The file system behind `fs`, if it is this one.
+    pub fn of(fs: &Arc<dyn FileSystem>) -> Option<&Self> {
+        (&**fs as &dyn Any).downcast_ref()
+    }
+
+    /// Sets how much it may hold; `EINVAL` when it holds more.
+    pub fn set_limits(&self, limits: Limits) -> SysResult<()> {
+        self.shared.quota.set(limits)
     }
 
     /// One whose root shows the size, links and times of the host directory `like`, which it covers.
@@ -113,7 +126,29 @@ impl FileSystem for Tmpfs {
     }
 
     fn statfs(&self) -> SysResult<StatFs> {
-        Ok(statfs(&self.shared.memory, TMPFS_MAGIC))
+        let mut stat = statfs(&self.shared.memory, TMPFS_MAGIC);
+        if let Some((most, used)) = self.shared.quota.bytes() {
+            stat.blocks = most / 4096;
+            stat.blocks_free = most.saturating_sub(used) / 4096;
+            stat.blocks_available = stat.blocks_free;
+        }
+        if let Some((most, used)) = self.shared.quota.inodes() {
+            stat.files = most;
+            stat.files_free = most.saturating_sub(used);
+        }
+        Ok(stat)
+    }
+
+    fn options(&self) -> String {
+        let quota = &self.shared.quota;
+        let mut text = String::new();
+        if let Some((most, _)) = quota.bytes() {
+            text += &format!(",size={}k", most / 1024);
+        }
+        if let Some((most, _)) = quota.inodes() {
+            text += &format!(",nr_inodes={most}");
+        }
+        text
     }
 }
 
@@ -173,6 +208,9 @@ struct Node {
     mirror: Option<Arc<HostNode>>,
     body: Body,
     _charge: Charge,
+    _share: InodeShare,
+    /// What its names count for, but the first.
+    names: Mutex<Vec<InodeShare>>,
 }
 
 impl Node {
@@ -186,7 +224,9 @@ impl Node {
         mirror: Option<Arc<HostNode>>,
     ) -> SysResult<Arc<Self>> {
         let body = match node.kind {
-            FileType::Regular => Body::File(Content::new(&shared.memory)?),
+            FileType::Regular => {
+                Body::File(Content::within(&shared.memory, Some(shared.quota.clone()))?)
+            }
             FileType::Directory => {
                 Body::Directory(Mutex::new(Entries::starting_at(&shared.memory, FIRST_COOKIE)))
             }
@@ -197,6 +237,7 @@ impl Node {
         };
         let links = if node.kind.is_dir() { 2 } else { 1 };
         let charge = charge_inode(&shared.memory, node)?;
+        let share = shared.quota.inode()?;
         Ok(Arc::new_cyclic(|me| Self {
             shared: shared.clone(),
             me: me.clone(),
@@ -210,6 +251,8 @@ impl Node {
             mirror,
             body,
             _charge: charge,
+            _share: share,
+            names: Mutex::default(),
         }))
     }
 
@@ -246,6 +289,7 @@ impl Node {
             node.attributes.add_links(-2);
             self.attributes.add_links(-1);
         } else {
+            node.names.lock().pop();
             node.attributes.add_links(-1);
         }
         self.attributes.modified();
@@ -342,7 +386,11 @@ impl Inode for Node {
         if entries.get(name).is_some() {
             return Err(Errno::EEXIST);
         }
+        // Each further name counts, for it takes memory as an inode does.
+        let share = (target.attributes.links() > 0).then(|| self.shared.quota.inode());
+        let share = share.transpose()?;
         entries.insert(name, target.clone())?;
+        target.names.lock().extend(share);
         target.attributes.add_links(1);
         self.attributes.modified();
         Ok(())

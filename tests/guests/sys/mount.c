@@ -22,6 +22,23 @@ static void listed(const char *name) {
     printf("%s: %d\n", name, count);
 }
 
+/* What a tmpfs with a size holds: writes up to it, and what is given back. */
+static void sizes(void) {
+    SECTION("sizes");
+    static char block[3 << 12];
+    struct statfs fs;
+    CALL(mount("x", "m", "tmpfs", 0, "size=1x")), CALL(mount("x", "m", "tmpfs", 0, "size=")), CALL(mount("x", "m", "tmpfs", 0, "nr_inodes=q")), CALL(mount("x", "m", "tmpfs", 0, "size=31k,nr_inodes=5"));
+    CALL(statfs("m", &fs)), SHOW(fs.f_blocks), SHOW(fs.f_bfree), SHOW(fs.f_bavail), SHOW(fs.f_files), SHOW(fs.f_ffree);
+    int fd = open("m/a", O_CREAT | O_RDWR, 0644);
+    CALL(write(fd, block, sizeof block)), CALL(statfs("m", &fs)), SHOW(fs.f_bfree), SHOW(fs.f_ffree);
+    CALL(pwrite(fd, block, 100, 8 << 12)), CALL(pwrite(fd, block, sizeof block, (2 << 12) + 5)), CALL(pwrite(fd, block, sizeof block, 20 << 12)), CALL(pwrite(fd, block, sizeof block, 30 << 12)), CALL(pwrite(fd, block, 100, 5));
+    CALL(ftruncate(fd, 1 << 30)), CALL(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 2 << 12)), CALL(statfs("m", &fs)), SHOW(fs.f_bfree), CALL(fallocate(fd, 0, 40 << 12, 3 << 12)), CALL(fallocate(fd, 0, 40 << 12, 2 << 12)), CALL(write(fd, block, 1));
+    CALL(mkdir("m/d", 0755)), CALL(symlink("x", "m/l")), CALL(link("m/a", "m/b")), CALL(mknod("m/p", S_IFIFO | 0644, 0)), CALL(mkdir("m/e", 0755)), CALL(rmdir("m/d")), CALL(mkdir("m/e", 0755));
+    CALL(mount(NULL, "m", NULL, MS_REMOUNT, "size=16k")), CALL(mount(NULL, "m", NULL, MS_REMOUNT, "nr_inodes=2")), CALL(mount(NULL, "m", NULL, MS_REMOUNT, "size=64k,nr_inodes=20")), CALL(mkdir("m/f", 0755)), CALL(write(fd, block, 1));
+    CALL(ftruncate(fd, 0)), CALL(statfs("m", &fs)), SHOW(fs.f_blocks), SHOW(fs.f_bfree), SHOW(fs.f_ffree), CALL(unlink("m/a")), CALL(unlink("m/b")), close(fd), CALL(statfs("m", &fs)), SHOW(fs.f_ffree);
+    CALL(umount("m")), CALL(mount("x", "m", "tmpfs", 0, "nr_blocks=3")), CALL(statfs("m", &fs)), SHOW(fs.f_blocks), CALL(umount("m")), CALL(mount("x", "m", "tmpfs", 0, "size=0,nr_inodes=0")), fd = open("m/a", O_CREAT | O_RDWR, 0644), CALL(write(fd, block, sizeof block)), close(fd), CALL(umount("m"));
+}
+
 int main(void) {
     struct statfs fs;
     struct stat st;
@@ -59,6 +76,8 @@ int main(void) {
     CALL(umount("m")), HOLDS(read(in, buf, sizeof buf) == 32), SHOW(((struct inotify_event *)buf)->mask), SHOW(((struct inotify_event *)(buf + 16))->mask), CALL(inotify_rm_watch(in, w));
     CALL(mount("proc", "m", "proc", 0, NULL)), SHOW(there("m/self/status")), SHOW(there("m/1")), CALL(umount("m")), CALL(mount("q", "m", "mqueue", 0, NULL)), CALL(umount("m")), CALL(mount("s", "m", "sysfs", 0, NULL)), SHOW(there("m/devices")), CALL(umount("m"));
     rmdir("o"), mkdir("o", 0755), chdir("o"), rmdir("../o"), CALL(mount("x", ".", "tmpfs", 0, NULL)), chdir("..");
+
+    sizes();
 
     SECTION("names");
     struct utsname u;
