@@ -12,6 +12,7 @@ use linux_raw_sys::general as raw;
 
 use super::{
     Birth, Current, FsState, Process, ProcessAttributes, Resource, Thread, ThreadParts,
+    pids::PID_MAX,
     trace::Event,
 };
 use crate::{
@@ -54,6 +55,8 @@ pub(crate) struct CloneRequest {
     pub pidfd: UserPtr<i32>,
     /// The FS base for `CLONE_SETTLS`.
     pub tls: u64,
+    /// The number that it is to have.
+    pub tid: Option<i32>,
 }
 
 /// The number of clone(2), which a tracer sees when something is made.
@@ -121,6 +124,18 @@ fn check_limit(thread: &Thread) -> SysResult<()> {
     if exempt || threads() < limit { Ok(()) } else { Err(Errno::EAGAIN) }
 }
 
+/// Takes `tid`, that clone3(2) asks for, for a new task: `EINVAL` if it is no number of one, `EPERM`, `EEXIST` if it is taken.
+fn allocate_as(thread: &Thread, tid: i32) -> SysResult<i32> {
+    if !(1..PID_MAX).contains(&tid) {
+        return Err(Errno::EINVAL);
+    }
+    let cred = Arc::clone(&thread.fs.read().cred);
+    if !cred.has(Capabilities::SYS_ADMIN) && !cred.has(Capabilities::CHECKPOINT_RESTORE) {
+        return Err(Errno::EPERM);
+    }
+    thread.process.kernel.pids.allocate_as(tid)
+}
+
 /// What a task has before it has a thread that gives it back: its number, and its process if that is new.
 struct Unborn<'a> {
     maker: &'a Thread,
@@ -174,7 +189,10 @@ impl Current {
             return Err(Errno::ERESTARTNOINTR);
         }
         check_limit(&thread)?;
-        let tid = kernel.pids.allocate()?;
+        let tid = match request.tid {
+            None => kernel.pids.allocate()?,
+            Some(tid) => allocate_as(&thread, tid)?,
+        };
         let mut unborn = Unborn { maker: &thread, tid, process: None, born: false };
         let memory = match request.has(raw::CLONE_VM) {
             true => Arc::clone(&thread.memory),

@@ -98,6 +98,16 @@ impl PidTable {
         Err(Errno::EAGAIN)
     }
 
+    /// Takes `tid`, until [`PidTable::release`]; `EEXIST` when somebody has it.
+    pub fn allocate_as(&self, tid: i32) -> SysResult<i32> {
+        let mut table = self.0.lock();
+        if table.is_taken(tid) {
+            return Err(Errno::EEXIST);
+        }
+        table.threads.insert(tid, Weak::new());
+        Ok(tid)
+    }
+
     /// Says which thread has the number.
     pub fn register_thread(&self, thread: &Arc<Thread>) {
         self.0.lock().threads.insert(thread.tid, Arc::downgrade(thread));

@@ -16,6 +16,7 @@ pub mod fs;
 pub mod futex;
 pub mod identity;
 pub mod io;
+pub mod kcmp;
 pub mod lock;
 pub mod memory;
 pub mod mount;

@@ -275,6 +275,7 @@ system_calls! {
         309 getcpu(cpu: UserPtr<u32>, node: UserPtr<u32>) now scheduling::getcpu, Full;
         310 process_vm_readv(pid: i32, local: UserPtr<io::IoVec>, local_count: usize, remote: UserPtr<io::IoVec>, remote_count: usize, flags: u64) wait remote::process_vm_readv, Full;
         311 process_vm_writev(pid: i32, local: UserPtr<io::IoVec>, local_count: usize, remote: UserPtr<io::IoVec>, remote_count: usize, flags: u64) wait remote::process_vm_writev, Full;
+        312 kcmp(first: i32, second: i32, kind: u32, first_index: u64, second_index: u64) now kcmp::kcmp, Partial("KCMP_IO, KCMP_SYSVSEM, KCMP_EPOLL_TFD");
         314 sched_setattr(tid: i32, attr: UserAddr, flags: Flags) now scheduling::sched_setattr, Partial("kept and told; SCHED_DEADLINE is EBUSY; no utilization clamps");
         315 sched_getattr(tid: i32, into: UserAddr, size: u32, flags: Flags) now scheduling::sched_getattr, Full;
         316 renameat2(from_dir: Fd, from: UserStr, to_dir: Fd, to: UserStr, flags: Flags) now fs::renameat2, Partial("RENAME_WHITEOUT");
@@ -290,7 +291,7 @@ system_calls! {
         332 statx(dir: Fd, path: UserStr, flags: Flags, mask: u32, into: UserPtr<stat::Statx>) now fs::statx, Full;
         424 pidfd_send_signal(fd: Fd, signal: i32, info: UserPtr<SigInfo>, flags: Flags) now pidfd::pidfd_send_signal, Full;
         434 pidfd_open(pid: i32, flags: Flags) now pidfd::pidfd_open, Partial("PIDFD_THREAD");
-        435 clone3(args: UserAddr, size: usize) context thread::clone3, Partial("processes without CLONE_FS only; no namespaces, cgroups, set_tid");
+        435 clone3(args: UserAddr, size: usize) context thread::clone3, Partial("processes without CLONE_FS only; no namespaces, cgroups");
         436 close_range(first: u32, last: u32, flags: Flags) now descriptor::close_range, Partial("CLOSE_RANGE_UNSHARE with several threads");
         437 openat2(dir: Fd, path: UserStr, how: UserPtr<[u64; 3]>, size: usize) wait fs::openat2, Partial("RESOLVE_CACHED is always EAGAIN");
         438 pidfd_getfd(pidfd: Fd, fd: Fd, flags: Flags) now pidfd::pidfd_getfd, Full;
@@ -355,7 +356,6 @@ system_calls! {
         304 open_by_handle_at
         305 clock_adjtime
         308 setns
-        312 kcmp
         313 finit_module
         317 seccomp
         320 kexec_file_load

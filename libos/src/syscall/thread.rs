@@ -34,6 +34,9 @@ pub(crate) struct CloneArgs {
 /// The signal in the lowest bits of clone(2)'s flags: `CSIGNAL`.
 const SIGNAL_MASK: u64 = 0xff;
 
+/// Most PID namespaces that a process can be in.
+const MAX_PID_NS_LEVEL: u64 = 32;
+
 /// The highest signal.
 const SIGNAL_MAX: u64 = 64;
 
@@ -61,6 +64,7 @@ pub(crate) async fn clone(
         child_tid,
         pidfd: UserPtr::new(parent_tid.addr()),
         tls,
+        tid: None,
     };
     current.clone_task(&request).await
 }
@@ -75,6 +79,7 @@ async fn new_process(current: &mut Current, flags: u32) -> SysResult<i32> {
         child_tid: UserPtr::new(0),
         pidfd: UserPtr::new(0),
         tls: 0,
+        tid: None,
     };
     current.clone_task(&request).await
 }
@@ -120,9 +125,19 @@ pub(crate) async fn clone3(current: &mut Current, args: UserAddr, size: usize) -
     {
         return Err(Errno::EINVAL);
     }
-    if args.set_tid_size != 0 || args.set_tid != 0 {
+    if (args.set_tid_size != 0) != (args.set_tid != 0) || args.set_tid_size > MAX_PID_NS_LEVEL {
         return Err(Errno::EINVAL);
     }
+    let mut wanted_tids = vec![0_i32; args.set_tid_size as usize];
+    if !wanted_tids.is_empty() {
+        current.thread().memory.read_bytes(args.set_tid, wanted_tids.as_mut_bytes())?;
+    }
+    // There is one PID namespace to have a number in.
+    let tid = match wanted_tids[..] {
+        [] => None,
+        [tid] => Some(tid),
+        _ => return Err(Errno::EINVAL),
+    };
     if (args.stack == 0) != (args.stack_size == 0) {
         return Err(Errno::EINVAL);
     }
@@ -135,6 +150,7 @@ pub(crate) async fn clone3(current: &mut Current, args: UserAddr, size: usize) -
         child_tid: UserPtr::new(args.child_tid),
         pidfd: UserPtr::new(args.pidfd),
         tls: args.tls,
+        tid,
     };
     current.clone_task(&request).await
 }

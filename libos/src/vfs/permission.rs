@@ -64,6 +64,8 @@ bitflags! {
         const SYS_TTY_CONFIG = 1 << 26;
         /// Make device nodes.
         const MKNOD = 1 << 27;
+        /// Make processes as they were before.
+        const CHECKPOINT_RESTORE = 1 << 40;
         /// The rest, which nothing asks for.
         const _ = !0;
     }
