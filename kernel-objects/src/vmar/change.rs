@@ -189,6 +189,30 @@ impl Vmar {
         if whole { Ok(()) } else { Err(Error::NotFound) }
     }
 
+    /// Marks mappings as [locked](MappingFlags::LOCKED), or as not, from the start of a range to the first page that is not mapped.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgs`], [`Error::OutOfRange`] as [`unmap`](Self::unmap); [`Error::NotFound`] if there is such a page.
+    pub fn set_locked(&self, addr: u64, len: u64, locked: bool) -> Result<()> {
+        let range = self.own_range(addr, len)?;
+        let mut state = self.tree.state.lock();
+        let end = state.covered_from(&range);
+        state.update(&(range.start..end), |entry| entry.flags.set(MappingFlags::LOCKED, locked));
+        if end == range.end { Ok(()) } else { Err(Error::NotFound) }
+    }
+
+    /// How many bytes of a range are [locked](MappingFlags::LOCKED).
+    #[must_use]
+    pub fn locked_bytes(&self, range: &Range<u64>) -> u64 {
+        let state = self.tree.state.lock();
+        let locked =
+            state.overlapping(range).filter(|(_, e)| e.flags.contains(MappingFlags::LOCKED));
+        let within = |(start, entry): (u64, &Entry)| {
+            entry.end.min(range.end).saturating_sub(start.max(range.start))
+        };
+        locked.map(within).sum()
+    }
+
     /// Replaces the tag of all mappings in a range.
     pub fn set_tag(&self, addr: u64, len: u64, tag: u64) -> Result<()> {
         let range = self.own_range(addr, len)?;

@@ -42,6 +42,7 @@ impl Vmar {
         let learnt = self.tree.lessons.learnt();
         let mut snapshots: HashMap<*const Vmo, Arc<Vmo>> = HashMap::new();
         for (start, mut entry) in entries {
+            entry.flags.remove(MappingFlags::LOCKED);
             if entry.flags.contains(MappingFlags::PRIVATE) {
                 let key = Arc::as_ptr(&entry.vmo);
                 entry.vmo = match snapshots.get(&key) {

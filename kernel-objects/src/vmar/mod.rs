@@ -58,6 +58,8 @@ bitflags! {
         const PATCHABLE = 1 << 2;
         /// Linux's MAP_PRIVATE; for the layer above.
         const PRIVATE = 1 << 3;
+        /// Linux's mlock(2); for the layer above. A [fork](Vmar::fork)'s mappings do not have it.
+        const LOCKED = 1 << 4;
     }
 }
 
@@ -394,11 +396,11 @@ impl Vmar {
             sparse: false,
             accounted: false,
         };
-        let mut state = self.tree.state.lock();
-        state.check_alive(self.region)?;
         if !self.tree.aspace.has_room() {
             return Err(Error::NoMemory);
         }
+        let mut state = self.tree.state.lock();
+        state.check_alive(self.region)?;
         match placement {
             Placement::Exact(addr) => {
                 let range = self.fixed(addr, len)?;

@@ -201,14 +201,19 @@ impl State {
 
     /// Whether every page of `range` is mapped.
     pub(super) fn covers(&self, range: &Range<u64>) -> bool {
+        self.covered_from(range) == range.end
+    }
+
+    /// How far every page of `range` is mapped, from its start on.
+    pub(super) fn covered_from(&self, range: &Range<u64>) -> u64 {
         let mut at = range.start;
         for (start, entry) in self.overlapping(range) {
             if start > at {
-                return false;
+                break;
             }
             at = entry.end;
         }
-        at >= range.end
+        at.min(range.end)
     }
 
     /// All mappings, in order.

@@ -26,6 +26,7 @@ impl UserMemory {
             image: RwLock::new(self.image()),
             program: Mutex::new(self.program.lock().clone()),
             restorer: Restorer::default(),
+            locks_new: super::locked::LocksNew::default(),
             clashed: AtomicBool::new(false),
         }))
     }

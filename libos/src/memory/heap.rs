@@ -1,7 +1,7 @@
 //! The heap that brk(2) moves the end of.
 
 use super::UserMemory;
-use crate::memory::{Backing, MapRequest, Placement};
+use crate::memory::{Backing, MapRequest, Placement, Presence};
 use hal::{aspace::Prot, pmem::PAGE_SIZE};
 
 /// Where the heap is: from its start to the break, the pages of which are mapped.
@@ -38,8 +38,9 @@ impl UserMemory {
                 prot: Prot::READ | Prot::WRITE,
                 shared: false,
                 backing: Backing::Anonymous,
-                populate: false,
+                populate: self.locks_new() == Some(Presence::Now),
                 reserve: true,
+                locked: false,
             };
             self.map(request).is_ok()
         } else {

@@ -70,6 +70,8 @@ pub struct MapRequest {
     pub populate: bool,
     /// Count it against the memory limit.
     pub reserve: bool,
+    /// It is locked, mlock(2), whether new mappings are or not.
+    pub locked: bool,
 }
 
 /// What Linux calls a refusal of the VMAR's.
@@ -92,13 +94,15 @@ impl UserMemory {
     ///
     /// `ENODEV` for a file that has no pages, `EEXIST` for [`Placement::Free`] over something, `ENOMEM` without room or memory.
     pub fn map(&self, request: MapRequest) -> SysResult<u64> {
-        let MapRequest { placement, len, prot, shared, backing, populate, reserve } = request;
+        let MapRequest { placement, len, prot, shared, backing, populate, reserve, locked } =
+            request;
         // Under a limit every promise is kept, so nobody may go without one (vm.overcommit_memory = 2 does the same).
         let reserve = reserve || self.space.memory().limit().is_some();
         let mut flags = if shared { MappingFlags::empty() } else { MappingFlags::PRIVATE };
         if reserve && !shared {
             flags |= MappingFlags::ACCOUNT;
         }
+        flags.set(MappingFlags::LOCKED, locked || self.locks_new().is_some());
         // Mapping /dev/zero is how fresh memory was asked for before MAP_ANONYMOUS.
         let backing = match backing {
             Backing::File { file, .. } if devices::is_zero(&file) => Backing::Anonymous,
@@ -162,6 +166,8 @@ impl UserMemory {
     ) -> SysResult<u64> {
         let mut max_perms = Prot::all();
         max_perms.set(Prot::WRITE, prot.contains(Prot::WRITE));
+        let mut flags = MappingFlags::empty();
+        flags.set(MappingFlags::LOCKED, self.locks_new().is_some());
         let args = MapArgs {
             placement: placement.into(),
             len,
@@ -170,7 +176,7 @@ impl UserMemory {
             vmo_offset: 0,
             perms: prot,
             max_perms,
-            flags: MappingFlags::empty(),
+            flags,
             populate: false,
             tag: 0,
         };
@@ -286,10 +292,14 @@ impl UserMemory {
         if self.vmar.is_mapped(range.clone()) { Ok(()) } else { Err(Errno::ENOMEM) }
     }
 
-    /// Writes shared file mappings in `range` back; `ENOMEM` when a page is not mapped.
+    /// Writes shared file mappings in `range` back, to forget them if `invalidate`; `ENOMEM` when a page is not mapped, `EBUSY` when one is
+    /// locked and is to be forgotten.
     ///
     /// A shared mapping is the page cache itself, so there is nothing to write: the file already has it.
-    pub fn sync(&self, range: Range<u64>) -> SysResult<()> {
+    pub fn sync(&self, range: Range<u64>, invalidate: bool) -> SysResult<()> {
+        if invalidate && self.vmar.locked_bytes(&range) > 0 {
+            return Err(Errno::EBUSY);
+        }
         self.check_mapped(&range)
     }
 

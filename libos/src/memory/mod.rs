@@ -6,6 +6,7 @@
 mod forced;
 mod fork;
 mod heap;
+mod locked;
 mod map;
 
 use std::{
@@ -27,7 +28,10 @@ use kernel_objects::{
 };
 use parking_lot::{Mutex, RwLock};
 
-pub use self::map::{Backing, MapRequest, Placement};
+pub use self::{
+    locked::Presence,
+    map::{Backing, MapRequest, Placement},
+};
 use crate::{
     config::Isolation,
     errno::{Errno, SysResult},
@@ -76,6 +80,7 @@ pub struct UserMemory {
     /// The program, which nobody writes to while it runs.
     program: Mutex<Option<Arc<OpenFile>>>,
     restorer: Restorer,
+    locks_new: locked::LocksNew,
     clashed: AtomicBool,
 }
 
@@ -98,6 +103,7 @@ impl UserMemory {
             image: RwLock::default(),
             program: Mutex::default(),
             restorer: Restorer::default(),
+            locks_new: locked::LocksNew::default(),
             clashed: AtomicBool::new(false),
         }))
     }

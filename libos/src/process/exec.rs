@@ -159,6 +159,7 @@ impl UserMemory {
             backing,
             populate: false,
             reserve,
+            locked: false,
         };
         self.map(request).map(drop)
     }

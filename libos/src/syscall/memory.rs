@@ -12,19 +12,20 @@ use linux_raw_sys::general as raw;
 
 use crate::{
     errno::{Errno, SysResult},
-    memory::{Backing, MapRequest, Placement, UserMemory},
+    memory::{Backing, MapRequest, Placement, Presence, UserMemory},
     process::{INFINITY, Resource, Thread},
     syscall::{
         argument::{Fd, Flags, UserAddr},
+        locked,
         pace::{self, PIECE},
     },
-    vfs::{Capabilities, devices},
+    vfs::devices,
 };
 
 const PAGE: u64 = PAGE_SIZE as u64;
 
 /// `len` rounded up to pages; `None` on overflow.
-fn pages(len: u64) -> Option<u64> {
+pub(super) fn pages(len: u64) -> Option<u64> {
     len.checked_next_multiple_of(PAGE)
 }
 
@@ -48,7 +49,8 @@ fn protection(bits: u32) -> SysResult<Prot> {
 /// brk(2): the end of the heap, moved if that could be done.
 pub(crate) fn brk(thread: &Thread, end: u64) -> SysResult<u64> {
     let heap = thread.memory.heap();
-    if check_space(thread, end.saturating_sub(heap.end)).is_err() {
+    let more = end.saturating_sub(heap.end);
+    if check_space(thread, more).is_err() || locked::check_new(thread, more, false).is_err() {
         return Ok(heap.end);
     }
     Ok(thread.memory.set_break(end, thread.process.limit(Resource::Data)))
@@ -62,6 +64,12 @@ pub(crate) fn check_space(thread: &Thread, more: u64) -> SysResult<()> {
     }
     let mapped = thread.memory.vmar().mapped_bytes();
     if mapped.saturating_add(more) > limit { Err(Errno::ENOMEM) } else { Ok(()) }
+}
+
+/// `flags`, with what mlockall(2) adds to them.
+fn with_presence(thread: &Thread, flags: Flags) -> Flags {
+    let now = thread.memory.locks_new() == Some(Presence::Now);
+    Flags(if now { flags.0 | raw::MAP_POPULATE } else { flags.0 })
 }
 
 /// Whether a mapping is to be populated by as much as should be done in pieces.
@@ -79,6 +87,7 @@ pub(crate) fn mmap_at_once(
     fd: Fd,
     offset: u64,
 ) -> Option<SysResult<u64>> {
+    let flags = with_presence(thread, flags);
     let brief = !populates_much(len, flags);
     brief.then(|| map(thread, addr, len, prot, flags, fd, offset))
 }
@@ -93,7 +102,8 @@ pub(crate) async fn mmap(
     fd: Fd,
     offset: u64,
 ) -> SysResult<u64> {
-    let lazy = Flags(flags.0 & !(raw::MAP_POPULATE | raw::MAP_LOCKED));
+    let flags = with_presence(thread, flags);
+    let lazy = Flags(flags.0 & !raw::MAP_POPULATE);
     let start = map(thread, addr, len, prot, lazy, fd, offset)?;
     if populates_much(len, flags) {
         // What can not be had now faults later.
@@ -144,6 +154,11 @@ fn map(
         Backing::Anonymous
     } else {
         let file = thread.files.get(fd)?;
+        // Where it could go is asked before what it would show.
+        let lowest = if fixed { addr.0 } else { 0 };
+        if len > GUEST_BOUNDARY.saturating_sub(lowest) {
+            return Err(Errno::ENOMEM);
+        }
         if offset.checked_add(len).is_none_or(|end| end > i64::MAX as u64) {
             return Err(Errno::EOVERFLOW);
         }
@@ -154,23 +169,21 @@ fn map(
         if runs && file.path().is_some_and(|path| path.mount().executable().is_err()) {
             return Err(Errno::EPERM);
         }
-        // Where it could go is asked before what it would show.
-        let lowest = if fixed { addr.0 } else { 0 };
-        if len > GUEST_BOUNDARY.saturating_sub(lowest) {
-            return Err(Errno::ENOMEM);
-        }
         // Memory of zeroes, as old programs ask for it.
         if devices::is_zero(&file) { Backing::Anonymous } else { Backing::File { file, offset } }
     };
     check_space(thread, len)?;
+    let locked = flags & raw::MAP_LOCKED != 0;
+    locked::check_new(thread, len, locked)?;
     thread.memory.map(MapRequest {
         placement,
         len,
         prot,
         shared,
         backing,
-        populate: flags & (raw::MAP_POPULATE | raw::MAP_LOCKED) != 0,
+        populate: flags & raw::MAP_POPULATE != 0 || locked && len <= PIECE as u64,
         reserve: flags & raw::MAP_NORESERVE == 0,
+        locked,
     })
 }
 
@@ -262,7 +275,11 @@ pub(crate) fn mremap(
         check_space(thread, new_len)?;
         return thread.memory.remap_keeping(old, to);
     }
-    check_space(thread, new_len.saturating_sub(old.end - old.start))?;
+    let more = new_len.saturating_sub(old.end - old.start);
+    check_space(thread, more)?;
+    if more > 0 && thread.memory.vmar().locked_bytes(&old) > 0 {
+        locked::check_more(thread, more)?;
+    }
     if old.is_empty() {
         return thread.memory.duplicate(old.start, new_len, may_move, to);
     }
@@ -310,7 +327,11 @@ pub(crate) async fn madvise(
 }
 
 /// Makes the pages of a range present: in pieces, or off the CPUs if a disk may have to be read.
-async fn populate(thread: &Thread, range: std::ops::Range<u64>, write: bool) -> SysResult<()> {
+pub(super) async fn populate(
+    thread: &Thread,
+    range: std::ops::Range<u64>,
+    write: bool,
+) -> SysResult<()> {
     if !thread.memory.shows_files(range.clone()) {
         let mut at = range.start;
         while at < range.end {
@@ -335,7 +356,8 @@ pub(crate) fn msync(thread: &Thread, addr: UserAddr, len: u64, flags: Flags) -> 
     }
     // Linux rounds a length that is too large to nothing.
     let range = range(addr.0, pages(len).unwrap_or(0))?;
-    if range.is_empty() { Ok(()) } else { thread.memory.sync(range) }
+    let invalidate = flags.0 & raw::MS_INVALIDATE != 0;
+    if range.is_empty() { Ok(()) } else { thread.memory.sync(range, invalidate) }
 }
 
 /// mincore(2)
@@ -360,71 +382,5 @@ pub(crate) async fn mincore(
         at = end;
         pace::give_way(thread).await;
     }
-    Ok(())
-}
-
-/// Whether `bytes` may be locked: `EPERM` when nothing may, `ENOMEM` beyond the limit. What was locked before is not counted.
-fn check_locked(thread: &Thread, bytes: u64) -> SysResult<()> {
-    if thread.fs.read().cred.has(Capabilities::IPC_LOCK) {
-        return Ok(());
-    }
-    match thread.process.limit(Resource::LockedMemory) {
-        0 => Err(Errno::EPERM),
-        limit if bytes > limit => Err(Errno::ENOMEM),
-        _ => Ok(()),
-    }
-}
-
-/// mlock(2), munlock(2): memory is never swapped here, so a mapped range is as locked as it can be once it is there.
-pub(crate) async fn mlock(thread: &Thread, addr: UserAddr, len: u64) -> SysResult<()> {
-    let start = addr.0 & !(PAGE - 1);
-    // Linux rounds a length that is too large to nothing.
-    let len = len.checked_add(addr.0 - start).and_then(pages).unwrap_or(0);
-    let end = start.checked_add(len).ok_or(Errno::EINVAL)?;
-    check_locked(thread, len)?;
-    if len == 0 {
-        return Ok(());
-    }
-    // What is mapped but forbids access is locked as soon as it allows it.
-    match populate(thread, start..end, false).await {
-        Err(Errno::EINVAL | Errno::EFAULT) => Err(Errno::ENOMEM),
-        result => result,
-    }
-}
-
-/// mlock2(2)
-pub(crate) async fn mlock2(
-    thread: &Thread,
-    addr: UserAddr,
-    len: u64,
-    flags: Flags,
-) -> SysResult<()> {
-    if flags.0 & !raw::MLOCK_ONFAULT != 0 {
-        return Err(Errno::EINVAL);
-    }
-    mlock(thread, addr, len).await
-}
-
-/// munlock(2)
-pub(crate) fn munlock(thread: &Thread, addr: UserAddr, len: u64) -> SysResult<()> {
-    let start = addr.0 & !(PAGE - 1);
-    // Linux rounds a length that is too large to nothing.
-    let len = len.checked_add(addr.0 - start).and_then(pages).unwrap_or(0);
-    let end = start.checked_add(len).ok_or(Errno::EINVAL)?;
-    if len == 0 { Ok(()) } else { thread.memory.check_mapped(&(start..end)) }
-}
-
-/// mlockall(2)
-pub(crate) fn mlockall(thread: &Thread, flags: Flags) -> SysResult<()> {
-    let known = raw::MCL_CURRENT | raw::MCL_FUTURE | raw::MCL_ONFAULT;
-    if flags.0 == 0 || flags.0 & !known != 0 || flags.0 == raw::MCL_ONFAULT {
-        return Err(Errno::EINVAL);
-    }
-    let current = flags.0 & raw::MCL_CURRENT != 0;
-    check_locked(thread, if current { thread.memory.vmar().mapped_bytes() } else { 0 })
-}
-
-/// munlockall(2)
-pub(crate) fn munlockall(_: &Thread) -> SysResult<()> {
     Ok(())
 }

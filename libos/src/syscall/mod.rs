@@ -18,6 +18,7 @@ pub mod identity;
 pub mod io;
 pub mod kcmp;
 pub mod lock;
+pub mod locked;
 pub mod memory;
 pub mod mount;
 pub mod mqueue;

@@ -163,10 +163,10 @@ system_calls! {
         146 sched_get_priority_max(policy: u32) now scheduling::sched_get_priority_max, Full;
         147 sched_get_priority_min(policy: u32) now scheduling::sched_get_priority_min, Full;
         148 sched_rr_get_interval(tid: i32, interval: UserPtr<stat::RawTimespec>) now scheduling::sched_rr_get_interval, Full;
-        149 mlock(addr: UserAddr, len: u64) wait memory::mlock, Partial("the limit on locked memory is compared with each call by itself");
-        150 munlock(addr: UserAddr, len: u64) now memory::munlock, Full;
-        151 mlockall(flags: Flags) now memory::mlockall, Partial("the limit on locked memory is compared with each call by itself");
-        152 munlockall() now memory::munlockall, Full;
+        149 mlock(addr: UserAddr, len: u64) wait locked::mlock, Full;
+        150 munlock(addr: UserAddr, len: u64) now locked::munlock, Full;
+        151 mlockall(flags: Flags) wait locked::mlockall, Full;
+        152 munlockall() now locked::munlockall, Full;
         153 vhangup() now terminal::vhangup, Full;
         157 prctl(option: u32, second: u64, third: u64, fourth: u64, fifth: u64) now prctl::prctl, Partial("no seccomp, memory layout, names of mappings, speculation control; securebits stay 0");
         158 arch_prctl(code: u32, value: u64) context thread::arch_prctl, Partial("the GS base belongs to the kernel");
@@ -283,7 +283,7 @@ system_calls! {
         319 memfd_create(name: UserStr, flags: Flags) now fs::memfd_create, Partial("MFD_HUGETLB");
         324 membarrier(command: u32, flags: Flags, cpu: i32) now thread::membarrier, Partial("the private expedited command only");
         322 execveat(dir: Fd, path: UserStr, args: UserPtr<u64>, env: UserPtr<u64>, flags: Flags) context process::execveat, Partial("set-id bits are ignored");
-        325 mlock2(addr: UserAddr, len: u64, flags: Flags) wait memory::mlock2, Partial("the limit on locked memory is compared with each call by itself");
+        325 mlock2(addr: UserAddr, len: u64, flags: Flags) wait locked::mlock2, Full;
         326 copy_file_range(from: Fd, from_offset: UserPtr<i64>, to: Fd, to_offset: UserPtr<i64>, count: usize, flags: Flags) wait splice::copy_file_range, Full;
         327 preadv2(fd: Fd, vector: UserPtr<io::IoVec>, count: usize, offset: i64, high: u64, flags: Flags) wait io::preadv2, Full;
         328 pwritev2(fd: Fd, vector: UserPtr<io::IoVec>, count: usize, offset: i64, high: u64, flags: Flags) wait io::pwritev2, Full;

@@ -441,6 +441,7 @@ fn status(thread: &Thread) -> SysResult<String> {
     let process = &thread.process;
     let (size, resident) = sizes(thread);
     let (size, resident) = (size / 1024, resident / 1024);
+    let locked = thread.memory.locked_bytes() / 1024;
     let (ignored, caught) = process.signals.actions().summary();
     let (umask, cred) = {
         let fs = thread.fs.read_recursive();
@@ -464,7 +465,7 @@ fn status(thread: &Thread) -> SysResult<String> {
     Ok(format!(
         "Name:\t{}\nUmask:\t{umask:04o}\nState:\t{} ({})\nTgid:\t{}\nNgid:\t0\nPid:\t{}\nPPid:\t{}\nTracerPid:\t{}\n\
          Uid:\t{}\nGid:\t{}\nFDSize:\t{}\nGroups:\t{others}\n\
-         VmPeak:\t{size:>8} kB\nVmSize:\t{size:>8} kB\nVmLck:\t       0 kB\nVmHWM:\t{resident:>8} kB\nVmRSS:\t{resident:>8} kB\n\
+         VmPeak:\t{size:>8} kB\nVmSize:\t{size:>8} kB\nVmLck:\t{locked:>8} kB\nVmHWM:\t{resident:>8} kB\nVmRSS:\t{resident:>8} kB\n\
          VmData:\t{size:>8} kB\nVmStk:\t{:>8} kB\nVmExe:\t       0 kB\nVmLib:\t       0 kB\nVmPTE:\t       0 kB\nVmSwap:\t       0 kB\n\
          Threads:\t{}\nSigQ:\t{}/{}\nSigPnd:\t{:016x}\nShdPnd:\t{:016x}\nSigBlk:\t{:016x}\nSigIgn:\t{:016x}\nSigCgt:\t{:016x}\n\
          CapInh:\t{:016x}\nCapPrm:\t{:016x}\nCapEff:\t{:016x}\nCapBnd:\t{:016x}\nCapAmb:\t{:016x}\nNoNewPrivs:\t{}\nSeccomp:\t0\n\
