@@ -317,8 +317,12 @@ impl Vmar {
     /// Unmaps everything in the region and makes it and its children useless (`zx_vmar_destroy`).
     ///
     /// # Errors
-    /// [`Error::BadState`] if it is destroyed already, [`Error::NoMemory`].
+    /// [`Error::NotSupported`] if it is the root, which is there as long as its process. [`Error::BadState`] if it is destroyed already,
+    /// [`Error::NoMemory`].
     pub fn destroy(&self) -> Result<()> {
+        if self.region == tree::ROOT {
+            return Err(Error::NotSupported);
+        }
         let mut state = self.tree.state.lock();
         state.check_alive(self.region)?;
         let removed = self.tree.unmap_locked(&mut state, self.range.clone())?;

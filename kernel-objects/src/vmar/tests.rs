@@ -369,14 +369,17 @@ fn an_alignment_is_a_power_of_two_and_a_tag_can_be_replaced() {
 }
 
 #[test]
-fn with_the_root_all_regions_in_it_are_destroyed() {
+fn with_a_region_all_regions_in_it_are_destroyed_and_the_root_never_is() {
     let (_memory, vmar) = root();
     let child = vmar.allocate(Placement::TopDown, 16 * PAGE).unwrap();
-    let grandchild = child.allocate(Placement::TopDown, 2 * PAGE).unwrap();
-    map(&grandchild, Placement::TopDown, PAGE).unwrap();
-    vmar.destroy().unwrap();
+    let grandchild = child.allocate(Placement::TopDown, 4 * PAGE).unwrap();
+    let last = grandchild.allocate(Placement::TopDown, 2 * PAGE).unwrap();
+    map(&last, Placement::TopDown, PAGE).unwrap();
+    assert_eq!(vmar.destroy(), Err(Error::NotSupported));
+    assert_eq!(vmar.mappings().len(), 1);
+    child.destroy().unwrap();
     assert!(vmar.mappings().is_empty());
-    for region in [&child, &grandchild] {
+    for region in [&child, &grandchild, &last] {
         assert_eq!(map(region, Placement::TopDown, PAGE), Err(Error::BadState));
         assert_eq!(region.destroy(), Err(Error::BadState));
     }
@@ -402,7 +405,7 @@ fn child_regions_own_their_addresses() {
     assert_eq!(child.destroy(), Err(Error::BadState));
     assert_eq!(map(&grandchild, Placement::TopDown, PAGE), Err(Error::BadState));
     assert_eq!(vmar.mappings().len(), 1);
-    vmar.destroy().unwrap();
+    vmar.unmap(range.start - PAGE, PAGE).unwrap();
     assert_eq!(memory.allocated(), 0);
 }
 

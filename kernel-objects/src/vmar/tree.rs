@@ -148,18 +148,8 @@ impl State {
         }
     }
 
-    /// Forgets a region and its children; the root stays.
+    /// Forgets a region, which is not the root, and its children.
     pub(super) fn remove_region(&mut self, number: u64) {
-        if number == ROOT {
-            let children = match self.regions.get_mut(&ROOT) {
-                Some(root) => std::mem::take(&mut root.children),
-                None => return,
-            };
-            for (_, child) in children.into_values() {
-                self.remove_region(child);
-            }
-            return;
-        }
         let Some(region) = self.regions.remove(&number) else { return };
         for &(_, child) in region.children.values() {
             self.remove_region(child);
