@@ -608,6 +608,7 @@ mod tests {
         assert_eq!(append.writev(PLAIN, &[b"e"]), Ok(1));
         assert_eq!(append.writev_at(0, &[b"A"]), Ok(1), "not at the end");
         append.set_append(false);
+        assert!(!append.appends() && append.info().mode == BOTH, "not as it was made");
         assert_eq!(append.seek(SeekOrigin::Start, 1), Ok(1));
         assert_eq!(append.writev(PLAIN, &[b"B"]), Ok(1));
         assert_eq!(content(&vmo), b"ABcde");

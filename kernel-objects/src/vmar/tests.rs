@@ -87,6 +87,39 @@ fn free_choice_goes_from_the_top_down_and_fills_holes() {
 }
 
 #[test]
+fn an_aligned_choice_is_aligned_behind_what_is_in_its_way() {
+    const ALIGN: u64 = 16 * PAGE;
+    let (_memory, vmar) = root();
+    let aligned = |placement| {
+        let vmo = anonymous(&vmar, PAGE);
+        vmar.map(MapArgs { placement, align: ALIGN, ..MapArgs::new(vmo, PAGE) }).unwrap()
+    };
+    let low = aligned(Placement::BottomUp);
+    assert_eq!(low, vmar.aspace().window().start.next_multiple_of(ALIGN));
+    assert_eq!(aligned(Placement::BottomUp), low + ALIGN);
+    let high = aligned(Placement::TopDown);
+    assert!(high.is_multiple_of(ALIGN));
+    assert_eq!(aligned(Placement::TopDown), high - ALIGN);
+}
+
+#[test]
+fn a_mapping_that_memory_does_not_suffice_for_is_refused() {
+    let (memory, vmar) = root();
+    let small = anonymous(&vmar, PAGE);
+    let mut taken = Vec::new();
+    let mut len = 1usize << 43;
+    while len >= PAGE_SIZE {
+        match memory.allocate(len) {
+            Ok(extent) => taken.push(extent),
+            Err(_) => len /= 2,
+        }
+    }
+    assert_eq!(vmar.map(MapArgs::new(small.clone(), PAGE)), Err(Error::NoMemory));
+    taken.clear();
+    vmar.map(MapArgs::new(small, PAGE)).unwrap();
+}
+
+#[test]
 fn fixed_places_are_exact() {
     let (_memory, vmar) = root();
     let at = 0x8_5000_0000;

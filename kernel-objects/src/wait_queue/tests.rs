@@ -250,6 +250,20 @@ fn wait_until_does_not_register_when_the_condition_holds() {
 }
 
 #[test]
+fn wait_until_is_registered_before_it_looks_a_second_time() {
+    let queue = WaitQueue::new();
+    let mut entries = Vec::new();
+    let look = || {
+        entries.push(queue.entries());
+        // What comes true behind this look is notified, and that wakes it.
+        (entries.len() == 3 || (entries.len() == 2 && !queue.notify_one())).then_some(())
+    };
+    assert_eq!(queue.wait_until(look).now_or_never(), Some(()));
+    assert_eq!(entries, [0, 1, 0]);
+    assert_eq!(queue.entries(), 0);
+}
+
+#[test]
 fn an_owned_wait_outlives_its_maker() {
     let queue = Arc::new(WaitQueue::new());
     let mut wait = Wait::new(queue.clone(), ALL_EVENTS);
