@@ -42,7 +42,7 @@ use worker::Machine;
 pub use worker::{
     begin_stretch, current_cpu, end_stretch, need_resched, next_deadline, request_resched, runnable,
 };
-pub(crate) use worker::{current_timers, has_spare};
+pub(crate) use worker::{busy, current_timers, has_spare};
 
 /// The most virtual CPUs a machine may have, as Linux's `CONFIG_NR_CPUS` bounds real ones.
 pub const MAX_CPUS: usize = 1024;

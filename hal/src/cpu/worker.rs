@@ -575,6 +575,12 @@ pub(crate) fn has_spare() -> bool {
     local(|local| local.is_none_or(|l| l.machine.idle.count() > 0))
 }
 
+/// How many CPUs of this machine do something; 1 outside of workers.
+pub(crate) fn busy() -> usize {
+    let count = |l: &Local| l.machine.workers.len().saturating_sub(l.machine.idle.count());
+    local(|local| local.map_or(1, count))
+}
+
 /// Whether another task is ready on this CPU: what `sched_yield` would give way to. Two loads.
 pub fn runnable() -> bool {
     local(|local| local.is_some_and(Local::others_wait))

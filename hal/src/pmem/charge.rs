@@ -17,7 +17,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{OutOfMemory, PhysicalMemory};
+use super::{OutOfMemory, PhysicalMemory, stall::Stalls};
 use crate::cpu;
 
 /// What is cached has at least this part of the limit, whatever was promised.
@@ -61,6 +61,8 @@ pub(super) struct Limit {
     shortage: Mutex<Option<Weak<dyn Shortage>>>,
     /// He is being told.
     telling: AtomicBool,
+    /// How long threads waited.
+    stalls: Stalls,
 }
 
 impl fmt::Debug for Limit {
@@ -81,6 +83,7 @@ impl Limit {
             trimming: AtomicBool::new(false),
             shortage: Mutex::default(),
             telling: AtomicBool::new(false),
+            stalls: Stalls::default(),
         }
     }
 
@@ -155,9 +158,18 @@ impl PhysicalMemory {
     }
 
     /// Gives back what was cached first, until `bytes` more can be cached; false if there is nothing that can go. May block; to
-    /// be called without a lock that somebody who caches may hold.
+    /// be called without a lock that somebody who caches may hold. The calling thread is [stalled](Self::stall_times) meanwhile.
     pub fn reclaim(&self, bytes: u64) -> bool {
+        self.limit.stalls.stall(|| self.reclaim_quietly(bytes))
+    }
+
+    /// As [`reclaim`](Self::reclaim), where nobody waits for it.
+    fn reclaim_quietly(&self, bytes: u64) -> bool {
         self.reclaim_once(bytes, false) || self.reclaim_once(bytes, true)
+    }
+
+    pub(super) fn stalls(&self) -> &Stalls {
+        &self.limit.stalls
     }
 
     fn reclaim_once(&self, bytes: u64, last_resort: bool) -> bool {
@@ -224,7 +236,7 @@ impl PhysicalMemory {
         let memory = self.clone();
         // Not here, for whoever promises may hold locks.
         cpu::run_on_pool(move || {
-            memory.reclaim(0);
+            memory.reclaim_quietly(0);
             memory.limit.trimming.store(false, Ordering::Release);
         });
     }

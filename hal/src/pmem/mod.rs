@@ -8,6 +8,7 @@
 
 mod allocator;
 mod charge;
+mod stall;
 
 use std::{
     fs::File,
@@ -33,10 +34,13 @@ use nix::{
 };
 use parking_lot::Mutex;
 
-pub use self::charge::{Charge, Reclaim, Shortage};
 use self::{
     allocator::{Allocator, MAX_CACHED_PAGES},
     charge::Limit,
+};
+pub use self::{
+    charge::{Charge, Reclaim, Shortage},
+    stall::StallTimes,
 };
 use crate::stub::Zygote;
 
