@@ -108,10 +108,12 @@ pub enum ObjectType {
     Iob = 33,
     /// A counter.
     Counter = 34,
+    /// Memory that IOBuffers share.
+    IobSharedRegion = 35,
 }
 
 impl ObjectType {
-    const ALL: [Self; 30] = [
+    const ALL: [Self; 31] = [
         Self::Process,
         Self::Thread,
         Self::Vmo,
@@ -142,6 +144,7 @@ impl ObjectType {
         Self::Msi,
         Self::Iob,
         Self::Counter,
+        Self::IobSharedRegion,
     ];
 
     /// The type with this number.
@@ -444,8 +447,9 @@ mod tests {
         assert!(dense.iter().zip(14..).all(|(&object, number)| object as u32 == number));
         let first = [T::Process, T::Thread, T::Vmo, T::Channel, T::Event, T::Port];
         assert!(first.iter().zip(1..).all(|(&object, number)| object as u32 == number));
-        let others = [T::Interrupt, T::PciDevice, T::DebugLog, T::Iob, T::Counter];
-        assert_eq!(others.map(|object| object as u32), [9, 11, 12, 33, 34]);
+        let others =
+            [T::Interrupt, T::PciDevice, T::DebugLog, T::Iob, T::Counter, T::IobSharedRegion];
+        assert_eq!(others.map(|object| object as u32), [9, 11, 12, 33, 34, 35]);
     }
 
     #[test]
@@ -482,7 +486,7 @@ mod tests {
     #[test]
     fn types_are_found_by_their_numbers() {
         assert_eq!(ObjectType::from_raw(1), Ok(ObjectType::Process));
-        assert_eq!(ObjectType::from_raw(34), Ok(ObjectType::Counter));
+        assert_eq!(ObjectType::from_raw(35), Ok(ObjectType::IobSharedRegion));
         for unknown in [0, 7, 8, 38, u32::MAX] {
             assert_eq!(ObjectType::from_raw(unknown), Err(Error::InvalidArgs));
         }

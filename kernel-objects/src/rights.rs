@@ -96,6 +96,7 @@ impl Rights {
             T::Iob => {
                 basic.union(Rights::IO).union(Rights::PROPERTY).union(Rights::MAP).union(both)
             }
+            T::IobSharedRegion => basic.union(Rights::PROPERTY).union(Rights::SIGNAL),
             T::DebugLog => basic.union(Rights::WRITE).union(Rights::SIGNAL),
             T::Interrupt => basic.union(Rights::IO).union(Rights::SIGNAL),
             T::PciDevice => basic.union(Rights::IO),
@@ -199,6 +200,7 @@ mod tests {
             (T::Msi, 0xc003),
             (T::Counter, 0xd00f),
             (T::Iob, 0xf0ef),
+            (T::IobSharedRegion, 0xd0c3),
         ] {
             let default = Rights::default_for(object).bits();
             assert_eq!(default, rights, "{object:?}: {default:#x}");

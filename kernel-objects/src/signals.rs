@@ -49,6 +49,8 @@ bitflags! {
         const TASK_TERMINATED = 1 << 3;
         /// VMOs: no child is left.
         const VMO_ZERO_CHILDREN = 1 << 3;
+        /// Shared regions of IOBuffers: a message was written. Shown to those who wait when it happens, never set in an object's state.
+        const IOB_SHARED_REGION_UPDATED = 1 << 3;
         /// Threads: running.
         const THREAD_RUNNING = 1 << 4;
         /// Jobs: no child job is alive.

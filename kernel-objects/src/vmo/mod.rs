@@ -65,7 +65,7 @@ use crate::{
     signals::Signals,
 };
 
-const PAGE: u64 = PAGE_SIZE as u64;
+pub(crate) const PAGE: u64 = PAGE_SIZE as u64;
 /// Largest VMO.
 pub(crate) const MAX_SIZE: u64 = 1 << 62;
 
