@@ -14,6 +14,7 @@ use std::{
     sync::{Arc, Weak, atomic::Ordering::SeqCst},
 };
 
+use hal::aspace::Watcher;
 use parking_lot::Mutex;
 
 use super::{
@@ -411,6 +412,13 @@ impl KernelObject for Process {
 
     fn related_koid(&self) -> Koid {
         self.job.koid()
+    }
+}
+
+impl Watcher for Process {
+    /// Whoever has ended the host process that it runs in has killed it.
+    fn lost(&self) {
+        self.kill();
     }
 }
 

@@ -84,17 +84,28 @@ pub struct UserMemory {
     clashed: AtomicBool,
 }
 
+/// An empty address space where `isolation` says.
+///
+/// # Errors
+///
+/// [`AspaceError::NoWindow`] or [`AspaceError::NoStub`] when no more fit there.
+pub fn address_space(
+    physical: &Arc<PhysicalMemory>,
+    isolation: Isolation,
+) -> Result<Arc<AddressSpace>, AspaceError> {
+    match isolation {
+        Isolation::Always => AddressSpace::new_isolated(physical, None),
+        Isolation::Never => AddressSpace::new(physical),
+        Isolation::Auto => {
+            AddressSpace::new(physical).or_else(|_| AddressSpace::new_isolated(physical, None))
+        }
+    }
+}
+
 impl UserMemory {
     /// Empty memory, for a program to be loaded into. `ENOMEM` when no more address spaces fit.
     pub fn new(physical: &Arc<PhysicalMemory>, isolation: Isolation) -> SysResult<Arc<Self>> {
-        let space = match isolation {
-            Isolation::Always => AddressSpace::new_isolated(physical, None),
-            Isolation::Never => AddressSpace::new(physical),
-            Isolation::Auto => {
-                AddressSpace::new(physical).or_else(|_| AddressSpace::new_isolated(physical, None))
-            }
-        };
-        let space = space.map_err(|_| Errno::ENOMEM)?;
+        let space = address_space(physical, isolation).map_err(|_| Errno::ENOMEM)?;
         let vmar = Vmar::create_root(&space).map_err(|_| Errno::ENOMEM)?;
         Ok(Arc::new(Self {
             vmar,

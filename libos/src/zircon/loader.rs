@@ -15,7 +15,7 @@ use kernel_objects::{
 use super::{
     Machine,
     abi::constants::*,
-    process::{Entry, start},
+    process::{Entry, enter, start},
 };
 use crate::{
     config::Config,
@@ -39,9 +39,19 @@ pub(super) fn launch(
     config: &Config,
 ) -> Result<Arc<Process>, LoadError> {
     let path = search::find(fs, &config.program, &config.env)?;
-    let memory = UserMemory::new(machine.memory(), Isolation::Never).map_err(LoadError::System)?;
-    let image = loader::load_image(fs, &*memory, &path)?;
-    let vmar = memory.vmar().clone();
+    let isolation = machine.kernel.isolation;
+    let memory =
+        |isolation| UserMemory::new(machine.memory(), isolation).map_err(LoadError::System);
+    let mut space = memory(isolation)?;
+    let image = match loader::load_image(fs, &*space, &path) {
+        Err(_) if space.has_clashed() && isolation == Isolation::Auto => {
+            // Where it has all addresses for itself, then.
+            space = memory(Isolation::Always)?;
+            loader::load_image(fs, &*space, &path)?
+        }
+        image => image?,
+    };
+    let vmar = space.vmar().clone();
     create(machine, config, vmar, image.entry).map_err(|error| match error {
         Error::NoMemory => LoadError::System(Errno::ENOMEM),
         _ => LoadError::System(Errno::EAGAIN),
@@ -58,7 +68,7 @@ fn create(
     let name = config.program.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
     let process = Process::create(&job, "")?;
     process.set_name_bytes(name);
-    process.set_root_vmar(vmar.clone())?;
+    enter(&process, &vmar)?;
     let thread = Thread::create(&process, "initial-thread")?;
     let (stack, sp) = map_stack(machine, &vmar)?;
     let vdso = map_vdso(machine, &vmar)?;

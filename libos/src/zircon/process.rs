@@ -8,19 +8,19 @@ use std::{
     mem,
     pin::pin,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicBool, Ordering},
     },
     task::Poll,
 };
 
 use hal::{
-    aspace::Fault,
+    aspace::{Fault, Watcher},
     context::{Trap, UserContext},
     sync::Actor,
 };
 use kernel_objects::{
-    Error, Handle, HandleTable, HandleValue, KernelObject, Process, Result, Rights,
+    Error, Handle, HandleTable, HandleValue, KernelObject, Process, Result, Rights, Vmar,
     object::MAX_NAME_LEN,
     task::{BlockedReason, ExceptionReport, PolicyCondition, Run, set_fs_base, work},
 };
@@ -189,6 +189,18 @@ pub struct Entry {
     pub sp: u64,
     /// Its two arguments.
     pub arguments: [u64; 2],
+}
+
+/// Makes `vmar` the memory of a process that is new.
+///
+/// # Errors
+///
+/// As [`Process::set_root_vmar`].
+pub(super) fn enter(process: &Arc<Process>, vmar: &Arc<Vmar>) -> Result {
+    process.set_root_vmar(vmar.clone())?;
+    let watcher: Weak<dyn Watcher> = Arc::downgrade(process) as Weak<_>;
+    vmar.aspace().watch(watcher);
+    Ok(())
 }
 
 /// Starts `object`, and its process if it is the `first`: what the result does, once a CPU runs it.

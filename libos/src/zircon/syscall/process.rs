@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use hal::aspace::AddressSpace;
 use kernel_objects::{
     Error, Handle, Job, KernelObject, Process, Result, Rights, Vmar,
     task::{BlockedReason, PolicyCondition},
@@ -14,10 +13,11 @@ use super::{
 };
 use crate::{
     abi::argument::UserPtr,
+    memory::address_space,
     zircon::{
         Thread,
         abi::{CChar, Void, ZxHandle, ZxVaddr},
-        process::{Entry, start as start_thread},
+        process::{Entry, enter, start as start_thread},
     },
 };
 
@@ -38,11 +38,13 @@ pub(super) fn create(
     thread.policy(PolicyCondition::NewProcess)?;
     let job = thread.get::<Job>(job, Rights::MANAGE_PROCESS)?;
     let name = thread.read_name(name, name_size)?;
-    let aspace = AddressSpace::new(thread.machine().memory()).map_err(|_| Error::NoMemory)?;
+    let machine = thread.machine();
+    let aspace = address_space(machine.memory(), machine.kernel.isolation);
+    let aspace = aspace.map_err(|_| Error::NoMemory)?;
     let vmar = Vmar::create_root(&aspace).map_err(|_| Error::NoMemory)?;
     let process = Process::create(&job, "")?;
     process.set_name_bytes(&name);
-    process.set_root_vmar(vmar.clone())?;
+    enter(&process, &vmar)?;
     let rights = vmar.default_rights() | Rights::IO | Rights::EXECUTE;
     let handles =
         [(Handle::new(process), proc_handle), (Handle::with_rights(vmar, rights), vmar_handle)];
