@@ -1,6 +1,6 @@
 //! Events and event pairs.
 
-use kernel_objects::{Event, EventPair, Handle, Result, task::PolicyCondition};
+use kernel_objects::{Error, Event, EventPair, Handle, Result, task::PolicyCondition};
 
 use super::{argument::Out, no_options};
 use crate::zircon::{Thread, abi::ZxHandle};
@@ -19,7 +19,10 @@ pub(super) fn eventpair_create(
     out0: Out<ZxHandle>,
     out1: Out<ZxHandle>,
 ) -> Result {
-    no_options(options)?;
+    // Alone of all calls it says so of an option.
+    if options != 0 {
+        return Err(Error::NotSupported);
+    }
     thread.policy(PolicyCondition::NewEventPair)?;
     let (one, other) = EventPair::create();
     thread.give([(Handle::new(one), out0), (Handle::new(other), out1)])

@@ -24,7 +24,11 @@ pub(super) fn create(
     let options = InterruptOptions::from_raw(options)?;
     if !options.is_virtual() {
         let resource = thread.get::<Resource>(src_obj, Rights::empty())?;
-        resource.validate(ResourceKind::Irq, src_num.into(), 1)?;
+        let right = resource.validate(ResourceKind::Irq, src_num.into(), 1);
+        right.map_err(|error| match error {
+            Error::OutOfRange => Error::AccessDenied,
+            other => other,
+        })?;
         return Err(Error::NotSupported);
     }
     thread.give([(Handle::new(Interrupt::create_virtual()), out_handle)])
@@ -61,7 +65,7 @@ pub(super) fn ack(thread: &Thread, handle: ZxHandle) -> Result {
 
 /// zx_interrupt_destroy
 pub(super) fn destroy(thread: &Thread, handle: ZxHandle) -> Result {
-    thread.get::<Interrupt>(handle, Rights::empty())?.destroy()
+    thread.get::<Interrupt>(handle, Rights::WRITE)?.destroy()
 }
 
 /// zx_interrupt_trigger

@@ -2,6 +2,7 @@
 
 use std::{ops::Range, sync::Arc};
 
+use hal::pmem::GUEST_BOUNDARY;
 use kernel_objects::{
     Error, Handle, ObjectType, Resource, Result, Rights, Vmo, VmoOptions,
     dma::Bti,
@@ -18,6 +19,9 @@ use crate::zircon::{
     Thread,
     abi::{VmoLockState, Void, ZxHandle, ZxPaddr, constants::*},
 };
+
+/// What an address can be at which something could be mapped.
+const GUEST_ADDRESSES: Range<u64> = 1..GUEST_BOUNDARY;
 
 /// Copies between a VMO and `buffer`, by `copy` given how much has been done; waits for pages of both that a pager or a disk has.
 async fn transfer(
@@ -37,7 +41,10 @@ async fn transfer(
                 done = fault.addr.saturating_sub(buffer);
                 let resolved = thread.vmar().fault_async(fault.addr, fault.access);
                 let resolved = thread.blocked(BlockedReason::Pager, resolved).await;
-                resolved.map_err(|_| Error::InvalidArgs)?;
+                resolved.map_err(|error| match error {
+                    Error::NotFound if GUEST_ADDRESSES.contains(&buffer) => Error::NotFound,
+                    _ => Error::InvalidArgs,
+                })?;
                 hal::cpu::yield_now().await;
                 continue;
             }
