@@ -96,7 +96,7 @@ pub enum SystemBase {
     Msi = 11,
     /// The debug log.
     DebugLog = 12,
-    /// Holding a CPU up.
+    /// How long threads wait for memory.
     Stall = 13,
     /// Tracing the kernel.
     Tracing = 14,

@@ -37,7 +37,8 @@ pub fn run(config: &Config) -> Result<u8, BootError> {
             kernel.cpus.block_on(ended);
         }
     }
-    let status = exit_status(process.info().return_code);
+    // A machine that was switched off has done what it was told.
+    let status = if machine.is_off() { 0 } else { exit_status(process.info().return_code) };
     kernel.shut_down();
     // The host takes everything back at once; doing it piece by piece would only take longer.
     std::mem::forget((machine, process));

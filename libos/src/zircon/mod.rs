@@ -12,13 +12,18 @@ mod boot;
 mod console;
 mod loader;
 mod memory;
+mod performance;
 mod pressure;
 pub mod process;
 pub mod sdk;
+mod stall;
 pub mod syscall;
 pub mod vdso;
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use hal::pmem::PhysicalMemory;
 use kernel_objects::{
@@ -31,7 +36,7 @@ pub use self::{
     memory::Memory,
     process::{Caller, Thread},
 };
-use self::{console::Console, pressure::Pressure};
+use self::{console::Console, performance::Performance, pressure::Pressure};
 use crate::{kernel::Kernel, loader::elf::Image};
 
 /// What all Zircon processes of a kernel share, beside the kernel itself.
@@ -50,6 +55,10 @@ pub struct Machine {
     pub(crate) console: Console,
     /// How scarce memory is.
     pub(crate) pressure: Pressure,
+    /// How fast the processors are said to be.
+    pub(crate) performance: Performance,
+    /// Whether it was switched off.
+    off: AtomicBool,
 }
 
 impl Machine {
@@ -76,8 +85,29 @@ impl Machine {
         vdso.write(0, &image)?;
         vdso.set_name("vdso/stable");
         let console = Console::new(&log, &resources)?;
-        let pressure = Pressure::default();
-        Ok(Arc::new(Self { kernel, log, resources, vdso, vdso_image, console, pressure }))
+        let performance = Performance::new(kernel.cpus.count());
+        Ok(Arc::new(Self {
+            kernel,
+            log,
+            resources,
+            vdso,
+            vdso_image,
+            console,
+            pressure: Pressure::default(),
+            performance,
+            off: AtomicBool::new(false),
+        }))
+    }
+
+    /// Switches it off: every process is killed.
+    pub(crate) fn shut_down(&self) {
+        self.off.store(true, Ordering::Relaxed);
+        self.kernel.job.kill();
+    }
+
+    /// Whether it was switched off.
+    pub(crate) fn is_off(&self) -> bool {
+        self.off.load(Ordering::Relaxed)
     }
 
     /// The physical memory that VMOs are made of.

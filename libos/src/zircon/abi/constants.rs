@@ -81,6 +81,7 @@ const SIGNALS: &[(&str, Signals)] = &[
     ("ZX_SOCKET_READ_THRESHOLD", Signals::SOCKET_READ_THRESHOLD),
     ("ZX_SOCKET_WRITE_THRESHOLD", Signals::SOCKET_WRITE_THRESHOLD),
     ("ZX_IOB_PEER_CLOSED", Signals::PEER_CLOSED),
+    ("ZX_IOB_SHARED_REGION_UPDATED", Signals::IOB_SHARED_REGION_UPDATED),
     ("ZX_TASK_TERMINATED", Signals::TASK_TERMINATED),
     ("ZX_JOB_TERMINATED", Signals::TASK_TERMINATED),
     ("ZX_JOB_NO_JOBS", Signals::JOB_NO_JOBS),
@@ -166,6 +167,7 @@ const OBJECT_TYPES: &[(&str, ObjectType)] = &[
     ("MSI", T::Msi),
     ("IOB", T::Iob),
     ("COUNTER", T::Counter),
+    ("IOB_SHARED_REGION", T::IobSharedRegion),
 ];
 
 /// A constant that is defined here: its name, its C type, its value.
@@ -217,6 +219,7 @@ constants! {
     ZX_INFO_KMEM_STATS: u32 as "uint32_t" = 1 << 28 | 17;
     ZX_INFO_TASK_RUNTIME: u32 as "uint32_t" = 1 << 28 | 30;
     ZX_INFO_VMAR_MAPS: u32 as "uint32_t" = 36;
+    ZX_INFO_MEMORY_STALL: u32 as "uint32_t" = 38;
     ZX_INFO_INTERRUPT: u32 as "uint32_t" = 39;
     ZX_INFO_MAPS_TYPE_ASPACE: u32 as "uint32_t" = 1;
     ZX_INFO_MAPS_TYPE_VMAR: u32 as "uint32_t" = 2;
@@ -226,7 +229,10 @@ constants! {
     ZX_INFO_IOB_REGIONS: u32 as "uint32_t" = 35;
     ZX_IOB_MAX_REGIONS: usize as "size_t" = kernel_objects::iob::MAX_REGIONS;
     ZX_IOB_REGION_TYPE_PRIVATE: u32 as "uint32_t" = 0;
+    ZX_IOB_REGION_TYPE_SHARED: u32 as "uint32_t" = 1;
     ZX_IOB_DISCIPLINE_TYPE_NONE: u64 as "uint64_t" = 0;
+    ZX_IOB_DISCIPLINE_TYPE_ID_ALLOCATOR: u64 as "uint64_t" = 1;
+    ZX_IOB_DISCIPLINE_TYPE_MEDIATED_WRITE_RING_BUFFER: u64 as "uint64_t" = 2;
     ZX_IOB_EP0_CAN_MAP_READ: u32 as "uint32_t" = IobAccess::EP0_MAP_READ.bits();
     ZX_IOB_EP0_CAN_MAP_WRITE: u32 as "uint32_t" = IobAccess::EP0_MAP_WRITE.bits();
     ZX_IOB_EP0_CAN_MEDIATED_READ: u32 as "uint32_t" = IobAccess::EP0_MEDIATED_READ.bits();
@@ -276,6 +282,10 @@ constants! {
     ZX_RSRC_KIND_SYSTEM: u32 as "uint32_t" = ResourceKind::System as u32;
     ZX_RSRC_SYSTEM_VMEX_BASE: u32 as "uint32_t" = SystemBase::Vmex as u32;
     ZX_RSRC_SYSTEM_INFO_BASE: u32 as "uint32_t" = SystemBase::Info as u32;
+    ZX_RSRC_SYSTEM_STALL_BASE: u32 as "uint32_t" = SystemBase::Stall as u32;
+    ZX_RSRC_SYSTEM_CPU_BASE: u32 as "uint32_t" = SystemBase::Cpu as u32;
+    ZX_RSRC_SYSTEM_POWER_BASE: u32 as "uint32_t" = SystemBase::Power as u32;
+    ZX_RSRC_SYSTEM_DEBUG_BASE: u32 as "uint32_t" = SystemBase::Debug as u32;
     ZX_RSRC_SYSTEM_IOMMU_BASE: u32 as "uint32_t" = SystemBase::Iommu as u32;
     ZX_RSRC_SYSTEM_PROFILE_BASE: u32 as "uint32_t" = SystemBase::Profile as u32;
     ZX_RSRC_SYSTEM_MSI_BASE: u32 as "uint32_t" = SystemBase::Msi as u32;
@@ -357,7 +367,12 @@ constants! {
     ZX_THREAD_STATE_BLOCKED_WAIT_ONE: u32 as "zx_thread_state_t" = BlockedReason::WaitOne as u32;
     ZX_THREAD_STATE_BLOCKED_PAGER: u32 as "zx_thread_state_t" = BlockedReason::Pager as u32;
     ZX_THREAD_STATE_BLOCKED_EXCEPTION: u32 as "zx_thread_state_t" = BlockedReason::Exception as u32;
+    ZX_THREAD_STATE_BLOCKED_SLEEPING: u32 as "zx_thread_state_t" = BlockedReason::Sleeping as u32;
     ZX_THREAD_STATE_BLOCKED_FUTEX: u32 as "zx_thread_state_t" = BlockedReason::Futex as u32;
+    ZX_THREAD_STATE_BLOCKED_PORT: u32 as "zx_thread_state_t" = BlockedReason::Port as u32;
+    ZX_THREAD_STATE_BLOCKED_CHANNEL: u32 as "zx_thread_state_t" = BlockedReason::Channel as u32;
+    ZX_THREAD_STATE_BLOCKED_WAIT_MANY: u32 as "zx_thread_state_t" = BlockedReason::WaitMany as u32;
+    ZX_THREAD_STATE_BLOCKED_INTERRUPT: u32 as "zx_thread_state_t" = BlockedReason::Interrupt as u32;
     ZX_CLOCK_ARGS_VERSION_SHIFT: u64 as "uint64_t" = 58;
     ZX_CLOCK_OPT_MONOTONIC: u64 as "uint64_t" = ClockOptions::MONOTONIC.bits();
     ZX_CLOCK_OPT_CONTINUOUS: u64 as "uint64_t" = ClockOptions::CONTINUOUS.bits();
@@ -493,6 +508,19 @@ constants! {
     ZX_SYSTEM_EVENT_MEMORY_PRESSURE_WARNING: u32 as "uint32_t" = 3;
     ZX_SYSTEM_EVENT_MEMORY_PRESSURE_NORMAL: u32 as "uint32_t" = 4;
     ZX_SYSTEM_EVENT_IMMINENT_OUT_OF_MEMORY: u32 as "uint32_t" = 5;
+    ZX_SYSTEM_MEMORY_STALL_SOME: u32 as "uint32_t" = 0;
+    ZX_SYSTEM_MEMORY_STALL_FULL: u32 as "uint32_t" = 1;
+    ZX_CPU_PERF_SCALE: u32 as "uint32_t" = 1;
+    ZX_CPU_DEFAULT_PERF_SCALE: u32 as "uint32_t" = 2;
+    ZX_SYSTEM_POWERCTL_ENABLE_ALL_CPUS: u32 as "uint32_t" = 1;
+    ZX_SYSTEM_POWERCTL_DISABLE_ALL_CPUS_BUT_PRIMARY: u32 as "uint32_t" = 2;
+    ZX_SYSTEM_POWERCTL_ACPI_TRANSITION_S_STATE: u32 as "uint32_t" = 3;
+    ZX_SYSTEM_POWERCTL_X86_SET_PKG_PL1: u32 as "uint32_t" = 4;
+    ZX_SYSTEM_POWERCTL_REBOOT: u32 as "uint32_t" = 5;
+    ZX_SYSTEM_POWERCTL_REBOOT_BOOTLOADER: u32 as "uint32_t" = 6;
+    ZX_SYSTEM_POWERCTL_REBOOT_RECOVERY: u32 as "uint32_t" = 7;
+    ZX_SYSTEM_POWERCTL_SHUTDOWN: u32 as "uint32_t" = 8;
+    ZX_SYSTEM_POWERCTL_ACK_KERNEL_INITIATED_REBOOT: u32 as "uint32_t" = 9;
     ZX_CPRNG_ADD_ENTROPY_MAX_LEN: usize as "size_t" = 256;
     ZX_CPRNG_DRAW_MAX_LEN: usize as "size_t" = 256;
     ZX_CACHE_FLUSH_INSN: u32 as "uint32_t" = 1;

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::zircon::{
-    abi::{STRUCTS, TYPEDEFS, constants},
+    abi::{TYPEDEFS, constants, structs},
     syscall::table::SIGNATURES,
     vdso::FUNCTIONS,
 };
@@ -49,7 +49,7 @@ pub(super) fn types() -> String {
         let _ = writeln!(text, "#define {} (({}){value})", constant.name, constant.ty);
     }
     text.push_str(TIME);
-    for declaration in STRUCTS {
+    for declaration in structs::all() {
         let name = declaration.name;
         let _ = writeln!(text, "\ntypedef struct {name} {{");
         for field in (declaration.fields)() {

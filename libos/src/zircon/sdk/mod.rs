@@ -85,7 +85,7 @@ mod tests {
     use std::{fmt::Write, fs, process::Command};
 
     use super::*;
-    use crate::zircon::abi::{STRUCTS, constants};
+    use crate::zircon::abi::{constants, structs};
 
     /// A C program that says of every structure and every constant what Rust thinks of it.
     fn assertions() -> String {
@@ -94,7 +94,7 @@ mod tests {
              #include <zircon/errors.h>\n#include <zircon/syscalls/object.h>\n\
              #ifndef __cplusplus\n#define static_assert _Static_assert\n#endif\n",
         );
-        for declaration in STRUCTS {
+        for declaration in structs::all() {
             let (name, size) = (declaration.name, declaration.size);
             let _ = writeln!(text, "static_assert(sizeof({name}_t) == {size}, \"{name}\");");
         }

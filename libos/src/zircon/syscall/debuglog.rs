@@ -3,6 +3,8 @@
 use kernel_objects::{
     DebugLog, Error, Handle, Resource, Result, Rights,
     debuglog::{LOG_READABLE, RECORD_DATA_MAX, RECORD_MAX},
+    resource::SystemBase,
+    task::BlockedReason,
 };
 
 use super::argument::{In, Out};
@@ -16,6 +18,8 @@ use crate::{
 
 /// The most that zx_debug_write writes at once; what is beyond is left out.
 const WRITE_MAX: usize = 256;
+/// The most that zx_debug_read reads at once.
+const READ_MAX: usize = 4096;
 
 /// zx_debuglog_create
 pub(super) fn create(
@@ -65,6 +69,24 @@ pub(super) fn read(
     let record = record.get(..size).unwrap_or_default();
     UserPtr::<u8>::new(buffer.0.addr()).write_slice(thread.vmar(), record)?;
     Ok(size)
+}
+
+/// zx_debug_read: waits for the first bytes, and takes no more than there are then.
+pub(super) async fn debug_read(
+    thread: &Thread,
+    resource: ZxHandle,
+    buffer: Out<CChar>,
+    buffer_size: usize,
+    actual: Out<usize>,
+) -> Result {
+    let resource = thread.get::<Resource>(resource, Rights::empty())?;
+    resource.validate_system(SystemBase::Debug)?;
+    let mut text = vec![0; buffer_size.min(READ_MAX)];
+    let read = thread.machine().console.read(&mut text);
+    let count = thread.blocked(BlockedReason::Sleeping, read).await?;
+    let text = text.get(..count).unwrap_or_default();
+    UserPtr::<u8>::new(buffer.0.addr()).write_slice(thread.vmar(), text)?;
+    actual.0.write(thread.vmar(), &count)
 }
 
 /// zx_debug_write

@@ -36,6 +36,7 @@ mod iob;
 mod job;
 mod object;
 mod pager;
+mod performance;
 mod port;
 mod process;
 mod profile;

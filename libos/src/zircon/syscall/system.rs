@@ -1,16 +1,21 @@
-//! What is the system's and no object's: random numbers, and how scarce memory is.
+//! What is the system's and no object's: random numbers, how scarce memory is, and the switch.
 
 use std::sync::Arc;
 
-use kernel_objects::{Error, Handle, Job, Result, Rights, task::BlockedReason};
+use kernel_objects::{
+    Error, Handle, Job, Resource, Result, Rights,
+    resource::{ResourceKind, SystemBase},
+    task::{BlockedReason, PolicyCondition},
+};
 
 use super::argument::{In, Out};
 use crate::{
     abi::argument::{GuestBytes, UserPtr},
     zircon::{
         Thread,
-        abi::{Void, ZxHandle, constants::*},
+        abi::{Void, ZxDuration, ZxHandle, constants::*},
         pressure::{Level, Pressure},
+        stall::{self, MAX_WINDOW, Stall},
     },
 };
 
@@ -39,6 +44,54 @@ pub(super) fn get_event(
     // It is not for programs to signal.
     let found = Pressure::event(thread.machine(), level);
     thread.give([(Handle::with_rights(found, Rights::BASIC), event)])
+}
+
+/// zx_system_watch_memory_stall
+pub(super) fn watch_memory_stall(
+    thread: &Thread,
+    resource: ZxHandle,
+    kind: u32,
+    threshold: ZxDuration,
+    window: ZxDuration,
+    event: Out<ZxHandle>,
+) -> Result {
+    let resource = thread.get::<Resource>(resource, Rights::empty())?;
+    resource.validate(ResourceKind::System, SystemBase::Stall as u64, 1)?;
+    let stall = match kind {
+        ZX_SYSTEM_MEMORY_STALL_SOME => Stall::Some,
+        ZX_SYSTEM_MEMORY_STALL_FULL => Stall::Full,
+        _ => return Err(Error::InvalidArgs),
+    };
+    let (threshold, window) = (threshold.0, window.0);
+    if threshold <= 0 || threshold > window || window.unsigned_abs() > MAX_WINDOW {
+        return Err(Error::InvalidArgs);
+    }
+    thread.policy(PolicyCondition::NewEvent)?;
+    let machine = thread.machine();
+    let found = stall::watch(machine, stall, threshold.unsigned_abs(), window.unsigned_abs());
+    // It is not for programs to signal.
+    thread.give([(Handle::with_rights(found, Rights::BASIC), event)])
+}
+
+/// zx_system_powerctl
+pub(super) fn powerctl(thread: &Thread, resource: ZxHandle, cmd: u32, _arg: In<Void>) -> Result {
+    thread.get::<Resource>(resource, Rights::empty())?.validate_system(SystemBase::Power)?;
+    match cmd {
+        ZX_SYSTEM_POWERCTL_SHUTDOWN => {
+            thread.machine().shut_down();
+            Ok(())
+        }
+        ZX_SYSTEM_POWERCTL_ENABLE_ALL_CPUS
+        | ZX_SYSTEM_POWERCTL_DISABLE_ALL_CPUS_BUT_PRIMARY
+        | ZX_SYSTEM_POWERCTL_ACPI_TRANSITION_S_STATE
+        | ZX_SYSTEM_POWERCTL_X86_SET_PKG_PL1
+        | ZX_SYSTEM_POWERCTL_REBOOT
+        | ZX_SYSTEM_POWERCTL_REBOOT_BOOTLOADER
+        | ZX_SYSTEM_POWERCTL_REBOOT_RECOVERY => Err(Error::NotSupported),
+        // The kernel never asks for one.
+        ZX_SYSTEM_POWERCTL_ACK_KERNEL_INITIATED_REBOOT => Err(Error::BadState),
+        _ => Err(Error::InvalidArgs),
+    }
 }
 
 /// zx_cprng_add_entropy: the host's generator takes it.

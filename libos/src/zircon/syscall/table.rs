@@ -63,7 +63,7 @@ zircon_calls! {
         3 zx_handle_duplicate(handle: ZxHandle, rights: ZxRights, out: Out<ZxHandle>) now handle::duplicate, Full;
         4 zx_handle_replace(handle: ZxHandle, rights: ZxRights, out: Out<ZxHandle>) now handle::replace, Full;
         5 zx_handle_check_valid(handle: ZxHandle) now handle::check_valid, Full;
-        10 zx_object_get_info(handle: ZxHandle, topic: u32, buffer: Out<Void>, buffer_size: usize, actual: Out<usize>, avail: Out<usize>) now object::get_info, Partial("HANDLE_VALID, HANDLE_BASIC, HANDLE_COUNT, HANDLE_TABLE, PROCESS_HANDLE_STATS, RESOURCE, VMAR, VMO, BTI, MSI, PROCESS_VMOS, PROCESS, PROCESS_THREADS, JOB, JOB_CHILDREN, JOB_PROCESSES, THREAD, THREAD_STATS, THREAD_EXCEPTION_REPORT, SOCKET, TIMER, STREAM, PROCESS_MAPS, VMAR_MAPS, TASK_STATS, TASK_RUNTIME (the CPU time), KMEM_STATS, INTERRUPT, IOB, IOB_REGIONS, CLOCK_MAPPED_SIZE");
+        10 zx_object_get_info(handle: ZxHandle, topic: u32, buffer: Out<Void>, buffer_size: usize, actual: Out<usize>, avail: Out<usize>) now object::get_info, Partial("HANDLE_VALID, HANDLE_BASIC, HANDLE_COUNT, HANDLE_TABLE, PROCESS_HANDLE_STATS, RESOURCE, VMAR, VMO, BTI, MSI, PROCESS_VMOS, PROCESS, PROCESS_THREADS, JOB, JOB_CHILDREN, JOB_PROCESSES, THREAD, THREAD_STATS, THREAD_EXCEPTION_REPORT, SOCKET, TIMER, STREAM, PROCESS_MAPS, VMAR_MAPS, TASK_STATS, TASK_RUNTIME (the CPU time), KMEM_STATS, INTERRUPT, IOB, IOB_REGIONS, CLOCK_MAPPED_SIZE, MEMORY_STALL; of the rest there is nothing to tell: guests, power and compression need hardware, and nobody counts what each CPU does");
         11 zx_object_get_property(handle: ZxHandle, property: u32, value: Out<Void>, value_size: usize) now object::get_property, Partial("NAME, REGISTER_FS, REGISTER_GS, VMO_CONTENT_SIZE, PROCESS_DEBUG_ADDR, PROCESS_VDSO_BASE_ADDRESS, PROCESS_BREAK_ON_LOAD, SOCKET_RX_THRESHOLD, SOCKET_TX_THRESHOLD, EXCEPTION_STATE, EXCEPTION_STRATEGY, STREAM_MODE_APPEND");
         12 zx_object_set_property(handle: ZxHandle, property: u32, value: In<Void>, value_size: usize) wait object::set_property, Partial("NAME, REGISTER_FS, REGISTER_GS (0), VMO_CONTENT_SIZE, PROCESS_DEBUG_ADDR, PROCESS_BREAK_ON_LOAD, SOCKET_RX_THRESHOLD, SOCKET_TX_THRESHOLD, JOB_KILL_ON_OOM, EXCEPTION_STATE, EXCEPTION_STRATEGY, STREAM_MODE_APPEND");
         13 zx_object_signal(handle: ZxHandle, clear_mask: u32, set_mask: u32) now object::signal, Full;
@@ -111,6 +111,9 @@ zircon_calls! {
         67 zx_vmar_map_iob(handle: ZxHandle, options: ZxVmOption, vmar_offset: usize, ep: ZxHandle, region_index: u32, region_offset: u64, region_len: usize, addr: Out<ZxVaddr>) now vmar::map_iob, Full;
         68 zx_vmar_map_clock(handle: ZxHandle, options: ZxVmOption, vmar_offset: u64, clock: ZxHandle, len: u64, mapped_addr: Out<ZxVaddr>) now vmar::map_clock, Full;
         69 zx_iob_create(options: u64, regions: In<Void>, num_regions: u32, ep0: Out<ZxHandle>, ep1: Out<ZxHandle>) now iob::create, Full;
+        70 zx_iob_writev(handle: ZxHandle, options: u64, region_index: u32, vectors: In<Iovec>, num_vectors: usize) now iob::writev, Full;
+        71 zx_iob_create_shared_region(options: u64, size: u64, out: Out<ZxHandle>) now iob::create_shared_region, Full;
+        72 zx_iob_allocate_id(handle: ZxHandle, options: u32, region_index: u32, blob: In<Void>, blob_size: usize, id: Out<u32>) now iob::allocate_id, Full;
         80 zx_clock_get_monotonic() now clock::get_monotonic, Full;
         81 zx_clock_get_boot() now clock::get_boot, Full;
         82 zx_nanosleep(deadline: ZxTime) wait clock::nanosleep, Full;
@@ -131,6 +134,7 @@ zircon_calls! {
         101 zx_debuglog_write(handle: ZxHandle, options: u32, buffer: In<Void>, buffer_size: usize) wait debuglog::write, Full;
         102 zx_debuglog_read(handle: ZxHandle, options: u32, buffer: Out<Void>, buffer_size: usize) now debuglog::read, Full;
         103 zx_debug_write(buffer: In<CChar>, buffer_size: usize) wait debuglog::debug_write, Full;
+        104 zx_debug_read(resource: ZxHandle, buffer: Out<CChar>, buffer_size: usize, actual: Out<usize>) wait debuglog::debug_read, Full;
         110 zx_process_exit(retcode: i64) now process::exit, Full;
         111 zx_thread_exit() now thread::exit, Full;
         112 zx_process_create(job: ZxHandle, name: In<CChar>, name_size: usize, options: u32, proc_handle: Out<ZxHandle>, vmar_handle: Out<ZxHandle>) now process::create, Full;
@@ -155,6 +159,10 @@ zircon_calls! {
         140 zx_cprng_draw(buffer: Out<Void>, buffer_size: usize) wait system::cprng_draw, Full;
         141 zx_cprng_add_entropy(buffer: In<Void>, buffer_size: usize) wait system::cprng_add_entropy, Full;
         142 zx_system_get_event(root_job: ZxHandle, kind: u32, event: Out<ZxHandle>) now system::get_event, Full;
+        143 zx_system_get_performance_info(resource: ZxHandle, topic: u32, count: usize, info: Out<Void>, output_count: Out<usize>) now performance::get, Full;
+        144 zx_system_set_performance_info(resource: ZxHandle, topic: u32, info: In<Void>, count: usize) now performance::set, Partial("kept and told: how fast the processors run is the host's business");
+        147 zx_system_powerctl(resource: ZxHandle, cmd: u32, arg: In<Void>) now system::powerctl, Partial("SHUTDOWN, which ends the program; what else there is needs hardware");
+        148 zx_system_watch_memory_stall(resource: ZxHandle, kind: u32, threshold: ZxDuration, window: ZxDuration, event: Out<ZxHandle>) now system::watch_memory_stall, Full;
         160 zx_futex_wait(value_ptr: In<ZxFutex>, current_value: i32, new_futex_owner: ZxHandle, deadline: ZxTime) wait futex::wait, Full;
         161 zx_futex_wake(value_ptr: In<ZxFutex>, wake_count: u32) now futex::wake, Full;
         162 zx_futex_wake_single_owner(value_ptr: In<ZxFutex>) now futex::wake_single_owner, Full;
@@ -199,16 +207,10 @@ zircon_calls! {
         230 zx_profile_create(root_job: ZxHandle, options: u32, profile: In<ProfileInfo>, out: Out<ZxHandle>) now profile::create, Full;
     }
     absent {
-        70 zx_iob_writev(handle: ZxHandle, options: u64, region_index: u32, vectors: In<Iovec>, num_vectors: usize): "no region has a ring buffer";
-        104 zx_debug_read(resource: ZxHandle, buffer: Out<CChar>, buffer_size: usize, actual: Out<usize>): "kernel debugging";
         105 zx_debug_send_command(resource: ZxHandle, buffer: In<CChar>, buffer_size: usize): "kernel debugging";
         116 zx_process_create_shared(shared_proc: ZxHandle, options: u32, name: In<CChar>, name_size: usize, proc_handle: Out<ZxHandle>, restricted_vmar_handle: Out<ZxHandle>): "restricted mode";
-        143 zx_system_get_performance_info(resource: ZxHandle, topic: u32, count: usize, info: Out<Void>, output_count: Out<usize>): "hardware";
-        144 zx_system_set_performance_info(resource: ZxHandle, topic: u32, info: In<Void>, count: usize): "hardware";
         145 zx_system_mexec(resource: ZxHandle, kernel_vmo: ZxHandle, bootimage_vmo: ZxHandle): "hardware";
         146 zx_system_mexec_payload_get(resource: ZxHandle, buffer: Out<Void>, buffer_size: usize): "hardware";
-        147 zx_system_powerctl(resource: ZxHandle, cmd: u32, arg: In<Void>): "hardware";
-        148 zx_system_watch_memory_stall(resource: ZxHandle, kind: u32, threshold: ZxDuration, window: ZxDuration, event: Out<ZxHandle>): "nobody measures how long threads wait for memory";
         149 zx_system_suspend_enter(resource: ZxHandle, deadline: ZxTime): "hardware";
         240 zx_pci_get_nth_device(handle: ZxHandle, index: u32, out_info: Out<Void>, out_handle: Out<ZxHandle>): "hardware";
         241 zx_pci_config_read(handle: ZxHandle, offset: u16, width: usize, out_val: Out<u32>): "hardware";

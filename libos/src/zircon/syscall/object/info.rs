@@ -191,6 +191,11 @@ pub(in super::super) fn get_info(
             resource.validate_system(SystemBase::Info)?;
             sink.one(records::kmem_stats(thread.machine()))
         }
+        ZX_INFO_MEMORY_STALL => {
+            let resource = thread.get::<Resource>(handle, Rights::empty())?;
+            resource.validate_system(SystemBase::Stall)?;
+            sink.one(records::memory_stall(thread.machine()))
+        }
         ZX_INFO_CLOCK_MAPPED_SIZE => {
             let clock = thread.get::<Clock>(handle, Rights::INSPECT)?;
             match clock.mapped() {

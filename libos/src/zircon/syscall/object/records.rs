@@ -8,7 +8,7 @@ use kernel_objects::{
     Socket, Stream, Thread, Timer, Vmo,
     dma::Bti,
     downcast,
-    iob::IobRegionInfo as IobInfo,
+    iob::{IobContent, IobRegionInfo as IobInfo},
     object::MAX_NAME_LEN,
     profile::CpuSet,
     task::{MapEntry, MapKind},
@@ -21,10 +21,11 @@ use crate::zircon::{
     Machine,
     abi::{
         CBool, CChar, CpuMask, ExceptionContext, ExceptionHeader, ExceptionReport, InfoBti,
-        InfoInterrupt, InfoJob, InfoKmemStats, InfoMaps, InfoMapsMapping, InfoMsi, InfoProcess,
-        InfoSocket, InfoStream, InfoTaskRuntime, InfoTaskStats, InfoThread, InfoThreadStats,
-        InfoTimer, InfoVmo, IobRegion, IobRegionInfo, MapsUnion, ZxClock, ZxDuration, ZxKoid,
-        ZxOff, ZxRights, ZxThreadState, ZxTime, ZxVaddr, ZxVmOption, constants::*,
+        InfoInterrupt, InfoJob, InfoKmemStats, InfoMaps, InfoMapsMapping, InfoMemoryStall, InfoMsi,
+        InfoProcess, InfoSocket, InfoStream, InfoTaskRuntime, InfoTaskStats, InfoThread,
+        InfoThreadStats, InfoTimer, InfoVmo, IobRegion, IobRegionInfo, MapsUnion, ZxClock,
+        ZxDuration, ZxKoid, ZxOff, ZxRights, ZxThreadState, ZxTime, ZxVaddr, ZxVmOption,
+        constants::*,
     },
 };
 
@@ -263,15 +264,32 @@ pub(super) fn kmem_stats(machine: &Machine) -> InfoKmemStats {
     }
 }
 
+pub(super) fn memory_stall(machine: &Machine) -> InfoMemoryStall {
+    let times = machine.memory().stall_times();
+    InfoMemoryStall {
+        stalled_time_some: ZxDuration(nanos(times.some)),
+        stalled_time_full: ZxDuration(nanos(times.full)),
+    }
+}
+
 pub(super) fn iob_regions(iob: &Iob) -> Vec<IobRegionInfo> {
-    let info = |info: IobInfo| IobRegionInfo {
-        region: IobRegion {
+    let info = |info: IobInfo| {
+        let mut region = IobRegion {
             r#type: ZX_IOB_REGION_TYPE_PRIVATE,
             access: info.region.access.bits(),
-            size: info.region.size,
+            size: info.size,
             ..IobRegion::new_zeroed()
-        },
-        koid: ZxKoid(info.koid),
+        };
+        match info.region.content {
+            IobContent::Bytes(_) => {}
+            IobContent::Ids(_) => region.discipline.r#type = ZX_IOB_DISCIPLINE_TYPE_ID_ALLOCATOR,
+            IobContent::Ring { tag, .. } => {
+                region.r#type = ZX_IOB_REGION_TYPE_SHARED;
+                region.discipline.r#type = ZX_IOB_DISCIPLINE_TYPE_MEDIATED_WRITE_RING_BUFFER;
+                region.discipline.extension.0.tag = tag;
+            }
+        }
+        IobRegionInfo { region, koid: ZxKoid(info.koid) }
     };
     iob.region_info().into_iter().map(info).collect()
 }
