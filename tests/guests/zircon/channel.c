@@ -4,7 +4,156 @@
 
 static char large[ZX_CHANNEL_MAX_MSG_BYTES + 1];
 
+static char stack[16384] __attribute__((aligned(16)));
+
+static void close_it(uintptr_t handle, uintptr_t unused) {
+    zx_nanosleep(zx_deadline_after(ZX_MSEC(20)));
+    zx_handle_close((zx_handle_t)handle);
+    zx_thread_exit();
+}
+
+// Has another thread close a handle while this one waits.
+static zx_handle_t close_soon(zx_handle_t handle) {
+    zx_handle_t closer = ZX_HANDLE_INVALID;
+    OK(zx_thread_create(zx_process_self(), "closer", 6, 0, &closer));
+    OK(zx_thread_start(closer, (zx_vaddr_t)&close_it, (zx_vaddr_t)(stack + sizeof(stack) - 8), handle, 0));
+    return closer;
+}
+
+static char answered[8];
+
+// Answers the first call that comes with as many bytes as it asks for.
+static void serve(uintptr_t handle, uintptr_t bytes) {
+    zx_object_wait_one((zx_handle_t)handle, ZX_CHANNEL_READABLE, ZX_TIME_INFINITE, 0);
+    zx_channel_read((zx_handle_t)handle, 0, answered, 0, sizeof(answered), 0, 0, 0);
+    zx_channel_write((zx_handle_t)handle, 0, answered, bytes, 0, 0);
+    zx_thread_exit();
+}
+
+static zx_handle_t server(zx_handle_t handle, uint32_t bytes) {
+    zx_handle_t thread = ZX_HANDLE_INVALID;
+    OK(zx_thread_create(zx_process_self(), "server", 6, 0, &thread));
+    OK(zx_thread_start(thread, (zx_vaddr_t)&serve, (zx_vaddr_t)(stack + sizeof(stack) - 8), handle, bytes));
+    return thread;
+}
+
+static void ended(zx_handle_t thread) { OK(zx_object_wait_one(thread, ZX_THREAD_TERMINATED, ZX_TIME_INFINITE, 0)); }
+
+// Reading with what the handles are, and its errors.
+static void read_etc(void) {
+    zx_handle_t a, b, event;
+    zx_handle_info_t infos[2];
+    uint32_t bytes = 0, handles = 0;
+    char text[8];
+    OK(zx_channel_create(0, &a, &b));
+    OK(zx_event_create(0, &event));
+    STATUS(zx_channel_read_etc(NO_HANDLE, 0, text, infos, 8, 2, 0, 0), ZX_ERR_BAD_HANDLE);
+    STATUS(zx_channel_read_etc(event, 0, text, infos, 8, 2, 0, 0), ZX_ERR_WRONG_TYPE);
+    STATUS(zx_channel_read_etc(b, 2, text, infos, 8, 2, 0, 0), ZX_ERR_INVALID_ARGS);
+    OK(zx_channel_write(a, 0, "abc", 3, &event, 1));
+    STATUS(zx_channel_read_etc(b, 0, text, infos, 2, 2, &bytes, &handles), ZX_ERR_BUFFER_TOO_SMALL);
+    TRUE(bytes == 3 && handles == 1);
+    STATUS(zx_channel_read_etc(b, 0, text, infos, 8, 0, &bytes, &handles), ZX_ERR_BUFFER_TOO_SMALL);
+    OK(zx_channel_read_etc(b, 0, text, infos, 8, 2, &bytes, &handles));
+    zx_handle_t weak = ZX_HANDLE_INVALID;
+    OK(zx_handle_replace(b, ZX_RIGHT_WRITE, &weak));
+    STATUS(zx_channel_read_etc(weak, 0, text, infos, 8, 2, 0, 0), ZX_ERR_ACCESS_DENIED);
+    STATUS(zx_channel_read(weak, 0, text, 0, 8, 0, 0, 0), ZX_ERR_ACCESS_DENIED);
+    OK(zx_handle_close(weak));
+    STATUS(zx_channel_read_etc(a, 0, text, infos, 8, 2, 0, 0), ZX_ERR_PEER_CLOSED);
+    STATUS(zx_channel_write_etc(a, 0, text, 1, 0, 0), ZX_ERR_PEER_CLOSED);
+    STATUS(zx_channel_write(infos[0].handle, 0, text, 1, 0, 0), ZX_ERR_WRONG_TYPE);
+    STATUS(zx_channel_write_etc(NO_HANDLE, 0, text, 1, 0, 0), ZX_ERR_BAD_HANDLE);
+    OK(zx_channel_create(0, &a, &b));
+    STATUS(zx_channel_write_etc(a, 0, large, ZX_CHANNEL_MAX_MSG_BYTES + 1, 0, 0), ZX_ERR_OUT_OF_RANGE);
+    zx_handle_disposition_t line = {ZX_HANDLE_OP_DUPLICATE, infos[0].handle, 0, ZX_RIGHT_SAME_RIGHTS, ZX_OK};
+    static zx_handle_disposition_t many[ZX_CHANNEL_MAX_MSG_HANDLES + 1];
+    for (uint32_t i = 0; i <= ZX_CHANNEL_MAX_MSG_HANDLES; i++) many[i] = line;
+    STATUS(zx_channel_write_etc(a, 0, text, 1, many, ZX_CHANNEL_MAX_MSG_HANDLES + 1), ZX_ERR_OUT_OF_RANGE);
+}
+
+// What a call can come to, in both forms.
+static void calls(void) {
+    zx_handle_t a, b, event, moved, thread, weak = ZX_HANDLE_INVALID;
+    char request[8] = "....ask", answer[16];
+    uint32_t bytes = 0, handles = 0;
+    zx_channel_call_args_t args = {request, 0, answer, 0, 8, 0, 16, 0};
+    zx_channel_call_etc_args_t etc = {request, 0, answer, 0, 8, 0, 16, 0};
+    OK(zx_channel_create(0, &a, &b));
+    OK(zx_event_create(0, &event));
+
+    thread = server(b, 8);
+    OK(zx_channel_call(a, 0, ZX_TIME_INFINITE, &args, &bytes, &handles));
+    TRUE(bytes == 8 && handles == 0 && answer[4] == 'a');
+    ended(thread);
+    thread = server(b, 8);
+    OK(zx_channel_call_etc(a, 0, ZX_TIME_INFINITE, &etc, &bytes, &handles));
+    TRUE(bytes == 8 && handles == 0 && answer[4] == 'a');
+    ended(thread);
+    args.rd_num_bytes = etc.rd_num_bytes = 7;
+    thread = server(b, 8);
+    STATUS(zx_channel_call(a, 0, ZX_TIME_INFINITE, &args, &bytes, &handles), ZX_ERR_BUFFER_TOO_SMALL);
+    NUMBER(bytes, 8);
+    ended(thread);
+    thread = server(b, 8);
+    STATUS(zx_channel_call_etc(a, 0, ZX_TIME_INFINITE, &etc, &bytes, &handles), ZX_ERR_BUFFER_TOO_SMALL);
+    ended(thread);
+    args.rd_num_bytes = etc.rd_num_bytes = 16;
+
+    STATUS(zx_channel_call(event, 0, ZX_TIME_INFINITE, &args, &bytes, &handles), ZX_ERR_WRONG_TYPE);
+    STATUS(zx_channel_call_etc(event, 0, ZX_TIME_INFINITE, &etc, &bytes, &handles), ZX_ERR_WRONG_TYPE);
+    STATUS(zx_channel_call_etc(NO_HANDLE, 0, ZX_TIME_INFINITE, &etc, &bytes, &handles), ZX_ERR_BAD_HANDLE);
+    STATUS(zx_channel_call_etc(a, 1, ZX_TIME_INFINITE, &etc, &bytes, &handles), ZX_ERR_INVALID_ARGS);
+    STATUS(zx_channel_call_etc(a, 0, ZX_TIME_INFINITE, BAD, &bytes, &handles), ZX_ERR_INVALID_ARGS);
+    args.wr_num_bytes = etc.wr_num_bytes = 3;
+    STATUS(zx_channel_call_etc(a, 0, ZX_TIME_INFINITE, &etc, &bytes, &handles), ZX_ERR_INVALID_ARGS);
+    args.wr_bytes = etc.wr_bytes = large;
+    args.wr_num_bytes = etc.wr_num_bytes = ZX_CHANNEL_MAX_MSG_BYTES + 1;
+    STATUS(zx_channel_call(a, 0, ZX_TIME_INFINITE, &args, &bytes, &handles), ZX_ERR_OUT_OF_RANGE);
+    STATUS(zx_channel_call_etc(a, 0, ZX_TIME_INFINITE, &etc, &bytes, &handles), ZX_ERR_OUT_OF_RANGE);
+    args.wr_bytes = etc.wr_bytes = request;
+    args.wr_num_bytes = etc.wr_num_bytes = 8;
+    STATUS(zx_channel_call_etc(a, 0, zx_deadline_after(ZX_MSEC(1)), &etc, &bytes, &handles), ZX_ERR_TIMED_OUT);
+
+    // Handles that may not go, and a channel that is to go through itself.
+    args.wr_handles = &moved, args.wr_num_handles = 1;
+    moved = with_rights(event, ZX_RIGHT_WAIT);
+    STATUS(zx_channel_call(a, 0, ZX_TIME_INFINITE, &args, &bytes, &handles), ZX_ERR_ACCESS_DENIED);
+    STATUS(zx_handle_close(moved), ZX_ERR_BAD_HANDLE);
+    zx_handle_disposition_t line = {ZX_HANDLE_OP_MOVE, with_rights(event, ZX_RIGHT_WAIT), 0, ZX_RIGHT_SAME_RIGHTS, ZX_OK};
+    etc.wr_handles = &line, etc.wr_num_handles = 1;
+    STATUS(zx_channel_call_etc(a, 0, ZX_TIME_INFINITE, &etc, &bytes, &handles), ZX_ERR_ACCESS_DENIED);
+    NUMBER(line.result, ZX_ERR_ACCESS_DENIED);
+    zx_handle_t c, d;
+    OK(zx_channel_create(0, &c, &d));
+    moved = c;
+    STATUS(zx_channel_call(c, 0, ZX_TIME_INFINITE, &args, &bytes, &handles), ZX_ERR_NOT_SUPPORTED);
+    OK(zx_channel_create(0, &c, &d));
+    line = (zx_handle_disposition_t){ZX_HANDLE_OP_MOVE, c, 0, ZX_RIGHT_SAME_RIGHTS, ZX_OK};
+    STATUS(zx_channel_call_etc(c, 0, ZX_TIME_INFINITE, &etc, &bytes, &handles), ZX_ERR_NOT_SUPPORTED);
+    args.wr_num_handles = etc.wr_num_handles = 0;
+
+    // The channel is closed at this end while it waits, or has been at the other.
+    OK(zx_channel_create(0, &c, &d));
+    thread = close_soon(c);
+    STATUS(zx_channel_call(c, 0, ZX_TIME_INFINITE, &args, &bytes, &handles), ZX_ERR_CANCELED);
+    ended(thread);
+    OK(zx_channel_create(0, &c, &d));
+    thread = close_soon(c);
+    STATUS(zx_channel_call_etc(c, 0, ZX_TIME_INFINITE, &etc, &bytes, &handles), ZX_ERR_CANCELED);
+    ended(thread);
+    OK(zx_channel_create(0, &c, &d));
+    OK(zx_handle_close(d));
+    STATUS(zx_channel_call_etc(c, 0, ZX_TIME_INFINITE, &etc, &bytes, &handles), ZX_ERR_PEER_CLOSED);
+    OK(zx_channel_create(0, &c, &d));
+    OK(zx_handle_replace(c, ZX_RIGHT_READ, &weak));
+    STATUS(zx_channel_call(weak, 0, ZX_TIME_INFINITE, &args, &bytes, &handles), ZX_ERR_ACCESS_DENIED);
+    STATUS(zx_channel_call_etc(weak, 0, ZX_TIME_INFINITE, &etc, &bytes, &handles), ZX_ERR_ACCESS_DENIED);
+}
+
 int main(void) {
+    read_etc();
+    calls();
     zx_handle_t a, b, event;
     STATUS(zx_channel_create(1, &a, &b), ZX_ERR_INVALID_ARGS);
     STATUS(zx_channel_create(0, BAD, &b), ZX_ERR_INVALID_ARGS);

@@ -119,6 +119,17 @@ static inline zx_handle_t with_rights(zx_handle_t handle, zx_rights_t rights) {
     return reduced;
 }
 
+// Memory that is not cached: only of memory in one piece can that be said. The root resource is the caller's.
+static inline zx_handle_t uncached(zx_handle_t root, size_t size) {
+    zx_handle_t iommu = ZX_HANDLE_INVALID, bti = ZX_HANDLE_INVALID, vmo = ZX_HANDLE_INVALID;
+    char desc = 0;
+    zx_iommu_create(root, ZX_IOMMU_TYPE_DUMMY, &desc, 1, &iommu);
+    zx_bti_create(iommu, 0, 1, &bti);
+    zx_vmo_create_contiguous(bti, size, 0, &vmo);
+    zx_vmo_set_cache_policy(vmo, ZX_CACHE_POLICY_UNCACHED);
+    return vmo;
+}
+
 static inline int finish(void) {
     if (failures != 0) {
         put_number(failures);

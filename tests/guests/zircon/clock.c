@@ -120,6 +120,8 @@ int main(void) {
     STATUS(zx_vmar_map_clock(root, ZX_VM_PERM_READ, 0, NO_HANDLE, size, &bad), ZX_ERR_BAD_HANDLE);
     STATUS(zx_vmar_map_clock(root, ZX_VM_PERM_READ, 0, root, size, &bad), ZX_ERR_WRONG_TYPE);
     STATUS(zx_vmar_map_clock(mappable, ZX_VM_PERM_READ, 0, mappable, size, &bad), ZX_ERR_WRONG_TYPE);
+    STATUS(zx_clock_read_mapped(BAD, &later), ZX_ERR_INVALID_ARGS);
+    STATUS(zx_clock_read_mapped((const void*)at, BAD), ZX_ERR_INVALID_ARGS);
     OK(zx_handle_close(mappable));
     OK(zx_clock_read_mapped((const void*)at, &later));
     TRUE(later >= now);

@@ -12,6 +12,8 @@ int main(void) {
     STATUS(zx_debuglog_create(resource, 0, BAD), ZX_ERR_INVALID_ARGS);
 
     char record[ZX_LOG_RECORD_MAX];
+    STATUS(zx_debuglog_read(NO_HANDLE, 0, record, sizeof(record)), ZX_ERR_BAD_HANDLE);
+    STATUS(zx_debuglog_read(zx_process_self(), 0, record, sizeof(record)), ZX_ERR_WRONG_TYPE);
     zx_status_t size;
     while (zx_debuglog_read(reader, 0, record, sizeof(record)) > 0) {}
     say("something to read");

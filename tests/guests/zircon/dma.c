@@ -68,6 +68,15 @@ static void pinning(zx_handle_t bti) {
     STATUS(zx_bti_pin(bti, ZX_BTI_PERM_EXECUTE, with_rights(vmo, ZX_RIGHT_MAP | ZX_RIGHT_WRITE), 0, PAGE, addrs, 1, &none), ZX_ERR_ACCESS_DENIED);
     STATUS(zx_bti_pin(bti, ZX_BTI_PERM_WRITE, with_rights(vmo, ZX_RIGHT_MAP | ZX_RIGHT_READ), 0, PAGE, addrs, 1, &none), ZX_ERR_ACCESS_DENIED);
 
+    // Pinned pages are not shared, and not cut off.
+    zx_handle_t sized, held;
+    STATUS(zx_vmo_create_child(vmo, ZX_VMO_CHILD_SNAPSHOT, 0, PAGE, &none), ZX_ERR_BAD_STATE);
+    OK(zx_vmo_create(2 * PAGE, ZX_VMO_RESIZABLE, &sized));
+    OK(zx_bti_pin(bti, ZX_BTI_PERM_READ, sized, PAGE, PAGE, addrs, 1, &held));
+    STATUS(zx_vmo_set_size(sized, PAGE), ZX_ERR_BAD_STATE);
+    OK(zx_pmt_unpin(held));
+    OK(zx_vmo_set_size(sized, PAGE));
+
     // Unpinned as it should be, and left behind.
     OK(zx_bti_pin(bti, ZX_BTI_PERM_READ | ZX_BTI_COMPRESS, vmo, 0, PAGE, addrs, 1, &left));
     OK(zx_pmt_unpin(pmt));
@@ -207,6 +216,7 @@ static void messages(zx_handle_t root, zx_handle_t bti) {
     STATUS(zx_msi_create(msi, 0, 1, with_rights(page, ZX_RIGHT_READ), 0x50, &none), ZX_ERR_ACCESS_DENIED);
     STATUS(zx_msi_create(bti, 0, 1, page, 0x50, &none), ZX_ERR_WRONG_TYPE);
     STATUS(zx_msi_create(NO_HANDLE, 0, 1, page, 0x50, &none), ZX_ERR_BAD_HANDLE);
+    STATUS(zx_interrupt_trigger(interrupt, 0, 0), ZX_ERR_BAD_STATE);
     OK(zx_interrupt_destroy(interrupt));
     OK(zx_object_get_info(msi, ZX_INFO_MSI, &info, sizeof(info), 0, 0));
     NUMBER(info.interrupt_count, 0);

@@ -75,6 +75,7 @@ int main(void) {
     STATUS(zx_futex_requeue_single_owner(&word, 0, &other, 1, ZX_HANDLE_INVALID), ZX_ERR_BAD_STATE);
     STATUS(zx_futex_requeue_single_owner(&word, 1, &word, 1, ZX_HANDLE_INVALID), ZX_ERR_INVALID_ARGS);
     STATUS(zx_futex_requeue_single_owner(&word, 1, &other, 1, NO_HANDLE), ZX_ERR_BAD_HANDLE);
+    STATUS(zx_futex_requeue_single_owner(&word, 1, &other, 1, event), ZX_ERR_WRONG_TYPE);
     OK(zx_futex_requeue(&word, 1, 1, &other, 1, self));
     ended(a);
     NUMBER(waited[0], ZX_OK);

@@ -23,8 +23,20 @@ static void vmos(void) {
     OK(zx_vmo_read(vmo, text, 2 * PAGE, 0));
     STATUS(zx_vmo_read(vmo, text, 2 * PAGE - 1, 2), ZX_ERR_OUT_OF_RANGE);
     STATUS(zx_vmo_write(vmo, text, UINT64_MAX, 2), ZX_ERR_OUT_OF_RANGE);
-    STATUS(zx_vmo_read(vmo, BAD, 0, 1), ZX_ERR_INVALID_ARGS);
-    STATUS(zx_vmo_write(vmo, BAD, 0, 1), ZX_ERR_INVALID_ARGS);
+    STATUS(zx_vmo_read(vmo, 0, 0, 1), ZX_ERR_INVALID_ARGS);
+    STATUS(zx_vmo_write(vmo, 0, 0, 1), ZX_ERR_INVALID_ARGS);
+    STATUS(zx_vmo_read(vmo, (void*)(1ul << 63), 0, 1), ZX_ERR_INVALID_ARGS);
+    STATUS(zx_vmo_write(vmo, (void*)(1ul << 63), 0, 1), ZX_ERR_INVALID_ARGS);
+    STATUS(zx_vmo_read(vmo, BAD, 0, 1), ZX_ERR_NOT_FOUND);
+    STATUS(zx_vmo_write(vmo, BAD, 0, 1), ZX_ERR_NOT_FOUND);
+    STATUS(zx_vmo_write(NO_HANDLE, text, 0, 1), ZX_ERR_BAD_HANDLE);
+    STATUS(zx_vmo_write(zx_process_self(), text, 0, 1), ZX_ERR_WRONG_TYPE);
+    STATUS(zx_vmo_get_size(NO_HANDLE, &size), ZX_ERR_BAD_HANDLE);
+    STATUS(zx_vmo_get_size(zx_process_self(), &size), ZX_ERR_WRONG_TYPE);
+    STATUS(zx_vmo_set_size(NO_HANDLE, PAGE), ZX_ERR_BAD_HANDLE);
+    STATUS(zx_vmo_set_size(zx_process_self(), PAGE), ZX_ERR_WRONG_TYPE);
+    STATUS(zx_vmo_op_range(NO_HANDLE, ZX_VMO_OP_COMMIT, 0, PAGE, 0, 0), ZX_ERR_BAD_HANDLE);
+    STATUS(zx_vmo_op_range(zx_process_self(), ZX_VMO_OP_COMMIT, 0, PAGE, 0, 0), ZX_ERR_WRONG_TYPE);
     STATUS(zx_vmo_read(NO_HANDLE, text, 0, 1), ZX_ERR_BAD_HANDLE);
     STATUS(zx_vmo_read(zx_process_self(), text, 0, 1), ZX_ERR_WRONG_TYPE);
     STATUS(zx_vmo_read(with_rights(vmo, ZX_RIGHT_WRITE), text, 0, 1), ZX_ERR_ACCESS_DENIED);
@@ -77,6 +89,13 @@ static void vmos(void) {
     OK(zx_vmo_get_size(child, &size));
     NUMBER(size, 3 * PAGE);
     STATUS(zx_vmo_set_size(with_rights(child, ZX_RIGHT_READ), PAGE), ZX_ERR_ACCESS_DENIED);
+    STATUS(zx_vmo_set_size(child, UINT64_MAX), ZX_ERR_OUT_OF_RANGE);
+
+    // One that is not cached cannot be copied from or to.
+    STATUS(zx_vmo_set_cache_policy(vmo, ZX_CACHE_POLICY_UNCACHED), ZX_ERR_NOT_SUPPORTED);
+    child = uncached(zx_take_startup_handle(PA_HND(PA_RESOURCE, 0)), PAGE);
+    STATUS(zx_vmo_read(child, text, 0, 1), ZX_ERR_BAD_STATE);
+    STATUS(zx_vmo_write(child, text, 0, 1), ZX_ERR_BAD_STATE);
 
     // A snapshot keeps what the parent loses.
     OK(zx_vmo_write(vmo, "p", 0, 1));
@@ -95,10 +114,15 @@ static void vmos(void) {
     STATUS(zx_vmo_create_child(vmo, ZX_VMO_CHILD_SNAPSHOT, 1, PAGE, &none), ZX_ERR_INVALID_ARGS);
     STATUS(zx_vmo_create_child(with_rights(vmo, ZX_RIGHT_READ), ZX_VMO_CHILD_SNAPSHOT, 0, PAGE, &none), ZX_ERR_ACCESS_DENIED);
     STATUS(zx_vmo_create_child(NO_HANDLE, ZX_VMO_CHILD_SNAPSHOT, 0, PAGE, &none), ZX_ERR_BAD_HANDLE);
+    STATUS(zx_vmo_create_child(zx_process_self(), ZX_VMO_CHILD_SNAPSHOT, 0, PAGE, &none), ZX_ERR_WRONG_TYPE);
+    STATUS(zx_vmo_create_child(vmo, ZX_VMO_CHILD_SNAPSHOT, PAGE, UINT64_MAX, &none), ZX_ERR_OUT_OF_RANGE);
+    STATUS(zx_vmo_create_child(vmo, ZX_VMO_CHILD_SNAPSHOT, 0, PAGE, BAD), ZX_ERR_INVALID_ARGS);
+    OK(zx_vmo_create(PAGE, ZX_VMO_DISCARDABLE, &child));
+    STATUS(zx_vmo_create_child(child, ZX_VMO_CHILD_SNAPSHOT, 0, PAGE, &none), ZX_ERR_NOT_SUPPORTED);
 }
 
 static void vmars(void) {
-    zx_handle_t root = zx_vmar_root_self(), vmo, child;
+    zx_handle_t root = zx_vmar_root_self(), vmo, child, none_there;
     zx_vaddr_t at = 0, base = 0, none;
     zx_info_vmar_t info;
     OK(zx_object_get_info(root, ZX_INFO_VMAR, &info, sizeof(info), 0, 0));
@@ -140,10 +164,15 @@ static void vmars(void) {
     STATUS(zx_vmar_protect(child, ZX_VM_SPECIFIC, base, PAGE), ZX_ERR_INVALID_ARGS);
     STATUS(zx_vmar_protect(child, ZX_VM_PERM_READ, base + 1, PAGE), ZX_ERR_INVALID_ARGS);
     STATUS(zx_vmar_protect(child, ZX_VM_PERM_READ, base, 2 * PAGE), ZX_ERR_NOT_FOUND);
+    STATUS(zx_vmar_protect(NO_HANDLE, ZX_VM_PERM_READ, base, PAGE), ZX_ERR_BAD_HANDLE);
+    STATUS(zx_vmar_protect(vmo, ZX_VM_PERM_READ, base, PAGE), ZX_ERR_WRONG_TYPE);
+    STATUS(zx_vmar_map(child, RW | ZX_VM_SPECIFIC, 0, vmo, 0, PAGE, &none), ZX_ERR_ALREADY_EXISTS);
+    STATUS(zx_vmar_map(child, RW | ZX_VM_ALLOW_FAULTS, 0, vmo, 0, 32 * PAGE, &none), ZX_ERR_NO_RESOURCES);
     OK(zx_vmar_unmap(child, base, PAGE));
     STATUS(zx_vmar_unmap(child, base + 1, PAGE), ZX_ERR_INVALID_ARGS);
     STATUS(zx_vmar_unmap(child, base, 0), ZX_ERR_INVALID_ARGS);
     STATUS(zx_vmar_unmap(NO_HANDLE, base, PAGE), ZX_ERR_BAD_HANDLE);
+    STATUS(zx_vmar_unmap(vmo, base, PAGE), ZX_ERR_WRONG_TYPE);
 
     zx_handle_t grandchild;
     OK(zx_vmar_allocate(child, ZX_VM_SPECIFIC | ZX_VM_CAN_MAP_READ, 0, PAGE, &grandchild, &at));
@@ -153,11 +182,22 @@ static void vmars(void) {
     STATUS(zx_vmar_allocate(child, ZX_VM_PERM_READ, 0, PAGE, &grandchild, &at), ZX_ERR_INVALID_ARGS);
     STATUS(zx_vmar_allocate(child, 0, 0, 0, &grandchild, &at), ZX_ERR_INVALID_ARGS);
     STATUS(zx_vmar_allocate(NO_HANDLE, 0, 0, PAGE, &grandchild, &at), ZX_ERR_BAD_HANDLE);
+    STATUS(zx_vmar_allocate(vmo, 0, 0, PAGE, &grandchild, &at), ZX_ERR_WRONG_TYPE);
+    STATUS(zx_vmar_allocate(child, 0, 0, 32 * PAGE, &grandchild, &at), ZX_ERR_NO_RESOURCES);
+    STATUS(zx_vmar_destroy(vmo), ZX_ERR_WRONG_TYPE);
+    STATUS(zx_vmar_destroy(root), ZX_ERR_NOT_SUPPORTED);
     OK(zx_vmar_destroy(child));
     STATUS(zx_vmar_destroy(child), ZX_ERR_BAD_STATE);
     STATUS(zx_vmar_map(child, RW, 0, vmo, 0, PAGE, &none), ZX_ERR_BAD_STATE);
     STATUS(zx_vmar_map(grandchild, ZX_VM_PERM_READ, 0, vmo, 0, PAGE, &none), ZX_ERR_BAD_STATE);
     STATUS(zx_vmar_destroy(NO_HANDLE), ZX_ERR_BAD_HANDLE);
+    STATUS(zx_vmar_allocate(child, 0, 0, PAGE, &none_there, &at), ZX_ERR_BAD_STATE);
+    STATUS(zx_vmar_unmap(child, base, PAGE), ZX_ERR_BAD_STATE);
+    STATUS(zx_vmar_protect(child, ZX_VM_PERM_READ, base, PAGE), ZX_ERR_BAD_STATE);
+    STATUS(zx_vmar_unmap_handle_close_thread_exit(child, base, PAGE, ZX_HANDLE_INVALID), ZX_ERR_BAD_STATE);
+    STATUS(zx_vmar_unmap_handle_close_thread_exit(vmo, base, PAGE, ZX_HANDLE_INVALID), ZX_ERR_WRONG_TYPE);
+    STATUS(zx_vmar_unmap_handle_close_thread_exit(NO_HANDLE, base, PAGE, ZX_HANDLE_INVALID), ZX_ERR_BAD_HANDLE);
+    STATUS(zx_vmar_unmap_handle_close_thread_exit(root, base + 1, PAGE, ZX_HANDLE_INVALID), ZX_ERR_INVALID_ARGS);
 }
 
 // What moves, and what a VMO's stream size and an unbounded one are.
@@ -181,6 +221,8 @@ static void more_vmos(void) {
     STATUS(zx_vmo_transfer_data(to, 0, 4 * PAGE, PAGE, from, 0), ZX_ERR_OUT_OF_RANGE);
     STATUS(zx_vmo_transfer_data(to, 0, 0, PAGE, from, 4 * PAGE), ZX_ERR_OUT_OF_RANGE);
     STATUS(zx_vmo_transfer_data(NO_HANDLE, 0, 0, PAGE, from, 0), ZX_ERR_BAD_HANDLE);
+    STATUS(zx_vmo_transfer_data(zx_process_self(), 0, 0, PAGE, from, 0), ZX_ERR_WRONG_TYPE);
+    STATUS(zx_vmo_transfer_data(to, 0, 0, PAGE, zx_process_self(), 0), ZX_ERR_WRONG_TYPE);
     STATUS(zx_vmo_transfer_data(to, 0, 0, PAGE, NO_HANDLE, 0), ZX_ERR_BAD_HANDLE);
     STATUS(zx_vmo_transfer_data(to, 0, 0, PAGE, with_rights(from, ZX_RIGHT_READ), 0), ZX_ERR_ACCESS_DENIED);
     STATUS(zx_vmo_transfer_data(with_rights(to, ZX_RIGHT_READ), 0, 0, PAGE, from, 0), ZX_ERR_ACCESS_DENIED);
@@ -191,6 +233,8 @@ static void more_vmos(void) {
     STATUS(zx_vmo_set_stream_size(to, 4 * PAGE + 1), ZX_ERR_OUT_OF_RANGE);
     STATUS(zx_vmo_set_stream_size(with_rights(to, ZX_RIGHT_READ), 1), ZX_ERR_ACCESS_DENIED);
     STATUS(zx_vmo_set_stream_size(NO_HANDLE, 1), ZX_ERR_BAD_HANDLE);
+    STATUS(zx_vmo_set_stream_size(zx_process_self(), 1), ZX_ERR_WRONG_TYPE);
+    STATUS(zx_vmo_get_stream_size(NO_HANDLE, &size), ZX_ERR_BAD_HANDLE);
     STATUS(zx_vmo_get_stream_size(to, BAD), ZX_ERR_INVALID_ARGS);
     STATUS(zx_vmo_get_stream_size(zx_process_self(), &size), ZX_ERR_WRONG_TYPE);
 
@@ -238,6 +282,9 @@ static void more_vmars(void) {
     STATUS(zx_vmar_op_range(root, ZX_VMAR_OP_DECOMMIT, at, PAGE, 0, 0), ZX_ERR_ACCESS_DENIED);
     OK(zx_vmar_unmap(root, at + PAGE, PAGE));
     STATUS(zx_vmar_op_range(root, ZX_VMAR_OP_MAP_RANGE, at, 2 * PAGE, 0, 0), ZX_ERR_BAD_STATE);
+    OK(zx_vmo_create_child(vmo, ZX_VMO_CHILD_SNAPSHOT, 0, PAGE, &child));
+    OK(zx_vmar_map(root, RW, 0, child, 0, PAGE, &at));
+    STATUS(zx_vmar_op_range(root, ZX_VMAR_OP_DECOMMIT, at, PAGE, 0, 0), ZX_ERR_NOT_SUPPORTED);
 
     // Where one may not say where, and where what one says is not aligned.
     OK(zx_vmar_allocate(root, ZX_VM_CAN_MAP_READ | ZX_VM_COMPACT | ZX_VM_ALIGN_1MB, 0, 16 * PAGE, &child, &base));

@@ -2,14 +2,32 @@
 
 #include "check.h"
 
+static char stack[16384] __attribute__((aligned(16)));
+static zx_handle_t closer;
+
+static void close_it(uintptr_t handle, uintptr_t unused) {
+    zx_nanosleep(zx_deadline_after(ZX_MSEC(20)));
+    zx_handle_close((zx_handle_t)handle);
+    zx_thread_exit();
+}
+
+// Has another thread close a handle, most likely when this one waits.
+static void close_soon(zx_handle_t handle) {
+    if (closer != ZX_HANDLE_INVALID) OK(zx_object_wait_one(closer, ZX_THREAD_TERMINATED, ZX_TIME_INFINITE, 0));
+    OK(zx_thread_create(zx_process_self(), "closer", 6, 0, &closer));
+    OK(zx_thread_start(closer, (zx_vaddr_t)&close_it, (zx_vaddr_t)(stack + sizeof(stack) - 8), handle, 0));
+}
+
 int main(void) {
-    zx_handle_t event, pair[2], port;
+    zx_handle_t event, pair[2], port, child = 0;
     zx_signals_t seen = 0;
     OK(zx_event_create(0, &event));
     STATUS(zx_event_create(1, &event), ZX_ERR_INVALID_ARGS);
     STATUS(zx_event_create(0, BAD), ZX_ERR_INVALID_ARGS);
     OK(zx_eventpair_create(0, &pair[0], &pair[1]));
-    STATUS(zx_eventpair_create(1, &pair[0], &pair[1]), ZX_ERR_INVALID_ARGS);
+    STATUS(zx_eventpair_create(1, &pair[0], &pair[1]), ZX_ERR_NOT_SUPPORTED);
+    STATUS(zx_eventpair_create(0, BAD, &pair[1]), ZX_ERR_INVALID_ARGS);
+    STATUS(zx_eventpair_create(0, &child, BAD), ZX_ERR_INVALID_ARGS);
 
     // Signals.
     OK(zx_object_signal(event, 0, ZX_EVENT_SIGNALED | ZX_USER_SIGNAL_3));
@@ -24,6 +42,7 @@ int main(void) {
     NUMBER(signals_of(pair[1]), ZX_EVENTPAIR_SIGNALED);
     NUMBER(signals_of(pair[0]), 0);
     STATUS(zx_object_signal_peer(pair[0], 0, ZX_EVENTPAIR_PEER_CLOSED), ZX_ERR_INVALID_ARGS);
+    STATUS(zx_object_signal_peer(NO_HANDLE, 0, ZX_USER_SIGNAL_0), ZX_ERR_BAD_HANDLE);
 
     // Waiting for one.
     OK(zx_object_wait_one(event, ZX_USER_SIGNAL_0, ZX_TIME_INFINITE, &seen));
@@ -96,6 +115,7 @@ int main(void) {
     STATUS(zx_object_get_property(NO_HANDLE, ZX_PROP_NAME, name, sizeof(name)), ZX_ERR_BAD_HANDLE);
     STATUS(zx_object_get_property(event, ZX_PROP_NAME, name, sizeof(name)), ZX_ERR_ACCESS_DENIED);
     STATUS(zx_object_set_property(event, ZX_PROP_NAME, name, sizeof(name)), ZX_ERR_ACCESS_DENIED);
+    STATUS(zx_object_set_property(NO_HANDLE, ZX_PROP_NAME, name, sizeof(name)), ZX_ERR_BAD_HANDLE);
 
     // What a handle is.
     zx_info_handle_basic_t basic;
@@ -140,13 +160,26 @@ int main(void) {
     zx_handle_t root = zx_take_startup_handle(PA_HND(PA_RESOURCE, 0));
     OK(zx_object_get_info(root, ZX_INFO_RESOURCE, &resource, sizeof(resource), 0, 0));
     TRUE(resource.kind == ZX_RSRC_KIND_ROOT && resource.flags == 0 && resource.size == 0);
-    zx_handle_t child = 0;
     OK(zx_object_get_child(zx_process_self(), koid_of(zx_thread_self()), ZX_RIGHT_INSPECT, &child));
     TRUE(koid_of(child) == koid_of(zx_thread_self()) && rights_of(child) == ZX_RIGHT_INSPECT);
     STATUS(zx_object_get_child(zx_process_self(), 1, ZX_RIGHT_SAME_RIGHTS, &child), ZX_ERR_NOT_FOUND);
     STATUS(zx_object_get_child(event, 1, ZX_RIGHT_SAME_RIGHTS, &child), ZX_ERR_WRONG_TYPE);
+    STATUS(zx_object_get_child(NO_HANDLE, 1, ZX_RIGHT_SAME_RIGHTS, &child), ZX_ERR_BAD_HANDLE);
+    STATUS(zx_object_get_child(zx_process_self(), koid_of(zx_thread_self()), ZX_RIGHT_INSPECT, BAD), ZX_ERR_INVALID_ARGS);
     STATUS(zx_object_get_child(with_rights(zx_process_self(), ZX_RIGHT_INSPECT), 1, ZX_RIGHT_INSPECT, &child), ZX_ERR_ACCESS_DENIED);
     STATUS(zx_object_get_child(zx_process_self(), koid_of(zx_thread_self()), ZX_RIGHT_MAP, &child), ZX_ERR_ACCESS_DENIED);
+
+    // The handle that is waited for is closed meanwhile.
+    zx_handle_t closed;
+    OK(zx_handle_duplicate(event, ZX_RIGHT_SAME_RIGHTS, &closed));
+    close_soon(closed);
+    STATUS(zx_object_wait_one(closed, ZX_USER_SIGNAL_7, ZX_TIME_INFINITE, &seen), ZX_ERR_CANCELED);
+    TRUE((seen & ZX_SIGNAL_HANDLE_CLOSED) != 0);
+    OK(zx_handle_duplicate(event, ZX_RIGHT_SAME_RIGHTS, &closed));
+    close_soon(closed);
+    zx_wait_item_t two[2] = {{event, ZX_USER_SIGNAL_7, 0}, {closed, ZX_USER_SIGNAL_7, 0}};
+    STATUS(zx_object_wait_many(two, 2, ZX_TIME_INFINITE), ZX_ERR_CANCELED);
+    TRUE((two[1].pending & ZX_SIGNAL_HANDLE_CLOSED) != 0 && (two[0].pending & ZX_SIGNAL_HANDLE_CLOSED) == 0);
 
     // The peer goes.
     OK(zx_handle_close(pair[0]));

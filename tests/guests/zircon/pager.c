@@ -12,6 +12,7 @@ static void (*work)(void);
 static zx_handle_t vmo, thread;
 static char* mapped;
 static volatile zx_status_t result;
+static const char* volatile calling = "work()";
 static volatile size_t count;
 static volatile char seen;
 
@@ -28,7 +29,8 @@ static void begin(void (*what)(void)) {
 
 static void end(zx_status_t wanted) {
     OK(zx_object_wait_one(thread, ZX_THREAD_TERMINATED, zx_deadline_after(ZX_SEC(20)), 0));
-    STATUS(result, wanted);
+    check_status(calling, result, wanted);
+    calling = "work()";
     zx_handle_close(thread);
 }
 
@@ -161,12 +163,20 @@ static void errors(void) {
 static void touch(void) { seen = mapped[PAGE + 5], seen = mapped[PAGE], result = ZX_OK; }
 static void read_vmo(void) {
     char bytes[2 * PAGE];
+    calling = "zx_vmo_read(vmo, bytes, PAGE, sizeof(bytes))";
     result = zx_vmo_read(vmo, bytes, PAGE, sizeof(bytes));
     seen = bytes[PAGE];
 }
 static void copy_out(void) { result = zx_vmo_read(aux, mapped, 0, 2 * PAGE); }
 static void copy_in(void) { result = zx_vmo_write(aux, mapped, 0, 2 * PAGE); }
-static void fetch(void) { result = zx_vmo_op_range(vmo, ZX_VMO_OP_COMMIT, 0, 4 * PAGE, 0, 0); }
+static void fetch(void) {
+    calling = "zx_vmo_op_range(vmo, ZX_VMO_OP_COMMIT, 0, 4 * PAGE, 0, 0)";
+    result = zx_vmo_op_range(vmo, ZX_VMO_OP_COMMIT, 0, 4 * PAGE, 0, 0);
+}
+static void write_vmo(void) {
+    calling = "zx_vmo_write(vmo, \"x\", PAGE, 1)";
+    result = zx_vmo_write(vmo, "x", PAGE, 1);
+}
 
 static void pages(void) {
     fresh(0, 4);
@@ -209,6 +219,14 @@ static void pages(void) {
     request(ZX_PAGER_VMO_READ, PAGE, 2 * PAGE);
     OK(zx_pager_op_range(pager, ZX_PAGER_OP_FAIL, vmo, PAGE, PAGE, (uint64_t)(int64_t)ZX_ERR_IO_DATA_INTEGRITY));
     end(ZX_ERR_IO_DATA_INTEGRITY);
+    void (*const each[])(void) = {read_vmo, write_vmo, fetch};
+    for (int i = 0; i < 3; i++) {
+        begin(each[i]);
+        zx_port_packet_t packet;
+        OK(zx_port_wait(port, zx_deadline_after(ZX_SEC(20)), &packet));
+        OK(zx_pager_op_range(pager, ZX_PAGER_OP_FAIL, vmo, PAGE, 3 * PAGE, (uint64_t)(int64_t)ZX_ERR_IO));
+        end(ZX_ERR_IO);
+    }
     none_left();
 }
 

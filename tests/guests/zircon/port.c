@@ -29,6 +29,7 @@ int main(void) {
     STATUS(zx_port_queue(with_rights(port, ZX_RIGHT_READ), &packet), ZX_ERR_ACCESS_DENIED);
     STATUS(zx_port_wait(with_rights(port, ZX_RIGHT_WRITE), 0, &got), ZX_ERR_ACCESS_DENIED);
     STATUS(zx_port_wait(event, 0, &got), ZX_ERR_WRONG_TYPE);
+    STATUS(zx_port_wait(NO_HANDLE, 0, &got), ZX_ERR_BAD_HANDLE);
 
     OK(zx_object_wait_async(event, port, 1, ZX_EVENT_SIGNALED, 0));
     OK(zx_object_wait_async(event, port, 2, ZX_EVENT_SIGNALED, 0));
@@ -45,6 +46,10 @@ int main(void) {
     STATUS(zx_port_cancel(NO_HANDLE, event, 1), ZX_ERR_BAD_HANDLE);
     STATUS(zx_port_cancel(port, NO_HANDLE, 1), ZX_ERR_BAD_HANDLE);
     STATUS(zx_port_cancel(with_rights(port, ZX_RIGHT_READ), event, 1), ZX_ERR_ACCESS_DENIED);
+    STATUS(zx_port_cancel(event, event, 1), ZX_ERR_WRONG_TYPE);
+    STATUS(zx_port_cancel_key(NO_HANDLE, 0, 3), ZX_ERR_BAD_HANDLE);
+    STATUS(zx_port_cancel_key(event, 0, 3), ZX_ERR_WRONG_TYPE);
+    STATUS(zx_port_cancel_key(with_rights(port, ZX_RIGHT_READ), 0, 3), ZX_ERR_ACCESS_DENIED);
 
     // Closing the handle that is waited through ends the wait.
     zx_handle_t other;
@@ -61,6 +66,7 @@ int main(void) {
     int count = 0;
     while ((status = zx_port_queue(port, &packet)) == ZX_OK && count < 1000000) count++;
     NUMBER(status, ZX_ERR_SHOULD_WAIT);
+    STATUS(zx_port_queue(port, &packet), ZX_ERR_SHOULD_WAIT);
     TRUE(count >= 2048);
     return finish();
 }

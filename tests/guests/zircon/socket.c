@@ -120,7 +120,18 @@ static void dispositions(void) {
     STATUS(zx_socket_set_disposition(with_rights(a, ZX_RIGHT_WRITE), 0, 0), ZX_ERR_ACCESS_DENIED);
 }
 
+// A threshold for what the other end takes needs another end.
+static void thresholds(void) {
+    zx_handle_t a, b;
+    size_t threshold = 10;
+    OK(zx_socket_create(ZX_SOCKET_STREAM, &a, &b));
+    OK(zx_object_set_property(a, ZX_PROP_SOCKET_TX_THRESHOLD, &threshold, sizeof(threshold)));
+    OK(zx_handle_close(b));
+    STATUS(zx_object_set_property(a, ZX_PROP_SOCKET_TX_THRESHOLD, &threshold, sizeof(threshold)), ZX_ERR_PEER_CLOSED);
+}
+
 int main(void) {
+    thresholds();
     zx_handle_t a, b;
     STATUS(zx_socket_create(2, &a, &b), ZX_ERR_INVALID_ARGS);
     STATUS(zx_socket_create(0, BAD, &b), ZX_ERR_INVALID_ARGS);

@@ -94,6 +94,16 @@ int main(void) {
     STATUS(zx_stream_writev_at(NO_HANDLE, 0, 0, write, 1, &n), ZX_ERR_BAD_HANDLE);
     STATUS(zx_stream_writev_at(vmo, 0, 0, write, 1, &n), ZX_ERR_WRONG_TYPE);
 
+    STATUS(zx_stream_writev_at(stream, 0, 0, &bad, 1, &n), ZX_ERR_NOT_FOUND);
+
+    // Where nothing can be read or written.
+    zx_handle_t to_uncached;
+    OK(zx_stream_create(both, uncached(zx_take_startup_handle(PA_HND(PA_RESOURCE, 0)), 4096), 0, &to_uncached));
+    STATUS(zx_stream_readv(to_uncached, 0, read, 1, &n), ZX_ERR_BAD_STATE);
+    STATUS(zx_stream_readv_at(to_uncached, 0, 0, read, 1, &n), ZX_ERR_BAD_STATE);
+    STATUS(zx_stream_writev(to_uncached, 0, write, 1, &n), ZX_ERR_BAD_STATE);
+    STATUS(zx_stream_writev_at(to_uncached, 0, 0, write, 1, &n), ZX_ERR_BAD_STATE);
+
     // A VMO that cannot grow.
     zx_handle_t fixed, writer;
     OK(zx_vmo_create(4096, 0, &fixed));
@@ -101,7 +111,9 @@ int main(void) {
     OK(zx_stream_writev(writer, 0, write, 1, &n));
     NUMBER(n, 2);
     STATUS(zx_stream_writev(writer, 0, write, 1, &n), ZX_ERR_NO_SPACE);
+    STATUS(zx_stream_writev_at(writer, 0, 4096, write, 1, &n), ZX_ERR_NO_SPACE);
     OK(zx_stream_seek(stream, ZX_STREAM_SEEK_ORIGIN_START, INT64_MAX, 0));
     STATUS(zx_stream_writev(stream, 0, write, 1, &n), ZX_ERR_FILE_BIG);
+    STATUS(zx_stream_writev_at(stream, 0, INT64_MAX, write, 1, &n), ZX_ERR_FILE_BIG);
     return finish();
 }

@@ -65,8 +65,15 @@ static void jobs(zx_handle_t root) {
     TRUE(actual == 1 && avail == 1 && koids[0] == koid_of(child));
     STATUS(zx_object_get_info(with_rights(job, ZX_RIGHT_INSPECT), ZX_INFO_JOB_CHILDREN, koids, 16, 0, 0), ZX_ERR_ACCESS_DENIED);
 
+    // So high a tree may be and no higher.
+    zx_handle_t high = child, higher;
+    int height = 0;
+    while (height < 100000 && zx_job_create(high, 0, &higher) == ZX_OK) high = higher, height++;
+    STATUS(zx_job_create(high, 0, &none), ZX_ERR_OUT_OF_RANGE);
+
     // Killed with all that is in it.
     OK(zx_process_create(child, "p", 1, 0, &process, &vmar));
+    STATUS(zx_object_get_info(with_rights(child, ZX_RIGHT_INSPECT), ZX_INFO_JOB_PROCESSES, koids, 16, 0, 0), ZX_ERR_ACCESS_DENIED);
     OK(zx_object_get_info(child, ZX_INFO_JOB_PROCESSES, koids, sizeof(koids), &actual, &avail));
     TRUE(actual == 1 && avail == 1 && koids[0] == koid_of(process));
     OK(zx_job_set_critical(job, ZX_JOB_CRITICAL_PROCESS_RETCODE_NONZERO, process));
@@ -180,6 +187,7 @@ static void processes(zx_handle_t job, zx_handle_t vdso) {
     STATUS(zx_object_get_info(thread, ZX_INFO_PROCESS, &info, sizeof(info), 0, 0), ZX_ERR_WRONG_TYPE);
     STATUS(zx_process_start(process, thread, entry, at, 0, 0), ZX_ERR_BAD_STATE);
     STATUS(zx_process_read_memory(process, at, text, 1, &n), ZX_ERR_BAD_STATE);
+    STATUS(zx_process_write_memory(process, at, text, 1, &n), ZX_ERR_BAD_STATE);
     STATUS(zx_thread_create(process, "late", 4, 0, &none), ZX_ERR_BAD_STATE);
 }
 
@@ -222,12 +230,17 @@ static void threads(void) {
     STATUS(zx_task_suspend(zx_thread_self(), &none), ZX_ERR_NOT_SUPPORTED);
     STATUS(zx_task_suspend(self, &none), ZX_ERR_NOT_SUPPORTED);
     STATUS(zx_task_suspend(thread, BAD), ZX_ERR_INVALID_ARGS);
+    STATUS(zx_task_suspend_token(NO_HANDLE, &none), ZX_ERR_BAD_HANDLE);
+    STATUS(zx_task_suspend_token(with_rights(thread, ZX_RIGHT_READ), &none), ZX_ERR_ACCESS_DENIED);
+    STATUS(zx_task_suspend_token(zx_thread_self(), &none), ZX_ERR_NOT_SUPPORTED);
+    STATUS(zx_task_suspend_token(thread, BAD), ZX_ERR_INVALID_ARGS);
     OK(zx_task_suspend(thread, &token));
     OK(zx_object_wait_one(thread, ZX_THREAD_SUSPENDED, ZX_TIME_INFINITE, 0));
     uint64_t before = counter;
     zx_nanosleep(zx_clock_get_monotonic() + ZX_MSEC(2));
     TRUE(counter == before);
     STATUS(zx_task_suspend(token, &none), ZX_ERR_WRONG_TYPE);
+    STATUS(zx_task_suspend_token(token, &none), ZX_ERR_WRONG_TYPE);
     OK(zx_thread_read_state(thread, ZX_THREAD_STATE_GENERAL_REGS, &regs, sizeof(regs)));
     TRUE(regs.rip - (uint64_t)&count < 200);
     OK(zx_thread_read_state(thread, ZX_THREAD_X86_REGISTER_FS, &base, sizeof(base)));
@@ -255,7 +268,9 @@ static void threads(void) {
     NUMBER(info.state, ZX_THREAD_STATE_DEAD);
     STATUS(zx_object_get_info(thread, ZX_INFO_THREAD_STATS, &stats, sizeof(stats), 0, 0), ZX_ERR_BAD_STATE);
     STATUS(zx_thread_read_state(thread, 0, &regs, sizeof(regs)), ZX_ERR_BAD_STATE);
+    STATUS(zx_thread_write_state(thread, 0, &regs, sizeof(regs)), ZX_ERR_BAD_STATE);
     STATUS(zx_task_suspend(thread, &none), ZX_ERR_BAD_STATE);
+    STATUS(zx_task_suspend_token(thread, &none), ZX_ERR_BAD_STATE);
 }
 
 static volatile uint64_t from_fs;
