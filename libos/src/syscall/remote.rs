@@ -41,7 +41,7 @@ fn memory_of(thread: &Thread, pid: i32) -> SysResult<Arc<UserMemory>> {
     other.memory().ok_or(Errno::ESRCH)
 }
 
-/// Copies as much as both sides hold; short when a later range is bad, or for a signal.
+/// Copies as much as both sides hold; short when a later range is bad. No signal ends it early: as on Linux it is over, or the thread is.
 async fn copy(
     thread: &Thread,
     from: &dyn GuestMemory,
@@ -54,8 +54,8 @@ async fn copy(
     let mut chunk = vec![0; CHUNK];
     let mut done = 0;
     while from.remaining() > 0 && to.remaining() > 0 {
-        if done > 0 && pace::give_way(thread).await {
-            break;
+        if done > 0 {
+            pace::give_way(thread).await;
         }
         let wanted = CHUNK.min(from.remaining()).min(to.remaining());
         let moved = from.read(&mut chunk[..wanted]).and_then(|read| to.write(&chunk[..read]));
