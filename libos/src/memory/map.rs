@@ -188,8 +188,13 @@ impl UserMemory {
         self.vmar.find_free(len, align).map_err(errno)
     }
 
-    /// Unmaps what is mapped in `range`.
+    /// Unmaps what is mapped in `range`. Outside of the guest's own part of the addresses nothing ever is.
     pub fn unmap(&self, range: Range<u64>) -> SysResult<()> {
+        let own = self.vmar.range();
+        let range = range.start.max(own.start)..range.end.min(own.end);
+        if range.is_empty() {
+            return Ok(());
+        }
         self.vmar.unmap(range.start, length(&range)).map_err(errno)
     }
 

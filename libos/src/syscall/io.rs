@@ -47,7 +47,7 @@ pub(crate) struct IoVec {
 pub(crate) type Ranges = SmallVec<[GuestRange; 8]>;
 
 /// The end of the addresses that a process can have, as the processor and Linux have it.
-const TASK_SIZE: u64 = 0x7fff_ffff_f000;
+pub(super) const TASK_SIZE: u64 = 0x7fff_ffff_f000;
 
 /// `EFAULT` for a buffer that no process could have, whatever the file would do with it.
 pub(crate) fn check_reach(buffer: u64, count: u64) -> SysResult<()> {

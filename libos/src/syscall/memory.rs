@@ -16,6 +16,7 @@ use crate::{
     process::{INFINITY, Resource, Thread},
     syscall::{
         argument::{Fd, Flags, UserAddr},
+        io::TASK_SIZE,
         locked,
         pace::{self, PIECE},
     },
@@ -190,7 +191,7 @@ fn map(
 /// munmap(2)
 pub(crate) fn munmap(thread: &Thread, addr: UserAddr, len: u64) -> SysResult<()> {
     let range = range(addr.0, len).map_err(|_| Errno::EINVAL)?;
-    if range.is_empty() || range.end > GUEST_BOUNDARY {
+    if range.is_empty() || range.end > TASK_SIZE {
         return Err(Errno::EINVAL);
     }
     thread.memory.unmap(range)

@@ -58,6 +58,7 @@ static void anonymous(void) {
     CALL(munmap(m + 1, P));
     CALL(munmap(m, 0));
     CALL(munmap((void *)0x7ffffffff000, 1UL << 60));
+    CALL(munmap(NULL, P)), CALL(munmap(NULL, 16 * P)), CALL(munmap((void *)0x10000, P)), CALL(munmap((void *)0x7fffffffe000, P)), CALL(munmap((void *)0x7fffffffe000, 2 * P));
     READ(m);
     READ(NULL), WRITE(8), READ(16);
     if (sigsetjmp(out, 1) == 0) (void)*(volatile char *)0x8000000000000000UL;
