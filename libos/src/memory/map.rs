@@ -198,6 +198,38 @@ impl UserMemory {
         self.vmar.unmap(range.start, length(&range)).map_err(errno)
     }
 
+    /// Shows other pages in a part of shared memory: those from `offset` of the same file on, remap_file_pages(2).
+    ///
+    /// `EINVAL` unless all of `range` is shared memory of one file with one protection.
+    pub fn show_other_pages(&self, range: Range<u64>, offset: u64) -> SysResult<()> {
+        let mappings = self.vmar.mappings_in(range.clone());
+        let first = mappings.first().ok_or(Errno::EINVAL)?;
+        let mut end = range.start;
+        for next in &mappings {
+            let alike = Arc::ptr_eq(&next.vmo, &first.vmo) && next.perms == first.perms;
+            if next.range.start > end || !alike || next.flags.contains(MappingFlags::PRIVATE) {
+                return Err(Errno::EINVAL);
+            }
+            end = next.range.end;
+        }
+        if end < range.end {
+            return Err(Errno::EINVAL);
+        }
+        let args = MapArgs {
+            placement: Place::Replace(range.start),
+            len: length(&range),
+            align: 0,
+            vmo: Arc::clone(&first.vmo),
+            vmo_offset: offset,
+            perms: first.perms,
+            max_perms: first.max_perms,
+            flags: first.flags,
+            populate: false,
+            tag: first.tag,
+        };
+        self.vmar.map(args).map(drop).map_err(errno)
+    }
+
     /// Changes what the guest may do in `range`; `ENOMEM` when a page of it is not mapped.
     pub fn protect(&self, range: Range<u64>, prot: Prot) -> SysResult<()> {
         self.vmar.protect(range.start, length(&range), prot).map_err(errno)

@@ -197,6 +197,26 @@ pub(crate) fn munmap(thread: &Thread, addr: UserAddr, len: u64) -> SysResult<()>
     thread.memory.unmap(range)
 }
 
+/// remap_file_pages(2): the protection is that of before, and says nothing here.
+pub(crate) fn remap_file_pages(
+    thread: &Thread,
+    addr: UserAddr,
+    len: u64,
+    prot: u32,
+    page: u64,
+    _flags: Flags,
+) -> SysResult<()> {
+    let start = addr.0 & !(PAGE - 1);
+    let len = len & !(PAGE - 1);
+    let end = start.checked_add(len).filter(|&end| end > start).ok_or(Errno::EINVAL)?;
+    if prot != 0 || page.checked_add(len / PAGE).is_none() {
+        return Err(Errno::EINVAL);
+    }
+    let within = |offset: &u64| offset.checked_add(len).is_some_and(|end| end <= i64::MAX as u64);
+    let offset = page.checked_mul(PAGE).filter(within).ok_or(Errno::EOVERFLOW);
+    thread.memory.show_other_pages(start..end, offset?)
+}
+
 /// More mappings than this are changed off the CPUs.
 const FEW_MAPPINGS: usize = 256;
 

@@ -198,6 +198,7 @@ system_calls! {
         203 sched_setaffinity(tid: i32, size: usize, mask: UserAddr) now scheduling::sched_setaffinity, Partial("kept and told: any virtual CPU may run the thread");
         204 sched_getaffinity(tid: i32, size: usize, mask: UserAddr) now scheduling::sched_getaffinity, Full;
         213 epoll_create(size: i32) now event::epoll_create, Full;
+        216 remap_file_pages(addr: UserAddr, len: u64, prot: u32, page: u64, flags: Flags) now memory::remap_file_pages, Full;
         217 getdents64(fd: Fd, buffer: UserAddr, size: u32) now file::getdents64, Full;
         218 set_tid_address(word: UserAddr) now thread::set_tid_address, Full;
         219 restart_syscall() wait restart::restart_syscall, Full;
@@ -337,7 +338,6 @@ system_calls! {
         212 lookup_dcookie
         214 epoll_ctl_old
         215 epoll_wait_old
-        216 remap_file_pages
         236 vserver
         237 mbind
         238 set_mempolicy

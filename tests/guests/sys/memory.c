@@ -254,6 +254,22 @@ static void crowd(void) {
     for (int i = 1; i < n; i += 2) munmap(maps[i], P);
 }
 
+static void other_pages(void) {
+    SECTION("remap_file_pages");
+    int fd = oracle_file("pages", 8 * P);
+    for (long i = 0; i < 8; i++) pwrite(fd, (char[]){'0' + i}, 1, i * P);
+    char *m = PTR(mmap(NULL, 4 * P, RW, MAP_SHARED, fd, 0));
+    CALL(remap_file_pages(m, P, 0, 6, 0)), SHOW(m[0]), SHOW(m[P]);
+    CALL(remap_file_pages(m + P, 2 * P, 0, 1, 0)), CALL(remap_file_pages(m + 2 * P, P, 0, 2, MAP_NONBLOCK)), SHOW(m[2 * P]), SHOW(m[3 * P]);
+    m[0] = 'x', SHOW(*(char *)PTR(mmap(NULL, P, PROT_READ, MAP_SHARED, fd, 6 * P)));
+    CALL(remap_file_pages(m, 4 * P, 0, 3, 0)), SHOW(m[0]), SHOW(m[3 * P]);
+    CALL(remap_file_pages(m + 1, 2 * P - 1, 0, 5, 0)), SHOW(m[0]), SHOW(m[P]);
+    CALL(remap_file_pages(m, 5 * P, 0, 0, 0)), CALL(remap_file_pages(m, P, PROT_READ, 0, 0)), CALL(remap_file_pages(m, 0, 0, 0, 0)), CALL(remap_file_pages(m, P - 1, 0, 0, 0)), CALL(remap_file_pages(NULL, P, 0, 0, 0)), CALL(remap_file_pages(m, P, 0, -1, 0));
+    CALL(mprotect(m + P, P, PROT_READ)), CALL(remap_file_pages(m, 4 * P, 0, 0, 0)), CALL(remap_file_pages(m + P, P, 0, 7, 0)), SHOW(m[P]), WRITE(m + P);
+    char *private = mmap(NULL, 2 * P, RW, MAP_PRIVATE, fd, 0), *memory = mmap(NULL, 4 * P, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CALL(remap_file_pages(private, P, 0, 1, 0)), memory[2 * P] = 'm', CALL(remap_file_pages(memory, P, 0, 2, 0)), SHOW(memory[0]), memory[0] = 'n', SHOW(memory[2 * P]);
+    munmap(m, 4 * P), munmap(private, 2 * P), munmap(memory, 4 * P), close(fd);
+}
 static void program_break(void) {
     SECTION("brk");
     char *start = (char *)syscall(SYS_brk, 0);
@@ -288,6 +304,7 @@ int main(void) {
     moving();
     mapped_files();
     crowd();
+    other_pages();
     program_break();
     return 0;
 }
