@@ -16,12 +16,23 @@ use crate::{
         argument::{Fd, Flags, UserPtr},
         fs,
     },
+    vfs::procfs,
 };
 
 /// The process that `fd` names; `EBADF`.
 fn process_of(thread: &Thread, fd: Fd) -> SysResult<Arc<Process>> {
     let file = thread.files.get(fd)?;
     Ok(Arc::clone(file.downcast::<PidFd>().ok_or(Errno::EBADF)?.process()))
+}
+
+/// The process that `fd` names to send it a signal: it may be the process's directory in /proc, too, as before there were pidfds.
+fn target_of(thread: &Thread, fd: Fd) -> SysResult<Arc<Process>> {
+    let file = thread.files.get(fd)?;
+    if let Some(pidfd) = file.downcast::<PidFd>() {
+        return Ok(Arc::clone(pidfd.process()));
+    }
+    let directory = file.inode().ok_or(Errno::EBADF)?;
+    procfs::process_of(&**directory).ok_or(Errno::EBADF)?.upgrade().ok_or(Errno::ESRCH)
 }
 
 /// `ESRCH` once the process was waited for.
@@ -62,7 +73,7 @@ pub(crate) fn pidfd_send_signal(
     if !scopes.contains(&flags.0) {
         return Err(Errno::EINVAL);
     }
-    let target = process_of(thread, fd)?;
+    let target = target_of(thread, fd)?;
     let info = info.non_null();
     let info = info.map(|info| {
         let itself = target.pid == thread.process.pid;

@@ -46,6 +46,22 @@ static void opening(void) {
     CALL(C(pidfd_getfd, fd, 99, 0)), CALL(C(pidfd_getfd, fd, 1, 1)), CALL(C(pidfd_getfd, 0, 1, 0)), CALL(C(pidfd_getfd, fd, 1, 0)), close(fd + 1), close(fd);
 }
 
+static void directory(void) {
+    SECTION("a directory of /proc");
+    signals = 0;
+    int self = open("/proc/self", O_RDONLY | O_DIRECTORY), place = open("/proc/self", O_PATH), other = open("/proc/self/task", O_RDONLY), proc = open("/proc", O_RDONLY), plain = open("/", O_RDONLY);
+    CALL(C(pidfd_send_signal, self, SIGUSR1, NULL, 0)), SHOW(signals), CALL(C(pidfd_send_signal, self, 0, NULL, 0)), CALL(C(pidfd_send_signal, self, 65, NULL, 0));
+    CALL(C(pidfd_send_signal, place, 0, NULL, 0)), CALL(C(pidfd_send_signal, other, 0, NULL, 0)), CALL(C(pidfd_send_signal, proc, 0, NULL, 0)), CALL(C(pidfd_send_signal, plain, 0, NULL, 0)), CALL(C(pidfd_getfd, self, 0, 0));
+    char path[64];
+    pid_t pid = fork();
+    if (pid == 0) _exit(0);
+    snprintf(path, sizeof path, "/proc/%d", pid);
+    int child = open(path, O_RDONLY);
+    siginfo_t info;
+    waitid(P_PID, pid, &info, WEXITED | WNOWAIT), CALL(C(pidfd_send_signal, child, 0, NULL, 0)), waitpid(pid, NULL, 0), CALL(C(pidfd_send_signal, child, 0, NULL, 0));
+    close(self), close(place), close(other), close(proc), close(plain), close(child);
+}
+
 static void waiting(void) {
     SECTION("a child by descriptor");
     struct clone_args ca = {.flags = CLONE_VM | CLONE_PIDFD, .exit_signal = SIGCHLD};
@@ -111,6 +127,6 @@ static int second(char **argv) {
 
 int main(int argc, char **argv) {
     if (argc > 1) return second(argv);
-    opening(), waiting(), executing();
+    opening(), directory(), waiting(), executing();
     return 0;
 }

@@ -10,6 +10,7 @@ mod process;
 mod sysfs;
 mod sysvipc;
 
+use std::any::Any;
 use std::sync::{Arc, OnceLock, Weak};
 
 use hal::host::HostNode;
@@ -21,6 +22,7 @@ use super::metadata::{DeviceNumber, FileType, StatFs};
 use super::tmpfs::anonymous_device;
 use crate::errno::{Errno, SysResult};
 use crate::kernel::Kernel;
+use crate::process::Process;
 
 /// The magic number of statfs(2).
 const PROC_MAGIC: u64 = 0x9fa0;
@@ -105,6 +107,11 @@ impl Directory for Root {
         let process = kernel.pids.process_of(id).ok_or(Errno::ENOENT)?;
         Ok(process::directory(&process))
     }
+}
+
+/// The process whose directory of /proc `inode` is; not one that is only a thread's.
+pub fn process_of(inode: &dyn Inode) -> Option<Weak<Process>> {
+    (inode as &dyn Any).downcast_ref::<Node>()?.process()
 }
 
 /// A decimal number without leading zeros.

@@ -4,12 +4,13 @@
 //! is nothing to keep in step with processes that come and go, and an open file of a process that has gone says `ESRCH`.
 
 use std::hash::Hasher;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use linux_raw_sys::general as raw;
 use parking_lot::Mutex;
 
 use crate::errno::{Errno, SysResult};
+use crate::process::Process;
 use crate::vfs::buf::{IoDst, IoSrc};
 use crate::vfs::dentry::NameHasher;
 use crate::vfs::inode::{DirEntry, DirSink, FIRST_COOKIE, Inode};
@@ -37,6 +38,10 @@ pub(super) trait Directory: Send + Sync {
     fn list(&self) -> SysResult<Vec<(Vec<u8>, FileType)>>;
     /// The entry `name`; `ENOENT`.
     fn find(&self, name: &[u8]) -> SysResult<What>;
+    /// The process whose directory it is.
+    fn process(&self) -> Option<Weak<Process>> {
+        None
+    }
 }
 
 /// A file that is no text.
@@ -110,6 +115,14 @@ impl Node {
         let what = What::Directory(directory);
         let time = Timespec::now();
         Arc::new(Self { what, device, ino: 1, owner: (0, 0), time, mirror })
+    }
+
+    /// The process whose directory it is.
+    pub(super) fn process(&self) -> Option<Weak<Process>> {
+        match &self.what {
+            What::Directory(directory) => directory.process(),
+            _ => None,
+        }
     }
 
     fn child_ino(&self, name: &[u8]) -> u64 {

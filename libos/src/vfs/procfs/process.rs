@@ -83,6 +83,10 @@ impl Directory for ProcessDirectory {
             _ => self.table().find(name),
         }
     }
+
+    fn process(&self) -> Option<Weak<Process>> {
+        self.0.tid.is_none().then(|| Weak::clone(&self.0.process))
+    }
 }
 
 const ENTRIES: &[Row<Subject>] = &[
