@@ -111,6 +111,14 @@ pub fn barrier_all() {
     barrier::heavy();
 }
 
+/// Makes every thread of the machine pass a full memory barrier, those of isolated guests included (membarrier(2), global). Takes milliseconds;
+/// false on a host that has set CPUs apart and so cannot (`nohz_full`).
+#[cfg(not(loom))]
+#[must_use]
+pub fn barrier_everywhere() -> bool {
+    super::signals::global_barrier()
+}
+
 #[cfg(all(test, loom))]
 mod models {
     use loom::{

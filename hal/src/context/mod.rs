@@ -27,7 +27,7 @@ pub(crate) use self::signals::{has_heavy_barrier, heavy_barrier};
 pub(crate) use self::worker::has_fsgsbase;
 pub use self::{
     isolated::limit_spinning,
-    kick::{Kicker, barrier_all},
+    kick::{Kicker, barrier_all, barrier_everywhere},
     registers::{FpRegs, VectorRegs},
     worker::{attach, need_resched, preempt_at, prepare, take_need_resched},
     xstate::BadXstate,

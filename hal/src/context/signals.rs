@@ -31,6 +31,7 @@ const PF_INSTRUCTION: i64 = 16;
 const RF: u64 = 1 << 16;
 const AUDIT_ARCH_X86_64: u32 = 0xc000_003e;
 
+const MEMBARRIER_CMD_GLOBAL: libc::c_int = 1;
 const MEMBARRIER_CMD_PRIVATE_EXPEDITED: libc::c_int = 1 << 3;
 const MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED: libc::c_int = 1 << 4;
 
@@ -50,6 +51,12 @@ pub(crate) fn heavy_barrier() {
         // SAFETY: registered in `install`.
         unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) };
     }
+}
+
+/// Makes all threads of the machine pass a full memory barrier and waits for that; false if the host cannot.
+pub(super) fn global_barrier() -> bool {
+    // SAFETY: the command has no preconditions and touches no memory.
+    unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) == 0 }
 }
 
 /// Whether [`heavy_barrier`] is one: from [`install`] on.

@@ -19,6 +19,7 @@ pub mod io;
 pub mod kcmp;
 pub mod lock;
 pub mod locked;
+pub mod membarrier;
 pub mod memory;
 pub mod mount;
 pub mod mqueue;

@@ -282,7 +282,7 @@ system_calls! {
         316 renameat2(from_dir: Fd, from: UserStr, to_dir: Fd, to: UserStr, flags: Flags) now fs::renameat2, Partial("RENAME_WHITEOUT");
         318 getrandom(buffer: UserAddr, count: usize, flags: Flags) wait system::getrandom, Full;
         319 memfd_create(name: UserStr, flags: Flags) now fs::memfd_create, Partial("MFD_HUGETLB");
-        324 membarrier(command: u32, flags: Flags, cpu: i32) now thread::membarrier, Partial("the private expedited command only");
+        324 membarrier(command: u32, flags: Flags, cpu: i32) wait membarrier::membarrier, Partial("no commands for fetched code and restartable sequences");
         322 execveat(dir: Fd, path: UserStr, args: UserPtr<u64>, env: UserPtr<u64>, flags: Flags) context process::execveat, Partial("set-id bits are ignored");
         325 mlock2(addr: UserAddr, len: u64, flags: Flags) wait locked::mlock2, Full;
         326 copy_file_range(from: Fd, from_offset: UserPtr<i64>, to: Fd, to_offset: UserPtr<i64>, count: usize, flags: Flags) wait splice::copy_file_range, Full;

@@ -198,25 +198,3 @@ pub(crate) async fn arch_prctl(current: &mut Current, code: u32, value: u64) -> 
         _ => Err(Errno::EINVAL),
     }
 }
-
-/// Commands of membarrier(2) that are here: the query and the private expedited pair.
-const MEMBARRIER_PRIVATE_EXPEDITED: u32 = 8;
-const MEMBARRIER_REGISTER_PRIVATE_EXPEDITED: u32 = 16;
-
-/// membarrier(2): `EPERM` before the process has registered, as on Linux.
-pub(crate) fn membarrier(thread: &Thread, command: u32, flags: Flags, _cpu: i32) -> SysResult<u32> {
-    let registered = &thread.process.membarrier;
-    match (command, flags.0) {
-        (0, 0) => Ok(MEMBARRIER_PRIVATE_EXPEDITED | MEMBARRIER_REGISTER_PRIVATE_EXPEDITED),
-        (MEMBARRIER_REGISTER_PRIVATE_EXPEDITED, 0) => {
-            registered.store(true, Ordering::Relaxed);
-            Ok(0)
-        }
-        (MEMBARRIER_PRIVATE_EXPEDITED, 0) if registered.load(Ordering::Relaxed) => {
-            hal::context::barrier_all();
-            Ok(0)
-        }
-        (MEMBARRIER_PRIVATE_EXPEDITED, 0) => Err(Errno::EPERM),
-        _ => Err(Errno::EINVAL),
-    }
-}

@@ -55,7 +55,7 @@ static void *nothing(void *arg) { return arg; }
 static void process(void) {
     SECTION("process");
     CALL(C(getrlimit, RLIMIT_NOFILE, BADPTR)), CALL(C(personality, 0xffffffff)), CALL(C(personality, 0));
-    CALL(C(membarrier, 0, 0, 0) > 0), CALL(C(membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0)), CALL(C(membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0)), CALL(C(membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0)), CALL(C(membarrier, 1 << 20, 0, 0)), CALL(C(membarrier, 0, 1, 0)), CALL(C(membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 99, 0));
+    CALL(C(membarrier, 0, 0, 0) > 0), CALL(C(membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0)), CALL(C(membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0)), CALL(C(membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0)), CALL(C(membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0)), CALL(C(membarrier, MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED, 0, 0)), CALL(C(membarrier, MEMBARRIER_CMD_GLOBAL_EXPEDITED, 0, 0)), CALL(C(membarrier, MEMBARRIER_CMD_GLOBAL, 1, 0)), CALL(C(membarrier, 1 << 20, 0, 0)), CALL(C(membarrier, 0, 1, 0)), CALL(C(membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 99, 0));
     pthread_t t;
     pthread_create(&t, NULL, nothing, NULL), pthread_join(t, NULL);
     CALL(C(membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0));
