@@ -9,6 +9,7 @@ pub mod coverage;
 pub mod strace;
 pub mod table;
 
+pub mod adjtimex;
 pub mod descriptor;
 pub mod event;
 pub mod file;

@@ -170,6 +170,7 @@ system_calls! {
         153 vhangup() now terminal::vhangup, Full;
         157 prctl(option: u32, second: u64, third: u64, fourth: u64, fifth: u64) now prctl::prctl, Partial("no seccomp, memory layout, names of mappings, speculation control; securebits stay 0");
         158 arch_prctl(code: u32, value: u64) context thread::arch_prctl, Partial("the GS base belongs to the kernel");
+        159 adjtimex(timex: UserPtr<adjtimex::Timex>) now adjtimex::adjtimex, Partial("tells of a clock that nobody synchronizes; EPERM for changes");
         160 setrlimit(resource: u32, from: UserPtr<system::RawLimit>) now system::setrlimit, Full;
         161 chroot(path: UserStr) now fs::chroot, Full;
         162 sync() wait file::sync, Full;
@@ -271,6 +272,7 @@ system_calls! {
         297 rt_tgsigqueueinfo(tgid: i32, tid: i32, signal: i32, info: UserPtr<SigInfo>) now signal::rt_tgsigqueueinfo, Full;
         299 recvmmsg(fd: Fd, headers: UserPtr<socket::message::MMsgHdr>, count: u32, flags: u32, timeout: UserPtr<Timespec>) wait socket::message::recvmmsg, Partial("MSG_OOB; of control messages SCM_RIGHTS and SCM_CREDENTIALS");
         302 prlimit64(pid: i32, resource: u32, new: UserPtr<system::RawLimit>, old: UserPtr<system::RawLimit>) now system::prlimit64, Full;
+        305 clock_adjtime(clock: i32, timex: UserPtr<adjtimex::Timex>) now adjtimex::clock_adjtime, Partial("as adjtimex");
         306 syncfs(fd: Fd) wait file::syncfs, Full;
         307 sendmmsg(fd: Fd, headers: UserPtr<socket::message::MMsgHdr>, count: u32, flags: u32) wait socket::message::sendmmsg, Partial("MSG_OOB; of control messages SCM_RIGHTS and SCM_CREDENTIALS");
         309 getcpu(cpu: UserPtr<u32>, node: UserPtr<u32>) now scheduling::getcpu, Full;
@@ -309,7 +311,6 @@ system_calls! {
         154 modify_ldt
         155 pivot_root
         156 _sysctl
-        159 adjtimex
         163 acct
         167 swapon
         168 swapoff
@@ -354,7 +355,6 @@ system_calls! {
         301 fanotify_mark
         303 name_to_handle_at
         304 open_by_handle_at
-        305 clock_adjtime
         308 setns
         313 finit_module
         317 seccomp
