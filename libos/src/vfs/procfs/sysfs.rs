@@ -1,13 +1,13 @@
-//! /sys: the few files that programs ask for how many CPUs there are.
+//! /sys: the few files that programs ask for how many CPUs there are, and how they lie.
 
 use std::sync::Arc;
 
 use hal::host::HostNode;
 
-use super::node::{Node, Row, Table, What};
+use super::node::{Directory, Node, Row, Table, What};
 use crate::errno::SysResult;
 use crate::vfs::inode::{FileSystem, Inode};
-use crate::vfs::metadata::{DeviceNumber, StatFs};
+use crate::vfs::metadata::{DeviceNumber, FileType, StatFs};
 use crate::vfs::tmpfs::anonymous_device;
 
 /// The magic number of statfs(2).
@@ -23,15 +23,91 @@ pub struct SysFs {
 type Cpus = usize;
 
 const ENTRIES: &[Row<Cpus>] = &[
-    ("devices/system/cpu/kernel_max", |_| What::fixed("255\n")),
-    ("devices/system/cpu/online", |cpus| range(*cpus)),
-    ("devices/system/cpu/possible", |cpus| range(*cpus)),
-    ("devices/system/cpu/present", |cpus| range(*cpus)),
+    ("devices/system/cpu", |cpus| What::Directory(Arc::new(CpuDirectory(*cpus)))),
     ("devices/system/node/online", |_| What::fixed("0\n")),
     ("devices/system/node/possible", |_| What::fixed("0\n")),
     ("kernel/mm/transparent_hugepage/enabled", |_| What::fixed("always madvise [never]\n")),
     ("kernel/mm/transparent_hugepage/hpage_pmd_size", |_| What::fixed("2097152\n")),
 ];
+
+/// /sys/devices/system/cpu: files about all CPUs, and a directory for each.
+struct CpuDirectory(Cpus);
+
+const CPU_ENTRIES: &[Row<Cpus>] = &[
+    ("kernel_max", |_| What::fixed("255\n")),
+    ("offline", |_| What::fixed("\n")),
+    ("online", |cpus| range(*cpus)),
+    ("possible", |cpus| range(*cpus)),
+    ("present", |cpus| range(*cpus)),
+];
+
+impl CpuDirectory {
+    fn table(&self) -> Table<Cpus> {
+        Table { context: self.0, entries: CPU_ENTRIES, prefix: "" }
+    }
+}
+
+impl Directory for CpuDirectory {
+    fn list(&self) -> SysResult<Vec<(Vec<u8>, FileType)>> {
+        let mut names = self.table().list()?;
+        names.extend((0..self.0).map(|n| (format!("cpu{n}").into_bytes(), FileType::Directory)));
+        Ok(names)
+    }
+
+    fn find(&self, name: &[u8]) -> SysResult<What> {
+        let number = name.strip_prefix(b"cpu").and_then(number_from_zero);
+        match number.filter(|&number| number < self.0) {
+            Some(number) => {
+                let cpu = Cpu { number, cpus: self.0 };
+                let table = Table { context: cpu, entries: TOPOLOGY_ENTRIES, prefix: "" };
+                Ok(What::Directory(Arc::new(table)))
+            }
+            None => self.table().find(name),
+        }
+    }
+}
+
+/// One CPU of the machine: a core of its own in the one package, as far as is known.
+#[derive(Clone, Copy)]
+struct Cpu {
+    number: usize,
+    cpus: Cpus,
+}
+
+const TOPOLOGY_ENTRIES: &[Row<Cpu>] = &[
+    ("topology/core_cpus", |cpu| mask(cpu.number..cpu.number + 1, cpu.cpus)),
+    ("topology/core_cpus_list", |cpu| What::fixed(format!("{}\n", cpu.number))),
+    ("topology/core_id", |cpu| What::fixed(format!("{}\n", cpu.number))),
+    ("topology/core_siblings", |cpu| mask(0..cpu.cpus, cpu.cpus)),
+    ("topology/core_siblings_list", |cpu| range(cpu.cpus)),
+    ("topology/die_id", |_| What::fixed("0\n")),
+    ("topology/package_cpus", |cpu| mask(0..cpu.cpus, cpu.cpus)),
+    ("topology/package_cpus_list", |cpu| range(cpu.cpus)),
+    ("topology/physical_package_id", |_| What::fixed("0\n")),
+    ("topology/thread_siblings", |cpu| mask(cpu.number..cpu.number + 1, cpu.cpus)),
+    ("topology/thread_siblings_list", |cpu| What::fixed(format!("{}\n", cpu.number))),
+];
+
+/// A decimal number without leading zeros.
+fn number_from_zero(name: &[u8]) -> Option<usize> {
+    let text = std::str::from_utf8(name).ok()?;
+    let number: usize = text.parse().ok()?;
+    (number.to_string() == text).then_some(number)
+}
+
+/// A bit for each of `set` of the machine's CPUs, in words of 32 bits, the highest first and no longer than it must be.
+fn mask(set: std::ops::Range<usize>, cpus: Cpus) -> What {
+    let words: Vec<_> = (0..cpus.div_ceil(32))
+        .rev()
+        .map(|word| {
+            let bits = (0..32).filter(|bit| set.contains(&(word * 32 + bit)));
+            let value = bits.fold(0_u32, |value, bit| value | 1 << bit);
+            let width = (cpus - word * 32).min(32).div_ceil(4);
+            format!("{value:0width$x}")
+        })
+        .collect();
+    What::fixed(words.join(",") + "\n")
+}
 
 fn range(cpus: usize) -> What {
     What::fixed(match cpus.saturating_sub(1) {
@@ -90,7 +166,13 @@ mod tests {
     fn the_table_makes_a_tree() {
         let fs = SysFs::new(4, None);
         assert_eq!(read(&fs, "devices/system/cpu/online").as_deref(), Ok("0-3\n"));
-        assert_eq!(read(&fs, "devices/system/cpu/offline"), Err(Errno::ENOENT));
+        assert_eq!(read(&fs, "devices/system/cpu/cpu3/topology/core_id").as_deref(), Ok("3\n"));
+        let siblings = read(&fs, "devices/system/cpu/cpu1/topology/core_siblings");
+        assert_eq!(siblings.as_deref(), Ok("f\n"));
+        for absent in ["cpu4", "cpu01", "cpu", "isolated"] {
+            let path = format!("devices/system/cpu/{absent}");
+            assert_eq!(read(&fs, &path), Err(Errno::ENOENT));
+        }
         assert_eq!(read(&fs, "devices/system"), Err(Errno::EISDIR));
         let mut names = Vec::new();
         let root = fs.root();
