@@ -225,7 +225,7 @@ mod tests {
     #[test]
     fn packages_txt_names_all_that_the_current_part_needs() {
         let text = fs::read_to_string(paths::sources().join("packages.txt")).unwrap();
-        // Rust comes with the toolchain that runs this.
+        // The table of scripts has a remark there.
         let listed = |package: &str| {
             package.starts_with("rustc") || text.lines().any(|line| line == package)
         };

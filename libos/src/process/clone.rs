@@ -12,8 +12,7 @@ use linux_raw_sys::general as raw;
 
 use super::{
     Birth, Current, FsState, Process, ProcessAttributes, Resource, Thread, ThreadParts,
-    pids::PID_MAX,
-    trace::Event,
+    pids::PID_MAX, trace::Event,
 };
 use crate::{
     errno::{Errno, SysResult},

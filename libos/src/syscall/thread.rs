@@ -11,7 +11,7 @@ use crate::{
     errno::{Errno, SysResult},
     process::{CLONE_CLEAR_SIGHAND, CLONE_INTO_CGROUP, CloneRequest, Current, ExitStatus, Thread},
     signal::Signal,
-    syscall::argument::{Flags, UserAddr, UserPtr},
+    syscall::argument::{UserAddr, UserPtr},
 };
 
 /// struct clone_args of clone3(2), all versions up to `CLONE_ARGS_SIZE_VER2`.

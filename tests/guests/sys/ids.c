@@ -51,9 +51,9 @@ int main(void) {
     l = (struct rlimit){1, 100}, CALL(setrlimit(RLIMIT_LOCKS, &l)), l.rlim_max = 15, CALL(setrlimit(RLIMIT_LOCKS, &l)), CALL(C(setrlimit, RLIMIT_LOCKS, &(struct rlimit){5, 1000})), CALL(C(prlimit64, 0, RLIMIT_LOCKS, &(struct rlimit){5, 1000}, NULL)), CALL(C(prlimit64, getpid(), RLIMIT_LOCKS, NULL, &l));
     CALL(C(settimeofday, &tv, NULL)), CALL(C(settimeofday, BADPTR, NULL)), CALL(C(settimeofday, &tv, BADPTR)), CALL(C(settimeofday, &(struct timeval){0, 1000000}, NULL)), CALL(C(settimeofday, &(struct timeval){-1, 0}, NULL)), CALL(C(settimeofday, NULL, &(int[2]){0, 0}));
     ts = (struct timespec){1, 0}, CALL(C(clock_settime, CLOCK_REALTIME, &ts)), CALL(C(clock_settime, CLOCK_MONOTONIC, &ts)), CALL(C(clock_settime, 99, &ts)), CALL(C(clock_settime, CLOCK_REALTIME, BADPTR)), CALL(C(clock_settime, CLOCK_REALTIME, &(struct timespec){0, 1000000000})), CALL(C(clock_settime, CLOCK_PROCESS_CPUTIME_ID, &ts));
-    OK(adjtimex(&tx)), SHOW(tx.tick > 0), tx.modes = ADJ_OFFSET_SS_READ, OK(adjtimex(&tx)), CALL(C(adjtimex, BADPTR));
+    OK(C(adjtimex, &tx)), SHOW(tx.tick > 0), tx.modes = ADJ_OFFSET_SS_READ, OK(C(adjtimex, &tx)), CALL(C(adjtimex, BADPTR));
     unsigned modes[] = {ADJ_OFFSET, ADJ_TICK, ADJ_STATUS, ADJ_OFFSET_SINGLESHOT, 0x8000, 0xa000, 0x4000};
-    for (unsigned i = 0; i < sizeof modes / sizeof *modes; i++) tx = (struct timex){.modes = modes[i], .tick = 10000}, CALL(adjtimex(&tx)), CALL(clock_adjtime(CLOCK_REALTIME, &tx));
+    for (unsigned i = 0; i < sizeof modes / sizeof *modes; i++) tx = (struct timex){.modes = modes[i], .tick = 10000}, CALL(C(adjtimex, &tx)), CALL(clock_adjtime(CLOCK_REALTIME, &tx));
     for (int clock = -6; clock < 14; clock++) tx = (struct timex){0}, printf("%d: ", clock), OK(clock_adjtime(clock, &tx)), CALL(C(clock_adjtime, clock, BADPTR));
     CALL(sethostname("x", 1)), CALL(C(sethostname, BADPTR, 1L)), CALL(C(sethostname, "x", -1L)), CALL(setdomainname("x", 1)), CALL(C(setdomainname, BADPTR, 1L)), CALL(chroot(".")), CALL(chroot("nope")), CALL(C(chroot, BADPTR)), CALL(C(chroot, ""));
     CALL(setpriority(PRIO_PROCESS, 0, 5)), CALL(setpriority(PRIO_PROCESS, 0, 0)), CALL(setpriority(PRIO_PROCESS, 0, -5)), CALL(setpriority(9, 0, 0)), CALL(setpriority(PRIO_PROCESS, 0x3fffffff, 0)), CALL(setpriority(PRIO_PROCESS, 0, 100)), CALL(C(getpriority, PRIO_PROCESS, 0));
