@@ -28,7 +28,7 @@ pub(crate) const FIRST_SLOT: u64 = 32 << 10;
 /// Bytes of a slot: the block, and the signal stack behind it.
 pub(crate) const SLOT: u64 = 32 << 10;
 /// How many threads of a stub may have guests.
-pub(crate) const SLOTS: usize = 511;
+pub(crate) const SLOTS: usize = 4095;
 /// Bytes of a region.
 pub(crate) const REGION: u64 = FIRST_SLOT + SLOT * SLOTS as u64;
 /// Commands that are given at once.
