@@ -276,6 +276,40 @@ fn writing_a_large_private_file_mapping_copies_a_few_pages() {
     assert_eq!(byte(&vmar, at + 100 * PAGE), 101);
 }
 
+/// A [`File`] that nobody writes to.
+struct Fixed;
+
+impl PageSource for Fixed {
+    fn fill(&self, offset: u64, len: u64, sink: &mut PageSink<'_>) -> Result<()> {
+        File.fill(offset, len, sink)
+    }
+
+    fn try_fill(&self, offset: u64, len: u64, sink: &mut PageSink<'_>) -> Result<()> {
+        self.fill(offset, len, sink)
+    }
+
+    fn may_change(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn a_private_mapping_is_copied_at_once_if_it_is_writable_and_its_file_does_not_change() {
+    let (memory, vmar) = root();
+    let len = 8 * PAGE;
+    let fixed = Vmo::create_with_source(&memory, len, Arc::new(Fixed)).unwrap();
+    for (file, perms, copied) in
+        [(file(&vmar, len), RW, 0), (fixed.clone(), Prot::READ, 0), (fixed, RW, len)]
+    {
+        file.read(0, &mut vec![0; len as usize]).unwrap();
+        let copy = file.create_private(0, len, false).unwrap();
+        let before = memory.committed();
+        let at = vmar.map(MapArgs { perms, ..MapArgs::new(copy, len) }).unwrap();
+        assert_eq!(memory.committed() - before, copied, "{perms:?}");
+        assert_eq!(byte(&vmar, at + 5 * PAGE), 6);
+    }
+}
+
 #[test]
 fn truncating_a_file_cuts_its_mappings() {
     let (_memory, vmar) = root();
