@@ -177,6 +177,23 @@ fn a_snapshot_has_its_own_pages_once_written() {
 }
 
 #[test]
+fn of_two_who_extend_it_at_once_the_smaller_takes_nothing_away() {
+    let memory = memory();
+    let vmo = Vmo::create(&memory, 0, RESIZABLE).unwrap();
+    let contents = vmo.contents.read();
+    std::thread::scope(|scope| {
+        for pages in [2, 1] {
+            let vmo = &vmo;
+            scope.spawn(move || assert_eq!(vmo.extend(pages * PAGE), Ok(())));
+            // Most likely enough for it to get to where it waits.
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        drop(contents);
+    });
+    assert_eq!(vmo.size(), 2 * PAGE);
+}
+
+#[test]
 fn a_snapshot_ends_where_its_parent_ends() {
     let memory = memory();
     let (_, parent) = file(&memory, 16 * PAGE);
@@ -191,6 +208,18 @@ fn a_snapshot_ends_where_its_parent_ends() {
     // The copy went with the parent's page.
     assert_ne!(get(&child, 10 * PAGE, 4), b"mine");
     assert_eq!(child.resolve_run(0, true, PAGE).unwrap().len, PAGE);
+}
+
+#[test]
+fn a_private_mapping_of_a_files_end_ends_where_the_file_does() {
+    let memory = memory();
+    let (_, file) = file(&memory, 32 * PAGE);
+    let child = file.create_private(12 * PAGE, 16 * PAGE, false).unwrap();
+    assert_eq!(child.size(), 16 * PAGE);
+    for (len, size) in [(20, 8), (12, 0), (4, 0), (64, 16)] {
+        file.set_size(len * PAGE).unwrap();
+        assert_eq!(child.size(), size * PAGE, "{len}");
+    }
 }
 
 #[test]
