@@ -516,6 +516,15 @@ impl Seat {
         self.stub.turn(self.slot)
     }
 
+    /// Has its thread run on other CPUs than `cpu` from now on, or on all again.
+    pub(crate) fn keep_off(&self, cpu: Option<usize>) {
+        let tid = self.stub.tids[self.slot].load(Ordering::Relaxed);
+        match cpu {
+            Some(cpu) => affinity::keep_off(tid, cpu),
+            None => affinity::bind(tid, None),
+        }
+    }
+
     /// Interrupts the guest.
     pub(crate) fn kick(&self) {
         self.stub.kick(self.slot);
