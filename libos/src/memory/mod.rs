@@ -73,8 +73,9 @@ pub struct Image {
 
 /// The memory of a process.
 pub struct UserMemory {
-    vmar: Arc<Vmar>,
+    // Before what is mapped there: so it goes as a whole.
     space: Arc<AddressSpace>,
+    vmar: Arc<Vmar>,
     heap: Mutex<heap::Heap>,
     image: RwLock<Image>,
     /// The program, which nobody writes to while it runs.
