@@ -12,7 +12,7 @@ use nix::sys::mman::{self, ProtFlags};
 use super::{AspaceError, Host, Prot, registry::GUEST_FLOOR};
 use crate::{
     pmem::{GUEST_BOUNDARY, PhysAddr, PhysicalMemory},
-    stub::{MEMORY_FD, Stub, layout::Command},
+    stub::layout::Command,
 };
 
 pub(super) fn host_prot(prot: Prot) -> ProtFlags {
@@ -47,20 +47,9 @@ impl Host {
     ) -> Result<(), AspaceError> {
         let Self::Isolated(stub) = self else { return map(memory, range, pa, prot, populate) };
         let (_, start, len) = area(range)?;
-        let mut flags = libc::MAP_SHARED | libc::MAP_FIXED;
-        if populate {
-            flags |= libc::MAP_POPULATE;
-        }
-        let prot = host_prot(prot).bits();
-        let args = [
-            start.get(),
-            len.get(),
-            prot as usize,
-            flags as usize,
-            MEMORY_FD as usize,
-            pa.0 as usize,
-        ];
-        change(stub, libc::SYS_mmap, args);
+        let (start, len) = (start.get() as u64, len.get() as u64);
+        let prot = host_prot(prot).bits() as u64;
+        stub.change(Command::map(start, len, prot, populate, pa.0));
         Ok(())
     }
 
@@ -68,7 +57,7 @@ impl Host {
     pub(super) fn unmap(&self, range: &Range<u64>) -> Result<(), AspaceError> {
         let Self::Isolated(stub) = self else { return unmap(range) };
         let (_, start, len) = area(range)?;
-        change(stub, libc::SYS_munmap, [start.get(), len.get(), 0, 0, 0, 0]);
+        stub.change(Command::unmap(start.get() as u64, len.get() as u64));
         Ok(())
     }
 
@@ -76,14 +65,10 @@ impl Host {
     pub(super) fn protect(&self, range: &Range<u64>, prot: Prot) -> Result<(), AspaceError> {
         let Self::Isolated(stub) = self else { return protect(range, prot) };
         let (_, start, len) = area(range)?;
-        let prot = host_prot(prot).bits();
-        change(stub, libc::SYS_mprotect, [start.get(), len.get(), prot as usize, 0, 0, 0]);
+        let prot = host_prot(prot).bits() as u64;
+        stub.change(Command::protect(start.get() as u64, len.get() as u64, prot));
         Ok(())
     }
-}
-
-fn change(stub: &Stub, number: i64, args: [usize; 6]) {
-    stub.change(Command::new(number, args.map(|arg| arg as u64)));
 }
 
 /// Maps physical memory, replacing whatever is there.

@@ -83,7 +83,7 @@ pub(super) struct Placed {
 impl Placed {
     /// Whether the guest's thread was left on another CPU than the caller's. The host leaves the two together where it finds them so, even
     /// if another CPU is idle: then the thread is sent there once, for turns between CPUs that spin take a third of the time.
-    fn part(&mut self) -> bool {
+    fn part(&mut self, has_spare: bool) -> bool {
         let here = affinity::current_cpu();
         if here.is_none_or(|cpu| cpu != self.cpu) {
             self.together = 0;
@@ -92,7 +92,7 @@ impl Placed {
             }
             return true;
         }
-        if cpu::has_spare() {
+        if has_spare {
             self.together = self.together.wrapping_add(1);
             if self.together.is_multiple_of(OFTEN_TOGETHER) {
                 self.seat.keep_off(here);
@@ -178,9 +178,10 @@ impl UserContext {
             flags |= Flags::SERIALIZE;
         }
         placed.seat.begin()?;
-        let apart = placed.part();
+        let has_spare = cpu::has_spare();
+        let apart = placed.part(has_spare);
         // Two that take turns on one CPU only keep each other from it.
-        let most = match apart && cpu::has_spare() {
+        let most = match apart && has_spare {
             true => u64::from(MOST_SPIN.load(Ordering::Relaxed)),
             false => 0,
         };

@@ -133,23 +133,13 @@ pub(super) fn of_guests(len: u64) -> Vec<libc::sock_filter> {
             KILL,
         ]
     };
-    let is = |index, value: u64| {
-        vec![
-            step(LOAD, argument(index) + 4, 0, 0),
-            step(EQUAL, (value >> 32) as u32, 1, 0),
-            KILL,
-            step(LOAD, argument(index), 0, 0),
-            step(EQUAL, value as u32, 1, 0),
-            KILL,
-        ]
-    };
     let words = CONTROL + ANSWERS + size_of::<Answers>() as u64;
     let mut futex = is_at(0, words, CONTROL + REGION);
     futex.extend(one_of(1, [libc::FUTEX_WAIT as u32, libc::FUTEX_WAKE as u32]));
     // Whoever sleeps there does so until it is woken.
-    futex.extend(is(3, 0));
+    futex.extend(is_at(3, 0, 1));
     call(libc::SYS_futex, futex);
-    call(libc::SYS_rt_sigprocmask, is(1, code::NO_SIGNALS));
+    call(libc::SYS_rt_sigprocmask, is_at(1, code::NO_SIGNALS, code::NO_SIGNALS + 1));
     call(libc::SYS_arch_prctl, one_of(0, [0x1002, 0x1003])); // ARCH_SET_FS, ARCH_GET_FS
     call(libc::SYS_rt_sigreturn, Vec::new());
     call(libc::SYS_exit_group, Vec::new());

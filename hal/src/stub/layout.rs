@@ -108,6 +108,25 @@ pub(crate) struct Command {
 }
 
 impl Command {
+    /// Maps `len` bytes of physical memory from `pa` on at `start`, with `PROT_*`, replacing what is there.
+    pub(crate) fn map(start: u64, len: u64, prot: u64, populate: bool, pa: u64) -> Self {
+        let mut flags = libc::MAP_SHARED | libc::MAP_FIXED;
+        if populate {
+            flags |= libc::MAP_POPULATE;
+        }
+        Self::new(libc::SYS_mmap, [start, len, prot, flags as u64, super::MEMORY_FD as u64, pa])
+    }
+
+    /// Unmaps what is there.
+    pub(crate) fn unmap(start: u64, len: u64) -> Self {
+        Self::new(libc::SYS_munmap, [start, len, 0, 0, 0, 0])
+    }
+
+    /// Changes the protection of what is there to `PROT_*`.
+    pub(crate) fn protect(start: u64, len: u64, prot: u64) -> Self {
+        Self::new(libc::SYS_mprotect, [start, len, prot, 0, 0, 0])
+    }
+
     pub(crate) fn new(number: i64, args: [u64; 6]) -> Self {
         Self { number: number.cast_unsigned(), args }
     }

@@ -94,7 +94,7 @@ pub(crate) struct Lost;
 pub(crate) struct Stub {
     pid: libc::pid_t,
     region: Arc<Region>,
-    _lease: Option<Lease>,
+    lease: Lease,
     dead: AtomicBool,
     /// Who gives the leader orders.
     leader: Mutex<Leader>,
@@ -205,11 +205,11 @@ fn prepare_slot(region: &Region, index: usize) {
 }
 
 impl Stub {
-    fn new(pid: libc::pid_t, region: Arc<Region>, lease: Option<Lease>) -> Self {
+    fn new(pid: libc::pid_t, region: Arc<Region>, lease: Lease) -> Self {
         Self {
             pid,
             region,
-            _lease: lease,
+            lease,
             dead: AtomicBool::new(false),
             leader: Mutex::default(),
             tids: Box::new([const { AtomicI32::new(0) }; SLOTS]),
@@ -391,19 +391,6 @@ impl Stub {
         }
     }
 
-    /// Lets the thread of a slot do what `flags` say, and waits until it has.
-    pub(crate) fn run_stub(&self, slot: usize, flags: Flags) -> Result<(), Lost> {
-        self.start_stub(slot, flags);
-        self.await_turn(slot)
-    }
-
-    /// Lets the thread of a slot do what `flags` say.
-    fn start_stub(&self, slot: usize, flags: Flags) {
-        // SAFETY: the block is mapped; it is the kernel's turn.
-        unsafe { ptr::write_volatile(&raw mut (*self.block(slot)).flags, flags.bits()) };
-        turn::give(self.turn(slot));
-    }
-
     /// Waits until it is the kernel's turn.
     fn await_turn(&self, slot: usize) -> Result<(), Lost> {
         let word = self.turn(slot);
@@ -557,7 +544,10 @@ impl Seat {
 
     /// Has the stub's thread, which is at rest, do something.
     pub(crate) fn run_stub(&self, flags: Flags) -> Result<(), Lost> {
-        self.stub.run_stub(self.slot, flags)
+        // SAFETY: the block is mapped; it is the kernel's turn.
+        unsafe { ptr::write_volatile(&raw mut (*self.block()).flags, flags.bits()) };
+        turn::give(self.turn());
+        self.stub.await_turn(self.slot)
     }
 }
 

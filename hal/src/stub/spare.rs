@@ -15,7 +15,7 @@ use std::sync::{
 use parking_lot::Mutex;
 use rangemap::RangeMap;
 
-use super::{MEMORY_FD, Stub, layout::Command};
+use super::{Stub, layout::Command};
 
 /// Stubs that are kept for one space.
 const MOST: usize = 4;
@@ -104,15 +104,12 @@ pub(super) fn differences(left: &Picture, commands: &[Command]) -> Vec<Command> 
     let mut all = Vec::new();
     for (range, _) in left.iter() {
         for gap in wanted.gaps(range) {
-            let args = [gap.start, gap.end - gap.start, 0, 0, 0, 0];
-            all.push(Command::new(libc::SYS_munmap, args));
+            all.push(Command::unmap(gap.start, gap.end - gap.start));
         }
     }
     let mut map = |start: u64, end: u64, shown: &Shown| {
-        let flags = (libc::MAP_SHARED | libc::MAP_FIXED) as u64;
         let pa = start.wrapping_add(shown.distance);
-        let args = [start, end - start, shown.prot, flags, MEMORY_FD as u64, pa];
-        all.push(Command::new(libc::SYS_mmap, args));
+        all.push(Command::map(start, end - start, shown.prot, false, pa));
     };
     for (range, shown) in wanted.iter() {
         let mut at = range.start;
@@ -133,7 +130,7 @@ pub(super) fn differences(left: &Picture, commands: &[Command]) -> Vec<Command> 
 mod tests {
     use proptest::prelude::*;
 
-    use super::*;
+    use super::{super::MEMORY_FD, *};
 
     fn mmap(start: u64, len: u64, prot: u64, pa: u64) -> Command {
         Command::new(libc::SYS_mmap, [start, len, prot, 0, 0, pa])

@@ -99,8 +99,9 @@ impl Zygote {
         super::prepare(&region);
         let memory = memory.try_clone_to_owned()?;
         let pid = keep(memory, control.try_clone()?, program)?;
-        let stub = Arc::new(Stub::new(pid, region, None));
-        register(pid, &stub, Arc::new(Leased { zygote: Weak::new(), index: 0 }));
+        let lease = Arc::new(Leased { zygote: Weak::new(), index: 0 });
+        let stub = Arc::new(Stub::new(pid, region, lease));
+        register(pid, &stub);
         stub.await_leader().map_err(|_| io::Error::other("a stub has died at once"))?;
         set_up(&stub).map_err(|_| io::Error::other("the host has no seccomp filters"))?;
         let (ask, asked) = mpsc::sync_channel(1);
@@ -152,8 +153,8 @@ impl Zygote {
         let clone = Command::new(libc::SYS_clone, [flags, 0, 0, 0, 0, offset]);
         let pid = self.stub.lock().execute(&[clone])?;
         let pid = libc::pid_t::try_from(pid).ok().filter(|&pid| pid > 0).ok_or(Lost)?;
-        let stub = Arc::new(Stub::new(pid, region, Some(lease.clone())));
-        register(pid, &stub, lease);
+        let stub = Arc::new(Stub::new(pid, region, lease));
+        register(pid, &stub);
         stub.await_leader()?;
         // Its first thread.
         drop(stub.take_seat()?);
@@ -209,21 +210,21 @@ fn set_up(stub: &Stub) -> Result<(), Lost> {
     stub.execute(&[
         Command::new(libc::SYS_prctl, [libc::PR_SET_NO_NEW_PRIVS as u64, 1, 0, 0, 0, 0]),
         Command::new(libc::SYS_seccomp, [SET_FILTER, SPEC_ALLOW, program, 0, 0, 0]),
-        Command::new(libc::SYS_munmap, [0, CODE, 0, 0, 0, 0]),
-        Command::new(libc::SYS_munmap, [end, CONTROL - end, 0, 0, 0, 0]),
-        Command::new(libc::SYS_munmap, [CONTROL + REGION, TOP - CONTROL - REGION, 0, 0, 0, 0]),
+        Command::unmap(0, CODE),
+        Command::unmap(end, CONTROL - end),
+        Command::unmap(CONTROL + REGION, TOP - CONTROL - REGION),
     ])?;
     Ok(())
 }
 
-fn register(pid: libc::pid_t, stub: &Arc<Stub>, lease: Lease) {
+fn register(pid: libc::pid_t, stub: &Arc<Stub>) {
     let mut census = STUBS.lock();
     if let Some(at) = census.early.iter().position(|&dead| dead == pid) {
         census.early.swap_remove(at);
         stub.note_death();
         return;
     }
-    census.alive.insert(pid, (Arc::downgrade(stub), lease));
+    census.alive.insert(pid, (Arc::downgrade(stub), stub.lease.clone()));
 }
 
 /// Starts a thread that starts the zygote, and waits for its children until it has none.
