@@ -34,32 +34,34 @@ const VECTOR: usize = 16 * 16 + 4;
 const LINUX: usize = 3 * 8;
 const ALL: usize = GENERAL + X87 + VECTOR + LINUX;
 
+/// Adds a register to a description.
+fn register(text: &mut String, name: &str, bits: usize, kind: &str) {
+    text.push_str(&format!("<reg name=\"{name}\" bitsize=\"{bits}\" type=\"{kind}\"/>"));
+}
+
 static DESCRIPTION: LazyLock<String> = LazyLock::new(|| {
     let mut text = String::from(
         "<?xml version=\"1.0\"?><!DOCTYPE target SYSTEM \"gdb-target.dtd\"><target version=\"1.0\">\
          <architecture>i386:x86-64</architecture><osabi>GNU/Linux</osabi>\
          <feature name=\"org.gnu.gdb.i386.core\">",
     );
-    let mut register = |name: &str, bits: usize, kind: &str| {
-        text.push_str(&format!("<reg name=\"{name}\" bitsize=\"{bits}\" type=\"{kind}\"/>"));
-    };
     for name in ["rax", "rbx", "rcx", "rdx", "rsi", "rdi"] {
-        register(name, 64, "int64");
+        register(&mut text, name, 64, "int64");
     }
-    register("rbp", 64, "data_ptr");
-    register("rsp", 64, "data_ptr");
+    register(&mut text, "rbp", 64, "data_ptr");
+    register(&mut text, "rsp", 64, "data_ptr");
     for number in 8..16 {
-        register(&format!("r{number}"), 64, "int64");
+        register(&mut text, &format!("r{number}"), 64, "int64");
     }
-    register("rip", 64, "code_ptr");
+    register(&mut text, "rip", 64, "code_ptr");
     for name in ["eflags", "cs", "ss", "ds", "es", "fs", "gs"] {
-        register(name, 32, "int32");
+        register(&mut text, name, 32, "int32");
     }
     for number in 0..8 {
-        register(&format!("st{number}"), 80, "i387_ext");
+        register(&mut text, &format!("st{number}"), 80, "i387_ext");
     }
     for name in ["fctrl", "fstat", "ftag", "fiseg", "fioff", "foseg", "fooff", "fop"] {
-        register(name, 32, "int32");
+        register(&mut text, name, 32, "int32");
     }
     text.push_str("</feature><feature name=\"org.gnu.gdb.i386.sse\">");
     for (id, kind, count) in [
@@ -85,13 +87,10 @@ static DESCRIPTION: LazyLock<String> = LazyLock::new(|| {
         text.push_str(&format!("<field name=\"{name}\" type=\"{kind}\"/>"));
     }
     text.push_str("</union>");
-    let mut register = |name: &str, bits: usize, kind: &str| {
-        text.push_str(&format!("<reg name=\"{name}\" bitsize=\"{bits}\" type=\"{kind}\"/>"));
-    };
     for number in 0..16 {
-        register(&format!("xmm{number}"), 128, "vec128");
+        register(&mut text, &format!("xmm{number}"), 128, "vec128");
     }
-    register("mxcsr", 32, "int32");
+    register(&mut text, "mxcsr", 32, "int32");
     text.push_str(
         "</feature><feature name=\"org.gnu.gdb.i386.linux\">\
          <reg name=\"orig_rax\" bitsize=\"64\" type=\"int\" group=\"system\"/></feature>\
@@ -116,11 +115,7 @@ impl Registers for Amd64Registers {
     type ProgramCounter = u64;
 
     fn pc(&self) -> u64 {
-        let at = 16 * 8;
-        self.0
-            .get(at..)
-            .and_then(|rest| rest.first_chunk())
-            .map_or(0, |word| u64::from_le_bytes(*word))
+        word(&self.0, 16 * 8)
     }
 
     fn gdb_serialize(&self, mut write_byte: impl FnMut(Option<u8>)) {

@@ -42,11 +42,11 @@ const RESTORABLE_FLAGS: u64 = AC | OF | DF | TF | SF | ZF | AF | PF | CF | RF;
 const RED_ZONE: u64 = 128;
 
 /// The legacy part of the vector state; where in it the kernel's words for software begin, and the first of them.
-const LEGACY_XSTATE: usize = 512;
-const SOFTWARE_WORDS: usize = 464;
+pub(crate) const LEGACY_XSTATE: usize = 512;
+pub(crate) const SOFTWARE_WORDS: usize = 464;
 const FP_XSTATE_MAGIC1: u32 = 0x4650_5853;
 /// `FP_XSTATE_MAGIC2`, which follows the vector state.
-const MAGIC2_SIZE: usize = 4;
+pub(crate) const MAGIC2_SIZE: usize = 4;
 
 /// `struct sigcontext_64`
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]

@@ -27,5 +27,6 @@ pub use self::{
 };
 pub(crate) use self::{
     deliver::{deliver, force_exception, force_fault, sigreturn},
+    frame::{LEGACY_XSTATE, MAGIC2_SIZE, SOFTWARE_WORDS},
     send::{broken_pipe, file_too_large},
 };

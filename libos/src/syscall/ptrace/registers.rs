@@ -11,6 +11,7 @@ use crate::{
         Thread,
         trace::{Parked, Tracee},
     },
+    signal::{LEGACY_XSTATE, MAGIC2_SIZE, SOFTWARE_WORDS},
     syscall::{argument::UserPtr, io::IoVec},
 };
 
@@ -183,24 +184,19 @@ pub(super) fn poke(parked: &mut Parked, addr: u64, value: u64) -> SysResult<()> 
     }
 }
 
-/// Bytes of `struct user_fpregs_struct`: the legacy part of the vector state.
-const FP_SIZE: usize = 512;
-/// Where software keeps words of its own in the vector state, and how many bytes there are.
-const SOFTWARE_AT: usize = 464;
-const SOFTWARE_LEN: usize = 48;
+/// Bytes of the words of software's own in the vector state.
+const SOFTWARE_LEN: usize = LEGACY_XSTATE - SOFTWARE_WORDS;
 /// Where the components are said there in a signal frame.
-const FRAME_COMPONENTS_AT: usize = SOFTWARE_AT + 8;
-/// Bytes behind the vector state in a signal frame.
-const FRAME_END: usize = 4;
+const FRAME_COMPONENTS_AT: usize = SOFTWARE_WORDS + 8;
 
 /// The vector state as `NT_X86_XSTATE` has it.
 pub(crate) fn xstate(context: &mut UserContext) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(UserContext::xsave_size());
     context.save_xstate(&mut bytes);
-    bytes.truncate(bytes.len().saturating_sub(FRAME_END));
+    bytes.truncate(bytes.len().saturating_sub(MAGIC2_SIZE));
     let components = bytes.get(FRAME_COMPONENTS_AT..).and_then(|rest| rest.first_chunk::<8>());
     let components = components.copied().unwrap_or_default();
-    if let Some(words) = bytes.get_mut(SOFTWARE_AT..SOFTWARE_AT + SOFTWARE_LEN) {
+    if let Some(words) = bytes.get_mut(SOFTWARE_WORDS..SOFTWARE_WORDS + SOFTWARE_LEN) {
         words.fill(0);
         words[..8].copy_from_slice(&components);
     }
@@ -214,8 +210,8 @@ fn set_xstate(context: &mut UserContext, bytes: &[u8]) -> SysResult<()> {
 /// The legacy part, as `NT_PRFPREG` has it.
 fn fp(context: &mut UserContext) -> Vec<u8> {
     let mut bytes = xstate(context);
-    bytes.truncate(FP_SIZE);
-    if let Some(words) = bytes.get_mut(SOFTWARE_AT..SOFTWARE_AT + SOFTWARE_LEN) {
+    bytes.truncate(LEGACY_XSTATE);
+    if let Some(words) = bytes.get_mut(SOFTWARE_WORDS..SOFTWARE_WORDS + SOFTWARE_LEN) {
         words.fill(0);
     }
     bytes
@@ -224,12 +220,12 @@ fn fp(context: &mut UserContext) -> Vec<u8> {
 /// Replaces as much of the legacy part as `bytes` are.
 pub(crate) fn set_fp(context: &mut UserContext, bytes: &[u8]) -> SysResult<()> {
     let mut whole = xstate(context);
-    let len = bytes.len().min(SOFTWARE_AT);
+    let len = bytes.len().min(SOFTWARE_WORDS);
     if let Some(part) = whole.get_mut(..len) {
         part.copy_from_slice(&bytes[..len]);
     }
     // x87 and SSE are not in their initial state any more.
-    if let Some(present) = whole.get_mut(FP_SIZE) {
+    if let Some(present) = whole.get_mut(LEGACY_XSTATE) {
         *present |= 3;
     }
     set_xstate(context, &whole)
@@ -250,7 +246,7 @@ const NT_X86_XSTATE: u64 = 0x202;
 /// The bytes of set `kind`; `EINVAL` when there is none.
 fn read_set(parked: &mut Parked, kind: u64) -> SysResult<Vec<u8>> {
     match kind {
-        NT_PRSTATUS => Ok(UserRegs::of(parked).as_bytes().to_vec()),
+        NT_PRSTATUS => Ok(UserRegs::of(parked).bytes()),
         NT_PRFPREG => Ok(fp(&mut parked.context)),
         NT_X86_XSTATE => Ok(xstate(&mut parked.context)),
         _ => Err(Errno::EINVAL),
@@ -262,7 +258,9 @@ fn write_set(parked: &mut Parked, kind: u64, bytes: &[u8]) -> SysResult<()> {
         NT_PRSTATUS => set_general(parked, bytes),
         NT_PRFPREG => set_fp(&mut parked.context, bytes),
         // Only as a whole.
-        NT_X86_XSTATE if bytes.len() < UserContext::xsave_size() - FRAME_END => Err(Errno::EFAULT),
+        NT_X86_XSTATE if bytes.len() < UserContext::xsave_size() - MAGIC2_SIZE => {
+            Err(Errno::EFAULT)
+        }
         NT_X86_XSTATE => set_xstate(&mut parked.context, bytes),
         _ => Err(Errno::EINVAL),
     }
@@ -297,7 +295,7 @@ pub(super) fn sets(
             memory.write_bytes(data, &bytes)
         }
         request::SETFPREGS => {
-            let mut bytes = [0; FP_SIZE];
+            let mut bytes = [0; LEGACY_XSTATE];
             memory.read_bytes(data, &mut bytes)?;
             set_fp(&mut tracee.parked()?.context, &bytes)
         }
@@ -342,8 +340,8 @@ mod tests {
     fn the_vector_state_says_its_components_where_debuggers_look() {
         let mut context = UserContext::new();
         let bytes = xstate(&mut context);
-        assert!(bytes.len() >= FP_SIZE + 64);
-        assert_eq!(bytes[SOFTWARE_AT] & 3, 3);
-        assert_eq!(fp(&mut context).len(), FP_SIZE);
+        assert!(bytes.len() >= LEGACY_XSTATE + 64);
+        assert_eq!(bytes[SOFTWARE_WORDS] & 3, 3);
+        assert_eq!(fp(&mut context).len(), LEGACY_XSTATE);
     }
 }
