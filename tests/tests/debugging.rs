@@ -166,7 +166,7 @@ fn strace_counts_and_attaches() {
                  awk '$NF == \"execve\" {print $4}' s; grep -c total s";
     assert_eq!(same(count, false), ["a", "3", "1"]);
     let attach = "./debuggee wait >out & p=$!; while ! grep -q waiting out; do sleep 0.05; done; \
-                  timeout 0.5 strace -o s -e trace=clock_nanosleep -p $p; kill -0 $p && echo lives; \
+                  timeout 2 strace -o s -e trace=clock_nanosleep -p $p; kill -0 $p && echo lives; \
                   grep -c clock_nanosleep s | sed 's/[0-9][0-9]*/many/'; kill $p; { wait $p; } 2>/dev/null; echo $?";
     contains(&same(attach, false), "lives");
     let injected = "strace -q -o s -e inject=write:error=EIO:when=1 /bin/echo hello; echo $?; \
