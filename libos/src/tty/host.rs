@@ -107,12 +107,22 @@ impl State {
             }
         }
         let wanted = HostEnd::settings(&settings, self.line.termios());
-        // In the background this stops the whole process, until its shell wants it in the foreground.
-        host.raw = host.stream.set_termios(&wanted, TermiosWhen::Now).is_ok();
-        if edited && let Ok(count) = host.stream.try_read(&mut bytes) {
-            // The beginning of a line.
-            self.line.adopt(bytes.get(..count).unwrap_or_default());
+        if edited {
+            // The beginning of a line can be read once lines are not waited for. Until keys come here untranslated they mean what the host
+            // made of them: were both changed at once, an end of line typed just then would be taken for an edited character.
+            let lines_end = console::Termios {
+                lflag: settings.lflag & !raw::ICANON,
+                cc: wanted.cc,
+                ..settings
+            };
+            // In the background this stops the whole process, until its shell wants it in the foreground.
+            if host.stream.set_termios(&lines_end, TermiosWhen::Now).is_ok() {
+                while let Ok(count @ 1..) = host.stream.try_read(&mut bytes) {
+                    self.line.adopt(bytes.get(..count).unwrap_or_default());
+                }
+            }
         }
+        host.raw = host.stream.set_termios(&wanted, TermiosWhen::Now).is_ok();
         host.begin_watch();
     }
 
