@@ -13,6 +13,9 @@ what the screen showed and how the command ended.
 import fcntl, os, pty, select, signal, struct, sys, termios, time
 
 LIMIT = 40
+# Seconds that a user takes to react to what is shown. Natively too a key that comes between a prompt and the read for which it was shown can
+# find a program that does not wait yet.
+REACTION = 0.1
 
 
 def shell(command, reports, orders):
@@ -83,6 +86,7 @@ def main(command, steps):
                     fail(step + ", but " + report)
             seen = shown.index(value, seen) + len(value)
         elif kind == "send":
+            time.sleep(REACTION)
             os.write(screen, value)
         elif kind == "size":
             rows, columns = map(int, value.split(b"x"))
