@@ -52,6 +52,8 @@ mod raw_call;
 #[cfg(not(loom))]
 pub mod reactor;
 #[cfg(not(loom))]
+pub mod ring;
+#[cfg(not(loom))]
 pub(crate) mod stub;
 pub mod sync;
 #[cfg(not(loom))]

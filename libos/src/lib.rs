@@ -18,6 +18,7 @@ pub mod loader;
 pub mod memory;
 pub mod net;
 pub mod process;
+pub(crate) mod ring;
 pub mod signal;
 pub mod syscall;
 pub mod timer;

@@ -27,18 +27,32 @@ fn find_or_build() -> Result<PathBuf> {
             Err(format!("LIBOS_BIN={} is not a file", path.display()))
         };
     }
-    eprintln!("building libos (release) ...");
-    let target = paths::target();
+    build("libos", &["--bin", "libos"])?;
+    Ok(paths::target().join("release/libos"))
+}
+
+/// The path of an example of the crate for guests, built in release mode as the kernel is.
+pub fn guest_example(name: &str) -> Result<PathBuf> {
+    static BUILT: OnceLock<Result<()>> = OnceLock::new();
+    BUILT.get_or_init(|| build("libos-guest", &["--examples"])).clone()?;
+    Ok(paths::target().join("release/examples").join(name))
+}
+
+fn build(package: &str, what: &[&str]) -> Result<()> {
+    eprintln!("building {package} (release) ...");
     let status = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["build", "--release", "--package", "libos", "--bin", "libos", "--target-dir"])
-        .arg(&target)
+        .args(["build", "--release", "--package", package])
+        .args(what)
+        .arg("--target-dir")
+        .arg(paths::target())
         .current_dir(paths::workspace())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .status()
         .map_err(|error| format!("cannot start cargo: {error}"))?;
-    if !status.success() {
-        return Err(format!("cargo build of libos failed: {status}"));
+    if status.success() {
+        Ok(())
+    } else {
+        Err(format!("cargo build of {package} failed: {status}"))
     }
-    Ok(target.join("release/libos"))
 }

@@ -98,20 +98,30 @@ impl<T: Entry, K> Sender<T, K> {
     /// `wanted` by our copy. Never `Ok(0)`.
     #[inline]
     fn room(&mut self, wanted: u32) -> Result<u32, NoRoom> {
-        let lines = self.ring.lines();
         if self.ring.gone(Ordering::Relaxed) & RECEIVER_GONE != 0 {
             return Err(NoRoom::Closed);
         }
         let capacity = self.ring.capacity() as u32;
         let mut free = capacity - self.next().wrapping_sub(self.head);
         if free < wanted {
-            // Once a lap at least, whose entries are 2³⁰ at most.
-            lines.tail.forget(self.tail);
-            let head = lines.head.0.load(Ordering::Acquire);
-            free = capacity.checked_sub(self.next().wrapping_sub(head)).ok_or(NoRoom::Corrupt)?;
-            self.head = head;
+            free = capacity - self.look()?;
         }
         if free == 0 { Err(NoRoom::Full) } else { Ok(free) }
+    }
+
+    /// How many entries were sent or staged and not received, as the receiver's index says.
+    #[inline]
+    fn look(&mut self) -> Result<u32, NoRoom> {
+        let lines = self.ring.lines();
+        // Once a lap at least, whose entries are 2³⁰ at most.
+        lines.tail.forget(self.tail);
+        let head = lines.head.0.load(Ordering::Acquire);
+        let there = self.next().wrapping_sub(head);
+        if there > self.ring.capacity() as u32 {
+            return Err(NoRoom::Corrupt);
+        }
+        self.head = head;
+        Ok(there)
     }
 
     /// The number of the next entry to be written.
@@ -281,6 +291,15 @@ impl<T: Entry, K> Sender<T, K> {
     /// more of them.
     pub fn len(&self) -> usize {
         self.next().wrapping_sub(self.head) as usize
+    }
+
+    /// As [`len`](Self::len), with a look at the receiver's index.
+    ///
+    /// # Errors
+    ///
+    /// [`RecvError::Corrupt`] if that is impossible.
+    pub fn unreceived(&mut self) -> Result<usize, RecvError> {
+        self.look().map(|there| there as usize).map_err(|_| RecvError::Corrupt)
     }
 
     /// Whether all that was sent is known to have been received.

@@ -9,7 +9,7 @@ use std::{
     future::{Future, poll_fn},
     pin::pin,
     sync::{Arc, atomic::Ordering},
-    task::Poll,
+    task::{Poll, Waker},
 };
 
 use super::thread::{BlockedReason, Thread};
@@ -89,6 +89,12 @@ impl Thread {
     #[inline]
     pub fn wake(&self) {
         self.waker.wake();
+    }
+
+    /// Has `waker` woken from now on by those who wake the thread: for a thread that is never started, in whose name a task carries out
+    /// calls. The caller looks afterwards at what it could have been woken for.
+    pub fn woken_by(&self, waker: &Waker) {
+        self.waker.register(waker);
     }
 
     /// Waits unless there is work to do; what is ready wins. Meanwhile the thread is seen to be blocked `on` that.

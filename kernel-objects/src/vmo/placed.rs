@@ -157,6 +157,15 @@ impl Vmo {
         }
     }
 
+    /// Where a [contiguous](Self::create_contiguous) VMO is; `None` for others, and for slices of one.
+    #[must_use]
+    pub fn extent(&self) -> Option<&Arc<Extent>> {
+        match &self.kind {
+            Kind::Placed(placed) if !placed.physical => Some(&placed.extent),
+            _ => None,
+        }
+    }
+
     /// Whether it lies in one piece of physical memory, being contiguous or physical, or a slice of such a one.
     #[must_use]
     pub fn is_contiguous(&self) -> bool {

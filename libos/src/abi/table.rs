@@ -74,6 +74,31 @@ macro_rules! system_calls {
             }
         }
 
+        /// Carries out a call that [`dispatch_now`] has left and that is not about the registers of whoever makes it, in the name of
+        /// `thread`, whose task that is; no others.
+        #[allow(dead_code, reason = "not every personality has calls without a trap")]
+        pub fn dispatch_for<'a>(
+            thread: &'a std::sync::Arc<$thread>,
+            number: u64,
+            arguments: &'a $arguments,
+        ) -> impl Future<Output = Result<u64, $error>> + 'a {
+            async move {
+                match number {
+                    $($number => $crate::abi::table::for_thread!($kind $unknown, thread arguments $handler, $($argument: $ty),*),)*
+                    _ => Err($unknown),
+                }
+            }
+        }
+
+        /// Whether a call is about the registers of whoever makes it.
+        #[allow(dead_code, reason = "not every personality has calls without a trap")]
+        pub fn needs_registers(number: u64) -> bool {
+            match number {
+                $($number => $crate::abi::table::is_context!($kind),)*
+                _ => false,
+            }
+        }
+
         /// Every call of the ABI, by ascending number within each part.
         pub static TABLE: &[$crate::abi::table::Entry] = &[
             $($crate::abi::table::Entry {
@@ -132,6 +157,24 @@ macro_rules! in_time {
     }};
 }
 
+/// Calls a handler that may wait with no more than a thread.
+macro_rules! for_thread {
+    (wait $unknown:expr, $thread:ident $arguments:ident $handler:path, $($argument:ident: $ty:ty),*) => {{
+        $crate::abi::table::take!($arguments, $($argument: $ty),*);
+        $crate::abi::finish($handler($thread, $($argument),*).await)
+    }};
+    ($kind:ident $unknown:expr, $($rest:tt)*) => { Err($unknown) };
+}
+
+macro_rules! is_context {
+    (context) => {
+        true
+    };
+    ($kind:ident) => {
+        false
+    };
+}
+
 /// A function that shows arguments of these types, separated by commas.
 macro_rules! show {
     ($($argument:ident: $ty:ty),*) => {
@@ -152,7 +195,7 @@ macro_rules! show {
     };
 }
 
-pub(crate) use {at_once, in_time, show, system_calls, take};
+pub(crate) use {at_once, for_thread, in_time, is_context, show, system_calls, take};
 
 #[cfg(test)]
 pub(crate) mod tests {

@@ -184,6 +184,7 @@ fn auxiliary_vector(
         (at::AT_HWCAP, machine.hwcap),
         (at::AT_PAGESZ, hal::pmem::PAGE_SIZE as u64),
         (at::AT_CLKTCK, USER_HZ),
+        (libos_guest::abi::AT_RING as u32, libos_guest::abi::RING_SETUP),
         (at::AT_PHDR, image.headers),
         (at::AT_PHENT, super::elf::PROGRAM_HEADER_SIZE as u64),
         (at::AT_PHNUM, u64::from(image.headers_count)),

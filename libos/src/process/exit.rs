@@ -91,6 +91,7 @@ impl Process {
 
     /// Lets go of what is the process's and not its threads': they have all left.
     pub(super) fn clean_up(&self) {
+        self.operations.end();
         self.end_with_terminal();
         self.timers.clear();
         self.kernel.locks.release_everywhere(LockOwner::Process(self.pid));

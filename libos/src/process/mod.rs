@@ -53,6 +53,7 @@ use crate::{
     errno::{Errno, SysResult},
     kernel::Kernel,
     memory::UserMemory,
+    ring::OperationSets,
     signal::{ProcessSignals, Stop},
     timer::ProcessTimers,
     tty::Controlling,
@@ -105,6 +106,8 @@ pub struct Process {
     pub membarrier: AtomicBool,
     /// Whether it is stopped (SIGSTOP).
     pub stop: Stop,
+    /// Its calls that are on their way without a thread.
+    pub(crate) operations: OperationSets,
 }
 
 impl Process {
@@ -140,6 +143,7 @@ impl Process {
             attributes: Mutex::default(),
             membarrier: AtomicBool::new(false),
             stop: Stop::default(),
+            operations: OperationSets::default(),
         });
         let weak = Arc::downgrade(&process);
         process.object.set_clean_up(move || {

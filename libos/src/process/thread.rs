@@ -30,7 +30,7 @@ use crate::{
     errno::{Errno, SysResult},
     futex::Waiter,
     memory::UserMemory,
-    signal::ThreadSignals,
+    signal::{SigSet, ThreadSignals},
     syscall::restart::Restart,
 };
 
@@ -120,8 +120,39 @@ impl Thread {
         kicker: Arc<Kicker>,
         charge: Charge,
     ) -> Arc<Self> {
+        parts.files.attach();
+        let thread = Self::new(object, tid, parts, charge);
+        thread.object.set_kick(Some(kicker));
+        thread
+    }
+
+    /// One that never runs, in whose name tasks carry out calls that `self` has asked for: as far as those can tell it is `self`. Signals
+    /// do not look for it, and its [interrupt](kernel_objects::Thread::interrupt) cuts its call short.
+    pub(crate) fn stand_in(&self) -> SysResult<Arc<Self>> {
+        let process = Arc::clone(&self.process);
+        let charge = process.kernel.memory.charge(THREAD).map_err(|_| Errno::ENOMEM)?;
+        let object = kernel_objects::Thread::create(&process.object, "");
+        let object = object.map_err(|_| Errno::EAGAIN)?;
+        let parts = ThreadParts {
+            process,
+            memory: Arc::clone(&self.memory),
+            files: Arc::clone(&self.files),
+            fs: Arc::clone(&self.fs),
+            signals: ThreadSignals::new(SigSet::FULL),
+            attributes: self.attributes.lock().clone(),
+        };
+        let thread = Self::new(object, self.tid, parts, charge);
+        thread.object.set_name_bytes(&self.name());
+        Ok(thread)
+    }
+
+    fn new(
+        object: Arc<kernel_objects::Thread>,
+        tid: i32,
+        parts: ThreadParts,
+        charge: Charge,
+    ) -> Arc<Self> {
         let ThreadParts { process, memory, files, fs, signals, attributes } = parts;
-        files.attach();
         let futex_waiter = Waiter::of_thread(Arc::clone(&object));
         futex_waiter.set_priority(attributes.scheduling.priority);
         let thread = Arc::new(Self {
@@ -144,7 +175,6 @@ impl Thread {
         });
         let weak: Weak<Self> = Arc::downgrade(&thread);
         thread.object.set_cookie(weak);
-        thread.object.set_kick(Some(kicker));
         thread
     }
 

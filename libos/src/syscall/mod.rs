@@ -33,6 +33,7 @@ pub mod process;
 pub mod ptrace;
 pub mod remote;
 pub mod restart;
+pub mod ring;
 pub mod scheduling;
 pub mod signal;
 pub mod socket;

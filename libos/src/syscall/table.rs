@@ -302,6 +302,8 @@ system_calls! {
         441 epoll_pwait2(set: Fd, events: UserPtr<event::EpollEvent>, max: i32, timeout: UserPtr<Timespec>, mask: UserPtr<SigSet>, size: usize) wait event::epoll_pwait2, Full;
         449 futex_waitv(entries: UserPtr<futex::WaitvEntry>, count: u32, flags: u32, timeout: UserPtr<Timespec>, clock: i32) wait futex::futex_waitv, Full;
         452 fchmodat2(dir: Fd, path: UserStr, mode: Mode, flags: Flags) now attributes::fchmodat2, Full;
+        1024 ring_setup(setup: UserPtr<libos_guest::abi::Setup>) now ring::ring_setup, Full;
+        1025 ring_enter(fd: Fd, wanted: u32, flags: Flags, timeout: UserPtr<Timespec>) wait (ring::ring_enter_at_once) ring::ring_enter, Full;
     }
     absent {
         103 syslog

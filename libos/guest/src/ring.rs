@@ -1,0 +1,153 @@
+//! The bare ring: submissions in, completions out.
+//!
+//! The one idea: this is evering's two queues and the bell by which the kernel says that it is not looking, put together so that no
+//! trap is made without need. Nothing here knows of futures.
+//!
+//! A submission's arguments may be addresses, of which the kernel makes use until its completion is there. What they lead to has to
+//! stay until then, which is why [`Ring::stage`] is unsafe.
+
+use std::{
+    io,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+    ptr::NonNull,
+    time::Duration,
+};
+
+use evering::{
+    RecvError, SendError,
+    heap::Arena,
+    peer::{Link, Peer},
+    region::{Keeper, Region},
+    spsc::{Receiver, Sender},
+    wake::SharedBell,
+};
+use memmap2::MmapOptions;
+
+use crate::abi::{AT_RING, Completion, RING_ENTER, RING_SETUP, Setup, Submission};
+
+/// A ring of this process with its kernel.
+pub struct Ring {
+    sender: Sender<Submission, Keeper>,
+    receiver: Receiver<Completion, Keeper>,
+    bell: SharedBell<Keeper>,
+    arena: Option<Arena>,
+    fd: OwnedFd,
+    _link: Link,
+}
+
+fn broken(what: &str) -> io::Error {
+    io::Error::other(format!("the ring of system calls is of no use any more: {what}"))
+}
+
+impl Ring {
+    /// Whether this kernel has rings.
+    pub fn is_supported() -> bool {
+        // SAFETY: it only looks something up.
+        unsafe { libc::getauxval(AT_RING) == RING_SETUP }
+    }
+
+    /// Makes a ring as `setup` says.
+    ///
+    /// # Errors
+    ///
+    /// `ENOSYS` for a kernel that has none; those of [`RING_SETUP`].
+    pub fn open(mut setup: Setup) -> io::Result<Self> {
+        if !Self::is_supported() {
+            return Err(io::Error::from_raw_os_error(libc::ENOSYS));
+        }
+        // SAFETY: the call reads and writes one `Setup`.
+        let fd = unsafe { libc::syscall(RING_SETUP as libc::c_long, &raw mut setup) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: a fresh descriptor, nobody else's.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd as i32) };
+        let len = usize::try_from(setup.region).map_err(io::Error::other)?;
+        let map = MmapOptions::new().len(len).map_raw(&fd)?;
+        let at = NonNull::new(map.as_mut_ptr()).ok_or_else(|| broken("it is nowhere"))?;
+        // SAFETY: the mapping is `len` bytes long, at a page's address, nobody else's in this process, and the keeper has it. The
+        // kernel made the region before the call returned, and does not take the memory away.
+        let region: Region<Completion, Submission> =
+            unsafe { Region::attach_at(at, len, Keeper::new(map)) }.map_err(io::Error::other)?;
+        let Peer { sender, receiver, arena, link } = region.second().map_err(io::Error::other)?;
+        Ok(Self { sender, receiver, bell: link.peers_bell(), arena: Some(arena), fd, _link: link })
+    }
+
+    /// The arena, for buffers in the ring's own memory; `None` when it was taken before.
+    pub fn take_arena(&mut self) -> Option<Arena> {
+        self.arena.take()
+    }
+
+    /// Writes a submission, for the kernel to see when it is [submitted](Self::submit).
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Full`] until the kernel has taken some; the others when the ring is of no use any more.
+    ///
+    /// # Safety
+    ///
+    /// Where the call's arguments are addresses, what the call does to the memory there must be allowed until its completion has been
+    /// [received](Self::reap): it is valid, and nobody else uses it meanwhile.
+    #[inline]
+    pub unsafe fn stage(&mut self, submission: Submission) -> Result<(), SendError<Submission>> {
+        self.sender.stage(submission)
+    }
+
+    /// Has the kernel take what is staged: at once if it is not looking, soon if it is.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`RING_ENTER`].
+    #[inline]
+    pub fn submit(&mut self) -> io::Result<()> {
+        self.sender.publish();
+        if self.bell.answer().is_some() { self.enter(0, None).map(drop) } else { Ok(()) }
+    }
+
+    /// Has the kernel take what is staged, and waits until there are `wanted` completions, or for `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`RING_ENTER`]; `ETIME` and `EINTR` are none if it was to wait.
+    #[inline]
+    pub fn wait(&mut self, wanted: u32, timeout: Option<Duration>) -> io::Result<()> {
+        self.sender.publish();
+        match self.enter(wanted, timeout) {
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ETIME | libc::EINTR)) => Ok(()),
+            result => result.map(drop),
+        }
+    }
+
+    fn enter(&self, wanted: u32, timeout: Option<Duration>) -> io::Result<usize> {
+        let timeout = timeout.map(|timeout| libc::timespec {
+            tv_sec: timeout.as_secs().try_into().unwrap_or(libc::time_t::MAX),
+            tv_nsec: timeout.subsec_nanos().into(),
+        });
+        let timeout = timeout.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+        let (call, fd) = (RING_ENTER as libc::c_long, self.fd.as_raw_fd());
+        // SAFETY: the call reads one timespec, if there is one. What it has others do is what `stage` was promised.
+        let taken = unsafe { libc::syscall(call, fd, wanted, 0, timeout) };
+        usize::try_from(taken).map_err(|_| io::Error::last_os_error())
+    }
+
+    /// Receives completions, as many as there are and fit: how many.
+    ///
+    /// # Errors
+    ///
+    /// The ring is of no use any more.
+    #[inline]
+    pub fn reap(&mut self, completions: &mut [Completion]) -> io::Result<usize> {
+        match self.receiver.recv_batch(completions) {
+            Ok(count) => Ok(count),
+            Err(RecvError::Empty) => Ok(0),
+            Err(error) => Err(broken(&error.to_string())),
+        }
+    }
+}
+
+impl AsFd for Ring {
+    /// Ready to be read (epoll(7)) while there are completions.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}

@@ -1,0 +1,588 @@
+//! The ring of this kernel's own: a region of evering's that a guest fills with system calls.
+//!
+//! The one idea: the kernel takes no more submissions than there is room for their completions, so a completion never waits
+//! and nothing is kept for a guest that does not look. Submissions are taken a batch at a time, by whoever calls
+//! [`enter`](Evering::enter) or by the ring's own [poller](Evering::poll_on); what is done at once is answered as a batch, too.
+//!
+//! All that is in the region a guest can write at any time. Entries are copied before they are looked at, indices are evering's to
+//! check, and a ring whose indices are impossible is over: it takes nothing more, and its operations end.
+
+use std::sync::{Arc, Weak};
+
+use evering::{
+    RecvError,
+    peer::{Link, Peer},
+    region::{Keeper, Options, Region, RegionError},
+    spsc::{Receiver, Sender},
+    wake::{How, SharedBell},
+};
+use hal::time::timeout_at;
+use kernel_objects::{Vmo, WaitQueue, task::BlockedReason, wait_queue::Wait};
+use libos_guest::abi::{self, Completion, Setup, Submission, call, flags, setup};
+use parking_lot::Mutex;
+
+use super::{
+    Operation, Operations,
+    pick::{Groups, Lent},
+};
+use crate::{
+    errno::{Errno, SysResult},
+    process::{Process, Thread},
+    syscall::{argument::Fd, table},
+    vfs::{File, PollEvents, Seeking},
+};
+
+/// How many submissions are taken at once.
+const BATCH: usize = 32;
+/// How long a poller looks at an idle ring unless it is told otherwise, ns.
+const IDLE: u64 = 50_000;
+
+type Ends = Peer<Completion, Submission>;
+
+/// A ring, as an open file.
+pub(crate) struct Evering {
+    me: Weak<Self>,
+    /// Who made it: its calls are that process's.
+    process: Weak<Process>,
+    vmo: Arc<Vmo>,
+    requests: Mutex<Requests>,
+    answers: Mutex<Answers>,
+    operations: Arc<Operations>,
+    /// Notified when a completion was sent, and when the ring is over.
+    completed: WaitQueue,
+    /// What the guest answers when it has something: we are not looking.
+    bell: SharedBell<Keeper>,
+    /// Notified by a guest that has answered the bell of a polled ring.
+    rung: Arc<WaitQueue>,
+    /// How long its poller looks at it while it is idle, ns; `None` when it has no poller.
+    idle: Option<u64>,
+    _link: Link,
+}
+
+/// What the guest sends.
+struct Requests {
+    receiver: Receiver<Submission, Keeper>,
+    /// Submissions that are linked to the next one.
+    chain: Vec<Submission>,
+    /// What the next one has to be done by.
+    deadline: Option<u64>,
+}
+
+/// What is sent to the guest.
+struct Answers {
+    sender: Sender<Completion, Keeper>,
+    /// How many completions are still to come, each with a place.
+    owed: usize,
+    groups: Groups,
+    over: bool,
+}
+
+impl From<RegionError> for Errno {
+    fn from(error: RegionError) -> Self {
+        match error {
+            RegionError::Layout(_) | RegionError::Geometry => Self::EINVAL,
+            _ => Self::ENOMEM,
+        }
+    }
+}
+
+fn options(setup: &Setup) -> SysResult<Options> {
+    let good = |entries: u32| entries.is_power_of_two() && entries <= abi::MAX_ENTRIES;
+    if setup.flags & !setup::POLLED != 0
+        || !good(setup.submissions)
+        || !good(setup.completions)
+        || setup.arena > abi::MAX_ARENA
+    {
+        return Err(Errno::EINVAL);
+    }
+    let capacities = (setup.completions, setup.submissions);
+    Ok(Options::new().capacities(capacities.0, capacities.1).arenas(0, setup.arena).away(1))
+}
+
+/// The result as a completion has it.
+fn encode(result: SysResult<u64>) -> i64 {
+    match result {
+        // Addresses and sizes are far below that.
+        Ok(value) => value.cast_signed(),
+        Err(error) => error.to_register().cast_signed(),
+    }
+}
+
+/// The point in time that a submission's first two arguments name.
+fn deadline([nanoseconds, absolute, ..]: [u64; 6]) -> u64 {
+    match absolute {
+        0 => hal::time::monotonic().saturating_add(nanoseconds),
+        _ => nanoseconds,
+    }
+}
+
+impl Evering {
+    /// A ring of `thread`'s process as `setup` says, in which it puts how large the region is. `EINVAL`, `ENOMEM`.
+    pub(crate) fn create(thread: &Thread, setup: &mut Setup) -> SysResult<Arc<Self>> {
+        let options = options(setup)?;
+        let size = Region::<Completion, Submission>::size(&options)?;
+        let vmo = Vmo::create_contiguous(&thread.process.kernel.memory, size as u64, 0);
+        let vmo = vmo.map_err(|_| Errno::ENOMEM)?;
+        let extent = vmo.extent().ok_or(Errno::ENOMEM)?;
+        let region: Region<Completion, Submission> =
+            hal::ring::region(Arc::clone(extent), &options)?;
+        let Ends { sender, receiver, link, arena: _ } = region.first()?;
+        setup.region = size as u64;
+        // A poller is of use when it has a CPU beside the guest's.
+        let polled = setup.flags & setup::POLLED != 0 && thread.process.kernel.cpus.count() > 1;
+        let idle = match setup.idle {
+            0 => IDLE,
+            microseconds => u64::from(microseconds) * 1000,
+        };
+        let ring = Arc::new_cyclic(|me| Self {
+            me: me.clone(),
+            process: Arc::downgrade(&thread.process),
+            vmo,
+            requests: Mutex::new(Requests { receiver, chain: Vec::new(), deadline: None }),
+            answers: Mutex::new(Answers {
+                sender,
+                owed: 0,
+                groups: Groups::default(),
+                over: false,
+            }),
+            operations: thread.process.operations.create(),
+            completed: WaitQueue::new(),
+            bell: link.own_bell(),
+            rung: Arc::default(),
+            idle: polled.then_some(idle),
+            _link: link,
+        });
+        match ring.idle {
+            None => ring.bell.arm(How::Futex),
+            Some(idle) => Self::poll_on(&ring, thread, idle)?,
+        }
+        Ok(ring)
+    }
+
+    /// Takes what there is to take and waits until there are `wanted` completions or it is `until` on the monotonic clock. How many
+    /// submissions were taken.
+    pub(crate) async fn enter(
+        &self,
+        thread: &Thread,
+        wanted: usize,
+        until: Option<u64>,
+    ) -> SysResult<usize> {
+        if !std::ptr::eq(self.process.as_ptr(), &*thread.process) {
+            return Err(Errno::EPERM);
+        }
+        let mut taken = 0_usize;
+        loop {
+            let mut completed = self.completed.wait();
+            if wanted > 0 {
+                completed.arm();
+            }
+            taken = taken.saturating_add(self.kick(thread)?);
+            if wanted == 0 || self.unreceived()? >= wanted {
+                return Ok(taken);
+            }
+            let waited = timeout_at(until.unwrap_or(u64::MAX), completed);
+            let waited = thread.object.interruptible(BlockedReason::WaitMany, waited).await;
+            match waited {
+                Ok(Ok(_)) => {}
+                _ if taken > 0 => return Ok(taken),
+                Ok(Err(_)) => return Err(Errno::ETIME),
+                Err(_) => return Err(Errno::EINTR),
+            }
+        }
+    }
+
+    /// As [`enter`](Self::enter) when it is not to wait.
+    pub(crate) fn enter_at_once(&self, thread: &Thread) -> SysResult<usize> {
+        if !std::ptr::eq(self.process.as_ptr(), &*thread.process) {
+            return Err(Errno::EPERM);
+        }
+        self.kick(thread)
+    }
+
+    /// Sees to it that what there is is taken: by the caller, or by the poller if there is one.
+    fn kick(&self, thread: &Thread) -> SysResult<usize> {
+        if self.idle.is_some() {
+            self.rung.notify_all();
+            return if self.answers.lock().over { Err(Errno::EIO) } else { Ok(0) };
+        }
+        let mut taken = 0;
+        loop {
+            taken += self.take_all(thread)?;
+            self.bell.arm(How::Futex);
+            // It came before the bell was up: nobody will ring for it.
+            if !self.may_take()? {
+                return Ok(taken);
+            }
+        }
+    }
+
+    /// Takes submissions until there are none, or no room for more completions. `EIO` when the ring is over.
+    fn take_all(&self, thread: &Thread) -> SysResult<usize> {
+        let mut requests = self.requests.lock();
+        let mut batch = [Submission::default(); BATCH];
+        let mut taken = 0;
+        loop {
+            let room = self.reserve()?;
+            let some = batch.get_mut(..room).unwrap_or_default();
+            let count = match requests.receiver.recv_batch(some) {
+                Ok(count) => count,
+                Err(RecvError::Empty | RecvError::Closed) => 0,
+                Err(RecvError::Corrupt) => {
+                    drop(requests);
+                    return Err(self.break_off());
+                }
+            };
+            let mut answers = [Completion::default(); BATCH];
+            let mut answered = 0;
+            for submission in batch.iter().take(count) {
+                if let Some(result) = self.begin(&mut requests, thread, submission)
+                    && let Some(answer) = answers.get_mut(answered)
+                {
+                    *answer = Completion { id: submission.id, result };
+                    answered += 1;
+                }
+            }
+            self.answer(answers.get(..answered).unwrap_or_default(), room - count)?;
+            taken += count;
+            if count < room || count == 0 {
+                if room == 0 && !requests.chain.is_empty() && self.operations.count() == 0 {
+                    // A chain that takes all the room: nobody else can make some.
+                    self.begin_chain(&mut requests, thread);
+                }
+                return Ok(taken);
+            }
+        }
+    }
+
+    /// Whether there is something to take, and room for it.
+    fn may_take(&self) -> SysResult<bool> {
+        let pending = self.requests.lock().receiver.pending();
+        let Ok(pending) = pending else { return Err(self.break_off()) };
+        Ok(pending > 0 && self.room()? > 0)
+    }
+
+    /// For how many more completions there is room.
+    fn room(&self) -> SysResult<usize> {
+        let mut answers = self.answers.lock();
+        if answers.over || self.operations.is_over() {
+            return Err(Errno::EIO);
+        }
+        let Ok(unreceived) = answers.sender.unreceived() else {
+            drop(answers);
+            return Err(self.break_off());
+        };
+        Ok(answers.sender.capacity().saturating_sub(unreceived.saturating_add(answers.owed)))
+    }
+
+    /// Claims places for the completions of a batch: how many.
+    fn reserve(&self) -> SysResult<usize> {
+        let room = self.room()?.min(BATCH);
+        self.answers.lock().owed += room;
+        Ok(room)
+    }
+
+    /// Sends completions, each of which has a place, and gives back `unused` places.
+    fn answer(&self, completions: &[Completion], unused: usize) -> SysResult<()> {
+        let mut answers = self.answers.lock();
+        answers.owed = answers.owed.saturating_sub(completions.len() + unused);
+        if completions.is_empty() {
+            return Ok(());
+        }
+        // There is a place for each, unless the guest has moved its index backwards.
+        let sent = answers.sender.send_batch(completions);
+        drop(answers);
+        if sent != Ok(completions.len()) {
+            return Err(self.break_off());
+        }
+        self.completed.notify_all_for(PollEvents::READABLE.bits());
+        Ok(())
+    }
+
+    /// Sends the completion of something that was on its way.
+    fn complete(&self, id: u64, result: SysResult<u64>) {
+        // If it cannot be sent the ring is over, which everybody else finds out.
+        let _ = self.answer(&[Completion { id, result: encode(result) }], 0);
+    }
+
+    /// How many completions there are to receive.
+    fn unreceived(&self) -> SysResult<usize> {
+        let mut answers = self.answers.lock();
+        if answers.over {
+            return Err(Errno::EIO);
+        }
+        let unreceived = answers.sender.unreceived();
+        drop(answers);
+        unreceived.map_err(|_| self.break_off())
+    }
+
+    /// The guest has made the ring useless.
+    fn break_off(&self) -> Errno {
+        self.answers.lock().over = true;
+        self.operations.end();
+        self.completed.notify_all();
+        self.rung.notify_all();
+        Errno::EIO
+    }
+
+    /// Begins a submission: its result, unless that comes later.
+    fn begin(
+        &self,
+        requests: &mut Requests,
+        thread: &Thread,
+        submission: &Submission,
+    ) -> Option<i64> {
+        let linked = submission.flags & flags::LINK != 0;
+        if linked || !requests.chain.is_empty() {
+            requests.chain.push(*submission);
+            if !linked {
+                self.begin_chain(requests, thread);
+            }
+            return None;
+        }
+        if submission.call == call::DEADLINE {
+            requests.deadline = Some(deadline(submission.arguments));
+            return Some(0);
+        }
+        let until = requests.deadline.take();
+        if submission.call == call::NOP && submission.flags == 0 {
+            return Some(0);
+        }
+        if let Some(result) = self.at_once(thread, submission) {
+            return Some(encode(result));
+        }
+        let (ring, submission) = (self.me.clone(), *submission);
+        let begun = self.operations.begin(submission.id, thread, |operation| async move {
+            let result = perform(&ring, &operation, &submission, until).await;
+            drop(operation);
+            if let Some(ring) = ring.upgrade() {
+                ring.complete(submission.id, result);
+            }
+        });
+        begun.err().map(|error| encode(Err(error)))
+    }
+
+    /// The result of a submission that needs no waiting.
+    fn at_once(&self, thread: &Thread, submission: &Submission) -> Option<SysResult<u64>> {
+        let Submission { call, flags, group, arguments, .. } = *submission;
+        if flags & !flags::ALL != 0 {
+            return Some(Err(Errno::EINVAL));
+        }
+        match call {
+            call::NOP => Some(Ok(0)),
+            call::CANCEL => Some(self.operations.cancel(arguments[0]).map(|()| 0)),
+            call::PROVIDE => {
+                let [address, size, count, first, ..] = arguments;
+                let lent = [address, size, count, first];
+                let good = self.answers.lock().groups.provide(group, lent);
+                Some(if good { Ok(0) } else { Err(Errno::EINVAL) })
+            }
+            call::TIMER => None,
+            call::DEADLINE => Some(Err(Errno::EINVAL)),
+            _ if flags & flags::PICK != 0 => None,
+            number if refuses(number.into()) => Some(Err(Errno::EOPNOTSUPP)),
+            number => table::dispatch_now(thread, number.into(), &arguments),
+        }
+    }
+
+    /// Begins the chain that has been gathered.
+    fn begin_chain(&self, requests: &mut Requests, thread: &Thread) {
+        let (chain, until) = (std::mem::take(&mut requests.chain), requests.deadline.take());
+        let ids: Vec<u64> = chain.iter().map(|submission| submission.id).collect();
+        let first = ids.first().copied().unwrap_or_default();
+        let ring = self.me.clone();
+        let begun = self.operations.begin(first, thread, |operation| async move {
+            let mut goes_on = true;
+            for submission in &chain {
+                operation.rename(submission.id);
+                let result = if goes_on {
+                    perform(&ring, &operation, submission, until).await
+                } else {
+                    Err(Errno::ECANCELED)
+                };
+                goes_on &= result.is_ok() || submission.flags & flags::ANYWAY != 0;
+                let Some(ring) = ring.upgrade() else { return };
+                ring.complete(submission.id, result);
+            }
+        });
+        if let Err(error) = begun {
+            for id in ids {
+                self.complete(id, Err(error));
+            }
+        }
+    }
+
+    /// Has a task look for submissions, in the name of `thread`. It looks as long as there are some and for `idle` ns more, and then sleeps
+    /// until somebody has answered the bell.
+    fn poll_on(ring: &Arc<Self>, thread: &Thread, idle: u64) -> SysResult<()> {
+        let (weak, stand_in) = (Arc::downgrade(ring), thread.stand_in()?);
+        hal::cpu::spawn_spread(async move {
+            let mut since = hal::time::monotonic();
+            loop {
+                let Some(ring) = weak.upgrade() else { return };
+                match ring.take_all(&stand_in) {
+                    Err(_) => return,
+                    Ok(0) if hal::time::monotonic().saturating_sub(since) > idle => {
+                        let mut rung = Wait::new(Arc::clone(&ring.rung), u32::MAX);
+                        rung.arm();
+                        ring.bell.arm(How::Futex);
+                        if matches!(ring.may_take(), Ok(false)) {
+                            // The queue tells of the ring's end, too.
+                            drop(ring);
+                            rung.await;
+                        } else {
+                            ring.bell.disarm();
+                        }
+                        since = hal::time::monotonic();
+                    }
+                    Ok(0) => {
+                        drop(ring);
+                        std::hint::spin_loop();
+                        if hal::cpu::need_resched() || hal::cpu::runnable() {
+                            hal::cpu::yield_now().await;
+                        }
+                    }
+                    Ok(_) => since = hal::time::monotonic(),
+                }
+            }
+        })
+        .detach();
+        Ok(())
+    }
+}
+
+impl Drop for Evering {
+    fn drop(&mut self) {
+        self.operations.end();
+        self.rung.notify_all();
+    }
+}
+
+impl File for Evering {
+    fn poll(&self) -> PollEvents {
+        match self.unreceived() {
+            Ok(0) => PollEvents::empty(),
+            Ok(_) => PollEvents::READABLE,
+            Err(_) => PollEvents::ERR,
+        }
+    }
+
+    fn wait_queue(&self) -> Option<&WaitQueue> {
+        Some(&self.completed)
+    }
+
+    fn vmo(&self) -> SysResult<Arc<Vmo>> {
+        Ok(Arc::clone(&self.vmo))
+    }
+
+    fn seeking(&self) -> Seeking {
+        Seeking::Never
+    }
+
+    fn link_text(&self) -> Vec<u8> {
+        b"anon_inode:[evering]".to_vec()
+    }
+
+    fn fdinfo(&self) -> String {
+        format!("on-their-way: {}\n", self.operations.count())
+    }
+}
+
+/// Calls that are about the thread that makes them, which a ring has not.
+fn refuses(number: u64) -> bool {
+    use linux_raw_sys::general as raw;
+    const ABOUT_THE_CALLER: [u32; 12] = [
+        raw::__NR_exit,
+        raw::__NR_ptrace,
+        raw::__NR_rt_sigprocmask,
+        raw::__NR_rt_sigsuspend,
+        raw::__NR_rt_sigtimedwait,
+        raw::__NR_pause,
+        raw::__NR_restart_syscall,
+        raw::__NR_set_robust_list,
+        raw::__NR_set_tid_address,
+        raw::__NR_prctl,
+        raw::__NR_sched_yield,
+        abi::RING_ENTER as u32,
+    ];
+    table::needs_registers(number) || ABOUT_THE_CALLER.iter().any(|&call| u64::from(call) == number)
+}
+
+/// Makes a submission's call.
+async fn perform(
+    ring: &Weak<Evering>,
+    operation: &Operation,
+    submission: &Submission,
+    until: Option<u64>,
+) -> SysResult<u64> {
+    let Submission { call, flags, arguments, .. } = *submission;
+    if call == call::TIMER {
+        let sleep = hal::time::sleep_until(deadline(arguments));
+        let object = &operation.thread().object;
+        let wait = async {
+            object
+                .interruptible(BlockedReason::Sleeping, sleep)
+                .await
+                .map(|()| 0)
+                .map_err(Errno::from)
+        };
+        return operation.until(until, wait).await;
+    }
+    if flags & flags::PICK != 0 {
+        return perform_picking(ring, operation, submission, until).await;
+    }
+    let ring = ring.upgrade().ok_or(Errno::ECANCELED)?;
+    if let Some(result) = ring.at_once(operation.thread(), submission) {
+        return result;
+    }
+    drop(ring);
+    operation.call(call.into(), &arguments, until).await
+}
+
+/// Makes a call that reads into a buffer of the kernel's choice, once there is something to read.
+async fn perform_picking(
+    ring: &Weak<Evering>,
+    operation: &Operation,
+    submission: &Submission,
+    until: Option<u64>,
+) -> SysResult<u64> {
+    use linux_raw_sys::general as raw;
+    let Submission { call, group, mut arguments, .. } = *submission;
+    if ![raw::__NR_read, raw::__NR_pread64, raw::__NR_recvfrom].contains(&call) {
+        return Err(Errno::EINVAL);
+    }
+    let thread = operation.thread();
+    let file = thread.files.get(Fd(arguments[0] as i32))?;
+    let readable = async {
+        let Some(queue) = file.wait_queue() else { return Ok(0) };
+        loop {
+            let mut changed = queue.wait_for((PollEvents::READABLE | PollEvents::ALWAYS).bits());
+            changed.arm();
+            if !(file.poll() & (PollEvents::READABLE | PollEvents::ERR | PollEvents::HUP))
+                .is_empty()
+            {
+                return Ok(0);
+            }
+            thread.object.interruptible(BlockedReason::WaitOne, changed).await?;
+        }
+    };
+    operation.until(until, readable).await?;
+    let lent = {
+        let ring = ring.upgrade().ok_or(Errno::ECANCELED)?;
+        let lent = ring.answers.lock().groups.take(group);
+        lent.ok_or(Errno::ENOBUFS)?
+    };
+    let Lent { number, address, size } = lent;
+    let wanted = arguments[2];
+    arguments[1] = address;
+    arguments[2] = if wanted == 0 { size.into() } else { wanted.min(size.into()) };
+    let result = operation.call(call.into(), &arguments, until).await;
+    match result {
+        Ok(len) => Ok(Completion::pack(number, len as u32).cast_unsigned()),
+        Err(error) => {
+            if let Some(ring) = ring.upgrade() {
+                ring.answers.lock().groups.put_back(group, lent);
+            }
+            Err(error)
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! Doors for system calls that are not made by a trap.
+//!
+//! The one idea: a door is a place where calls are written down and results come back; behind it stands the same
+//! [table](crate::syscall::table) as behind a trap. What a call cannot finish at once becomes one of the process's
+//! [operations]. [`Evering`] is the door of this kernel's own guests ([`libos_guest::abi`]).
+
+mod evering;
+mod operations;
+mod pick;
+
+pub(crate) use self::{
+    evering::Evering,
+    operations::{Operation, OperationSets, Operations},
+};

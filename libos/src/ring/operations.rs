@@ -1,0 +1,293 @@
+//! Calls that are on their way without a thread.
+//!
+//! The one idea: a call from a ring that has to wait becomes a task of its own, in the name of a [stand-in](Thread::stand_in) of the thread
+//! that asked for it, so every handler works as it does behind a trap. The tasks belong to the process: its [sets](OperationSets) end
+//! with it, however it ends, and what ends an operation then is that its future is dropped, which all waits are made for.
+//!
+//! ```text
+//!   begin ──► polled in place ──► done: costs no task
+//!                  │ waits
+//!                  ▼
+//!              a task ──────────► done: says so itself
+//!                  │ ▲
+//!      cancel ─────┘ │ interrupted, it ends by itself, with what it has done so far
+//!      end ──────────┘ dropped where it waits, says nothing
+//! ```
+
+use std::{
+    collections::BTreeSet,
+    future::{Future, poll_fn},
+    pin::Pin,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, AtomicU8, Ordering},
+    },
+    task::{Context, Waker},
+};
+
+use hal::{cpu::Task, time::timeout_at};
+use parking_lot::Mutex;
+use slab::Slab;
+
+use crate::{
+    errno::{Errno, SysResult},
+    process::Thread,
+    syscall::{Arguments, table},
+};
+
+/// How many stand-ins are kept for the next operations.
+const IDLE: usize = 64;
+
+/// The operations of one ring.
+#[derive(Default)]
+pub(crate) struct Operations {
+    /// Nothing begins any more. Written with the state locked.
+    over: AtomicBool,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    running: Slab<Running>,
+    /// By their ids, which need not be different.
+    by_id: BTreeSet<(u64, usize)>,
+    idle: Vec<Arc<Thread>>,
+}
+
+/// An operation as others see it.
+struct Running {
+    id: u64,
+    stand_in: Arc<Thread>,
+    end: Arc<AtomicU8>,
+    /// `None` while it is polled in place.
+    task: Option<Task<()>>,
+}
+
+/// Why an operation is to end early: values of [`Running::end`].
+mod end {
+    pub(super) const CANCELED: u8 = 1;
+    pub(super) const LATE: u8 = 2;
+}
+
+/// An operation for its own future, which has it as long as it lasts.
+pub(crate) struct Operation {
+    set: Arc<Operations>,
+    key: usize,
+    stand_in: Arc<Thread>,
+    end: Arc<AtomicU8>,
+}
+
+impl Operations {
+    /// Begins `body`, known by `id`, on behalf of `thread`: polled here once, and made a task if it waits. `EAGAIN` for a
+    /// process that ends, `ENOMEM` at the memory limit.
+    pub(crate) fn begin<F>(
+        self: &Arc<Self>,
+        id: u64,
+        thread: &Thread,
+        body: impl FnOnce(Operation) -> F,
+    ) -> SysResult<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let operation = self.enter(id, thread)?;
+        let (key, stand_in) = (operation.key, Arc::clone(&operation.stand_in));
+        let mut body: Pin<Box<F>> = Box::pin(body(operation));
+        if body.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready() {
+            return Ok(());
+        }
+        let mut state = self.state.lock();
+        if self.is_over() {
+            return Err(Errno::EAGAIN);
+        }
+        // Still there, for its own future takes it out.
+        if let Some(running) = state.running.get_mut(key) {
+            running.task = Some(hal::cpu::spawn(poll_fn(move |context| {
+                stand_in.object.woken_by(context.waker());
+                body.as_mut().poll(context)
+            })));
+        }
+        Ok(())
+    }
+
+    fn enter(self: &Arc<Self>, id: u64, thread: &Thread) -> SysResult<Operation> {
+        let end = Arc::new(AtomicU8::new(0));
+        let mut state = self.state.lock();
+        let stand_in = match state.idle.pop() {
+            Some(idle) => idle,
+            None => thread.stand_in()?,
+        };
+        if self.is_over() {
+            return Err(Errno::EAGAIN);
+        }
+        let running =
+            Running { id, stand_in: Arc::clone(&stand_in), end: Arc::clone(&end), task: None };
+        let key = state.running.insert(running);
+        state.by_id.insert((id, key));
+        drop(state);
+        Ok(Operation { set: Arc::clone(self), key, stand_in, end })
+    }
+
+    /// Has the operation `id` end early; `ENOENT` when there is none.
+    pub(crate) fn cancel(&self, id: u64) -> SysResult<()> {
+        let state = self.state.lock();
+        let (_, key) = state.by_id.range((id, 0)..=(id, usize::MAX)).next().ok_or(Errno::ENOENT)?;
+        let running = state.running.get(*key).ok_or(Errno::ENOENT)?;
+        running.end.store(end::CANCELED, Ordering::Release);
+        let stand_in = Arc::clone(&running.stand_in);
+        drop(state);
+        stand_in.object.interrupt();
+        Ok(())
+    }
+
+    /// Whether they have been ended, with their process or its program.
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Acquire)
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.state.lock().running.len()
+    }
+
+    /// Ends all where they wait. What is done to files and memory meanwhile is as if each had been killed.
+    pub(crate) fn end(&self) {
+        drop(self.take());
+    }
+
+    fn take(&self) -> Vec<Task<()>> {
+        let mut state = self.state.lock();
+        self.over.store(true, Ordering::Release);
+        let idle = std::mem::take(&mut state.idle);
+        let tasks = state.running.iter_mut().filter_map(|(_, running)| running.task.take());
+        let tasks = tasks.collect();
+        drop(state);
+        drop(idle);
+        tasks
+    }
+
+    fn leave(&self, key: usize, stand_in: Arc<Thread>) {
+        let mut state = self.state.lock();
+        let Some(running) = state.running.try_remove(key) else { return };
+        state.by_id.remove(&(running.id, key));
+        let kept = !self.is_over() && state.idle.len() < IDLE;
+        if kept {
+            stand_in.object.take_interrupt();
+            state.idle.push(stand_in);
+        }
+        drop(state);
+        if let Some(task) = running.task {
+            // It is about to end by itself: this may be called by it.
+            task.detach();
+        }
+    }
+}
+
+impl Drop for Operation {
+    fn drop(&mut self) {
+        self.set.leave(self.key, Arc::clone(&self.stand_in));
+    }
+}
+
+impl Operation {
+    /// In whose name calls are made.
+    pub(crate) fn thread(&self) -> &Arc<Thread> {
+        &self.stand_in
+    }
+
+    /// From now on it is known by `id`.
+    pub(crate) fn rename(&self, id: u64) {
+        let mut state = self.set.state.lock();
+        let Some(running) = state.running.get_mut(self.key) else { return };
+        let old = std::mem::replace(&mut running.id, id);
+        state.by_id.remove(&(old, self.key));
+        state.by_id.insert((id, self.key));
+    }
+
+    /// Whether it has been cancelled.
+    pub(crate) fn is_canceled(&self) -> bool {
+        self.end.load(Ordering::Acquire) == end::CANCELED
+    }
+
+    /// Makes a system call; no longer than until `deadline` on the monotonic clock.
+    pub(crate) async fn call(
+        &self,
+        number: u64,
+        arguments: &Arguments,
+        deadline: Option<u64>,
+    ) -> SysResult<u64> {
+        if self.is_canceled() {
+            return Err(Errno::ECANCELED);
+        }
+        if let Some(result) = table::dispatch_now(&self.stand_in, number, arguments) {
+            return result;
+        }
+        self.until(deadline, table::dispatch_for(&self.stand_in, number, arguments)).await
+    }
+
+    /// Waits for `work`, which an interrupt cuts short; no longer than until `deadline`.
+    pub(crate) async fn until(
+        &self,
+        deadline: Option<u64>,
+        work: impl Future<Output = SysResult<u64>>,
+    ) -> SysResult<u64> {
+        let mut work = std::pin::pin!(work);
+        let result = match deadline {
+            None => work.await,
+            Some(deadline) => match timeout_at(deadline, work.as_mut()).await {
+                Ok(result) => result,
+                Err(_) => {
+                    let _ = self.end.compare_exchange(
+                        0,
+                        end::LATE,
+                        Ordering::AcqRel,
+                        Ordering::Acquire,
+                    );
+                    self.stand_in.object.interrupt();
+                    // Not dropped: what cannot be cut short may still use the caller's buffers.
+                    work.await
+                }
+            },
+        };
+        let cut_short =
+            |error: &Errno| error.is_restart() || matches!(*error, Errno::EINTR | Errno::ECANCELED);
+        result.map_err(|error| match self.end.load(Ordering::Acquire) {
+            end::CANCELED if cut_short(&error) => Errno::ECANCELED,
+            end::LATE if cut_short(&error) => Errno::ETIME,
+            _ if error.is_restart() => Errno::EINTR,
+            _ => error,
+        })
+    }
+}
+
+/// The operations of a process: a set for each of its rings.
+#[derive(Default)]
+pub(crate) struct OperationSets(Mutex<Vec<Weak<Operations>>>);
+
+impl OperationSets {
+    /// One more.
+    pub(crate) fn create(&self) -> Arc<Operations> {
+        let set = Arc::new(Operations::default());
+        let mut sets = self.0.lock();
+        sets.retain(|set| set.strong_count() > 0);
+        sets.push(Arc::downgrade(&set));
+        set
+    }
+
+    fn take(&self) -> Vec<Arc<Operations>> {
+        std::mem::take(&mut *self.0.lock()).iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Ends all operations.
+    pub(crate) fn end(&self) {
+        self.take().iter().for_each(|set| set.end());
+    }
+
+    /// Ends all operations, and waits until nothing of them is left.
+    pub(crate) async fn end_and_wait(&self) {
+        for set in self.take() {
+            for task in set.take() {
+                task.cancel().await;
+            }
+        }
+    }
+}

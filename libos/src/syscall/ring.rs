@@ -1,0 +1,65 @@
+//! The calls of this kernel's own rings; what they are says [`libos_guest::abi`].
+//!
+//! The one idea: to enter a ring without waiting is a call like any other that ends at once, and costs no future.
+
+use libos_guest::abi::Setup;
+
+use crate::{
+    errno::{Errno, SysResult},
+    process::Thread,
+    ring::Evering,
+    syscall::{
+        argument::{Fd, Flags, UserPtr},
+        poll,
+    },
+    timer::Timespec,
+    vfs::OpenFile,
+};
+
+/// `ring_setup`
+pub(crate) fn ring_setup(thread: &Thread, setup: UserPtr<Setup>) -> SysResult<Fd> {
+    let mut wanted = setup.read(&thread.memory)?;
+    let ring = Evering::create(thread, &mut wanted)?;
+    setup.write(&thread.memory, &wanted)?;
+    poll::open(thread, ring, linux_raw_sys::general::O_CLOEXEC)
+}
+
+fn ring(file: &OpenFile) -> SysResult<&Evering> {
+    file.downcast::<Evering>().ok_or(Errno::EOPNOTSUPP)
+}
+
+/// `ring_enter`, if it is not to wait
+pub(crate) fn ring_enter_at_once(
+    thread: &Thread,
+    fd: Fd,
+    wanted: u32,
+    flags: Flags,
+    _: UserPtr<Timespec>,
+) -> Option<SysResult> {
+    if wanted > 0 || flags.0 != 0 {
+        return None;
+    }
+    Some(thread.files.get(fd).and_then(|file| ring(&file)?.enter_at_once(thread)))
+}
+
+/// `ring_enter`
+pub(crate) async fn ring_enter(
+    thread: &Thread,
+    fd: Fd,
+    wanted: u32,
+    flags: Flags,
+    timeout: UserPtr<Timespec>,
+) -> SysResult {
+    if flags.0 != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let until = match timeout.non_null() {
+        None => None,
+        Some(timeout) => {
+            let nanoseconds = timeout.read(&thread.memory)?.to_nanos()?;
+            Some(hal::time::monotonic().saturating_add(nanoseconds))
+        }
+    };
+    let file = thread.files.get(fd)?;
+    ring(&file)?.enter(thread, wanted as usize, until).await
+}
