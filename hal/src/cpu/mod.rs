@@ -40,9 +40,10 @@ pub use blocking::{Blocking, spawn_blocking};
 pub use task::Task;
 use worker::Machine;
 pub use worker::{
-    begin_stretch, current_cpu, end_stretch, need_resched, next_deadline, request_resched, runnable,
+    begin_stretch, current_cpu, end_stretch, has_spare, need_resched, next_deadline,
+    request_resched, runnable,
 };
-pub(crate) use worker::{busy, current_timers, has_spare};
+pub(crate) use worker::{busy, current_timers};
 
 /// The most virtual CPUs a machine may have, as Linux's `CONFIG_NR_CPUS` bounds real ones.
 pub const MAX_CPUS: usize = 1024;

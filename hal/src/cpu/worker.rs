@@ -571,7 +571,7 @@ pub fn current_cpu() -> Option<usize> {
 }
 
 /// Whether a CPU of this machine has nothing to do, so that spinning here takes nothing from anybody.
-pub(crate) fn has_spare() -> bool {
+pub fn has_spare() -> bool {
     local(|local| local.is_none_or(|l| l.machine.idle.count() > 0))
 }
 

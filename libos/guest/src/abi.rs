@@ -25,14 +25,14 @@ pub const AT_RING: u64 = 0x4556;
 /// Errors: `EINVAL` for numbers that are not powers of two or beyond [`MAX_ENTRIES`], or unknown flags; `EMFILE`, `ENOMEM`, `EFAULT`.
 pub const RING_SETUP: u64 = 1024;
 
-/// `ring_enter(fd, wanted: u32, flags: u32, timeout: *const timespec) -> taken`: has the kernel take the submissions that there
+/// `ring_enter(fd, wanted: u32, flags: u32, timeout: *const timespec) -> completions`: has the kernel take the submissions that there
 /// are, and waits until there are `wanted` completions, or for no longer than `timeout` if it is not null.
 ///
-/// Returns how many submissions were taken. Fewer than there are, when there would be no room for their completions: those that
-/// are there must be received first.
+/// Returns how many completions there are to receive. The kernel takes no submission for whose completion there would be no
+/// room: those that are there must be received first.
 ///
-/// Errors: `EBADF`; `EOPNOTSUPP` if it is no ring; `EPERM` for a process that did not make it; `EIO` for a ring whose indices make no sense, which
-/// is over then; `ETIME` when the time is up, `EINTR` at a signal, each only if no submission was taken; `EFAULT`, `EINVAL`.
+/// Errors: `EBADF`; `EOPNOTSUPP` if it is no ring; `EPERM` for a process that did not make it; `EIO` for a ring whose indices make no sense, or
+/// whose program was replaced, which is over then; `ETIME` when the time is up, `EINTR` at a signal; `EFAULT`, `EINVAL`.
 pub const RING_ENTER: u64 = 1025;
 
 /// The most entries of a queue.

@@ -126,8 +126,8 @@ impl Ring {
         let timeout = timeout.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
         let (call, fd) = (RING_ENTER as libc::c_long, self.fd.as_raw_fd());
         // SAFETY: the call reads one timespec, if there is one. What it has others do is what `stage` was promised.
-        let taken = unsafe { libc::syscall(call, fd, wanted, 0, timeout) };
-        usize::try_from(taken).map_err(|_| io::Error::last_os_error())
+        let there = unsafe { libc::syscall(call, fd, wanted, 0, timeout) };
+        usize::try_from(there).map_err(|_| io::Error::last_os_error())
     }
 
     /// Receives completions, as many as there are and fit: how many.
@@ -137,10 +137,17 @@ impl Ring {
     /// The ring is of no use any more.
     #[inline]
     pub fn reap(&mut self, completions: &mut [Completion]) -> io::Result<usize> {
-        match self.receiver.recv_batch(completions) {
-            Ok(count) => Ok(count),
-            Err(RecvError::Empty) => Ok(0),
-            Err(error) => Err(broken(&error.to_string())),
+        let Some((first, rest)) = completions.split_first_mut() else { return Ok(0) };
+        match self.receiver.recv() {
+            Ok(completion) => *first = completion,
+            Err(RecvError::Empty) => return Ok(0),
+            Err(error) => return Err(broken(&error.to_string())),
+        }
+        // The first came beside the index, if it is the only one.
+        match self.receiver.recv_batch(rest) {
+            Ok(count) => Ok(1 + count),
+            // Whatever is wrong, it is so the next time.
+            Err(_) => Ok(1),
         }
     }
 }

@@ -7,19 +7,22 @@
 //! All that is in the region a guest can write at any time. Entries are copied before they are looked at, indices are evering's to
 //! check, and a ring whose indices are impossible is over: it takes nothing more, and its operations end.
 
-use std::sync::{Arc, Weak};
+use std::sync::{
+    Arc, Weak,
+    atomic::{AtomicBool, Ordering},
+};
 
 use evering::{
-    RecvError,
     peer::{Link, Peer},
     region::{Keeper, Options, Region, RegionError},
     spsc::{Receiver, Sender},
     wake::{How, SharedBell},
 };
 use hal::time::timeout_at;
-use kernel_objects::{Vmo, WaitQueue, task::BlockedReason, wait_queue::Wait};
+use kernel_objects::{Vmo, WaitQueue, task::BlockedReason};
 use libos_guest::abi::{self, Completion, Setup, Submission, call, flags, setup};
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 
 use super::{
     Operation, Operations,
@@ -33,7 +36,7 @@ use crate::{
 };
 
 /// How many submissions are taken at once.
-const BATCH: usize = 32;
+const BATCH: usize = 64;
 /// How long a poller looks at an idle ring unless it is told otherwise, ns.
 const IDLE: u64 = 50_000;
 
@@ -52,9 +55,9 @@ pub(crate) struct Evering {
     completed: WaitQueue,
     /// What the guest answers when it has something: we are not looking.
     bell: SharedBell<Keeper>,
-    /// Notified by a guest that has answered the bell of a polled ring.
-    rung: Arc<WaitQueue>,
-    /// How long its poller looks at it while it is idle, ns; `None` when it has no poller.
+    /// A poller looks at it.
+    polled: AtomicBool,
+    /// How long a poller looks at it while it is idle, ns; `None` when there is to be none.
     idle: Option<u64>,
     _link: Link,
 }
@@ -62,6 +65,14 @@ pub(crate) struct Evering {
 /// What the guest sends.
 struct Requests {
     receiver: Receiver<Submission, Keeper>,
+    /// Where a batch is copied to, out of the guest's reach.
+    batch: Box<[Submission; BATCH]>,
+    pending: Pending,
+}
+
+/// What has been taken and waits for the next submission.
+#[derive(Default)]
+struct Pending {
     /// Submissions that are linked to the next one.
     chain: Vec<Submission>,
     /// What the next one has to be done by.
@@ -75,6 +86,20 @@ struct Answers {
     owed: usize,
     groups: Groups,
     over: bool,
+}
+
+impl Answers {
+    /// For how many more completions there is room, if not for `wanted` then by a look at the guest's index. `None` if that is
+    /// impossible.
+    fn room(&mut self, wanted: usize) -> Option<usize> {
+        let capacity = self.sender.capacity();
+        let known = capacity.saturating_sub(self.sender.len().saturating_add(self.owed));
+        if known >= wanted {
+            return Some(known);
+        }
+        let unreceived = self.sender.unreceived().ok()?;
+        Some(capacity.saturating_sub(unreceived.saturating_add(self.owed)))
+    }
 }
 
 impl From<RegionError> for Errno {
@@ -128,8 +153,7 @@ impl Evering {
             hal::ring::region(Arc::clone(extent), &options)?;
         let Ends { sender, receiver, link, arena: _ } = region.first()?;
         setup.region = size as u64;
-        // A poller is of use when it has a CPU beside the guest's.
-        let polled = setup.flags & setup::POLLED != 0 && thread.process.kernel.cpus.count() > 1;
+        let polled = setup.flags & setup::POLLED != 0;
         let idle = match setup.idle {
             0 => IDLE,
             microseconds => u64::from(microseconds) * 1000,
@@ -138,7 +162,11 @@ impl Evering {
             me: me.clone(),
             process: Arc::downgrade(&thread.process),
             vmo,
-            requests: Mutex::new(Requests { receiver, chain: Vec::new(), deadline: None }),
+            requests: Mutex::new(Requests {
+                receiver,
+                batch: Box::new([Submission::default(); BATCH]),
+                pending: Pending::default(),
+            }),
             answers: Mutex::new(Answers {
                 sender,
                 owed: 0,
@@ -148,70 +176,63 @@ impl Evering {
             operations: thread.process.operations.create(),
             completed: WaitQueue::new(),
             bell: link.own_bell(),
-            rung: Arc::default(),
+            polled: AtomicBool::new(false),
             idle: polled.then_some(idle),
             _link: link,
         });
-        match ring.idle {
-            None => ring.bell.arm(How::Futex),
-            Some(idle) => Self::poll_on(&ring, thread, idle)?,
-        }
+        ring.bell.arm(How::Futex);
         Ok(ring)
     }
 
-    /// Takes what there is to take and waits until there are `wanted` completions or it is `until` on the monotonic clock. How many
-    /// submissions were taken.
-    pub(crate) async fn enter(
+    /// Takes what there is to take: how many completions there are then. `EPERM` for another process than the ring's, `EIO`.
+    pub(crate) fn enter(&self, thread: &Thread) -> SysResult<usize> {
+        if !std::ptr::eq(self.process.as_ptr(), &*thread.process) {
+            return Err(Errno::EPERM);
+        }
+        self.kick(thread)?;
+        self.unreceived()
+    }
+
+    /// As [`enter`](Self::enter), and waits until there are `wanted` completions or it is `until` on the monotonic clock. `ETIME`,
+    /// `EINTR`.
+    pub(crate) async fn wait(
         &self,
         thread: &Thread,
         wanted: usize,
         until: Option<u64>,
     ) -> SysResult<usize> {
-        if !std::ptr::eq(self.process.as_ptr(), &*thread.process) {
-            return Err(Errno::EPERM);
-        }
-        let mut taken = 0_usize;
         loop {
             let mut completed = self.completed.wait();
-            if wanted > 0 {
-                completed.arm();
-            }
-            taken = taken.saturating_add(self.kick(thread)?);
-            if wanted == 0 || self.unreceived()? >= wanted {
-                return Ok(taken);
+            completed.arm();
+            let there = self.enter(thread)?;
+            if there >= wanted {
+                return Ok(there);
             }
             let waited = timeout_at(until.unwrap_or(u64::MAX), completed);
             let waited = thread.object.interruptible(BlockedReason::WaitMany, waited).await;
-            match waited {
-                Ok(Ok(_)) => {}
-                _ if taken > 0 => return Ok(taken),
-                Ok(Err(_)) => return Err(Errno::ETIME),
-                Err(_) => return Err(Errno::EINTR),
-            }
+            waited.map_err(|_| Errno::EINTR)?.map_err(|_| Errno::ETIME)?;
         }
     }
 
-    /// As [`enter`](Self::enter) when it is not to wait.
-    pub(crate) fn enter_at_once(&self, thread: &Thread) -> SysResult<usize> {
-        if !std::ptr::eq(self.process.as_ptr(), &*thread.process) {
-            return Err(Errno::EPERM);
-        }
-        self.kick(thread)
-    }
-
-    /// Sees to it that what there is is taken: by the caller, or by the poller if there is one.
-    fn kick(&self, thread: &Thread) -> SysResult<usize> {
-        if self.idle.is_some() {
-            self.rung.notify_all();
-            return if self.answers.lock().over { Err(Errno::EIO) } else { Ok(0) };
-        }
-        let mut taken = 0;
+    /// Takes what there is, and sees to it that somebody learns of what comes next: a poller where a CPU has nothing else to do, or
+    /// the guest, by the bell.
+    fn kick(&self, thread: &Thread) -> SysResult<()> {
         loop {
-            taken += self.take_all(thread)?;
+            self.take_all(thread)?;
+            if self.polled.load(Ordering::Acquire) {
+                return Ok(());
+            }
+            if let Some(idle) = self.idle
+                && hal::cpu::has_spare()
+                && !self.polled.swap(true, Ordering::AcqRel)
+            {
+                self.poll_on(thread.stand_in()?, idle);
+                return Ok(());
+            }
             self.bell.arm(How::Futex);
             // It came before the bell was up: nobody will ring for it.
             if !self.may_take()? {
-                return Ok(taken);
+                return Ok(());
             }
         }
     }
@@ -219,35 +240,29 @@ impl Evering {
     /// Takes submissions until there are none, or no room for more completions. `EIO` when the ring is over.
     fn take_all(&self, thread: &Thread) -> SysResult<usize> {
         let mut requests = self.requests.lock();
-        let mut batch = [Submission::default(); BATCH];
-        let mut taken = 0;
+        let Requests { receiver, batch, pending } = &mut *requests;
+        let mut taken = 0_usize;
         loop {
+            match receiver.pending() {
+                Ok(0) => return Ok(taken),
+                Ok(_) => {}
+                Err(_) => return Err(self.break_off()),
+            }
             let room = self.reserve()?;
             let some = batch.get_mut(..room).unwrap_or_default();
-            let count = match requests.receiver.recv_batch(some) {
-                Ok(count) => count,
-                Err(RecvError::Empty | RecvError::Closed) => 0,
-                Err(RecvError::Corrupt) => {
-                    drop(requests);
-                    return Err(self.break_off());
-                }
-            };
-            let mut answers = [Completion::default(); BATCH];
-            let mut answered = 0;
-            for submission in batch.iter().take(count) {
-                if let Some(result) = self.begin(&mut requests, thread, submission)
-                    && let Some(answer) = answers.get_mut(answered)
-                {
-                    *answer = Completion { id: submission.id, result };
-                    answered += 1;
+            let count = receiver.recv_batch(some).unwrap_or_default();
+            let mut answers: SmallVec<[Completion; BATCH]> = SmallVec::new();
+            for submission in some.iter().take(count) {
+                if let Some(result) = self.begin(pending, thread, submission) {
+                    answers.push(Completion { id: submission.id, result });
                 }
             }
-            self.answer(answers.get(..answered).unwrap_or_default(), room - count)?;
-            taken += count;
-            if count < room || count == 0 {
-                if room == 0 && !requests.chain.is_empty() && self.operations.count() == 0 {
+            self.answer(&answers, room - count)?;
+            taken = taken.saturating_add(count);
+            if room == 0 {
+                if !pending.chain.is_empty() && self.operations.count() == 0 {
                     // A chain that takes all the room: nobody else can make some.
-                    self.begin_chain(&mut requests, thread);
+                    self.begin_chain(pending, thread);
                 }
                 return Ok(taken);
             }
@@ -257,27 +272,24 @@ impl Evering {
     /// Whether there is something to take, and room for it.
     fn may_take(&self) -> SysResult<bool> {
         let pending = self.requests.lock().receiver.pending();
-        let Ok(pending) = pending else { return Err(self.break_off()) };
-        Ok(pending > 0 && self.room()? > 0)
-    }
-
-    /// For how many more completions there is room.
-    fn room(&self) -> SysResult<usize> {
-        let mut answers = self.answers.lock();
-        if answers.over || self.operations.is_over() {
-            return Err(Errno::EIO);
+        let room = self.answers.lock().room(1);
+        match (pending, room) {
+            (Ok(pending), Some(room)) => Ok(pending > 0 && room > 0),
+            _ => Err(self.break_off()),
         }
-        let Ok(unreceived) = answers.sender.unreceived() else {
-            drop(answers);
-            return Err(self.break_off());
-        };
-        Ok(answers.sender.capacity().saturating_sub(unreceived.saturating_add(answers.owed)))
     }
 
     /// Claims places for the completions of a batch: how many.
     fn reserve(&self) -> SysResult<usize> {
-        let room = self.room()?.min(BATCH);
-        self.answers.lock().owed += room;
+        let mut answers = self.answers.lock();
+        let room = answers.room(BATCH);
+        let room = room.filter(|_| !answers.over && !self.operations.is_over());
+        let Some(room) = room else {
+            drop(answers);
+            return Err(self.break_off());
+        };
+        let room = room.min(BATCH);
+        answers.owed += room;
         Ok(room)
     }
 
@@ -320,30 +332,33 @@ impl Evering {
         self.answers.lock().over = true;
         self.operations.end();
         self.completed.notify_all();
-        self.rung.notify_all();
         Errno::EIO
     }
 
     /// Begins a submission: its result, unless that comes later.
     fn begin(
         &self,
-        requests: &mut Requests,
+        pending: &mut Pending,
         thread: &Thread,
         submission: &Submission,
     ) -> Option<i64> {
         let linked = submission.flags & flags::LINK != 0;
-        if linked || !requests.chain.is_empty() {
-            requests.chain.push(*submission);
+        if linked || !pending.chain.is_empty() {
+            pending.chain.push(*submission);
             if !linked {
-                self.begin_chain(requests, thread);
+                self.begin_chain(pending, thread);
             }
             return None;
         }
         if submission.call == call::DEADLINE {
-            requests.deadline = Some(deadline(submission.arguments));
+            pending.deadline = Some(deadline(submission.arguments));
             return Some(0);
         }
-        let until = requests.deadline.take();
+        // Not taken unless there is one: what was just written in part would be read as a whole, for which the processor waits.
+        let until = match pending.deadline {
+            None => None,
+            Some(_) => pending.deadline.take(),
+        };
         if submission.call == call::NOP && submission.flags == 0 {
             return Some(0);
         }
@@ -385,8 +400,8 @@ impl Evering {
     }
 
     /// Begins the chain that has been gathered.
-    fn begin_chain(&self, requests: &mut Requests, thread: &Thread) {
-        let (chain, until) = (std::mem::take(&mut requests.chain), requests.deadline.take());
+    fn begin_chain(&self, pending: &mut Pending, thread: &Thread) {
+        let (chain, until) = (std::mem::take(&mut pending.chain), pending.deadline.take());
         let ids: Vec<u64> = chain.iter().map(|submission| submission.id).collect();
         let first = ids.first().copied().unwrap_or_default();
         let ring = self.me.clone();
@@ -411,49 +426,47 @@ impl Evering {
         }
     }
 
-    /// Has a task look for submissions, in the name of `thread`. It looks as long as there are some and for `idle` ns more, and then sleeps
-    /// until somebody has answered the bell.
-    fn poll_on(ring: &Arc<Self>, thread: &Thread, idle: u64) -> SysResult<()> {
-        let (weak, stand_in) = (Arc::downgrade(ring), thread.stand_in()?);
+    /// Has a task look for submissions, in the name of `stand_in`: as long as there are some and for `idle` ns more, and only while nobody
+    /// else wants its CPU. Then the bell is up.
+    fn poll_on(&self, stand_in: Arc<Thread>, idle: u64) {
+        let ring = self.me.clone();
         hal::cpu::spawn_spread(async move {
             let mut since = hal::time::monotonic();
-            loop {
-                let Some(ring) = weak.upgrade() else { return };
+            while let Some(ring) = ring.upgrade() {
                 match ring.take_all(&stand_in) {
                     Err(_) => return,
-                    Ok(0) if hal::time::monotonic().saturating_sub(since) > idle => {
-                        let mut rung = Wait::new(Arc::clone(&ring.rung), u32::MAX);
-                        rung.arm();
-                        ring.bell.arm(How::Futex);
-                        if matches!(ring.may_take(), Ok(false)) {
-                            // The queue tells of the ring's end, too.
-                            drop(ring);
-                            rung.await;
-                        } else {
-                            ring.bell.disarm();
-                        }
-                        since = hal::time::monotonic();
-                    }
-                    Ok(0) => {
-                        drop(ring);
-                        std::hint::spin_loop();
-                        if hal::cpu::need_resched() || hal::cpu::runnable() {
-                            hal::cpu::yield_now().await;
-                        }
-                    }
-                    Ok(_) => since = hal::time::monotonic(),
+                    Ok(1..) => since = hal::time::monotonic(),
+                    Ok(0) => std::hint::spin_loop(),
                 }
+                let gives_way = hal::cpu::runnable();
+                if !gives_way && hal::time::monotonic().saturating_sub(since) <= idle {
+                    if hal::cpu::need_resched() {
+                        drop(ring);
+                        hal::cpu::yield_now().await;
+                    }
+                    continue;
+                }
+                ring.polled.store(false, Ordering::Release);
+                ring.bell.arm(How::Futex);
+                // What came before the bell was up nobody rings for.
+                let missed = ring.may_take();
+                if missed == Ok(false) || missed.is_ok() && ring.polled.swap(true, Ordering::AcqRel)
+                {
+                    return;
+                }
+                ring.bell.disarm();
+                since = hal::time::monotonic();
+                drop(ring);
+                hal::cpu::yield_now().await;
             }
         })
         .detach();
-        Ok(())
     }
 }
 
 impl Drop for Evering {
     fn drop(&mut self) {
         self.operations.end();
-        self.rung.notify_all();
     }
 }
 

@@ -28,7 +28,7 @@ fn ring(file: &OpenFile) -> SysResult<&Evering> {
     file.downcast::<Evering>().ok_or(Errno::EOPNOTSUPP)
 }
 
-/// `ring_enter`, if it is not to wait
+/// `ring_enter`, unless it has to wait
 pub(crate) fn ring_enter_at_once(
     thread: &Thread,
     fd: Fd,
@@ -36,10 +36,14 @@ pub(crate) fn ring_enter_at_once(
     flags: Flags,
     _: UserPtr<Timespec>,
 ) -> Option<SysResult> {
-    if wanted > 0 || flags.0 != 0 {
-        return None;
+    if flags.0 != 0 {
+        return Some(Err(Errno::EINVAL));
     }
-    Some(thread.files.get(fd).and_then(|file| ring(&file)?.enter_at_once(thread)))
+    // A reference of its own: what is in the ring may close the descriptor.
+    match thread.files.get(fd).and_then(|file| ring(&file)?.enter(thread)) {
+        Ok(there) if there < wanted as usize => None,
+        result => Some(result),
+    }
 }
 
 /// `ring_enter`
@@ -47,12 +51,9 @@ pub(crate) async fn ring_enter(
     thread: &Thread,
     fd: Fd,
     wanted: u32,
-    flags: Flags,
+    _: Flags,
     timeout: UserPtr<Timespec>,
 ) -> SysResult {
-    if flags.0 != 0 {
-        return Err(Errno::EINVAL);
-    }
     let until = match timeout.non_null() {
         None => None,
         Some(timeout) => {
@@ -61,5 +62,5 @@ pub(crate) async fn ring_enter(
         }
     };
     let file = thread.files.get(fd)?;
-    ring(&file)?.enter(thread, wanted as usize, until).await
+    ring(&file)?.wait(thread, wanted as usize, until).await
 }
