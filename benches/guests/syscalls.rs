@@ -1,11 +1,14 @@
 //! What a call costs by one door, in batches: the guest of the bench `syscalls`, which runs natively and inside.
 //!
-//! `syscalls-guest DOOR OPERATION BATCH MILLISECONDS` prints, in ns a call, the mean, the median and the 99th percentile of batches, and
-//! how many calls that were. A call that fails, or does not give what it should, ends it.
+//! `syscalls-guest DOOR OPERATION BATCH MILLISECONDS` prints, in ns an operation, the mean, the median and the 99th percentile of batches,
+//! and how many operations that were. A call that fails, or does not give what it should, ends it.
+//!
+//! `syscalls-guest DOOR out BATCH MILLISECONDS | syscalls-guest DOOR in BATCH 0`: messages of 4 KiB between two processes; the second prints the
+//! same of them. `syscalls-guest DOOR idle 1 MILLISECONDS` makes a few calls and then waits.
 
 use std::{
     env, fs,
-    io::{self, Write},
+    io::{self, ErrorKind, Write},
     net::Shutdown,
     os::{
         fd::{AsRawFd, OwnedFd, RawFd},
@@ -34,6 +37,10 @@ enum Operation {
     Read,
     Pipe,
     Socket,
+    /// A message to standard output.
+    Out,
+    /// A message from standard input.
+    In,
 }
 
 impl Operation {
@@ -44,6 +51,9 @@ impl Operation {
             "read" => Self::Read,
             "pipe" => Self::Pipe,
             "socket" => Self::Socket,
+            "out" => Self::Out,
+            "in" => Self::In,
+            "idle" => Self::Nop,
             _ => return Err(io::Error::other("no such operation")),
         })
     }
@@ -92,11 +102,12 @@ fn check(result: i64, operation: Operation, second: bool) -> io::Result<()> {
     let good = match operation {
         Operation::Nop => result == 0,
         Operation::Getppid => result >= 0,
-        Operation::Read => result == PAGE as i64,
+        Operation::Read | Operation::Out | Operation::In => result == PAGE as i64,
         Operation::Pipe | Operation::Socket => result == MESSAGE as i64,
     };
     match good {
         true => Ok(()),
+        false if operation == Operation::In && result == 0 => Err(ErrorKind::UnexpectedEof.into()),
         false => Err(io::Error::other(format!("a call gave {result} (second: {second})"))),
     }
 }
@@ -131,6 +142,8 @@ fn calls(operation: Operation, on: &mut Subjects) -> [(i64, [u64; 6]); 2] {
         Operation::Read => {
             [(libc::SYS_pread64, [descriptor(&on.page), into, PAGE as u64, 0, 0, 0]), none]
         }
+        Operation::Out => [(libc::SYS_write, [1, into, PAGE as u64, 0, 0, 0]), none],
+        Operation::In => [(libc::SYS_read, [0, into, PAGE as u64, 0, 0, 0]), none],
         Operation::Pipe => [
             (libc::SYS_write, [descriptor(&on.to), out, size, 0, 0, 0]),
             (libc::SYS_read, [descriptor(&on.from), into, size, 0, 0, 0]),
@@ -180,6 +193,14 @@ impl Door for Uring {
             Operation::Getppid => return Err(io::Error::other("io_uring has no getppid")),
             Operation::Read => [
                 opcode::Read::new(fd(&on.page), into, PAGE as u32).build(),
+                opcode::Nop::new().build(),
+            ],
+            Operation::Out => [
+                opcode::Write::new(types::Fd(1), into, PAGE as u32).build(),
+                opcode::Nop::new().build(),
+            ],
+            Operation::In => [
+                opcode::Read::new(types::Fd(0), into, PAGE as u32).build(),
                 opcode::Nop::new().build(),
             ],
             Operation::Pipe => [
@@ -282,11 +303,14 @@ fn main() -> io::Result<()> {
     let [door, operation, batch, milliseconds] = &words[..] else {
         return Err(io::Error::other("DOOR OPERATION BATCH MILLISECONDS"));
     };
+    let idle = operation == "idle";
     let operation = Operation::of_name(operation)?;
     let batch: usize = batch.parse().map_err(io::Error::other)?;
     let time = Duration::from_millis(milliseconds.parse().map_err(io::Error::other)?);
     let batch = batch.clamp(1, MOST);
-    pin();
+    if !matches!(operation, Operation::Out | Operation::In) {
+        pin();
+    }
     let mut door: Box<dyn Door> = match door.as_str() {
         "call" => Box::new(Calls),
         "uring" => Box::new(Uring::new(false)?),
@@ -296,6 +320,14 @@ fn main() -> io::Result<()> {
         _ => return Err(io::Error::other("no such door")),
     };
     let mut on = Subjects::new(operation)?;
+    if idle {
+        door.make(operation, batch, &mut on)?;
+        std::thread::sleep(time);
+        return Ok(());
+    }
+    if operation == Operation::In {
+        return stream(&mut *door, batch, &mut on);
+    }
     let warm_up = Instant::now();
     while warm_up.elapsed() < time / 4 {
         door.make(operation, batch, &mut on)?;
@@ -312,12 +344,39 @@ fn main() -> io::Result<()> {
         let then = std::mem::replace(&mut now, Instant::now());
         samples.push((now - then).as_nanos() as f64 / (apart * batch) as f64);
     }
-    let total = samples.len() * apart * batch;
-    let mean = (now - start).as_nanos() as f64 / total as f64;
+    if operation != Operation::Out {
+        report(samples, now - start, apart * batch);
+    }
+    Ok(())
+}
+
+/// Reads until the other process has written all.
+fn stream(door: &mut dyn Door, batch: usize, on: &mut Subjects) -> io::Result<()> {
+    // The first ones are warm-up.
+    for _ in 0..(1000 / batch).max(1) {
+        door.make(Operation::In, batch, on)?;
+    }
+    let mut samples = Vec::new();
+    let start = Instant::now();
+    let mut now = start;
+    loop {
+        match door.make(Operation::In, batch, on) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => break,
+            Err(error) => return Err(error),
+        }
+        let then = std::mem::replace(&mut now, Instant::now());
+        samples.push((now - then).as_nanos() as f64 / batch as f64);
+    }
+    report(samples, now - start, batch);
+    Ok(())
+}
+
+/// Prints the figures of samples, each of which is of so many operations.
+fn report(mut samples: Vec<f64>, time: Duration, each: usize) {
+    let total = samples.len() * each;
+    let mean = time.as_nanos() as f64 / total as f64;
     samples.sort_unstable_by(f64::total_cmp);
     let at = |share: f64| samples[((samples.len() - 1) as f64 * share) as usize];
     println!("{mean:.2} {:.2} {:.2} {total}", at(0.5), at(0.99));
-    // The descriptor goes before its ring does.
-    drop(on);
-    Ok(())
 }

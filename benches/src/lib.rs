@@ -9,3 +9,4 @@ pub mod options;
 pub mod page;
 pub mod report;
 pub mod rings;
+pub mod syscalls;

@@ -38,6 +38,12 @@ pub fn guest_example(name: &str) -> Result<PathBuf> {
     Ok(paths::target().join("release/examples").join(name))
 }
 
+/// The path of the example `name` of `package`, built in release mode.
+pub fn example(package: &str, name: &str) -> Result<PathBuf> {
+    build(package, &["--example", name])?;
+    Ok(paths::target().join("release/examples").join(name))
+}
+
 fn build(package: &str, what: &[&str]) -> Result<()> {
     eprintln!("building {package} (release) ...");
     let status = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))

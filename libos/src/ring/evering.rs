@@ -9,7 +9,7 @@
 
 use std::sync::{
     Arc, Weak,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicU32, Ordering},
 };
 
 use evering::{
@@ -37,6 +37,10 @@ use crate::{
 
 /// How many submissions are taken at once.
 const BATCH: usize = 64;
+/// An average is kept times this: a new figure counts for one part of so many.
+const SCALE: u32 = 8;
+/// From so many submissions at a time on a poller does not pay: to fetch each from another CPU's cache costs more than the guest's trap.
+const MANY: u32 = 8;
 /// How long a poller looks at an idle ring unless it is told otherwise, ns.
 const IDLE: u64 = 50_000;
 
@@ -57,6 +61,8 @@ pub(crate) struct Evering {
     bell: SharedBell<Keeper>,
     /// A poller looks at it.
     polled: AtomicBool,
+    /// How many submissions are taken at a time, on the average, times [`SCALE`]. Written by whoever takes them.
+    usual: AtomicU32,
     /// How long a poller looks at it while it is idle, ns; `None` when there is to be none.
     idle: Option<u64>,
     _link: Link,
@@ -177,6 +183,7 @@ impl Evering {
             completed: WaitQueue::new(),
             bell: link.own_bell(),
             polled: AtomicBool::new(false),
+            usual: AtomicU32::new(0),
             idle: polled.then_some(idle),
             _link: link,
         });
@@ -223,6 +230,7 @@ impl Evering {
                 return Ok(());
             }
             if let Some(idle) = self.idle
+                && !self.takes_many()
                 && hal::cpu::has_spare()
                 && !self.polled.swap(true, Ordering::AcqRel)
             {
@@ -244,7 +252,10 @@ impl Evering {
         let mut taken = 0_usize;
         loop {
             match receiver.pending() {
-                Ok(0) => return Ok(taken),
+                Ok(0) => {
+                    self.took(taken);
+                    return Ok(taken);
+                }
                 Ok(_) => {}
                 Err(_) => return Err(self.break_off()),
             }
@@ -267,6 +278,19 @@ impl Evering {
                 return Ok(taken);
             }
         }
+    }
+
+    fn took(&self, count: usize) {
+        if count > 0 && self.idle.is_some() {
+            let usual = self.usual.load(Ordering::Relaxed);
+            let count = u32::try_from(count).unwrap_or(u32::MAX).min(abi::MAX_ENTRIES);
+            self.usual.store(usual - usual / SCALE + count, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether so many submissions come at a time that no poller is of use.
+    fn takes_many(&self) -> bool {
+        self.usual.load(Ordering::Relaxed) / SCALE >= MANY
     }
 
     /// Whether there is something to take, and room for it.
@@ -438,7 +462,7 @@ impl Evering {
                     Ok(1..) => since = hal::time::monotonic(),
                     Ok(0) => std::hint::spin_loop(),
                 }
-                let gives_way = hal::cpu::runnable();
+                let gives_way = hal::cpu::runnable() || ring.takes_many();
                 if !gives_way && hal::time::monotonic().saturating_sub(since) <= idle {
                     if hal::cpu::need_resched() {
                         drop(ring);
