@@ -225,10 +225,11 @@ impl Evering {
     /// the guest, by the bell.
     fn kick(&self, thread: &Thread) -> SysResult<()> {
         loop {
-            self.take_all(thread)?;
+            // Not both: a poller takes the lock again and again, and would let nobody else have it.
             if self.polled.load(Ordering::Acquire) {
                 return Ok(());
             }
+            self.take_all(thread)?;
             if let Some(idle) = self.idle
                 && !self.takes_many()
                 && hal::cpu::has_spare()
