@@ -32,8 +32,13 @@ pub struct Ring {
     bell: SharedBell<Keeper>,
     arena: Option<Arena>,
     fd: OwnedFd,
+    /// Where it is, and how large.
+    region: (NonNull<u8>, usize),
     _link: Link,
 }
+
+// SAFETY: the region goes where the ring goes.
+unsafe impl Send for Ring {}
 
 fn broken(what: &str) -> io::Error {
     io::Error::other(format!("the ring of system calls is of no use any more: {what}"))
@@ -70,7 +75,15 @@ impl Ring {
         let region: Region<Completion, Submission> =
             unsafe { Region::attach_at(at, len, Keeper::new(map)) }.map_err(io::Error::other)?;
         let Peer { sender, receiver, arena, link } = region.second().map_err(io::Error::other)?;
-        Ok(Self { sender, receiver, bell: link.peers_bell(), arena: Some(arena), fd, _link: link })
+        Ok(Self {
+            sender,
+            receiver,
+            bell: link.peers_bell(),
+            arena: Some(arena),
+            fd,
+            region: (at, len),
+            _link: link,
+        })
     }
 
     /// The arena, for buffers in the ring's own memory; `None` when it was taken before.
@@ -128,6 +141,16 @@ impl Ring {
         // SAFETY: the call reads one timespec, if there is one. What it has others do is what `stage` was promised.
         let there = unsafe { libc::syscall(call, fd, wanted, 0, timeout) };
         usize::try_from(there).map_err(|_| io::Error::last_os_error())
+    }
+
+    /// Writes nonsense over the whole region: what a hostile program does. For tests of the kernel; nothing else can be done with
+    /// the ring after that but to tell the kernel of it.
+    pub fn scribble(&mut self, mut byte: impl FnMut(usize) -> u8) {
+        for offset in 0..self.region.1 {
+            // SAFETY: within the region, which the link keeps. Bytes, at which others look by atomic operations of larger words: they find
+            // anything, as from a peer that is another process.
+            unsafe { self.region.0.add(offset).write_volatile(byte(offset)) };
+        }
     }
 
     /// Receives completions, as many as there are and fit: how many.

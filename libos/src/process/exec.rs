@@ -314,7 +314,7 @@ impl Current {
         let started = loaded.map_err(|error| error.errno())?;
         // From here on there is no way back: the other threads end, and the caller becomes the first.
         old.become_sole().await?;
-        process.operations.end_and_wait().await;
+        process.operations.end();
         let files = match old.files.is_shared() {
             true => old.files.duplicate(),
             false => Arc::clone(&old.files),

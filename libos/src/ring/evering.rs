@@ -355,7 +355,7 @@ impl Evering {
     /// The guest has made the ring useless.
     fn break_off(&self) -> Errno {
         self.answers.lock().over = true;
-        self.operations.end();
+        self.operations.end_soon();
         self.completed.notify_all();
         Errno::EIO
     }
@@ -491,7 +491,7 @@ impl Evering {
 
 impl Drop for Evering {
     fn drop(&mut self) {
-        self.operations.end();
+        self.operations.end_soon();
     }
 }
 

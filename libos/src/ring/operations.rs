@@ -13,6 +13,9 @@
 //!      cancel ─────┘ │ interrupted, it ends by itself, with what it has done so far
 //!      end ──────────┘ dropped where it waits, says nothing
 //! ```
+//!
+//! The future lies beside its task, under a lock that is taken to poll it, so whoever ends it drops it there and then: what it had of the
+//! process is let go of before the process is said to have ended.
 
 use std::{
     collections::BTreeSet,
@@ -22,10 +25,10 @@ use std::{
         Arc, Weak,
         atomic::{AtomicBool, AtomicU8, Ordering},
     },
-    task::{Context, Waker},
+    task::{Context, Poll, Waker},
 };
 
-use hal::{cpu::Task, time::timeout_at};
+use hal::time::timeout_at;
 use parking_lot::Mutex;
 use slab::Slab;
 
@@ -60,8 +63,11 @@ struct Running {
     stand_in: Arc<Thread>,
     end: Arc<AtomicU8>,
     /// `None` while it is polled in place.
-    task: Option<Task<()>>,
+    body: Option<Arc<Body>>,
 }
+
+/// What an operation does, until it is done or ended.
+type Body = Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>;
 
 /// Why an operation is to end early: values of [`Running::end`].
 mod end {
@@ -91,21 +97,38 @@ impl Operations {
     {
         let operation = self.enter(id, thread)?;
         let (key, stand_in) = (operation.key, Arc::clone(&operation.stand_in));
-        let mut body: Pin<Box<F>> = Box::pin(body(operation));
+        let mut body: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(body(operation));
         if body.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready() {
             return Ok(());
         }
+        let body = Arc::new(Mutex::new(Some(body)));
         let mut state = self.state.lock();
-        if self.is_over() {
-            return Err(Errno::EAGAIN);
-        }
         // Still there, for its own future takes it out.
-        if let Some(running) = state.running.get_mut(key) {
-            running.task = Some(hal::cpu::spawn(poll_fn(move |context| {
-                stand_in.object.woken_by(context.waker());
-                body.as_mut().poll(context)
-            })));
+        match state.running.get_mut(key) {
+            Some(running) if !self.is_over() => running.body = Some(Arc::clone(&body)),
+            _ => {
+                drop(state);
+                return Err(Errno::EAGAIN);
+            }
         }
+        drop(state);
+        let set = Arc::downgrade(self);
+        hal::cpu::spawn(poll_fn(move |context| {
+            stand_in.object.woken_by(context.waker());
+            let mut body = body.lock();
+            let Some(future) = body.as_mut() else { return Poll::Ready(()) };
+            if future.as_mut().poll(context).is_pending() {
+                // It may have been ended by what it did itself.
+                if set.upgrade().is_some_and(|set| !set.is_over()) {
+                    return Poll::Pending;
+                }
+            }
+            let done = body.take();
+            drop(body);
+            drop(done);
+            Poll::Ready(())
+        }))
+        .detach();
         Ok(())
     }
 
@@ -120,7 +143,7 @@ impl Operations {
             return Err(Errno::EAGAIN);
         }
         let running =
-            Running { id, stand_in: Arc::clone(&stand_in), end: Arc::clone(&end), task: None };
+            Running { id, stand_in: Arc::clone(&stand_in), end: Arc::clone(&end), body: None };
         let key = state.running.insert(running);
         state.by_id.insert((id, key));
         drop(state);
@@ -149,36 +172,49 @@ impl Operations {
         self.state.lock().running.len()
     }
 
-    /// Ends all where they wait. What is done to files and memory meanwhile is as if each had been killed.
+    /// Ends all where they wait; what is done to files and memory meanwhile is as if each had been killed. Nothing is left of them when this
+    /// returns. Not for operations themselves.
     pub(crate) fn end(&self) {
-        drop(self.take());
+        for (body, stand_in) in self.take() {
+            let ended = body.lock().take();
+            drop(ended);
+            // The task finds that there is nothing to do any more.
+            stand_in.object.wake();
+        }
     }
 
-    fn take(&self) -> Vec<Task<()>> {
+    /// As [`end`](Self::end), for whoever may be an operation of this set: those that do something just now end right after it.
+    pub(crate) fn end_soon(&self) {
+        for (body, stand_in) in self.take() {
+            let ended = body.try_lock().and_then(|mut body| body.take());
+            drop(ended);
+            stand_in.object.wake();
+        }
+    }
+
+    fn take(&self) -> Vec<(Arc<Body>, Arc<Thread>)> {
         let mut state = self.state.lock();
         self.over.store(true, Ordering::Release);
         let idle = std::mem::take(&mut state.idle);
-        let tasks = state.running.iter_mut().filter_map(|(_, running)| running.task.take());
-        let tasks = tasks.collect();
+        let waiting =
+            |running: &Running| Some((running.body.clone()?, Arc::clone(&running.stand_in)));
+        let bodies = state.running.iter().filter_map(|(_, running)| waiting(running)).collect();
         drop(state);
         drop(idle);
-        tasks
+        bodies
     }
 
     fn leave(&self, key: usize, stand_in: Arc<Thread>) {
         let mut state = self.state.lock();
         let Some(running) = state.running.try_remove(key) else { return };
         state.by_id.remove(&(running.id, key));
-        let kept = !self.is_over() && state.idle.len() < IDLE;
-        if kept {
+        if !self.is_over() && state.idle.len() < IDLE {
             stand_in.object.take_interrupt();
             state.idle.push(stand_in);
         }
+        // The last reference to a thread may be the last one to this ring.
         drop(state);
-        if let Some(task) = running.task {
-            // It is about to end by itself: this may be called by it.
-            task.detach();
-        }
+        drop(running);
     }
 }
 
@@ -277,17 +313,8 @@ impl OperationSets {
         std::mem::take(&mut *self.0.lock()).iter().filter_map(Weak::upgrade).collect()
     }
 
-    /// Ends all operations.
+    /// Ends all operations: nothing is left of them when this returns.
     pub(crate) fn end(&self) {
         self.take().iter().for_each(|set| set.end());
-    }
-
-    /// Ends all operations, and waits until nothing of them is left.
-    pub(crate) async fn end_and_wait(&self) {
-        for set in self.take() {
-            for task in set.take() {
-                task.cancel().await;
-            }
-        }
     }
 }
