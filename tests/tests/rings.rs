@@ -1,5 +1,7 @@
 //! Guests that make their system calls through rings, in both placements.
 
+use std::time::Duration;
+
 use tests::{kernel, run::Guest, scratch::Scratch};
 
 /// What the example `ring` prints: each line is a promise of `libos_guest::abi`.
@@ -16,18 +18,42 @@ refused: [(1, -95), (2, -38)]
 
 #[test]
 fn calls_of_every_kind_go_through_a_ring() {
+    for options in [["--isolation", "auto"], ["--isolation", "always"], ["--cpus", "1"]] {
+        assert_eq!(run("ring", &options, &[]), EXPECTED, "{options:?}");
+    }
+}
+
+fn run(example: &str, options: &[&str], arguments: &[&str]) -> String {
     let scratch = Scratch::empty().unwrap();
-    let example = kernel::guest_example("ring").unwrap();
-    let example = example.to_str().unwrap();
-    for options in [&["--isolation", "auto"], &["--isolation", "always"], &["--cpus", "1"]] {
-        let mut words = options.to_vec();
-        words.push(example);
-        let kernel = kernel::binary().unwrap();
-        let guest = Guest::new(kernel.to_str().unwrap(), &words);
-        let outcome = guest.native(scratch.path()).unwrap();
-        let text = String::from_utf8_lossy(&outcome.stdout);
-        let errors = String::from_utf8_lossy(&outcome.stderr);
-        assert_eq!((outcome.status, &*errors, &*text), (Some(0), "", EXPECTED), "{options:?}");
+    let example = kernel::guest_example(example).unwrap();
+    let words = [options, &[example.to_str().unwrap()], arguments].concat();
+    let mut guest = Guest::new(kernel::binary().unwrap().to_str().unwrap(), &words);
+    guest.timeout = Some(Duration::from_secs(900));
+    let outcome = guest.native(scratch.path()).unwrap();
+    let text = String::from_utf8_lossy(&outcome.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&outcome.stderr);
+    assert_eq!((outcome.status, &*errors), (Some(0), ""), "{options:?} {arguments:?}: {text}");
+    text
+}
+
+#[test]
+fn nothing_is_left_of_calls_whose_process_went_away() {
+    // 120,000 calls in all, in each placement and with one CPU and two.
+    for (options, seed) in
+        [(["--cpus", "1"], "1"), (["--cpus", "2"], "2"), (["--isolation", "always"], "3")]
+    {
+        let text = run("storm", &options, &[seed, "40000"]);
+        assert!(text.ends_with("nothing is left\n"), "{text}");
+    }
+}
+
+/// `RINGS_FUZZ_SECONDS` says for how long each, 3 unless it does.
+#[test]
+fn hostile_rings_cost_errors_and_nothing_else() {
+    let seconds = std::env::var("RINGS_FUZZ_SECONDS").unwrap_or_else(|_| "3".into());
+    for options in [["--cpus", "1"], ["--cpus", "2"], ["--isolation", "always"]] {
+        let text = run("hostile", &options, &["1", &seconds]);
+        assert!(text.contains("rings") && text.contains("broken"), "{text}");
     }
 }
 

@@ -13,4 +13,4 @@ pub mod abi;
 mod ring;
 
 #[cfg(feature = "runtime")]
-pub use self::ring::Ring;
+pub use self::ring::{RawRegion, Ring};

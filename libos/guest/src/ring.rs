@@ -10,6 +10,7 @@ use std::{
     io,
     os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
     ptr::NonNull,
+    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -143,14 +144,9 @@ impl Ring {
         usize::try_from(there).map_err(|_| io::Error::last_os_error())
     }
 
-    /// Writes nonsense over the whole region: what a hostile program does. For tests of the kernel; nothing else can be done with
-    /// the ring after that but to tell the kernel of it.
-    pub fn scribble(&mut self, mut byte: impl FnMut(usize) -> u8) {
-        for offset in 0..self.region.1 {
-            // SAFETY: within the region, which the link keeps. Bytes, at which others look by atomic operations of larger words: they find
-            // anything, as from a peer that is another process.
-            unsafe { self.region.0.add(offset).write_volatile(byte(offset)) };
-        }
+    /// The bare memory, for tests of the kernel.
+    pub fn raw_region(&self) -> RawRegion {
+        RawRegion { at: self.region.0, len: self.region.1, _keeper: self.bell.keeper().clone() }
     }
 
     /// Receives completions, as many as there are and fit: how many.
@@ -179,5 +175,35 @@ impl AsFd for Ring {
     /// Ready to be read (epoll(7)) while there are completions.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
+    }
+}
+
+/// A ring's memory as a hostile program uses it: for tests of the kernel.
+pub struct RawRegion {
+    at: NonNull<u8>,
+    len: usize,
+    _keeper: Keeper,
+}
+
+// SAFETY: the keeper keeps the memory, of which every use is atomic.
+unsafe impl Send for RawRegion {}
+// SAFETY: the same.
+unsafe impl Sync for RawRegion {}
+
+impl RawRegion {
+    /// How many bytes it has.
+    #[expect(clippy::len_without_is_empty, reason = "it never is")]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Writes `value` at the multiple of eight bytes before `offset`, or nothing beyond the end.
+    pub fn poke(&self, offset: usize, value: u64) {
+        let offset = offset & !7;
+        if offset + 8 <= self.len {
+            // SAFETY: within the region, aligned, and kept. Whoever else uses it does so by atomic operations.
+            let word = unsafe { self.at.add(offset).cast::<AtomicU64>().as_ref() };
+            word.store(value, Ordering::Relaxed);
+        }
     }
 }

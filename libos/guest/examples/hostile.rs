@@ -1,0 +1,164 @@
+//! A guest that does with its rings what it likes: `hostile SEED SECONDS`.
+//!
+//! Rings of any size are filled with submissions of any kind; indices, flags and entries are overwritten with anything, by this thread and by
+//! another one while the kernel reads them. Errors are fine. The kernel may not fall over, and no call may fail to return.
+
+use std::{
+    env, io,
+    os::fd::AsRawFd,
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
+};
+
+use libos_guest::{
+    Ring,
+    abi::{Completion, Setup, Submission, call},
+};
+
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit
+    }
+
+    /// A number of the kind that goes wrong.
+    fn odd(&mut self) -> u64 {
+        match self.below(6) {
+            0 => 0,
+            1 => u64::MAX,
+            2 => self.below(64),
+            3 => 1 << self.below(64),
+            4 => (1 << self.below(64)) - 1,
+            _ => self.next(),
+        }
+    }
+}
+
+/// Calls that can do no harm to this program itself, whatever their arguments are but for the buffer.
+const CALLS: [i64; 16] = [
+    libc::SYS_read,
+    libc::SYS_write,
+    libc::SYS_pread64,
+    libc::SYS_readv,
+    libc::SYS_poll,
+    libc::SYS_fstat,
+    libc::SYS_lseek,
+    libc::SYS_dup,
+    libc::SYS_getcwd,
+    libc::SYS_futex,
+    libc::SYS_epoll_wait,
+    libc::SYS_recvfrom,
+    libc::SYS_sendto,
+    libc::SYS_accept4,
+    libc::SYS_splice,
+    libc::SYS_nanosleep,
+];
+
+fn submission(random: &mut Random, fds: &[i32], buffer: u64) -> Submission {
+    let mut arguments = [0; 6];
+    arguments.fill_with(|| random.odd());
+    let call = match random.below(3) {
+        0 => call::NOP.wrapping_add(random.below(6) as u32),
+        _ => {
+            // Into the buffer or to where nothing is, never into the program itself.
+            arguments[0] = fds[random.below(fds.len() as u64) as usize] as u64;
+            arguments[1] = if random.below(4) == 0 { random.below(4096) } else { buffer };
+            arguments[2] = random.below(4097);
+            arguments[3] = random.below(2);
+            CALLS[random.below(CALLS.len() as u64) as usize] as u32
+        }
+    };
+    if call == call::PROVIDE {
+        arguments[0] = buffer;
+        arguments[1] = random.below(512);
+        arguments[2] = random.below(9);
+    }
+    Submission {
+        id: random.below(128),
+        call,
+        flags: if random.below(8) == 0 { random.next() as u16 } else { random.below(8) as u16 },
+        group: random.below(3) as u16,
+        arguments,
+    }
+}
+
+fn main() -> io::Result<()> {
+    let numbers: Vec<u64> = env::args().skip(1).filter_map(|word| word.parse().ok()).collect();
+    let [seed, seconds] = numbers[..] else { return Err(io::Error::other("SEED SECONDS")) };
+    let mut random = Random(seed | 1);
+    let end = Instant::now() + Duration::from_secs(seconds);
+    let (reader, writer) = io::pipe()?;
+    let (left, right) = std::os::unix::net::UnixStream::pair()?;
+    let fds = [reader.as_raw_fd(), writer.as_raw_fd(), left.as_raw_fd(), right.as_raw_fd(), 99];
+    let buffer: &'static mut [u8; 8192] = Box::leak(Box::new([0; 8192]));
+    let address = buffer.as_mut_ptr() as u64;
+    let (mut rings, mut calls, mut broken) = (0_u64, 0_u64, 0_u64);
+    while Instant::now() < end {
+        let setup = Setup {
+            flags: random.below(2) as u32,
+            submissions: 1 << random.below(10),
+            completions: 1 << random.below(10),
+            idle: random.below(100) as u32,
+            arena: random.below(3) << 12,
+            region: random.odd(),
+        };
+        let Ok(mut ring) = Ring::open(setup) else { continue };
+        rings += 1;
+        let stop = AtomicBool::new(false);
+        let region = ring.raw_region();
+        let (seed, scribbles) = (random.next() | 1, random.below(2) == 0);
+        std::thread::scope(|scope| -> io::Result<()> {
+            if scribbles {
+                let (stop, region) = (&stop, &region);
+                scope.spawn(move || {
+                    let mut random = Random(seed);
+                    while !stop.load(Ordering::Relaxed) {
+                        let offset = match random.below(2) {
+                            // The header, the bells and the indices.
+                            0 => random.below(2048.min(region.len() as u64)),
+                            _ => random.below(region.len() as u64),
+                        };
+                        region.poke(offset as usize, random.odd());
+                        if random.below(64) == 0 {
+                            std::thread::yield_now();
+                        }
+                    }
+                });
+            }
+            for _ in 0..random.below(64) {
+                for _ in 0..random.below(80) {
+                    let submission = submission(&mut random, &fds, address);
+                    // SAFETY: the buffer is leaked and nobody reads it; what else the calls are told leads nowhere.
+                    if unsafe { ring.stage(submission) }.is_err() {
+                        break;
+                    }
+                    calls += 1;
+                }
+                if random.below(4) == 0 {
+                    region.poke(random.below(4096.min(region.len() as u64)) as usize, random.odd());
+                }
+                let entered = match random.below(2) {
+                    0 => ring.submit(),
+                    _ => ring.wait(random.below(40) as u32, Some(Duration::from_micros(200))),
+                };
+                let mut completions = [Completion::default(); 64];
+                if entered.is_err() || ring.reap(&mut completions).is_err() {
+                    broken += 1;
+                    break;
+                }
+            }
+            stop.store(true, Ordering::Relaxed);
+            Ok(())
+        })?;
+    }
+    println!("{rings} rings, {calls} calls, {broken} broken");
+    Ok(())
+}
