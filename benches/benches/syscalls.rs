@@ -33,6 +33,8 @@ const OPERATIONS: [(&str, &str); 5] = [
     ("socket", "64 B sent and received"),
 ];
 const BATCHES: [usize; 5] = [1, 4, 16, 64, 256];
+/// Wake-ups of another process on the same CPU that are measured at a time.
+const WAKE_UPS: &str = "50000";
 /// The pipe of 4 KiB messages between two processes is measured with these batches.
 const STREAM: [usize; 2] = [1, 16];
 
@@ -67,6 +69,7 @@ fn used() -> Result<f64, Box<dyn Error>> {
 
 fn measure(options: &Options) -> Result<(), Box<dyn Error>> {
     kernel::binary()?;
+    kernel::example("benches", "pingpong-guest")?;
     let guest = kernel::example("benches", "syscalls-guest")?;
     let guest = guest.to_str().ok_or("the guest's path is not text")?;
     let scratch = Scratch::empty()?;
@@ -82,6 +85,9 @@ fn measure(options: &Options) -> Result<(), Box<dyn Error>> {
             let doors = Door::ALL.into_iter().filter(|door| door.has("stream"));
             samples.extend(doors.map(|door| ("stream", batch, door)));
         }
+    }
+    if options.wants("wake-up") {
+        samples.extend([Door::Call, Door::Trap, Door::Kicked].map(|door| ("wake-up", 1, door)));
     }
     let mut all = All::new();
     let bar = ProgressBar::new((options.rounds * samples.len()) as u64);
@@ -124,7 +130,9 @@ fn sample(
 ) -> Result<[f64; 4], Box<dyn Error>> {
     let (batch, time) = (batch.to_string(), SAMPLE.to_string());
     let way = door.way();
-    let command = if operation == "stream" {
+    let command = if operation == "wake-up" {
+        Guest::new(guest.replace("syscalls-guest", "pingpong-guest"), &[way, WAKE_UPS])
+    } else if operation == "stream" {
         let pair = format!("{guest} {way} out {batch} {time} | {guest} {way} in {batch} 0");
         Guest::new("/bin/sh", &["-c", &pair])
     } else {
@@ -137,6 +145,7 @@ fn sample(
     let figures: Vec<f64> = text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
     match figures[..] {
         [mean, p50, p99, _] => Ok([mean, p50, p99, cpus]),
+        [mean] => Ok([mean, mean, mean, cpus]),
         _ => Err(format!("it printed {text:?}").into()),
     }
 }
@@ -194,6 +203,16 @@ fn targets(all: &All, idle: Option<f64>) -> Vec<(&'static str, f64, f64)> {
             0.50,
         ),
     ];
+    for (what, door) in [
+        ("a process is woken, by trap / host's", Door::Trap),
+        ("a process is woken, by its ring / host's", Door::Kicked),
+    ] {
+        targets.push((
+            what,
+            mean(all, "wake-up", 1, door) / mean(all, "wake-up", 1, Door::Call),
+            0.10,
+        ));
+    }
     if let Some(idle) = idle {
         targets.push(("a polled ring that is idle, CPUs", idle, 0.01));
     }
@@ -203,9 +222,10 @@ fn targets(all: &All, idle: Option<f64>) -> Vec<(&'static str, f64, f64)> {
 
 fn markdown(all: &All, idle: Option<f64>) -> String {
     let mut text = String::new();
-    for (name, what) in
-        OPERATIONS.into_iter().chain([("stream", "messages of 4 KiB from one process to another")])
-    {
+    for (name, what) in OPERATIONS.into_iter().chain([
+        ("stream", "messages of 4 KiB from one process to another"),
+        ("wake-up", "another process on the same CPU is woken by a pipe"),
+    ]) {
         let batches: Vec<usize> = BATCHES
             .into_iter()
             .filter(|&batch| Door::ALL.iter().any(|&door| !middle(all, name, batch, door).is_nan()))

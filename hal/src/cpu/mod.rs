@@ -224,6 +224,16 @@ impl Handle {
         task::spawn(&self.machine, cpu, false, future)
     }
 
+    /// As [`spawn`](Self::spawn), and the first poll is made here and now, as a part of the running task's turn.
+    pub fn spawn_here<F>(&self, future: F) -> Task<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let cpu = self.machine.here().unwrap_or_else(|| self.machine.next_cpu());
+        task::spawn_here(&self.machine, cpu, future)
+    }
+
     /// As [`spawn`](Self::spawn), for short work that is not to wait for the running task's turn to end, such as setting a
     /// timer: it runs before what is queued, once the running task looks at [`need_resched`].
     pub fn spawn_urgent<F>(&self, future: F) -> Task<F::Output>
@@ -267,6 +277,20 @@ where
     F::Output: Send + 'static,
 {
     current().spawn(future)
+}
+
+/// [`Handle::spawn_here`] on the current machine.
+///
+/// # Panics
+///
+/// When the thread belongs to no machine, see [`Handle::current`].
+#[track_caller]
+pub fn spawn_here<F>(future: F) -> Task<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    current().spawn_here(future)
 }
 
 /// [`Handle::spawn_urgent`] on the current machine.

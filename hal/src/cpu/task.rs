@@ -101,6 +101,17 @@ where
     task
 }
 
+/// As [`spawn`] on the calling CPU, and the first poll is made here and now.
+pub(super) fn spawn_here<F>(machine: &Arc<Machine>, cpu: usize, future: F) -> Task<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    let (runnable, task) = new(machine, cpu, false, future);
+    runnable.run();
+    task
+}
+
 pub(super) fn spawn_urgent<F>(machine: &Arc<Machine>, cpu: usize, future: F) -> Task<F::Output>
 where
     F: Future + Send + 'static,

@@ -435,7 +435,7 @@ impl Evering {
             for submission in &chain {
                 operation.rename(submission.id);
                 let result = if goes_on {
-                    perform(&ring, &operation, submission, until).await
+                    perform_in_chain(&ring, &operation, submission, until).await
                 } else {
                     Err(Errno::ECANCELED)
                 };
@@ -545,7 +545,27 @@ fn refuses(number: u64) -> bool {
     table::needs_registers(number) || ABOUT_THE_CALLER.iter().any(|&call| u64::from(call) == number)
 }
 
-/// Makes a submission's call.
+/// Makes a submission's call, after those of the chain before it.
+async fn perform_in_chain(
+    ring: &Weak<Evering>,
+    operation: &Operation,
+    submission: &Submission,
+    until: Option<u64>,
+) -> SysResult<u64> {
+    if operation.is_canceled() {
+        return Err(Errno::ECANCELED);
+    }
+    let at_once = {
+        let ring = ring.upgrade().ok_or(Errno::ECANCELED)?;
+        ring.at_once(operation.thread(), submission)
+    };
+    match at_once {
+        Some(result) => result,
+        None => perform(ring, operation, submission, until).await,
+    }
+}
+
+/// Makes a submission's call that could not be finished at once.
 async fn perform(
     ring: &Weak<Evering>,
     operation: &Operation,
@@ -568,11 +588,6 @@ async fn perform(
     if flags & flags::PICK != 0 {
         return perform_picking(ring, operation, submission, until).await;
     }
-    let ring = ring.upgrade().ok_or(Errno::ECANCELED)?;
-    if let Some(result) = ring.at_once(operation.thread(), submission) {
-        return result;
-    }
-    drop(ring);
     operation.call(call.into(), &arguments, until).await
 }
 
@@ -613,7 +628,10 @@ async fn perform_picking(
     let wanted = arguments[2];
     arguments[1] = address;
     arguments[2] = if wanted == 0 { size.into() } else { wanted.min(size.into()) };
-    let result = operation.call(call.into(), &arguments, until).await;
+    let result = match table::dispatch_now(thread, call.into(), &arguments) {
+        Some(result) => result,
+        None => operation.call(call.into(), &arguments, until).await,
+    };
     match result {
         Ok(len) => Ok(Completion::pack(number, len as u32).cast_unsigned()),
         Err(error) => {

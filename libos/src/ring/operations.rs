@@ -5,10 +5,10 @@
 //! with it, however it ends, and what ends an operation then is that its future is dropped, which all waits are made for.
 //!
 //! ```text
-//!   begin ──► polled in place ──► done: costs no task
-//!                  │ waits
-//!                  ▼
-//!              a task ──────────► done: says so itself
+//!   begin ──► polled in place ──► done
+//!                  │ waits          ▲
+//!                  ▼                │ says so itself
+//!               a task ─────────────┘
 //!                  │ ▲
 //!      cancel ─────┘ │ interrupted, it ends by itself, with what it has done so far
 //!      end ──────────┘ dropped where it waits, says nothing
@@ -25,7 +25,7 @@ use std::{
         Arc, Weak,
         atomic::{AtomicBool, AtomicU8, Ordering},
     },
-    task::{Context, Poll, Waker},
+    task::Poll,
 };
 
 use hal::time::timeout_at;
@@ -61,15 +61,21 @@ struct State {
 struct Running {
     id: u64,
     stand_in: Arc<Thread>,
-    end: Arc<AtomicU8>,
-    /// `None` while it is polled in place.
-    body: Option<Arc<Body>>,
+    shared: Arc<Shared>,
 }
 
-/// What an operation does, until it is done or ended.
-type Body = Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>;
+/// What an operation and those who end it have in common.
+#[derive(Default)]
+struct Shared {
+    /// One of [`end`], or 0.
+    end: AtomicU8,
+    /// What it does, until it is done or ended. Locked while it does something.
+    body: Mutex<Option<Body>>,
+}
 
-/// Why an operation is to end early: values of [`Running::end`].
+type Body = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Why an operation is to end early.
 mod end {
     pub(super) const CANCELED: u8 = 1;
     pub(super) const LATE: u8 = 2;
@@ -80,7 +86,7 @@ pub(crate) struct Operation {
     set: Arc<Operations>,
     key: usize,
     stand_in: Arc<Thread>,
-    end: Arc<AtomicU8>,
+    shared: Arc<Shared>,
 }
 
 impl Operations {
@@ -96,32 +102,18 @@ impl Operations {
         F: Future<Output = ()> + Send + 'static,
     {
         let operation = self.enter(id, thread)?;
-        let (key, stand_in) = (operation.key, Arc::clone(&operation.stand_in));
-        let mut body: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(body(operation));
-        if body.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready() {
-            return Ok(());
-        }
-        let body = Arc::new(Mutex::new(Some(body)));
-        let mut state = self.state.lock();
-        // Still there, for its own future takes it out.
-        match state.running.get_mut(key) {
-            Some(running) if !self.is_over() => running.body = Some(Arc::clone(&body)),
-            _ => {
-                drop(state);
-                return Err(Errno::EAGAIN);
-            }
-        }
-        drop(state);
+        let (stand_in, shared) = (Arc::clone(&operation.stand_in), Arc::clone(&operation.shared));
+        *shared.body.lock() = Some(Box::pin(body(operation)));
         let set = Arc::downgrade(self);
-        hal::cpu::spawn(poll_fn(move |context| {
+        hal::cpu::spawn_here(poll_fn(move |context| {
             stand_in.object.woken_by(context.waker());
-            let mut body = body.lock();
+            let mut body = shared.body.lock();
             let Some(future) = body.as_mut() else { return Poll::Ready(()) };
-            if future.as_mut().poll(context).is_pending() {
-                // It may have been ended by what it did itself.
-                if set.upgrade().is_some_and(|set| !set.is_over()) {
-                    return Poll::Pending;
-                }
+            // It may be ended by what it does itself.
+            if future.as_mut().poll(context).is_pending()
+                && set.upgrade().is_some_and(|set| !set.is_over())
+            {
+                return Poll::Pending;
             }
             let done = body.take();
             drop(body);
@@ -133,21 +125,20 @@ impl Operations {
     }
 
     fn enter(self: &Arc<Self>, id: u64, thread: &Thread) -> SysResult<Operation> {
-        let end = Arc::new(AtomicU8::new(0));
+        let shared = Arc::<Shared>::default();
         let mut state = self.state.lock();
+        if self.is_over() {
+            return Err(Errno::EAGAIN);
+        }
         let stand_in = match state.idle.pop() {
             Some(idle) => idle,
             None => thread.stand_in()?,
         };
-        if self.is_over() {
-            return Err(Errno::EAGAIN);
-        }
-        let running =
-            Running { id, stand_in: Arc::clone(&stand_in), end: Arc::clone(&end), body: None };
+        let running = Running { id, stand_in: Arc::clone(&stand_in), shared: Arc::clone(&shared) };
         let key = state.running.insert(running);
         state.by_id.insert((id, key));
         drop(state);
-        Ok(Operation { set: Arc::clone(self), key, stand_in, end })
+        Ok(Operation { set: Arc::clone(self), key, stand_in, shared })
     }
 
     /// Has the operation `id` end early; `ENOENT` when there is none.
@@ -155,7 +146,7 @@ impl Operations {
         let state = self.state.lock();
         let (_, key) = state.by_id.range((id, 0)..=(id, usize::MAX)).next().ok_or(Errno::ENOENT)?;
         let running = state.running.get(*key).ok_or(Errno::ENOENT)?;
-        running.end.store(end::CANCELED, Ordering::Release);
+        running.shared.end.store(end::CANCELED, Ordering::Release);
         let stand_in = Arc::clone(&running.stand_in);
         drop(state);
         stand_in.object.interrupt();
@@ -175,8 +166,8 @@ impl Operations {
     /// Ends all where they wait; what is done to files and memory meanwhile is as if each had been killed. Nothing is left of them when this
     /// returns. Not for operations themselves.
     pub(crate) fn end(&self) {
-        for (body, stand_in) in self.take() {
-            let ended = body.lock().take();
+        for (shared, stand_in) in self.take() {
+            let ended = shared.body.lock().take();
             drop(ended);
             // The task finds that there is nothing to do any more.
             stand_in.object.wake();
@@ -185,23 +176,23 @@ impl Operations {
 
     /// As [`end`](Self::end), for whoever may be an operation of this set: those that do something just now end right after it.
     pub(crate) fn end_soon(&self) {
-        for (body, stand_in) in self.take() {
-            let ended = body.try_lock().and_then(|mut body| body.take());
+        for (shared, stand_in) in self.take() {
+            let ended = shared.body.try_lock().and_then(|mut body| body.take());
             drop(ended);
             stand_in.object.wake();
         }
     }
 
-    fn take(&self) -> Vec<(Arc<Body>, Arc<Thread>)> {
+    fn take(&self) -> Vec<(Arc<Shared>, Arc<Thread>)> {
         let mut state = self.state.lock();
         self.over.store(true, Ordering::Release);
         let idle = std::mem::take(&mut state.idle);
-        let waiting =
-            |running: &Running| Some((running.body.clone()?, Arc::clone(&running.stand_in)));
-        let bodies = state.running.iter().filter_map(|(_, running)| waiting(running)).collect();
+        let parts =
+            |running: &Running| (Arc::clone(&running.shared), Arc::clone(&running.stand_in));
+        let all = state.running.iter().map(|(_, running)| parts(running)).collect();
         drop(state);
         drop(idle);
-        bodies
+        all
     }
 
     fn leave(&self, key: usize, stand_in: Arc<Thread>) {
@@ -241,10 +232,10 @@ impl Operation {
 
     /// Whether it has been cancelled.
     pub(crate) fn is_canceled(&self) -> bool {
-        self.end.load(Ordering::Acquire) == end::CANCELED
+        self.shared.end.load(Ordering::Acquire) == end::CANCELED
     }
 
-    /// Makes a system call; no longer than until `deadline` on the monotonic clock.
+    /// Makes a system call that could not be finished at once; no longer than until `deadline` on the monotonic clock.
     pub(crate) async fn call(
         &self,
         number: u64,
@@ -253,9 +244,6 @@ impl Operation {
     ) -> SysResult<u64> {
         if self.is_canceled() {
             return Err(Errno::ECANCELED);
-        }
-        if let Some(result) = table::dispatch_now(&self.stand_in, number, arguments) {
-            return result;
         }
         self.until(deadline, table::dispatch_for(&self.stand_in, number, arguments)).await
     }
@@ -272,7 +260,7 @@ impl Operation {
             Some(deadline) => match timeout_at(deadline, work.as_mut()).await {
                 Ok(result) => result,
                 Err(_) => {
-                    let _ = self.end.compare_exchange(
+                    let _ = self.shared.end.compare_exchange(
                         0,
                         end::LATE,
                         Ordering::AcqRel,
@@ -286,7 +274,7 @@ impl Operation {
         };
         let cut_short =
             |error: &Errno| error.is_restart() || matches!(*error, Errno::EINTR | Errno::ECANCELED);
-        result.map_err(|error| match self.end.load(Ordering::Acquire) {
+        result.map_err(|error| match self.shared.end.load(Ordering::Acquire) {
             end::CANCELED if cut_short(&error) => Errno::ECANCELED,
             end::LATE if cut_short(&error) => Errno::ETIME,
             _ if error.is_restart() => Errno::EINTR,
