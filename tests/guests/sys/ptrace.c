@@ -56,6 +56,17 @@ static pid_t traced(int (*what)(void)) {
     raise(SIGSTOP);
     _exit(what());
 }
+/* The same, once it has stopped. */
+static pid_t stopped(int (*what)(void)) {
+    pid_t pid = traced(what);
+    look("first", pid, 0);
+    return pid;
+}
+/* On to the next stop, or the end. */
+static void resume(long request, pid_t pid, const char *to) {
+    T(request, pid, 0, 0);
+    look(to, pid, 0);
+}
 static int seven(void) { return 7; }
 static int kill_self(void) { raise(SIGUSR1); return handled; }
 static int with_handler(void) { signal(SIGUSR1, handler); raise(SIGUSR1); return handled; }
@@ -71,8 +82,7 @@ static void begin_and_end(void) {
     CALL(T(PTRACE_ATTACH, 999999, 0, 0));
     CALL(T(PTRACE_ATTACH, getpid(), 0, 0));
     CALL(T(12345, getpid(), 0, 0));
-    pid_t pid = traced(seven);
-    look("first", pid, 0);
+    pid_t pid = stopped(seven);
     show_info("info", pid);
     look("again", pid, WNOHANG);
     CALL(T(12345, pid, 0, 0));
@@ -85,16 +95,13 @@ static void begin_and_end(void) {
     CALL(T(PTRACE_CONT, pid, 0, 0));
     look("end", pid, 0);
     CALL(T(PTRACE_CONT, pid, 0, 0));
-    pid = traced(seven);
-    look("first", pid, 0);
+    pid = stopped(seven);
     CALL(T(PTRACE_DETACH, pid, 0, 0));
     look("detached", pid, 0);
-    pid = traced(seven);
-    look("first", pid, 0);
+    pid = stopped(seven);
     CALL(T(PTRACE_KILL, pid, 0, 0));
     look("killed", pid, 0);
-    pid = traced(seven);
-    look("first", pid, 0);
+    pid = stopped(seven);
     kill(pid, SIGKILL);
     look("killed", pid, 0);
 }
@@ -103,31 +110,23 @@ static void signals(void) {
     SECTION("signals");
     int (*const kinds[])(void) = {kill_self, with_handler, ignoring};
     for (int i = 0; i < 3; i++) {
-        pid_t pid = traced(kinds[i]);
-        look("first", pid, 0);
-        T(PTRACE_CONT, pid, 0, 0);
-        look("signal", pid, 0);
+        pid_t pid = stopped(kinds[i]);
+        resume(PTRACE_CONT, pid, "signal");
         show_info("info", pid);
         CALL(T(PTRACE_CONT, pid, 0, SIGUSR1));
         look("end", pid, 0);
     }
-    pid_t pid = traced(kill_self);
-    look("first", pid, 0);
-    T(PTRACE_CONT, pid, 0, 0);
-    look("signal", pid, 0);
+    pid_t pid = stopped(kill_self);
+    resume(PTRACE_CONT, pid, "signal");
     CALL(T(PTRACE_CONT, pid, 0, SIGTERM));
     look("another", pid, 0);
-    pid = traced(kill_self);
-    look("first", pid, 0);
-    T(PTRACE_CONT, pid, 0, 0);
-    look("signal", pid, 0);
+    pid = stopped(kill_self);
+    resume(PTRACE_CONT, pid, "signal");
     CALL(T(PTRACE_CONT, pid, 0, 0));
     look("none", pid, 0);
 
-    pid = traced(with_handler);
-    look("first", pid, 0);
-    T(PTRACE_CONT, pid, 0, 0);
-    look("signal", pid, 0);
+    pid = stopped(with_handler);
+    resume(PTRACE_CONT, pid, "signal");
     siginfo_t info;
     CALL(T(PTRACE_GETSIGINFO, pid, 0, &info));
     info.si_code = SI_QUEUE;
@@ -145,8 +144,7 @@ static void signals(void) {
     CALL(T(PTRACE_CONT, pid, 0, SIGUSR1));
     look("blocked", pid, 0);
 
-    pid = traced(seven);
-    look("first", pid, 0);
+    pid = stopped(seven);
     kill(pid, SIGRTMIN), kill(pid, SIGRTMIN), syscall(SYS_tgkill, pid, pid, SIGUSR2);
     struct ptrace_peeksiginfo_args args = {.nr = 4};
     siginfo_t infos[4];
@@ -165,10 +163,8 @@ static void signals(void) {
 
 static void job_control(void) {
     SECTION("job control");
-    pid_t pid = traced(stop_self);
-    look("first", pid, 0);
-    T(PTRACE_CONT, pid, 0, 0);
-    look("signal", pid, 0);
+    pid_t pid = stopped(stop_self);
+    resume(PTRACE_CONT, pid, "signal");
     CALL(T(PTRACE_CONT, pid, 0, SIGTSTP));
     look("group stop", pid, 0);
     show_info("info", pid);
@@ -178,8 +174,7 @@ static void job_control(void) {
 
 static void memory(void) {
     SECTION("memory");
-    pid_t pid = traced(a_word);
-    look("first", pid, 0);
+    pid_t pid = stopped(a_word);
     uint64_t got = 0;
     CALL(T(PTRACE_PEEKDATA, pid, &word, &got));
     HOLDS(got == 0x1122334455667788);
@@ -211,11 +206,9 @@ static void memory(void) {
 
 static void registers(void) {
     SECTION("registers");
-    pid_t pid = traced(two_calls);
-    look("first", pid, 0);
+    pid_t pid = stopped(two_calls);
     CALL(T(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_TRACESYSGOOD));
-    T(PTRACE_SYSCALL, pid, 0, 0);
-    look("entry of getppid", pid, 0);
+    resume(PTRACE_SYSCALL, pid, "entry of getppid");
     show_info("info", pid);
     struct user_regs_struct r = regs_of(pid);
     SHOW(r.orig_rax);
@@ -225,14 +218,12 @@ static void registers(void) {
     CALL(T(PTRACE_GET_SYSCALL_INFO, pid, sizeof info, &info));
     SHOW(info.op), SHOW(info.arch), SHOW(info.entry.nr);
     HOLDS(info.instruction_pointer == r.rip && info.stack_pointer == r.rsp);
-    T(PTRACE_SYSCALL, pid, 0, 0);
-    look("exit of getppid", pid, 0);
+    resume(PTRACE_SYSCALL, pid, "exit of getppid");
     r = regs_of(pid);
     HOLDS(r.rax == (unsigned)getpid());
     CALL(T(PTRACE_GET_SYSCALL_INFO, pid, sizeof info, &info));
     SHOW(info.op), SHOW(info.exit.is_error);
-    T(PTRACE_SYSCALL, pid, 0, 0);
-    look("entry of close", pid, 0);
+    resume(PTRACE_SYSCALL, pid, "entry of close");
     r = regs_of(pid);
     SHOW(r.orig_rax), SHOW(r.rdi);
     uint64_t got = 0;
@@ -241,14 +232,12 @@ static void registers(void) {
     CALL(T(PTRACE_PEEKUSR, pid, 3, &got));
     CALL(T(PTRACE_PEEKUSR, pid, sizeof(struct user), &got));
     CALL(T(PTRACE_POKEUSR, pid, offsetof(struct user, regs.orig_rax), -1));
-    T(PTRACE_SYSCALL, pid, 0, 0);
-    look("exit of no call", pid, 0);
+    resume(PTRACE_SYSCALL, pid, "exit of no call");
     r = regs_of(pid);
     SHOW(r.rax);
     CALL(T(PTRACE_GET_SYSCALL_INFO, pid, sizeof info, &info));
     SHOW(info.op), SHOW(info.exit.rval), SHOW(info.exit.is_error);
-    T(PTRACE_SYSCALL, pid, 0, 0);
-    look("entry of exit", pid, 0);
+    resume(PTRACE_SYSCALL, pid, "entry of exit");
     r = regs_of(pid);
     SHOW(r.orig_rax), SHOW(r.rdi);
     r.rdi = 9;
@@ -286,8 +275,7 @@ static void registers(void) {
     CALL(T(PTRACE_SETREGS, pid, 0, &r));
     CALL(T(PTRACE_SETREGS, pid, 0, BADPTR));
     CALL(T(PTRACE_GETREGS, pid, 0, BADPTR));
-    T(PTRACE_CONT, pid, 0, 0);
-    look("end", pid, 0);
+    resume(PTRACE_CONT, pid, "end");
 }
 
 static volatile int steps;
@@ -301,10 +289,8 @@ static int stepped(void) {
 }
 static void stepping(void) {
     SECTION("stepping");
-    pid_t pid = traced(stepped);
-    look("first", pid, 0);
-    T(PTRACE_CONT, pid, 0, 0);
-    look("breakpoint", pid, 0);
+    pid_t pid = stopped(stepped);
+    resume(PTRACE_CONT, pid, "breakpoint");
     show_info("info", pid);
     uint64_t rip = regs_of(pid).rip;
     for (int i = 1; i <= 3; i++) {
@@ -315,8 +301,7 @@ static void stepping(void) {
         HOLDS(r.rip == rip + i);
         HOLDS(!(r.eflags & 0x100));
     }
-    T(PTRACE_CONT, pid, 0, 0);
-    look("breakpoint", pid, 0);
+    resume(PTRACE_CONT, pid, "breakpoint");
     /* Through many calls, one instruction at a time: all of them are there. */
     long calls = 0, stops = 0;
     for (;; stops++) {
@@ -330,30 +315,24 @@ static void stepping(void) {
     }
     SHOW(calls);
     HOLDS(stops > 300);
-    T(PTRACE_CONT, pid, 0, 0);
-    look("breakpoint", pid, 0);
-    T(PTRACE_CONT, pid, 0, 0);
-    look("signal", pid, 0);
+    resume(PTRACE_CONT, pid, "breakpoint");
+    resume(PTRACE_CONT, pid, "signal");
     CALL(T(PTRACE_SINGLESTEP, pid, 0, SIGUSR1));
     look("into the handler", pid, 0);
     HOLDS(regs_of(pid).rip == (uint64_t)handler);
-    T(PTRACE_CONT, pid, 0, 0);
-    look("end", pid, 0);
+    resume(PTRACE_CONT, pid, "end");
     /* A breakpoint where a call is. */
-    pid = traced(two_calls);
-    look("first", pid, 0);
+    pid = stopped(two_calls);
     uint64_t code, at = (uint64_t)two_calls;
     T(PTRACE_PEEKTEXT, pid, at, &code);
     CALL(T(PTRACE_POKETEXT, pid, at, (code & ~0xffUL) | 0xcc));
-    T(PTRACE_CONT, pid, 0, 0);
-    look("breakpoint", pid, 0);
+    resume(PTRACE_CONT, pid, "breakpoint");
     struct user_regs_struct r = regs_of(pid);
     HOLDS(r.rip == at + 1);
     T(PTRACE_POKETEXT, pid, at, code);
     r.rip = at;
     CALL(T(PTRACE_SETREGS, pid, 0, &r));
-    T(PTRACE_CONT, pid, 0, 0);
-    look("end", pid, 0);
+    resume(PTRACE_CONT, pid, "end");
 }
 
 static volatile long watched;
@@ -364,8 +343,7 @@ static int writes(void) {
 }
 static void watching(void) {
     SECTION("watching");
-    pid_t pid = traced(writes);
-    look("first", pid, 0);
+    pid_t pid = stopped(writes);
     uint64_t debug = offsetof(struct user, u_debugreg);
     CALL(T(PTRACE_POKEUSR, pid, debug, &watched));
     CALL(T(PTRACE_POKEUSR, pid, debug + 56, 1 | 9 << 16));
@@ -373,16 +351,14 @@ static void watching(void) {
     CALL(T(PTRACE_PEEKUSR, pid, debug + 56, &got));
     SHOW(got);
     CALL(T(PTRACE_POKEUSR, pid, debug + 32, 1));
-    T(PTRACE_CONT, pid, 0, 0);
-    look("written", pid, 0);
+    resume(PTRACE_CONT, pid, "written");
     show_info("info", pid);
     CALL(T(PTRACE_PEEKUSR, pid, debug + 48, &got));
     SHOW(got & 15);
     CALL(T(PTRACE_PEEKDATA, pid, &watched, &got));
     SHOW(got);
     CALL(T(PTRACE_POKEUSR, pid, debug + 56, 0));
-    T(PTRACE_CONT, pid, 0, 0);
-    look("end", pid, 0);
+    resume(PTRACE_CONT, pid, "end");
 }
 
 static int forks(void) {
@@ -417,8 +393,7 @@ static void events(void) {
     int (*const kinds[])(void) = {forks, vforks, clones, executes, kill_self};
     for (int i = 0; i < 5; i++) {
         printf("-- %d\n", i);
-        pid_t pid = traced(kinds[i]), child = 0;
-        look("first", pid, 0);
+        pid_t pid = stopped(kinds[i]), child = 0;
         CALL(T(PTRACE_SETOPTIONS, pid, 0, all));
         T(PTRACE_CONT, pid, 0, 0);
         for (;;) {
@@ -443,13 +418,10 @@ static void events(void) {
         }
     }
     /* Without the option execve(2) is a SIGTRAP. */
-    pid_t pid = traced(executes);
-    look("first", pid, 0);
-    T(PTRACE_CONT, pid, 0, 0);
-    look("exec", pid, 0);
+    pid_t pid = stopped(executes);
+    resume(PTRACE_CONT, pid, "exec");
     show_info("info", pid);
-    T(PTRACE_CONT, pid, 0, 0);
-    look("end", pid, 0);
+    resume(PTRACE_CONT, pid, "end");
 }
 
 /* A child that is not traced yet and waits for ever. */
@@ -622,8 +594,7 @@ static void relations(void) {
     SHOW(info.si_code), SHOW(info.si_status);
     CALL(waitid(P_PID, child, &info, WEXITED | WNOHANG));
     SHOW(info.si_code), SHOW(info.si_status);
-    T(PTRACE_CONT, child, 0, 0);
-    look("end", child, 0);
+    resume(PTRACE_CONT, child, "end");
 }
 
 int main(void) {
