@@ -4,11 +4,7 @@
 //! resize them, directly and through mappings, and drop them in any order. After each step the bytes of the VMO that was used and
 //! of another one are what the model says, and so is the number of frames that the host holds.
 //!
-//! The model counts *distinct pages*. A page of a VMO has an identity once it holds content of its own: it was written, committed
-//! or read from its file. It has none (it is not in memory) when it was never touched, or was zeroed or given back as a whole. A
-//! snapshot's pages are those of its parent, identity and all. Who writes to a page whose identity another VMO's page has too, or
-//! commits it, gets a new one. The clone of a page cache has a page when it first writes it, and before that none. The frames in
-//! use must be as many as there are identities.
+//! [`Stores`] are the model.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,8 +13,11 @@ use std::{
 
 use hal::aspace::{AddressSpace, Prot};
 
+use self::stores::{Model, Store, Stores};
 use super::{tests::get, *};
 use crate::vmar::{MapArgs, Vmar};
+
+mod stores;
 
 /// Largest VMO, in pages.
 const PAGES: usize = 12;
@@ -43,34 +42,6 @@ fn pattern(page: usize) -> Vec<u8> {
     vec![page as u8 + 1; P]
 }
 
-/// A page that a store has itself.
-#[derive(Clone)]
-struct Page {
-    bytes: Vec<u8>,
-    identity: Option<u64>,
-}
-
-impl Page {
-    fn zero() -> Self {
-        Self { bytes: vec![0; P], identity: None }
-    }
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Model {
-    Anonymous,
-    File,
-    Over { file: usize, offset: usize, limit: usize },
-}
-
-/// What an owner has.
-struct Store {
-    model: Model,
-    resizable: bool,
-    /// Missing: zero, or not read from the file, or the file's.
-    pages: Vec<Option<Page>>,
-}
-
 /// A VMO that the test holds.
 struct Node {
     vmo: Arc<Vmo>,
@@ -90,11 +61,9 @@ struct World {
     memory: Arc<PhysicalMemory>,
     random: u64,
     next: usize,
-    identity: u64,
     /// What was done last, for whoever looks into a difference.
     last: String,
-    /// By the number of the owner, which is also a node's.
-    stores: BTreeMap<usize, Store>,
+    stores: Stores,
     nodes: Vec<Node>,
     /// Parents of all VMOs alive, held by the test or not.
     family: BTreeMap<usize, Option<usize>>,
@@ -110,9 +79,8 @@ impl World {
             memory,
             random: seed,
             next: 0,
-            identity: 0,
             last: String::new(),
-            stores: BTreeMap::new(),
+            stores: Stores::default(),
             nodes: Vec::new(),
             family: BTreeMap::new(),
         }
@@ -125,94 +93,9 @@ impl World {
         (self.random >> 11) as usize % bound
     }
 
-    fn fresh(&mut self) -> Option<u64> {
-        self.identity += 1;
-        Some(self.identity)
-    }
-
     fn pages(&self, node: usize) -> usize {
         let node = &self.nodes[node];
         node.len.unwrap_or(self.stores[&node.store].pages.len())
-    }
-
-    fn is_shared(&self, identity: u64) -> bool {
-        let pages = self.stores.values().flat_map(|store| store.pages.iter().flatten());
-        pages.filter(|page| page.identity == Some(identity)).count() > 1
-    }
-
-    /// Reads what is missing around a page of a file.
-    fn read_file(&mut self, file: usize, page: usize) {
-        let missing = |store: &Store, page: usize| matches!(store.pages.get(page), Some(None));
-        let store = &self.stores[&file];
-        let (mut first, mut end) = (page, page);
-        while missing(store, end) {
-            end += 1;
-        }
-        while first > 0 && missing(store, first - 1) && end > page {
-            first -= 1;
-        }
-        for page in first..end {
-            let identity = self.fresh();
-            let filled = Page { bytes: pattern(page), identity };
-            self.stores.get_mut(&file).unwrap().pages[page] = Some(filled);
-        }
-    }
-
-    /// Where in a file a page of a store shows through.
-    fn behind(&self, store: usize, page: usize) -> Option<(usize, usize)> {
-        match (self.stores[&store].model, &self.stores[&store].pages[page]) {
-            (Model::Over { file, offset, limit }, None) if page < limit => {
-                Some((file, offset + page))
-            }
-            _ => None,
-        }
-    }
-
-    /// The bytes of a page, reading it from a file if need be.
-    fn bytes(&mut self, store: usize, page: usize) -> Vec<u8> {
-        if let Some((file, page)) = self.behind(store, page) {
-            return self.bytes(file, page);
-        }
-        if self.stores[&store].model == Model::File {
-            self.read_file(store, page);
-        }
-        let page = &self.stores[&store].pages[page];
-        page.as_ref().map_or(vec![0; P], |page| page.bytes.clone())
-    }
-
-    /// Has a store a page for itself, with an identity.
-    fn own(&mut self, store: usize, page: usize) -> &mut Page {
-        let bytes = self.bytes(store, page);
-        let fresh = self.fresh();
-        let old = self.stores[&store].pages[page].as_ref().and_then(|page| page.identity);
-        let identity = match old {
-            Some(identity) if !self.is_shared(identity) => old,
-            _ => fresh,
-        };
-        let slot = &mut self.stores.get_mut(&store).unwrap().pages[page];
-        slot.insert(Page { bytes, identity })
-    }
-
-    /// Zeroes a part of a page, or all of it.
-    fn zero(&mut self, store: usize, page: usize, range: Range<usize>, resizing: bool) {
-        let model = self.stores[&store].model;
-        if model == Model::File {
-            if !resizing || self.stores[&store].pages[page].is_some() {
-                self.own(store, page).bytes[range].fill(0);
-            }
-            return;
-        }
-        let behind = self.behind(store, page).is_some();
-        if range == (0..P) {
-            let shown = matches!(model, Model::Over { limit, .. } if page < limit);
-            let slot = &mut self.stores.get_mut(&store).unwrap().pages[page];
-            *slot = shown.then(Page::zero);
-            return;
-        }
-        let identity = self.stores[&store].pages[page].as_ref().and_then(|page| page.identity);
-        if behind || identity.is_some() {
-            self.own(store, page).bytes[range].fill(0);
-        }
     }
 
     fn add(&mut self, vmo: Arc<Vmo>, store: Option<Store>, parent: Option<usize>, mut node: Node) {
@@ -415,7 +298,7 @@ impl World {
         }
         assert_eq!(done, Ok(()));
         self.each_page(node, &range, |this, store, page, part| {
-            this.own(store, page).bytes[part].fill(value);
+            this.stores.own(store, page).bytes[part].fill(value);
         });
     }
 
@@ -455,9 +338,9 @@ impl World {
         };
         self.each_page(node, &pages, |this, store, page, part| match op {
             RangeOp::Commit => {
-                this.own(store, page);
+                this.stores.own(store, page);
             }
-            _ => this.zero(store, page, part, false),
+            _ => this.stores.zero(store, page, part, false),
         });
     }
 
@@ -481,7 +364,7 @@ impl World {
         assert_eq!(self.nodes[node].vmo.content_size(), size as u64);
         let (old, new) = (self.stores[&store].pages.len(), size.div_ceil(P));
         if size < new * P && size < old * P {
-            self.zero(store, size / P, size % P..P, true);
+            self.stores.zero(store, size / P, size % P..P, true);
         }
         let changed = self.stores.get_mut(&store).unwrap();
         changed.pages.resize(new, None);
@@ -522,8 +405,8 @@ impl World {
         let shown = get(&vmo, 0, pages * P);
         let (store, base) = (self.nodes[node].store, self.nodes[node].base);
         for (page, bytes) in shown.chunks(P).enumerate() {
-            assert!(self.bytes(store, base + page) == bytes, "page {page}");
-            let place = self.behind(store, base + page).unwrap_or((store, base + page));
+            assert!(self.stores.bytes(store, base + page) == bytes, "page {page}");
+            let place = self.stores.behind(store, base + page).unwrap_or((store, base + page));
             let held =
                 self.stores[&place.0].pages[place.1].as_ref().is_some_and(|p| p.identity.is_some());
             if let (Some(addr), true) = (self.nodes[node].mapped, held) {
@@ -539,9 +422,8 @@ impl World {
     }
 
     fn check_frames(&self) {
-        let pages = self.stores.values().flat_map(|store| store.pages.iter().flatten());
-        let distinct: BTreeSet<u64> = pages.filter_map(|page| page.identity).collect();
-        assert_eq!(self.memory.committed() / PAGE, distinct.len() as u64, "frames in use");
+        let distinct = self.stores.distinct() as u64;
+        assert_eq!(self.memory.committed() / PAGE, distinct, "frames in use");
     }
 
     /// Whether those pages of a VMO are in memory that have an identity.
@@ -558,7 +440,7 @@ impl World {
         });
         for (page, held) in held.into_iter().enumerate() {
             let here = (node.store, node.base + page);
-            let (store, at) = self.behind(here.0, here.1).unwrap_or(here);
+            let (store, at) = self.stores.behind(here.0, here.1).unwrap_or(here);
             let page_of = self.stores[&store].pages[at].as_ref();
             assert_eq!(
                 held,
