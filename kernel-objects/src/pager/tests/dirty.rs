@@ -146,6 +146,33 @@ fn growth_is_zero_and_dirty_without_the_service() {
 }
 
 #[test]
+fn zero_pages_that_two_make_dirty_at_once_get_one_place_each() {
+    const PAGES: u64 = 16;
+    for round in 0..300 {
+        let s = service(TRAP | RESIZABLE, 0);
+        assert_eq!(s.vmo.set_size(PAGES * PAGE), Ok(()));
+        let start = std::sync::Barrier::new(2);
+        let each = |who: u64| {
+            start.wait();
+            assert_eq!(s.op(PagerOp::Dirty, 0, PAGES), Ok(()));
+            for page in 0..PAGES {
+                assert_eq!(s.vmo.write(page * PAGE + who, &[who as u8 + 1]), Ok(()));
+            }
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(|| each(0));
+            each(1);
+        });
+        for page in 0..PAGES {
+            let mut bytes = [0; 2];
+            assert_eq!(s.vmo.read(page * PAGE, &mut bytes), Ok(()));
+            assert_eq!(bytes, [1, 2], "round {round}, page {page}: nobody's write is lost");
+        }
+        assert_eq!(s.memory.committed(), PAGES * PAGE);
+    }
+}
+
+#[test]
 fn shrinking_forgets_pages_and_ends_the_waits_for_them() {
     let s = service(RESIZABLE, 4);
     s.supply(0, 2, 1);
