@@ -232,6 +232,70 @@ fn supplying_moves_pages_and_replaces_none() {
 }
 
 #[test]
+fn long_runs_are_moved_as_they_lie_and_short_ones_copied() {
+    let s = service(NONE, 64);
+    let place = |vmo: &Vmo, page: u64| vmo.resolve_run(page * PAGE, false, PAGE).unwrap().pa;
+    let aux = s.aux(64, 3);
+    let (from, short) = (place(&aux, 8), place(&aux, 40));
+    let held = s.memory.committed();
+    // Some are there already: those stay, and what was meant for them is freed.
+    s.supply(4, 2, 9);
+    let supplied = s.pager.supply_pages(&s.vmo, 0, 32 * PAGE, &aux, 2 * PAGE);
+    assert_eq!(supplied, Ok(()));
+    let shown: Vec<u8> = (0..32).map(|page| byte(&s.vmo, page)).collect();
+    let mut expected = vec![3; 32];
+    expected[4..6].fill(9);
+    assert_eq!(shown, expected);
+    assert_eq!(place(&s.vmo, 6), from, "26 of them as they lay");
+    assert_eq!(s.memory.committed(), held);
+    assert_eq!(s.pager.supply_pages(&s.vmo, 40 * PAGE, 8 * PAGE, &aux, 40 * PAGE), Ok(()));
+    assert_ne!(place(&s.vmo, 40), short);
+    assert_eq!((byte(&s.vmo, 47), s.memory.committed()), (3, held));
+    // What was given away is zero and can be used again, and is another's no more.
+    assert_eq!((byte(&aux, 2), byte(&aux, 33), byte(&aux, 34)), (0, 0, 3));
+    assert_eq!((byte(&aux, 1), byte(&aux, 40), byte(&aux, 48)), (3, 0, 3));
+    aux.write(0, &vec![5; 64 * PAGE_SIZE]).unwrap();
+    assert_eq!((byte(&s.vmo, 0), byte(&s.vmo, 31), byte(&s.vmo, 47)), (3, 3, 3));
+    s.vmo.write(31 * PAGE, &[8]).unwrap();
+    assert_eq!((byte(&aux, 33), s.dirty()), (5, vec![(31, 1, false)]));
+    assert_eq!(s.memory.cached_content(), 40 * PAGE);
+    drop((s.vmo, aux));
+    assert_eq!(s.memory.cached_content(), 0);
+}
+
+#[test]
+fn what_is_written_to_the_source_after_its_pages_moved_does_not_arrive() {
+    for _ in 0..100 {
+        let s = service(NONE, 16);
+        let aux = s.aux(16, 1);
+        let (vmar, va) = {
+            let aspace = AddressSpace::new(&s.memory).unwrap();
+            let vmar = Vmar::create_root(&aspace).unwrap();
+            (vmar.clone(), vmar.map(MapArgs::new(s.vmo.clone(), 16 * PAGE)).unwrap())
+        };
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for value in 1_u64.. {
+                    aux.write(0, &value.to_ne_bytes()).unwrap();
+                    if done.load(std::sync::atomic::Ordering::Relaxed) {
+                        return;
+                    }
+                }
+            });
+            let supplied = s.pager.supply_pages(&s.vmo, 0, 16 * PAGE, &aux, 0);
+            let (mut first, mut then, mut mapped) = ([0; 8], [0; 8], [0; 8]);
+            s.vmo.read(0, &mut first).unwrap();
+            std::thread::yield_now();
+            s.vmo.read(0, &mut then).unwrap();
+            vmar.read(va, &mut mapped).unwrap();
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert_eq!((supplied, first, first), (Ok(()), then, mapped));
+        });
+    }
+}
+
+#[test]
 fn supplying_refuses_what_it_documents() {
     let s = service(NONE, 8);
     let aux = s.aux(4, 1);

@@ -21,6 +21,9 @@ use crate::{
     pager::{Need, PageRequests},
 };
 
+/// Runs of pages that are at least so long, in bytes, are moved when they are supplied; shorter ones are copied.
+const MOVED: u64 = 16 * PAGE;
+
 impl Contents {
     /// Whether the pager has to be asked about a page.
     pub(super) fn lacks(&self, offset: u64, need: Need) -> bool {
@@ -183,7 +186,8 @@ impl Vmo {
 
     /// Moves pages of `aux`, from `aux_offset` on, to those of `range` that are missing; the others are freed.
     ///
-    /// The bytes are copied to the place that the pages have here, since neighbours lie side by side in memory.
+    /// Long runs move as they lie in memory. Of short ones the bytes are copied to the place that the pages have here, so that
+    /// neighbours lie side by side and few mappings show many.
     ///
     /// # Errors
     /// [`Error::OutOfRange`]; [`Error::NotSupported`] if `aux` is physical; [`Error::BadState`] if it is not plain memory, has
@@ -208,6 +212,10 @@ impl Vmo {
             let _changing = self.changing.lock();
             self.check(range.start, len)?;
             let missing = self.contents.read().missing(range);
+            for part in missing {
+                self.take_over(&part, aux, aux_offset + (part.start - range.start))?;
+            }
+            let missing = self.contents.read().missing(range);
             self.add_pages(&missing, |at, piece| {
                 aux.copy_touched(aux_offset + (at - range.start), piece);
             })
@@ -215,6 +223,56 @@ impl Vmo {
         aux.decommit(taken);
         self.answered(Need::Read, range);
         Ok(())
+    }
+
+    /// Takes over long runs of `aux`'s pages, from `from` on, for `part`, of which nothing is present. Under `changing`.
+    fn take_over(&self, part: &Range<u64>, aux: &Vmo, from: u64) -> Result<()> {
+        let me = self.me();
+        for run in aux.long_runs(&(from..from + (part.end - part.start))) {
+            let here = |offset: u64| part.start + (offset - from);
+            // Before anything is taken that would be lost.
+            self.charge_cached(&me, &(here(run.start)..here(run.end)))?;
+            let given = aux.give(&run);
+            let pieces = given.as_deref().unwrap_or_default().iter();
+            let moved: u64 = pieces.map(|(_, piece)| piece.len()).sum();
+            self.uncharge_cached(run.end - run.start - moved);
+            for (offset, piece) in given? {
+                self.change().pages.insert(here(offset), piece);
+            }
+        }
+        Ok(())
+    }
+
+    /// The parts of `range` where as many pages lie side by side in memory as are worth a mapping of their own.
+    fn long_runs(&self, range: &Range<u64>) -> Vec<Range<u64>> {
+        let mut runs = Vec::new();
+        self.contents.read().pages.visit::<()>(range, |offset, _, part, _| {
+            let len = part.end - part.start;
+            if len >= MOVED {
+                runs.push(offset..offset + len);
+            }
+            None
+        });
+        runs
+    }
+
+    /// Takes pages out, for another VMO: (offset, piece).
+    ///
+    /// # Errors
+    /// [`Error::BadState`] if it is not plain memory any more, or pins some of them.
+    fn give(&self, run: &Range<u64>) -> Result<Vec<(u64, Piece)>> {
+        let _changing = self.changing.lock();
+        let given = {
+            // Under this lock nobody comes to share or to pin them.
+            let mut contents = self.change();
+            if !self.is_plain() || contents.pins.overlap(run) {
+                return Err(Error::BadState);
+            }
+            contents.pages.remove(run)
+        };
+        // Who has mapped them meanwhile loses them.
+        self.notify(run.clone());
+        Ok(given)
     }
 
     /// Copies its bytes from `offset` on to a piece that is zero, as far as they were ever touched.
