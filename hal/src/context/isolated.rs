@@ -1,7 +1,9 @@
 //! Entering a guest that is in a stub: the other half of [`UserContext::run`].
 //!
 //! The idea: the registers travel through the [block](crate::stub::layout::Block), and the worker waits for its turn as it
-//! would be busy with a guest of its own. The vector state stays in the stub's thread until somebody asks for it.
+//! would be busy with a guest of its own. A line of memory that one CPU writes and another reads costs as much as a hundred instructions, so a
+//! system call and its answer are one [message](crate::stub::layout::Message) in a line; the other registers stay in the
+//! stub's part of the block until somebody [asks for them](UserContext::complete), and the vector state in its thread.
 
 use std::{
     mem, ptr,
@@ -21,9 +23,10 @@ use crate::{
     cpu, stub,
     stub::{
         KICK, Lost, Seat, Stub, affinity,
-        layout::{CAUSE_SYSCALL, Flags, Report},
+        layout::{Block, CAUSE_SYSCALL, CallRegs, Flags, Report},
         turn::{self, Waited},
     },
+    sync::futex_word::FutexWord,
     time,
 };
 
@@ -48,8 +51,8 @@ const DEAF_NS: u64 = 10_000_000_000;
 const SPIN_CYCLES: u64 = 60_000;
 /// The least it spins, so that it learns of better times.
 const LEAST_SPIN: u64 = 2_000;
-/// How many times a stub looks for its turn while its guest's calls are answered at once.
-const STUB_SPIN: u32 = 400;
+/// How often the worker looks for its turn before it looks at the clock.
+const LOOKS: u32 = 16;
 
 /// Spinning may be forbidden (`--spin 0`); in cycles.
 static MOST_SPIN: AtomicU32 = AtomicU32::new(SPIN_CYCLES as u32);
@@ -68,9 +71,13 @@ pub(super) struct Placed {
     has_vector_state: bool,
     /// How long waiting in vain for the turn is worth it, in cycles.
     spin: u64,
-    /// When the last trap was seen, in cycles.
+    /// The last turn came while the worker looked for it: the two are on different CPUs.
+    met: bool,
+    /// The stub looks for its turn for a while before it sleeps.
+    stub_looks: bool,
+    /// When the last trap was seen, in cycles, if the stub sleeps at once.
     trapped: u64,
-    /// The CPU that the guest was left on.
+    /// The CPU that the guest was left on, if it told.
     cpu: usize,
     /// How often in a row that was the worker's.
     together: u32,
@@ -84,6 +91,10 @@ impl Placed {
     /// Whether the guest's thread was left on another CPU than the caller's. The host leaves the two together where it finds them so, even
     /// if another CPU is idle: then the thread is sent there once, for turns between CPUs that spin take a third of the time.
     fn part(&mut self, has_spare: bool) -> bool {
+        if self.met && !self.kept_off {
+            self.together = 0;
+            return true;
+        }
         let here = affinity::current_cpu();
         if here.is_none_or(|cpu| cpu != self.cpu) {
             self.together = 0;
@@ -107,13 +118,14 @@ impl UserContext {
     #[cold]
     #[inline(never)]
     pub(super) fn run_isolated(&mut self, stub: &Arc<Stub>, space: &AddressSpace) -> Trap {
-        if self.regs.rip >= BOUNDARY {
+        if !self.partial && self.regs.rip >= BOUNDARY {
             return self.wild_rip();
         }
         // SAFETY: this thread's own state, valid until the thread ends.
         let state = unsafe { &*worker::current() };
         self.release_worker();
         if self.seat.as_ref().is_none_or(|placed| !Arc::ptr_eq(placed.seat.stub(), stub)) {
+            self.complete();
             self.fetch_vector_state();
             self.seat = None;
             let Ok(seat) = stub.take_seat() else { return Trap::Lost };
@@ -123,6 +135,8 @@ impl UserContext {
                 seat,
                 has_vector_state: false,
                 spin,
+                met: false,
+                stub_looks: false,
                 trapped: 0,
                 cpu: usize::MAX,
                 together: 0,
@@ -132,30 +146,33 @@ impl UserContext {
         }
         let space_id = ptr::from_ref(space).cast_mut().cast();
         space.rewriter.admit(state, space_id);
-        self.target = if self.regs.rip == self.exit_rip {
-            self.resume
-        } else {
-            space.rewriter.redirect(space, self.regs.rip)
-        };
+        if !self.partial {
+            self.target = if self.regs.rip == self.exit_rip {
+                self.resume
+            } else {
+                space.rewriter.redirect(space, self.regs.rip)
+            };
+        }
         self.kicker.enter(state.tid.get());
-        let report = match self.kicker.is_pending() {
+        let cause = match self.kicker.is_pending() {
             true => None,
             false => Some(self.take_turns(state, space)),
         };
         self.kicker.leave();
         state.place.leave();
-        match report {
+        match cause {
             None => {
                 self.kicker.take();
                 Trap::Interrupted
             }
-            Some(Ok(report)) => self.trap(report, space),
+            Some(Ok(CAUSE_SYSCALL)) => Trap::Syscall,
+            Some(Ok(signal)) => self.signalled(signal, space),
             Some(Err(Lost)) => Trap::Lost,
         }
     }
 
-    /// Lets the guest run until it traps, and takes its registers.
-    fn take_turns(&mut self, state: &WorkerState, space: &AddressSpace) -> Result<Report, Lost> {
+    /// Lets the guest run until it traps, and takes the registers that a call has to do with. Says why it was left.
+    fn take_turns(&mut self, state: &WorkerState, space: &AddressSpace) -> Result<i32, Lost> {
         let Some(placed) = &mut self.seat else { return Err(Lost) };
         let block = placed.seat.block();
         let mut flags = Flags::empty();
@@ -186,39 +203,78 @@ impl UserContext {
             false => 0,
         };
         // A guest whose call took long is not answered soon the next time either.
-        let prompt = time::cycles().wrapping_sub(placed.trapped) < most;
+        if !placed.stub_looks {
+            placed.stub_looks = time::cycles().wrapping_sub(placed.trapped) < most;
+        }
+        flags.set(Flags::SPIN, placed.stub_looks && most > 0);
+        flags.set(Flags::TELL_CPU, !placed.met);
+        flags.set(Flags::ALL, !self.partial);
         // SAFETY: the block is mapped and it is the kernel's turn.
         unsafe {
-            ptr::write_volatile(&raw mut (*block).regs, self.regs);
-            ptr::write_volatile(&raw mut (*block).fs_base, self.fs_base);
-            ptr::write_volatile(&raw mut (*block).target, self.target);
-            ptr::write_volatile(&raw mut (*block).flags, flags.bits());
-            ptr::write_volatile(&raw mut (*block).spin, if prompt { STUB_SPIN } else { 0 });
+            if !self.partial {
+                ptr::write_volatile(&raw mut (*block).regs, self.regs);
+                ptr::write_volatile(&raw mut (*block).fs_base, self.fs_base);
+                ptr::write_volatile(&raw mut (*block).target, self.target);
+                ptr::write_volatile(&raw mut (*block).message.call, CallRegs::of(&self.regs));
+            } else {
+                ptr::write_volatile(&raw mut (*block).message.call.rax, self.regs.rax);
+            }
+            ptr::write_volatile(&raw mut (*block).message.note, flags.bits());
         }
+        // From now on the newest are there.
+        self.partial = true;
         wait_for_guest(placed, &self.kicker, state, most);
-        placed.trapped = time::cycles();
-        let stub = placed.seat.stub().clone();
+        if !placed.stub_looks {
+            placed.trapped = time::cycles();
+        }
+        let dead = placed.seat.stub().is_dead();
         placed.seat.end();
-        if stub.is_dead() {
+        if dead {
             return Err(Lost);
         }
+        // SAFETY: the block is mapped; what the guest may write meanwhile are plain numbers, each of which is read once.
+        let (call, note) = unsafe {
+            placed.cpu = match flags.contains(Flags::TELL_CPU) {
+                true => (ptr::read_volatile(&raw const (*block).cpu) & CPU_MASK) as usize,
+                false => usize::MAX,
+            };
+            let message = &raw const (*block).message;
+            (
+                ptr::read_volatile(&raw const (*message).call),
+                ptr::read_volatile(&raw const (*message).note),
+            )
+        };
+        call.put(&mut self.regs);
+        Ok(note.cast_signed())
+    }
+
+    /// Takes the registers that a call has nothing to do with from the stub, if they are there.
+    #[inline]
+    pub(super) fn complete(&mut self) {
+        if self.partial {
+            self.take_rest();
+        }
+    }
+
+    #[cold]
+    fn take_rest(&mut self) {
+        self.partial = false;
+        let Some(placed) = &self.seat else { return };
+        let block: *const Block = placed.seat.block();
+        let call = CallRegs::of(&self.regs);
         // SAFETY: the block is mapped; what the guest may write meanwhile are plain numbers, each of which is read once.
         unsafe {
             self.regs = ptr::read_volatile(&raw const (*block).regs);
             self.fs_base = ptr::read_volatile(&raw const (*block).fs_base);
-            placed.cpu = (ptr::read_volatile(&raw const (*block).cpu) & CPU_MASK) as usize;
-            Ok(ptr::read_volatile(&raw const (*block).report))
+            self.resume = ptr::read_volatile(&raw const (*block).target);
         }
+        call.put(&mut self.regs);
+        self.exit_rip = self.regs.rip;
     }
 
-    /// What the guest was left for.
-    fn trap(&mut self, report: Report, space: &AddressSpace) -> Trap {
-        let Report { cause, code, resume, addr, call, trapno, error, cr2 } = report;
-        if cause == CAUSE_SYSCALL {
-            self.exit_rip = self.regs.rip;
-            self.resume = resume;
-            return Trap::Syscall;
-        }
+    /// What signal `cause` means, by which the guest was left.
+    fn signalled(&mut self, cause: i32, space: &AddressSpace) -> Trap {
+        self.complete();
         self.exit_rip = 0;
         self.resume = 0;
         if cause == KICK {
@@ -226,6 +282,10 @@ impl UserContext {
             self.regs.rip = space.rewriter.original(space, self.regs.rip);
             return if self.kicker.take() { Trap::Interrupted } else { Trap::Timer };
         }
+        let Some(placed) = &self.seat else { return Trap::Lost };
+        // SAFETY: the block is mapped; what the guest may write meanwhile are plain numbers, each of which is read once.
+        let report = unsafe { ptr::read_volatile(&raw const (*placed.seat.block()).report) };
+        let Report { code, addr, call, trapno, error, cr2, .. } = report;
         (self.last_trapno, self.last_error, self.last_cr2) = (trapno, error, cr2);
         let trap = match (cause, trapno) {
             (libc::SIGSYS, _)
@@ -300,34 +360,29 @@ impl UserContext {
 
 /// Gives the turn to the guest and waits for it to come back, taking the guest out of its code when there is a reason.
 fn wait_for_guest(placed: &mut Placed, kicker: &Kicker, state: &WorkerState, most: u64) {
-    let seat = &placed.seat;
+    let Placed { seat, spin, met, stub_looks, .. } = placed;
     let word = seat.turn();
     state.waits_on.set(word);
-    turn::give(word);
+    let slept = turn::give(word);
     if seat.stub().is_dead() {
         state.waits_on.set(ptr::null());
         return;
     }
+    // It looked in vain.
+    *stub_looks &= !slept;
     // What came before the signal handler knew of the turn.
     if state.must_leave.load(Ordering::Relaxed) || kicker.is_pending() {
         turn::poke(word);
     }
-    let budget = placed.spin.min(most);
-    let begun = time::cycles();
-    let mut waited = None;
-    if budget > 0 {
-        loop {
-            waited = turn::look(word);
-            if waited.is_some() {
-                placed.spin = (placed.spin * 2).clamp(LEAST_SPIN, SPIN_CYCLES);
-                break;
-            }
-            if time::cycles().wrapping_sub(begun) > budget {
-                placed.spin = (placed.spin / 2).max(LEAST_SPIN);
-                break;
-            }
-            std::hint::spin_loop();
-        }
+    // That the guest's thread had to be woken says nothing of how long the guest takes.
+    let budget = if slept { most } else { most.min(*spin) };
+    let mut waited = look_often(word, budget);
+    *met = waited == Some(Waited::Turn);
+    if budget > 0 && !slept {
+        *spin = match waited {
+            Some(_) => (*spin * 2).clamp(LEAST_SPIN, SPIN_CYCLES),
+            None => (*spin / 2).max(LEAST_SPIN),
+        };
     }
     let mut kicked = None;
     loop {
@@ -354,4 +409,24 @@ fn wait_for_guest(placed: &mut Placed, kicker: &Kicker, state: &WorkerState, mos
         }
     }
     state.waits_on.set(ptr::null());
+}
+
+/// Looks for the turn for `budget` cycles.
+fn look_often(word: &FutexWord, budget: u64) -> Option<Waited> {
+    if budget == 0 {
+        return None;
+    }
+    let mut begun = None;
+    loop {
+        for _ in 0..LOOKS {
+            if let Some(waited) = turn::look(word) {
+                return Some(waited);
+            }
+            std::hint::spin_loop();
+        }
+        let now = time::cycles();
+        if now.wrapping_sub(*begun.get_or_insert(now)) > budget {
+            return None;
+        }
+    }
 }

@@ -126,6 +126,8 @@ pub struct UserContext {
     last_cr2: u64,
     kicker: Arc<Kicker>,
     extended: Option<Box<ExtendedArea>>,
+    /// Of the registers only those that a system call has to do with are here, the others, `fs_base` and `resume` in the stub.
+    partial: bool,
     /// Where it runs when its address space is in a stub.
     seat: Option<Box<isolated::Placed>>,
 }
@@ -162,12 +164,14 @@ impl UserContext {
             last_cr2: 0,
             kicker,
             extended: Some(ExtendedArea::new()),
+            partial: false,
             seat: None,
         }
     }
 
     /// A context with the same registers and vector state, as a thread starts with its maker's.
     pub fn duplicate(&mut self) -> Self {
+        self.complete();
         self.fetch_vector_state();
         let mut copy = Self::new();
         copy.regs = self.regs;
@@ -182,18 +186,35 @@ impl UserContext {
 
     /// The general registers.
     #[inline]
-    pub fn regs(&self) -> &GeneralRegs {
+    pub fn regs(&mut self) -> &GeneralRegs {
+        self.complete();
         &self.regs
     }
 
     /// The general registers, to change them.
     #[inline]
     pub fn regs_mut(&mut self) -> &mut GeneralRegs {
+        self.complete();
         &mut self.regs
     }
 
+    /// The number and the arguments of the call that just trapped: what a call needs of [`regs`](Self::regs), which takes longer where all must
+    /// be fetched.
+    #[inline]
+    pub fn call(&self) -> (u64, [u64; 6]) {
+        let GeneralRegs { rax, rdi, rsi, rdx, r10, r8, r9, .. } = self.regs;
+        (rax, [rdi, rsi, rdx, r10, r8, r9])
+    }
+
+    /// Gives that call its result.
+    #[inline]
+    pub fn set_result(&mut self, result: u64) {
+        self.regs.rax = result;
+    }
+
     /// The guest's FS base (its thread pointer).
-    pub fn fs_base(&self) -> u64 {
+    pub fn fs_base(&mut self) -> u64 {
+        self.complete();
         self.fs_base
     }
 
@@ -203,6 +224,7 @@ impl UserContext {
         if base >= USER_END {
             return false;
         }
+        self.complete();
         self.fs_base = base;
         true
     }
@@ -219,6 +241,7 @@ impl UserContext {
 
     /// Makes the next `run` repeat the system call that just trapped, as call `nr`.
     pub fn restart_syscall(&mut self, nr: u64) {
+        self.complete();
         self.regs.rax = nr;
         // Both forms of a rewritten site have either the instruction itself or its replacement there.
         self.regs.rip = self.regs.rip.wrapping_sub(2);
@@ -227,6 +250,7 @@ impl UserContext {
     /// Has the next `run` go on where `rip` says even if a rewritten site was left there: for one whose text has been given
     /// [back](AddressSpace::hold_text).
     pub fn leave_site(&mut self) {
+        self.complete();
         self.exit_rip = 0;
         self.resume = 0;
     }

@@ -56,6 +56,13 @@ bitflags! {
         const STAY = 8;
         /// Forget code that was fetched.
         const SERIALIZE = 16;
+        /// Take all registers from `regs`, `fs_base` and `target`; else those of the call are from the message and the others are as they
+        /// were left.
+        const ALL = 32;
+        /// Look a while before it sleeps, when it waits next.
+        const SPIN = 64;
+        /// Tell the CPU in `cpu`, when it gives the turn back next.
+        const TELL_CPU = 128;
     }
 }
 
@@ -155,34 +162,66 @@ pub(crate) struct Block {
     pub(crate) fsgsbase: u32,
     /// Set by the signal handler: a kick found the stub in its own code.
     pub(crate) poke: u32,
-    /// Whose turn it is.
-    pub(crate) turn: Line,
-    /// What the stub is to do at its turn.
-    pub(crate) flags: u32,
-    /// How many times it looks before it sleeps.
-    pub(crate) spin: u32,
+    pub(crate) message: Message,
     pub(crate) report: Report,
+    /// The registers, but for those of the message when the guest has been left.
     pub(crate) regs: GeneralRegs,
     pub(crate) fs_base: u64,
-    /// Where to enter the guest.
+    /// Where to enter the guest. When it has been left by a system call: where it goes on, as the rewritten site said.
     pub(crate) target: u64,
     /// Which components [`Flags::SAVE`] stores and [`Flags::LOAD`] loads.
     pub(crate) xstate_mask: u32,
-    /// Where the guest was left, as rdtscp tells: the CPU in the lower 12 bits.
+    /// Where the guest was left, as rdtscp tells: the CPU in the lower 12 bits. See [`Flags::TELL_CPU`].
     pub(crate) cpu: u32,
     pub(crate) xstate: Xstate,
 }
 
-/// Why the guest was left.
+/// The line that goes to and fro between the two CPUs. A system call and its answer are in it as a whole, for each line more would cost as much
+/// again.
+#[repr(C, align(64))]
+pub(crate) struct Message {
+    /// Whose turn it is.
+    pub(crate) turn: FutexWord,
+    /// For the stub, [`Flags`]; for the kernel, [`CAUSE_SYSCALL`] or the number of a signal.
+    pub(crate) note: u32,
+    /// The registers that a system call has to do with.
+    pub(crate) call: CallRegs,
+}
+
+/// Of [`GeneralRegs`], those that have a system call's number, arguments and result.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CallRegs {
+    pub(crate) rax: u64,
+    pub(crate) rdi: u64,
+    pub(crate) rsi: u64,
+    pub(crate) rdx: u64,
+    pub(crate) r10: u64,
+    pub(crate) r8: u64,
+    pub(crate) r9: u64,
+}
+
+impl CallRegs {
+    /// Those of `regs`.
+    pub(crate) fn of(regs: &GeneralRegs) -> Self {
+        let GeneralRegs { rax, rdi, rsi, rdx, r10, r8, r9, .. } = *regs;
+        Self { rax, rdi, rsi, rdx, r10, r8, r9 }
+    }
+
+    /// Makes them those of `regs`.
+    pub(crate) fn put(self, regs: &mut GeneralRegs) {
+        let Self { rax, rdi, rsi, rdx, r10, r8, r9 } = self;
+        *regs = GeneralRegs { rax, rdi, rsi, rdx, r10, r8, r9, ..*regs };
+    }
+}
+
+/// The signal that the guest was left for.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Report {
-    /// [`CAUSE_SYSCALL`] or the number of a signal.
-    pub(crate) cause: i32,
     /// `si_code` of the signal.
     pub(crate) code: i32,
-    /// Where the guest goes on, as the rewritten site said that it left by.
-    pub(crate) resume: u64,
+    pub(crate) unused: u32,
     /// `si_addr` of the signal, and what follows it (a seccomp trap's number and architecture).
     pub(crate) addr: u64,
     pub(crate) call: u64,
@@ -200,5 +239,6 @@ pub(crate) struct Line(pub(crate) FutexWord);
 #[repr(C, align(64))]
 pub(crate) struct Xstate(pub(crate) [u8; XSTATE]);
 
+const _: () = assert!(size_of::<Message>() == 64);
 const _: () = assert!(size_of::<Orders>() <= ANSWERS as usize);
 const _: () = assert!(ANSWERS as usize + size_of::<Answers>() <= FIRST_SLOT as usize);

@@ -199,8 +199,8 @@ fn prepare_slot(region: &Region, index: usize) {
         (*block).fsgsbase = u32::from(crate::context::has_fsgsbase());
         (*block).xstate_mask = crate::context::xstate_mask();
         (*block).poke = 0;
-        (*block).spin = 0;
-        (*block).turn.0.word().store(turn::GUEST, Ordering::Release);
+        (*block).message.note = 0;
+        (*block).message.turn.word().store(turn::GUEST, Ordering::Release);
     }
 }
 
@@ -278,7 +278,7 @@ impl Stub {
     /// Whose turn a slot is.
     pub(crate) fn turn(&self, slot: usize) -> &FutexWord {
         // SAFETY: the block is mapped as long as `self` lives, and the word is atomic.
-        unsafe { &(*self.block(slot)).turn.0 }
+        unsafe { &(*self.block(slot)).message.turn }
     }
 
     /// Interrupts the guest in a slot.
@@ -519,10 +519,9 @@ impl Seat {
 
     /// The caller is about to enter the guest: what is pending for its address space is done.
     pub(crate) fn begin(&self) -> Result<(), Lost> {
-        self.stub.running.fetch_add(1, Ordering::Relaxed);
-        // Pairs with that in `change`.
-        fence(Ordering::SeqCst);
-        if !self.stub.has_pending.load(Ordering::Acquire) {
+        // Both in one order with the fence in `change`.
+        self.stub.running.fetch_add(1, Ordering::SeqCst);
+        if !self.stub.has_pending.load(Ordering::SeqCst) {
             return Ok(());
         }
         let mut pending = self.stub.pending.lock();
@@ -545,7 +544,7 @@ impl Seat {
     /// Has the stub's thread, which is at rest, do something.
     pub(crate) fn run_stub(&self, flags: Flags) -> Result<(), Lost> {
         // SAFETY: the block is mapped; it is the kernel's turn.
-        unsafe { ptr::write_volatile(&raw mut (*self.block()).flags, flags.bits()) };
+        unsafe { ptr::write_volatile(&raw mut (*self.block()).message.note, flags.bits()) };
         turn::give(self.turn());
         self.stub.await_turn(self.slot)
     }

@@ -109,7 +109,7 @@ impl Thread {
 
     /// Where it is to go on, as others have left it, if its registers are exposed: for the thread's own body.
     pub fn exposed_pc(&self) -> Option<u64> {
-        self.registers.lock().as_ref().map(|context| context.regs().rip)
+        self.registers.lock().as_mut().map(|context| context.regs().rip)
     }
 
     /// Whether others may use its registers now.
@@ -353,7 +353,7 @@ mod tests {
     fn a_thread_may_start_with_registers_that_a_debugger_has_changed() {
         let mut run = started(|thread| async move {
             let context = thread.withdraw();
-            assert_eq!(context.map(|context| context.regs().rdi), Some(5));
+            assert_eq!(context.map(|mut context| context.regs().rdi), Some(5));
         });
         let thread = run.thread().clone();
         let process: Arc<dyn crate::KernelObject> = thread.process().clone();

@@ -83,14 +83,15 @@ impl Current {
 
     /// Carries out the call that the registers hold and stores its result, unless a signal cut it short.
     async fn system_call(&mut self) -> Option<CutShort> {
-        let number = self.context.regs().rax;
+        let (number, arguments) = self.context.call();
         if self.traced {
             return self.traced_call(number).await;
         }
-        let result = match table::dispatch_now(&self.thread, number, &self.arguments()) {
+        let result = match table::dispatch_now(&self.thread, number, &arguments) {
             Some(result) => result,
             None => {
-                let arguments = self.arguments();
+                // Again, so that the future need not keep them from before.
+                let (_, arguments) = self.context.call();
                 self.waiting_call(number, &arguments).await
             }
         };
@@ -103,7 +104,7 @@ impl Current {
             Entry::Make(number) => number,
             Entry::Skip => return Box::pin(self.leave_call(number, None)).await,
         };
-        let arguments = self.arguments();
+        let (_, arguments) = self.context.call();
         let call = strace::enter(&self.thread, number, &arguments);
         let result = match table::dispatch_now(&self.thread, number, &arguments) {
             Some(result) => result,
@@ -121,20 +122,13 @@ impl Current {
         put_away_while_waiting(table::dispatch(self, number, arguments)).await
     }
 
-    /// The arguments that the registers hold.
-    #[inline]
-    fn arguments(&self) -> Arguments {
-        let registers = self.context.regs();
-        [registers.rdi, registers.rsi, registers.rdx, registers.r10, registers.r8, registers.r9]
-    }
-
     /// Gives the guest the result of call `number`, unless a signal cut it short.
     #[inline]
     fn store_result(&mut self, number: u64, result: Result<u64, Errno>) -> Option<CutShort> {
         match result {
-            Ok(value) => self.context.regs_mut().rax = value,
+            Ok(value) => self.context.set_result(value),
             Err(error) if error.is_restart() => return Some(CutShort { error, number }),
-            Err(error) => self.context.regs_mut().rax = error.to_register(),
+            Err(error) => self.context.set_result(error.to_register()),
         }
         None
     }

@@ -213,7 +213,8 @@ pub(super) fn enter_handler(
     context.save_xstate(&mut xstate);
     let place =
         Place::find(context.regs().rsp, altstack, action.has(SA_ONSTACK), xstate.len() as u64)?;
-    let registers = SigContext::new(context.regs(), context.last_exception(), *mask, place.xstate);
+    let exception = context.last_exception();
+    let registers = SigContext::new(context.regs(), exception, *mask, place.xstate);
     let frame = Frame {
         return_address: action.restorer,
         context: UContext {

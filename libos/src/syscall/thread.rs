@@ -193,7 +193,8 @@ pub(crate) async fn arch_prctl(current: &mut Current, code: u32, value: u64) -> 
         // The guest has none: GS belongs to the kernel.
         ARCH_GET_GS => UserPtr::<u64>::new(value).write(&current.thread().memory, &0),
         ARCH_GET_FS => {
-            UserPtr::<u64>::new(value).write(&current.thread().memory, &current.context.fs_base())
+            let base = current.context.fs_base();
+            UserPtr::<u64>::new(value).write(&current.thread().memory, &base)
         }
         _ => Err(Errno::EINVAL),
     }

@@ -357,7 +357,7 @@ impl Current {
         }
         // Some failures are the policy's business too, whichever call they come from.
         let result = self.thread.object.enforce_on_result(result);
-        self.context.regs_mut().rax = result.unwrap_or_else(|error| error.status() as u64);
+        self.context.set_result(result.unwrap_or_else(|error| error.status() as u64));
     }
 
     /// Carries out a call that may wait. `None` when it was abandoned.

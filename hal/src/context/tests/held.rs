@@ -8,24 +8,24 @@ const TRAP_FLAG: u64 = 1 << 8;
 /// Runs the guest's calls once; how many of them came by signals.
 fn round(guest: &Guest) -> u64 {
     let mut context = guest.context();
-    context.regs.r12 = MANY;
+    context.regs_mut().r12 = MANY;
     serve(guest, &mut context)
 }
 
 /// Goes through three of the guest's calls instruction by instruction; how many it has made.
 fn step(guest: &Guest) -> u64 {
     let mut context = guest.context();
-    context.regs.r12 = 3;
+    context.regs_mut().r12 = 3;
     let mut calls = 0;
     loop {
-        context.regs.rflags |= TRAP_FLAG;
+        context.regs_mut().rflags |= TRAP_FLAG;
         match context.run(&guest.space) {
             Trap::Exception(exception) if exception.signal == libc::SIGTRAP => {
-                assert!((guest.text..guest.text + PAGE).contains(&context.regs.rip));
+                assert!((guest.text..guest.text + PAGE).contains(&context.regs().rip));
             }
             Trap::Syscall => {
                 calls += 1;
-                context.regs.rax += 1;
+                context.regs_mut().rax += 1;
                 context.leave_site();
             }
             Trap::Timer | Trap::Interrupted => {}

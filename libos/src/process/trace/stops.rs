@@ -259,7 +259,7 @@ impl Current {
     }
 
     /// The call that is still to be made again, after a stop in which the tracer may have changed its mind about that.
-    fn hide(&self, orig_rax: u64, cut_short: Option<CutShort>) -> Option<CutShort> {
+    fn hide(&mut self, orig_rax: u64, cut_short: Option<CutShort>) -> Option<CutShort> {
         let cut_short = cut_short?;
         let kept =
             (orig_rax as i64) >= 0 && self.context.regs().rax == cut_short.error.to_register();

@@ -39,7 +39,7 @@ fn store(thread: &Thread, bytes: &[u8], size: u64, to: u64) -> SysResult<u64> {
 /// `PTRACE_GET_SYSCALL_INFO`
 pub(super) fn of_call(thread: &Thread, tracee: &Tracee, size: u64, to: u64) -> SysResult<u64> {
     let why = tracee.stop()?.why;
-    let parked = tracee.parked()?;
+    let mut parked = tracee.parked()?;
     let regs = *parked.context.regs();
     let op = match why {
         Why::Call(Call::Entry) => ENTRY,

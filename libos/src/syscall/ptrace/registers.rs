@@ -56,7 +56,8 @@ pub(crate) struct UserRegs {
 const USER_FLAGS: u64 = 0x5_4dd5;
 
 impl UserRegs {
-    pub(crate) fn of(parked: &Parked) -> Self {
+    pub(crate) fn of(parked: &mut Parked) -> Self {
+        let fs_base = parked.context.fs_base();
         let regs = parked.context.regs();
         Self {
             r15: regs.r15,
@@ -80,7 +81,7 @@ impl UserRegs {
             eflags: regs.rflags,
             rsp: regs.rsp,
             ss: USER_DATA,
-            fs_base: parked.context.fs_base(),
+            fs_base,
             gs_base: 0,
             ds: 0,
             es: 0,
@@ -282,7 +283,7 @@ pub(super) fn sets(
     let memory = &thread.memory;
     match request {
         request::GETREGS => {
-            let regs = UserRegs::of(&*tracee.parked()?);
+            let regs = UserRegs::of(&mut *tracee.parked()?);
             memory.write_bytes(data, regs.as_bytes())
         }
         request::SETREGS => {
