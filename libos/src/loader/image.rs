@@ -52,8 +52,8 @@ pub trait Target {
     /// Writes `bytes` at `addr`, which is mapped writable.
     fn write(&self, addr: u64, bytes: &[u8]) -> SysResult<()>;
 
-    /// Zeroes `range`, which is mapped writable.
-    fn zero(&self, range: Range<u64>) -> SysResult<()>;
+    /// Zeroes `range` of what is mapped to `file`, writable.
+    fn zero(&self, range: Range<u64>, file: &Self::File) -> SysResult<()>;
 }
 
 /// One thing to do to memory.
@@ -124,7 +124,7 @@ impl Plan {
                 Step::MapZero { pages, prot } => {
                     target.map_zero(pages.clone(), *prot, Purpose::Bss)?;
                 }
-                Step::Zero(range) => target.zero(range.clone())?,
+                Step::Zero(range) => target.zero(range.clone(), file)?,
             }
         }
         Ok(())

@@ -123,7 +123,7 @@ impl Target for Memory {
         Ok(())
     }
 
-    fn zero(&self, range: Range<u64>) -> SysResult<()> {
+    fn zero(&self, range: Range<u64>, _: &Vec<u8>) -> SysResult<()> {
         assert!(range.start < range.end && range.end - range.start < PAGE_SIZE);
         Ok(())
     }

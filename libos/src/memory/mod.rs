@@ -198,6 +198,15 @@ impl UserMemory {
     /// Makes `access` again as long as its faults can be resolved; `EFAULT`. Another thread may take away what was just resolved, but not for ever.
     pub fn with_faults<T>(
         &self,
+        access: impl FnMut(&AddressSpace) -> Result<T, Fault>,
+    ) -> SysResult<T> {
+        self.with_faults_by(|fault| self.fault(fault), access)
+    }
+
+    /// [`with_faults`](Self::with_faults), resolved by `resolve`.
+    pub fn with_faults_by<T>(
+        &self,
+        mut resolve: impl FnMut(&Fault) -> Result<(), FaultCause>,
         mut access: impl FnMut(&AddressSpace) -> Result<T, Fault>,
     ) -> SysResult<T> {
         let (mut last, mut retries) = (None, 0);
@@ -207,7 +216,7 @@ impl UserMemory {
                 Err(fault) => fault,
             };
             retries = if last == Some(fault) { retries + 1 } else { 0 };
-            if retries > RETRIES || self.fault(&fault).is_err() {
+            if retries > RETRIES || resolve(&fault).is_err() {
                 return Err(Errno::EFAULT);
             }
             last = Some(fault);

@@ -7,163 +7,28 @@
 //! What Linux keeps over it is then kept by itself: who waits for the process's end or holds a handle or a pidfd to it, its job, its running
 //! time. An object for each program would have an end of its own, which nobody may see.
 
-use std::{
-    ops::Range,
-    sync::{Arc, Weak, atomic::Ordering},
-};
+use std::sync::{Arc, Weak, atomic::Ordering};
 
-use hal::{
-    aspace::{Prot, Watcher},
-    context::UserContext,
-};
+use hal::{aspace::Watcher, context::UserContext};
 use kernel_objects::{KernelObject, Signals};
 
 use super::{
     Birth, Current, ExitStatus, FdTable, FsState, Ids, Limits, Process, Resource, Thread,
     ThreadAttributes, ThreadParts,
+    program::{OnCold, Programs},
 };
 use crate::{
     config::Isolation,
     errno::{Errno, SysResult},
     kernel::Kernel,
-    loader::{
-        self, LoadError, OpenError, ProgramFile,
-        image::{Purpose, Target},
-        stack,
-    },
-    memory::{Backing, Image, MapRequest, Placement, UserMemory},
+    loader::{self, LoadError, stack},
+    memory::{Image, UserMemory},
     signal::{ProcessSignals, SigSet, ThreadSignals},
-    vfs::{Access, FileType, FsContext, IoDst, LookupFlags, OpenFile, Path, ops},
+    vfs::{FsContext, Path},
 };
 
 /// The number of execve(2), which a tracer sees when a program is executed.
 const EXECVE: u64 = 59;
-
-impl loader::Files for FsContext {
-    type File = Arc<OpenFile>;
-
-    fn open(&self, path: &[u8]) -> Result<Self::File, OpenError> {
-        let place = ops::resolve(self, None, path, LookupFlags::FOLLOW).map_err(OpenError::Path)?;
-        open_program(self, place)
-    }
-}
-
-fn open_program(fs: &FsContext, place: Path) -> Result<Arc<OpenFile>, OpenError> {
-    let metadata = place.inode().metadata().map_err(OpenError::Path)?;
-    match metadata.kind {
-        FileType::Regular => {}
-        FileType::Directory => return Err(OpenError::Directory),
-        _ => return Err(OpenError::NotRegular),
-    }
-    let nobody_may = metadata.mode & 0o111 == 0;
-    if nobody_may
-        || place.mount().executable().is_err()
-        || fs.cred.check(&metadata, Access::EXEC).is_err()
-    {
-        return Err(OpenError::NotExecutable);
-    }
-    let file = OpenFile::for_running(place).map_err(OpenError::Path)?;
-    file.announce();
-    Ok(file)
-}
-
-/// The files of a program that was found already; interpreters are found by their paths.
-struct Found<'a> {
-    fs: &'a FsContext,
-    path: &'a [u8],
-    found: &'a ByDescriptor,
-}
-
-impl loader::Files for Found<'_> {
-    type File = Arc<OpenFile>;
-
-    fn open(&self, path: &[u8]) -> Result<Self::File, OpenError> {
-        if path != self.path {
-            return loader::Files::open(self.fs, path);
-        }
-        let file = open_program(self.fs, self.found.place.clone())?;
-        let mut head = [0; 2];
-        if !self.found.reachable
-            && OpenFile::read_at(&file, 0, &mut IoDst::kernel(&mut head)) == Ok(head.len())
-            && &head == b"#!"
-        {
-            // The interpreter could not open the script.
-            return Err(OpenError::Path(Errno::ENOENT));
-        }
-        Ok(file)
-    }
-}
-
-impl ProgramFile for Arc<OpenFile> {
-    fn len(&self) -> SysResult<u64> {
-        self.metadata().map(|metadata| metadata.size)
-    }
-
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> SysResult<usize> {
-        OpenFile::read_at(self, offset, &mut IoDst::kernel(buf))
-    }
-}
-
-impl Target for UserMemory {
-    type File = Arc<OpenFile>;
-
-    fn window(&self) -> Range<u64> {
-        self.address_space().window()
-    }
-
-    fn claim(&self, range: Range<u64>) -> SysResult<()> {
-        UserMemory::claim(self, range)
-    }
-
-    fn find_free(&self, len: u64, align: u64) -> SysResult<u64> {
-        UserMemory::find_free(self, len, align)
-    }
-
-    fn map_file(
-        &self,
-        pages: Range<u64>,
-        file: &Self::File,
-        offset: u64,
-        prot: Prot,
-    ) -> SysResult<()> {
-        let backing = Backing::File { file: Arc::clone(file), offset };
-        self.map_fixed(pages, prot, backing, true)
-    }
-
-    fn map_zero(&self, pages: Range<u64>, prot: Prot, purpose: Purpose) -> SysResult<()> {
-        self.map_fixed(pages, prot, Backing::Anonymous, purpose != Purpose::StackGuard)
-    }
-
-    fn write(&self, addr: u64, bytes: &[u8]) -> SysResult<()> {
-        self.write_bytes(addr, bytes)
-    }
-
-    fn zero(&self, range: Range<u64>) -> SysResult<()> {
-        self.with_faults(|space| space.zero(range.start, range.end - range.start))
-    }
-}
-
-impl UserMemory {
-    fn map_fixed(
-        &self,
-        pages: Range<u64>,
-        prot: Prot,
-        backing: Backing,
-        reserve: bool,
-    ) -> SysResult<()> {
-        let request = MapRequest {
-            placement: Placement::Replace(pages.start),
-            len: pages.end - pages.start,
-            prot,
-            shared: false,
-            backing,
-            populate: false,
-            reserve,
-            locked: false,
-        };
-        self.map(request).map(drop)
-    }
-}
 
 /// A program in memory, with the registers to start it.
 struct Started {
@@ -199,16 +64,17 @@ fn load(
     fs: &FsContext,
     ids: &Ids,
     stack_limit: u64,
-    command: Command,
+    command: &Command,
+    on_cold: OnCold,
 ) -> Result<Started, LoadError> {
     let isolated = |isolation| UserMemory::new(&kernel.memory, isolation);
     let mut memory = isolated(kernel.isolation).map_err(LoadError::System)?;
     let mut random = [0; 16];
     hal::random::fill(&mut random);
     let request = loader::Request {
-        path: command.path,
-        args: command.args,
-        env: command.env,
+        path: command.path.clone(),
+        args: command.args.clone(),
+        env: command.env.clone(),
         ids: stack::Ids {
             uid: ids.users[0],
             euid: ids.users[1],
@@ -224,23 +90,25 @@ fn load(
             min_signal_stack: hal::host::system::min_signal_stack(),
         },
     };
-    let load_into = |memory: &UserMemory| match &command.found {
-        None => loader::load(fs, memory, &request),
-        Some(found) => loader::load(&Found { fs, path: &request.path, found }, memory, &request),
-    };
-    let mut loaded = match load_into(&memory) {
+    let found = command.found.as_ref().map(|found| (&*request.path, found));
+    let programs = Programs::new(fs, found, on_cold);
+    let loaded = match loader::load(&programs, &*memory, &request) {
         Err(_) if memory.has_clashed() && kernel.isolation == Isolation::Auto => {
             // Where it has all addresses for itself, then.
             memory = isolated(Isolation::Always).map_err(LoadError::System)?;
-            load_into(&memory)?
+            loader::load(&programs, &*memory, &request)
         }
-        loaded => loaded?,
+        loaded => loaded,
     };
+    if !loaded.as_ref().is_err_and(|error| on_cold.gives_up(error)) {
+        programs.announce();
+    }
+    let mut loaded = loaded?;
     if let Some(ByDescriptor { place, unnamed: true, .. }) = &command.found {
         let path = place.to_bytes(&fs.root);
         loaded.name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default().to_vec();
     }
-    let executable = match loaded.exe.path() {
+    let executable = match loaded.exe.file.path() {
         Some(path) => path.to_bytes(&fs.root),
         None => loaded.exe_path,
     };
@@ -251,7 +119,7 @@ fn load(
         auxv: loaded.auxv,
         stack: loaded.stack,
     };
-    memory.set_image(image, loaded.exe, loaded.brk_start);
+    memory.set_image(image, loaded.exe.file, loaded.brk_start);
     let mut context = UserContext::new();
     context.regs_mut().rip = loaded.entry;
     context.regs_mut().rsp = loaded.stack_pointer;
@@ -268,7 +136,8 @@ impl Kernel {
         limits: Limits,
     ) -> Result<Arc<Process>, LoadError> {
         let ids = Ids::of(&fs.cred);
-        let started = load(self, &fs, &ids, limits.get(Resource::Stack).soft, command)?;
+        let stack_limit = limits.get(Resource::Stack).soft;
+        let started = load(self, &fs, &ids, stack_limit, &command, OnCold::Wait)?;
         let pid = self.pids.allocate().map_err(LoadError::System)?;
         let process = Process::new(Arc::clone(self), pid, ProcessSignals::new(), ids, limits);
         let thread = process.and_then(|process| {
@@ -309,8 +178,11 @@ impl Current {
         let fs = old.fs.read().clone();
         let ids = process.ids.lock().clone();
         let stack_limit = process.limit(Resource::Stack);
-        // It looks names up and reads headers, for which a disk may have to be waited.
-        let loaded = old.off_cpu(move || load(&kernel, &fs, &ids, stack_limit, command)).await;
+        let mut loaded = load(&kernel, &fs, &ids, stack_limit, &command, OnCold::GiveUp);
+        if loaded.as_ref().is_err_and(|error| OnCold::GiveUp.gives_up(error)) {
+            let patiently = move || load(&kernel, &fs, &ids, stack_limit, &command, OnCold::Wait);
+            loaded = old.off_cpu(patiently).await;
+        }
         let started = loaded.map_err(|error| error.errno())?;
         // From here on there is no way back: the other threads end, and the caller becomes the first.
         old.become_sole().await?;

@@ -20,6 +20,7 @@ mod fd_table;
 mod ids;
 mod limits;
 pub(crate) mod pids;
+mod program;
 mod run;
 mod session;
 mod thread;
@@ -44,6 +45,7 @@ pub use self::{
     ids::Ids,
     limits::{INFINITY, Limit, Limits, Resource},
     pids::PidTable,
+    program::Program,
     run::CutShort,
     session::Session,
     thread::{Current, Thread, ThreadParts},
