@@ -273,7 +273,8 @@ impl Thread {
         let kick = inner.kick.clone();
         drop(inner);
         if before & work::KILLED == 0 {
-            self.prod(kick);
+            // One that has ended itself is not in user mode, and will not be again.
+            self.prod(kick.filter(|_| before & work::KILL == 0));
         }
     }
 
