@@ -59,8 +59,8 @@ use crate::{
     pmem::{PAGE_SIZE, PhysAddr},
 };
 
-/// Traps at a site before it is rewritten: a rewrite costs about as much as ten traps.
-const PROOF: u32 = 3;
+/// Traps at a site before it is rewritten: a rewrite costs about as much as ten traps, and most programs end soon.
+const PROOF: u32 = 8;
 /// Failed system calls of a guest that makes code at run time must not fill memory: beyond, counts start again.
 const MAX_SITES: usize = 1 << 16;
 /// Bytes of a `jmp rel32`.
