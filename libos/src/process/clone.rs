@@ -274,10 +274,11 @@ impl Current {
             process.enter_memory(&memory);
         }
         let handle = kernel.cpus.handle();
-        match released {
-            // The CPU has nothing else to do: the caller waits.
-            Some(_) => handle.spawn(run).detach(),
-            None => handle.spawn_spread(run).detach(),
+        if new_process.is_some() {
+            // Mostly the caller is about to wait for it: then it is here, and nobody need be woken. If not, an idle CPU takes it.
+            handle.spawn(run).detach();
+        } else {
+            handle.spawn_spread(run).detach();
         }
         Ok((tid, released))
     }
