@@ -9,7 +9,7 @@ pub mod coverage;
 pub mod strace;
 pub mod table;
 
-use std::{future::poll_fn, pin::pin};
+use std::{future::poll_fn, pin::Pin};
 
 /// What a handler may return: something that fits in `rax`.
 pub trait IntoReturn {
@@ -39,9 +39,9 @@ pub(crate) fn finish<R: IntoReturn, E>(result: Result<R, E>) -> Result<u64, E> {
     result.map(IntoReturn::into_return)
 }
 
-/// Carries out a call that may wait; the guest's vector state is put away when it does.
-pub(crate) async fn put_away_while_waiting<T>(call: impl Future<Output = T>) -> T {
-    let mut call = pin!(call);
+/// Carries out a call that may wait; the guest's vector state is put away when it does. The call is pinned already: it would move otherwise,
+/// and is large.
+pub(crate) async fn put_away_while_waiting<T>(mut call: Pin<&mut impl Future<Output = T>>) -> T {
     poll_fn(|context| {
         let polled = call.as_mut().poll(context);
         if polled.is_pending() {

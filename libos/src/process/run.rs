@@ -119,7 +119,7 @@ impl Current {
 
     /// Carries out a call that may wait; the vector state is put away when it does.
     async fn waiting_call(&mut self, number: u64, arguments: &Arguments) -> Result<u64, Errno> {
-        put_away_while_waiting(table::dispatch(self, number, arguments)).await
+        put_away_while_waiting(pin!(table::dispatch(self, number, arguments))).await
     }
 
     /// Gives the guest the result of call `number`, unless a signal cut it short.
