@@ -65,7 +65,7 @@ const FAMILIES: &[(&str, &[Documented])] = &[
             ("ZX_INFO_JOB_PROCESSES", Full),
             (
                 "ZX_INFO_TASK_RUNTIME",
-                Partial("the CPU time; nobody measures how long a task queues"),
+                Partial("nobody measures how long it waits for the kernel's locks"),
             ),
             ("ZX_PROP_JOB_KILL_ON_OOM", Full),
         ],

@@ -40,7 +40,7 @@ pub use blocking::{Blocking, spawn_blocking};
 pub use task::Task;
 use worker::Machine;
 pub use worker::{
-    begin_stretch, current_cpu, end_stretch, has_spare, need_resched, next_deadline,
+    begin_stretch, current_cpu, end_stretch, has_spare, need_resched, next_deadline, queued_until,
     request_resched, runnable,
 };
 pub(crate) use worker::{busy, current_timers};
@@ -131,6 +131,15 @@ impl Cpus {
         F::Output: Send + 'static,
     {
         self.handle.spawn(future)
+    }
+
+    /// See [`Handle::spawn_measured`].
+    pub fn spawn_measured<F>(&self, future: F) -> Task<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.handle.spawn_measured(future)
     }
 
     /// See [`Handle::spawn_urgent`].
@@ -232,6 +241,17 @@ impl Handle {
     {
         let cpu = self.machine.here().unwrap_or_else(|| self.machine.next_cpu());
         task::spawn_here(&self.machine, cpu, future)
+    }
+
+    /// As [`spawn`](Self::spawn), for a task that is to know how long it waits for its CPU: [`queued_until`]. Each of its wakes costs a
+    /// look at the cycle counter.
+    pub fn spawn_measured<F>(&self, future: F) -> Task<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let cpu = self.machine.here().unwrap_or_else(|| self.machine.next_cpu());
+        task::spawn_measured(&self.machine, cpu, future)
     }
 
     /// As [`spawn`](Self::spawn), for short work that is not to wait for the running task's turn to end, such as setting a

@@ -10,7 +10,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
 };
@@ -18,6 +18,7 @@ use std::{
 use async_task::{Builder, ScheduleInfo, WithInfo};
 
 use super::worker::{self, Machine};
+use crate::time;
 
 /// Where a task lives.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub(super) struct Home {
     cpu: AtomicUsize,
     /// Whether it must stay there.
     pub(super) pinned: bool,
+    /// Of a task whose waits for its CPU are measured: when it was queued, in cycles; 0 while it is not.
+    queued: Option<AtomicU64>,
 }
 
 impl Home {
@@ -37,6 +40,21 @@ impl Home {
 
     pub(super) fn move_to(&self, cpu: usize) {
         self.cpu.store(cpu, Ordering::Relaxed);
+    }
+
+    /// It is about to be queued.
+    #[inline]
+    pub(super) fn note_queued(&self) {
+        if let Some(queued) = &self.queued {
+            // Relaxed: the queue hands the task over, and this with it.
+            queued.store(time::cycles(), Ordering::Relaxed);
+        }
+    }
+
+    /// When it was queued, in cycles, for who is about to run it; 0 if that is not measured.
+    #[inline]
+    pub(super) fn queued_since(&self) -> u64 {
+        self.queued.as_ref().map_or(0, |queued| queued.swap(0, Ordering::Relaxed))
     }
 }
 
@@ -96,7 +114,18 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    let (runnable, task) = new(machine, cpu, pinned, future);
+    start(new(machine, cpu, pinned, false, future))
+}
+
+pub(super) fn spawn_measured<F>(machine: &Arc<Machine>, cpu: usize, future: F) -> Task<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    start(new(machine, cpu, false, true, future))
+}
+
+fn start<T>((runnable, task): (Runnable, Task<T>)) -> Task<T> {
     worker::start_task(runnable);
     task
 }
@@ -107,7 +136,7 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    let (runnable, task) = new(machine, cpu, false, future);
+    let (runnable, task) = new(machine, cpu, false, false, future);
     runnable.run();
     task
 }
@@ -117,7 +146,7 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    let (runnable, task) = new(machine, cpu, false, future);
+    let (runnable, task) = new(machine, cpu, false, false, future);
     worker::start_urgent(runnable);
     task
 }
@@ -126,13 +155,15 @@ fn new<F>(
     machine: &Arc<Machine>,
     cpu: usize,
     pinned: bool,
+    measured: bool,
     future: F,
 ) -> (Runnable, Task<F::Output>)
 where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    let home = Home { machine: machine.clone(), cpu: AtomicUsize::new(cpu), pinned };
+    let queued = measured.then(AtomicU64::default);
+    let home = Home { machine: machine.clone(), cpu: AtomicUsize::new(cpu), pinned, queued };
     let (runnable, task) =
         Builder::new().metadata(home).propagate_panic(true).spawn(move |_| future, WithInfo(wake));
     (runnable, Task(task))

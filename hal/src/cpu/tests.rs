@@ -58,6 +58,24 @@ impl Turn {
 }
 
 #[test]
+fn a_measured_task_knows_how_long_it_waited_for_its_cpu() {
+    let cpus = start(1);
+    let handle = cpus.handle();
+    let (waited, again) = cpus.block_on(cpus.spawn(async move {
+        let task = handle.spawn_measured(async {
+            let begun = begin_stretch();
+            (queued_until(begun), queued_until(begun))
+        });
+        let begin = time::monotonic();
+        while time::monotonic() < begin + 1_000_000 {}
+        task.await
+    }));
+    assert!(time::cycles_to_nanos(waited) >= 900_000);
+    assert_eq!(again, 0, "it is told once a turn");
+    assert_eq!(cpus.block_on(cpus.spawn(async { queued_until(begin_stretch()) })), 0);
+}
+
+#[test]
 fn a_task_gives_its_result() {
     let cpus = start(2);
     assert_eq!(cpus.block_on(cpus.spawn(async { 6 * 7 })), 42);

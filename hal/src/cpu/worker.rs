@@ -96,6 +96,8 @@ struct Local {
     ended: Cell<u64>,
     /// That of the task before, for the one that is about to run.
     begun: Cell<u64>,
+    /// When the running task was queued, in cycles, until somebody asks; 0 if that is not measured.
+    queued: Cell<u64>,
 }
 
 thread_local! {
@@ -216,6 +218,7 @@ impl Machine {
 pub(super) fn schedule(runnable: Runnable, while_running: bool) {
     local(|local| {
         let home = runnable.metadata();
+        home.note_queued();
         match local {
             Some(l) if home.cpu() == l.cpu && ptr::eq(&*home.machine, &*l.machine) => {
                 if while_running {
@@ -242,6 +245,7 @@ pub(super) fn start_task(runnable: Runnable) {
         let home = runnable.metadata();
         match local {
             Some(l) if home.cpu() == l.cpu && ptr::eq(&*home.machine, &*l.machine) => {
+                home.note_queued();
                 l.push(runnable);
             }
             _ => schedule(runnable, false),
@@ -440,6 +444,7 @@ impl Local {
             context::preempt_at(deadline);
         }
         self.begun.set(self.ended.take());
+        self.queued.set(runnable.metadata().queued_since());
         self.running.set(true);
         runnable.run();
         self.running.set(false);
@@ -534,6 +539,7 @@ pub(super) fn run(machine: Arc<Machine>, cpu: usize) {
         yielded: Cell::new(false),
         ended: Cell::new(0),
         begun: Cell::new(0),
+        queued: Cell::new(0),
     };
     let attached = Attached;
     LOCAL.set(&raw const local);
@@ -638,6 +644,16 @@ pub fn end_stretch() -> u64 {
         }
     });
     now
+}
+
+/// How long the running task waited for its CPU since it was woken, in cycles, if it was [spawned](super::Handle::spawn_measured) to be
+/// measured: until `begun`, which [`begin_stretch`] returned. 0 when this was asked before in the same turn.
+#[inline]
+pub fn queued_until(begun: u64) -> u64 {
+    match local(|local| local.map_or(0, |local| local.queued.take())) {
+        0 => 0,
+        queued => begun.saturating_sub(queued),
+    }
 }
 
 /// Makes [`need_resched`] say yes until the running task's turn ends. Async-signal-safe: for the preemption timer's handler.

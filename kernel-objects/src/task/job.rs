@@ -22,6 +22,7 @@ use super::{
     policy::{BasicPolicy, JobPolicy, PolicyMode, TimerSlack},
     process::Process,
     retcode,
+    runtime::TaskRuntime,
 };
 use crate::{
     error::{Error, Result},
@@ -101,8 +102,8 @@ struct Inner {
     return_code: i64,
     kill_on_oom: bool,
     policy: JobPolicy,
-    /// For how long those processes ran that have ended, in ns.
-    past_runtime: u64,
+    /// Where the time of those processes went that have ended.
+    past_runtime: TaskRuntime,
     /// By koid, so in the order of their creation.
     jobs: BTreeMap<Koid, Weak<Job>>,
     processes: BTreeMap<Koid, Weak<Process>>,
@@ -171,7 +172,7 @@ impl Job {
                 return_code: 0,
                 kill_on_oom: false,
                 policy,
-                past_runtime: 0,
+                past_runtime: TaskRuntime::default(),
                 jobs: BTreeMap::new(),
                 processes: BTreeMap::new(),
             }),
@@ -241,11 +242,11 @@ impl Job {
     }
 
     pub(super) fn remove_process(&self, process: &Process) {
-        let (koid, runtime) = (process.koid(), process.runtime());
+        let (koid, runtime) = (process.koid(), process.runtimes());
         let removed = self.remove(|inner| {
             let removed = inner.processes.remove(&koid).is_some();
             if removed {
-                inner.past_runtime = inner.past_runtime.saturating_add(runtime);
+                inner.past_runtime += runtime;
             }
             removed
         });
@@ -327,14 +328,20 @@ impl Job {
         }
     }
 
-    /// For how long its processes have run, in ns, those that have ended too (`ZX_INFO_TASK_RUNTIME`).
+    /// For how long its processes have run, in ns, those that have ended too.
     pub fn runtime(&self) -> u64 {
+        self.runtimes().cpu
+    }
+
+    /// Where the time of its processes went, of those that have ended too (`ZX_INFO_TASK_RUNTIME`).
+    pub fn runtimes(&self) -> TaskRuntime {
         let inner = self.inner.lock();
-        let past = inner.past_runtime;
+        let mut sum = inner.past_runtime;
         let processes: Vec<_> = inner.processes.values().filter_map(Weak::upgrade).collect();
         drop(inner);
         // One that ends meanwhile counts, and is not yet among those that have ended.
-        processes.iter().fold(past, |sum, process| sum.saturating_add(process.runtime()))
+        processes.iter().for_each(|process| sum += process.runtimes());
+        sum
     }
 
     /// What the processes in it may do.

@@ -40,6 +40,7 @@ pub use process::{Process, ProcessInfo};
 pub use properties::DEBUG_ADDR_BREAK_ON_SET;
 pub use registers::{GeneralState, RegisterState, StateKind, set_fs_base};
 pub use run::Run;
+pub use runtime::TaskRuntime;
 pub use suspend_token::SuspendToken;
 pub use thread::{Blocked, BlockedReason, Cookie, Thread, ThreadInfo, ThreadState, ThreadStats};
 

@@ -25,6 +25,7 @@ use super::{
     properties::Properties,
     retcode,
     run::Run,
+    runtime::TaskRuntime,
     thread::Thread,
 };
 use crate::{
@@ -87,8 +88,8 @@ pub(super) struct Inner {
     start_time: u64,
     /// Those that were started and have not ended, by koid.
     threads: BTreeMap<Koid, Weak<Thread>>,
-    /// For how long those ran that have ended, in cycles.
-    past_runtime: u64,
+    /// Where the time of those went that have ended.
+    past_runtime: TaskRuntime,
     /// How many suspensions of the whole process there are; a thread that is started has one while there are.
     suspensions: u32,
     critical: Option<(Weak<Job>, Critical)>,
@@ -142,7 +143,7 @@ impl Process {
                     return_code: 0,
                     start_time: 0,
                     threads: BTreeMap::new(),
-                    past_runtime: 0,
+                    past_runtime: TaskRuntime::default(),
                     suspensions: 0,
                     critical: None,
                     clean_up: None,
@@ -208,7 +209,7 @@ impl Process {
     pub(super) fn remove_thread(&self, thread: &Thread) -> bool {
         let mut inner = self.inner.lock();
         inner.threads.remove(&thread.koid());
-        inner.past_runtime = inner.past_runtime.saturating_add(thread.runtime.cycles());
+        inner.past_runtime += thread.runtimes();
         let last = inner.threads.is_empty() && inner.state != State::Dead;
         if last {
             inner.state = State::Dead;
@@ -366,12 +367,18 @@ impl Process {
         self.inner.lock().threads.len()
     }
 
-    /// For how long its threads have run, in ns, those that have ended too (`ZX_INFO_TASK_RUNTIME`).
+    /// For how long its threads have run, in ns, those that have ended too.
     pub fn runtime(&self) -> u64 {
+        self.runtimes().cpu
+    }
+
+    /// Where the time of its threads went, of those that have ended too (`ZX_INFO_TASK_RUNTIME`).
+    pub fn runtimes(&self) -> TaskRuntime {
         let inner = self.inner.lock();
+        let mut sum = inner.past_runtime;
         let running = inner.threads.values().filter_map(Weak::upgrade);
-        let running: u64 = running.map(|thread| thread.runtime.cycles()).sum();
-        hal::time::cycles_to_nanos(inner.past_runtime.saturating_add(running))
+        running.for_each(|thread| sum += thread.runtimes());
+        sum
     }
 
     /// The thread with this koid (`zx_object_get_child`).

@@ -23,7 +23,7 @@ use super::{
     interrupt::{Kick, work},
     process::Process,
     run::Run,
-    runtime::Runtime,
+    runtime::{Runtime, TaskRuntime},
     waker::TaskWaker,
 };
 use crate::{
@@ -392,9 +392,19 @@ impl Thread {
         ThreadInfo { state, wait_exception_channel: channel, affinity }
     }
 
-    /// For how long it has run, in ns (`ZX_INFO_TASK_RUNTIME`).
+    /// For how long it has run, in ns.
     pub fn runtime(&self) -> u64 {
         hal::time::cycles_to_nanos(self.runtime.cycles())
+    }
+
+    /// Where its time went (`ZX_INFO_TASK_RUNTIME`).
+    pub fn runtimes(&self) -> TaskRuntime {
+        self.runtime.all()
+    }
+
+    /// A page fault of its took so many cycles. For its own run.
+    pub fn note_page_fault(&self, cycles: u64) {
+        self.runtime.note_page_fault(cycles);
     }
 
     /// What it has used.

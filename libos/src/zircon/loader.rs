@@ -98,7 +98,7 @@ fn create(
     let bootstrap = process.handles().insert(Handle::new(theirs))?;
     let arguments = [bootstrap.0.into(), vdso];
     let run = start(machine, &thread, Entry { pc: entry, sp, arguments }, true)?;
-    machine.kernel.cpus.spawn(run).detach();
+    machine.kernel.cpus.spawn_measured(run).detach();
     Ok(process)
 }
 

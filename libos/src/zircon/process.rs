@@ -303,6 +303,13 @@ impl Current {
 
     /// Resolves a fault of the guest; waits for the page if a disk or a pager has it.
     async fn page_fault(&mut self, fault: Fault) -> Result {
+        let begin = hal::time::cycles();
+        let resolved = self.resolve(fault).await;
+        self.thread.object.note_page_fault(hal::time::cycles().saturating_sub(begin));
+        resolved
+    }
+
+    async fn resolve(&mut self, fault: Fault) -> Result {
         match self.thread.memory.try_fault(fault.addr, fault.access) {
             Err(Error::ShouldWait) => {}
             resolved => return resolved,

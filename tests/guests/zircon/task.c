@@ -384,6 +384,7 @@ static void registers(void) {
     OK(zx_object_get_info(thread, ZX_INFO_TASK_RUNTIME, &runtime, sizeof(runtime), 0, 0));
     OK(zx_object_get_info(self, ZX_INFO_TASK_RUNTIME, &whole, sizeof(whole), 0, 0));
     TRUE(runtime.cpu_time > 0 && whole.cpu_time >= runtime.cpu_time);
+    TRUE(runtime.queue_time > 0 && whole.queue_time >= runtime.queue_time);
     STATUS(zx_object_get_info(event, ZX_INFO_TASK_RUNTIME, &runtime, sizeof(runtime), 0, 0), ZX_ERR_WRONG_TYPE);
     STATUS(zx_object_get_info(with_rights(thread, ZX_RIGHT_READ), ZX_INFO_TASK_RUNTIME, &runtime, sizeof(runtime), 0, 0), ZX_ERR_ACCESS_DENIED);
 }

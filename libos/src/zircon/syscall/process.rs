@@ -84,7 +84,7 @@ pub(super) fn start(
     let entry = Entry { pc: entry.0, sp: stack.0, arguments };
     match start_thread(thread.machine(), &first, entry, true) {
         Ok(run) => {
-            thread.machine().kernel.cpus.spawn(run).detach();
+            thread.machine().kernel.cpus.spawn_measured(run).detach();
             Ok(())
         }
         Err(error) => {

@@ -54,7 +54,7 @@ pub(super) fn start(
     check_entry(started.process(), thread_entry)?;
     let entry = Entry { pc: thread_entry.0, sp: stack.0, arguments: [arg1, arg2] };
     let run = start_thread(thread.machine(), &started, entry, false)?;
-    thread.machine().kernel.cpus.spawn(run).detach();
+    thread.machine().kernel.cpus.spawn_measured(run).detach();
     Ok(())
 }
 

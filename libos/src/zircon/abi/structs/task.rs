@@ -70,11 +70,11 @@ structs! {
     InfoTaskRuntime = "zx_info_task_runtime", 32 {
         /// For how long it ran.
         cpu_time: ZxDuration,
-        /// 0, here and below: nobody measures it.
+        /// For how long it could have run while others did.
         queue_time: ZxDuration,
-        /// 0.
+        /// How long the page faults took that the kernel saw: most the host resolves.
         page_fault_time: ZxDuration,
-        /// 0.
+        /// 0: nobody measures it.
         lock_contention_time: ZxDuration,
     }
     /// A line of `ZX_JOB_POL_BASIC_V1`.

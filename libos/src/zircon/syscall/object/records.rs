@@ -236,15 +236,15 @@ pub(super) fn task_stats(process: &Process) -> Result<InfoTaskStats> {
 
 /// Of a job, a process or a thread.
 pub(super) fn task_runtime(object: &Arc<dyn KernelObject>) -> Result<InfoTaskRuntime> {
-    let cpu_time = match object.object_type() {
-        ObjectType::Job => downcast::<Job>(object.clone())?.runtime(),
-        ObjectType::Process => downcast::<Process>(object.clone())?.runtime(),
-        _ => downcast::<Thread>(object.clone())?.runtime(),
+    let times = match object.object_type() {
+        ObjectType::Job => downcast::<Job>(object.clone())?.runtimes(),
+        ObjectType::Process => downcast::<Process>(object.clone())?.runtimes(),
+        _ => downcast::<Thread>(object.clone())?.runtimes(),
     };
     Ok(InfoTaskRuntime {
-        cpu_time: ZxDuration(nanos(cpu_time)),
-        queue_time: ZxDuration(0),
-        page_fault_time: ZxDuration(0),
+        cpu_time: ZxDuration(nanos(times.cpu)),
+        queue_time: ZxDuration(nanos(times.queue)),
+        page_fault_time: ZxDuration(nanos(times.page_fault)),
         lock_contention_time: ZxDuration(0),
     })
 }
