@@ -167,8 +167,13 @@ int main(void) {
     powerctl(resource);
     serial_line(resource);
 
-    // What the machine has not.
+    // Without kernel.enable-debugging-syscalls=true.
+    size_t length;
     STATUS(zx_debug_send_command(resource, "help", 4), ZX_ERR_NOT_SUPPORTED);
+    STATUS(zx_ktrace_control(resource, 1, 0, 0), ZX_ERR_NOT_SUPPORTED);
+    STATUS(zx_ktrace_read(resource, 0, 0, 0, &length), ZX_ERR_NOT_SUPPORTED);
+    STATUS(zx_ktrace_write(resource, 1, 2, 3), ZX_ERR_NOT_SUPPORTED);
+    STATUS(zx_mtrace_control(resource, 0, 0, 0, 0, 0), ZX_ERR_NOT_SUPPORTED);
     if (finish() != 0) return 1;
     // Whatever status the program would have ended with, the machine is off.
     zx_system_powerctl(resource, ZX_SYSTEM_POWERCTL_SHUTDOWN, 0);

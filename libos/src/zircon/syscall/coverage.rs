@@ -12,7 +12,8 @@ Generated from the table in `libos/src/zircon/syscall/table.rs` by
 `UPDATE_DOCS=1 cargo test -p libos coverage`; a test fails when this page is stale. An absent call is
 `ZX_ERR_NOT_SUPPORTED`, a number without a call `ZX_ERR_BAD_SYSCALL`. The numbers are ours: as in Fuchsia, they are
 private to the kernel and its vDSO, and programs know names. Calls that are about the machine below, its devices and its power, are
-absent for *hardware*: there is none.
+absent for *hardware*: there is none. Kernel debugging is *off*, as on a Zircon without
+`kernel.enable-debugging-syscalls=true`, whose documented answer is the same.
 ";
 
 /// The whole page in Markdown.

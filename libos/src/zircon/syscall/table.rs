@@ -207,7 +207,7 @@ zircon_calls! {
         230 zx_profile_create(root_job: ZxHandle, options: u32, profile: In<ProfileInfo>, out: Out<ZxHandle>) now profile::create, Full;
     }
     absent {
-        105 zx_debug_send_command(resource: ZxHandle, buffer: In<CChar>, buffer_size: usize): "kernel debugging";
+        105 zx_debug_send_command(resource: ZxHandle, buffer: In<CChar>, buffer_size: usize): "kernel debugging, off";
         116 zx_process_create_shared(shared_proc: ZxHandle, options: u32, name: In<CChar>, name_size: usize, proc_handle: Out<ZxHandle>, restricted_vmar_handle: Out<ZxHandle>): "restricted mode";
         145 zx_system_mexec(resource: ZxHandle, kernel_vmo: ZxHandle, bootimage_vmo: ZxHandle): "hardware";
         146 zx_system_mexec_payload_get(resource: ZxHandle, buffer: Out<Void>, buffer_size: usize): "hardware";
@@ -238,10 +238,10 @@ zircon_calls! {
         275 zx_vcpu_kick(handle: ZxHandle): "hardware";
         276 zx_vcpu_read_state(handle: ZxHandle, kind: u32, buffer: Out<Void>, buffer_size: usize): "hardware";
         277 zx_vcpu_write_state(handle: ZxHandle, kind: u32, buffer: In<Void>, buffer_size: usize): "hardware";
-        280 zx_ktrace_control(handle: ZxHandle, action: u32, options: u32, ptr: Out<Void>): "kernel debugging";
-        281 zx_ktrace_read(handle: ZxHandle, data: Out<Void>, offset: u32, data_size: usize, actual: Out<usize>): "kernel debugging";
-        282 zx_ktrace_write(handle: ZxHandle, id: u32, arg0: u32, arg1: u32): "kernel debugging";
-        283 zx_mtrace_control(handle: ZxHandle, kind: u32, action: u32, options: u32, ptr: Out<Void>, ptr_size: usize): "kernel debugging";
+        280 zx_ktrace_control(handle: ZxHandle, action: u32, options: u32, ptr: Out<Void>): "kernel debugging, off";
+        281 zx_ktrace_read(handle: ZxHandle, data: Out<Void>, offset: u32, data_size: usize, actual: Out<usize>): "kernel debugging, off";
+        282 zx_ktrace_write(handle: ZxHandle, id: u32, arg0: u32, arg1: u32): "kernel debugging, off";
+        283 zx_mtrace_control(handle: ZxHandle, kind: u32, action: u32, options: u32, ptr: Out<Void>, ptr_size: usize): "kernel debugging, off";
         290 zx_restricted_enter(options: u32, vector_table_ptr: ZxVaddr, context: u64): "restricted mode";
         291 zx_restricted_bind_state(options: u32, out: Out<ZxHandle>): "restricted mode";
         292 zx_restricted_unbind_state(options: u32): "restricted mode";
