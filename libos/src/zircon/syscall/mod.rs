@@ -14,7 +14,7 @@
 //!    [`Thread::give`](crate::zircon::Thread::give). A wait is put into [`Thread::blocked`](crate::zircon::Thread::blocked).
 //!    Pointers are read before the call has any effect, for it is done again when a pager had what one points at
 //!    ([`Memory`](crate::zircon::Memory)).
-//! 3. A structure that is new is declared in [`abi::structs`](crate::zircon::abi::structs), a constant in `sdk/constants.rs`.
+//! 3. A structure that is new is declared in [`abi::structs`](crate::zircon::abi::structs), a constant in `abi/constants/plain.rs`.
 //! 4. Its lines in the family's program of `tests/guests/zircon`: what it does, and each error that is documented.
 //! 5. `UPDATE_DOCS=1 cargo test -p libos coverage` writes `docs/ZIRCON.md` anew.
 
