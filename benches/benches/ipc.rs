@@ -57,7 +57,8 @@ fn compare(options: &Options) -> Result<(), Box<dyn Error>> {
         let how = "all contestants take turns in each round, in processes of their own; medians over rounds in the same cache mode. \
                    Client on CPU 0, server on CPU 1, or both on CPU 0. Warm-up until no page is faulted; `cold` is the first round trip after \
                    connecting, `faults` are page faults while timing, `raw` is the round trip of a cache line between the two CPUs at the time, \
-                   `CPU, both` the CPU time of both sides an operation. A time with * was taken in another cache mode than its column.";
+                   `CPU, both` the CPU time of both sides an operation. Bodies are written and checked by the same functions everywhere, and tasks \
+                   run by the same executor, in the main task of a runtime where the means needs one. A time with * was taken in another cache mode than its column.";
         let mut pictures = String::new();
         for chart in &charts {
             let _ = writeln!(pictures, "![time an operation]({chart})\n");

@@ -1,39 +1,71 @@
 //! A set of futures run by one thread: the least executor that does it.
 //!
-//! The one idea: a waker sets a bit, and who is ready is polled in the order of the bits. Whoever runs the
-//! set says how to wait when nobody is ready: the evering contestants spin and sleep on their own bell,
-//! without an event loop in between.
+//! The one idea: a waker sets a bit, and who is ready is polled in the order of the bits. What is done when nobody is ready is the business
+//! of whoever [runs](run) the set, who spins and sleeps on a bell of its own without an event loop in between, or of the runtime in whose
+//! task [`all`] of them are awaited: that is how every contestant runs its tasks.
 //!
 //! Nearly all wakers are called by the thread that runs the set, as answers are taken there. Those set a bit of the thread's own, with no
-//! locked instruction, as tokio's `LocalSet` does.
+//! locked instruction.
 
 use std::{
     cell::Cell,
+    future::poll_fn,
     pin::{Pin, pin},
     sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
     },
     task::{Context, Poll, Wake, Waker},
 };
 
 use super::Result;
 
-/// Who is ready, a bit each: those that other threads have woken.
-struct Ready(Vec<AtomicU64>);
+/// Who is ready, and whom to tell.
+#[derive(Default)]
+struct Ready {
+    /// A bit each: those that other threads have woken.
+    bits: Vec<AtomicU64>,
+    /// Nobody is, and `outer` is to be woken by the first thread other than the set's that wakes one.
+    asleep: AtomicBool,
+    outer: Mutex<Option<Waker>>,
+}
 
 impl Ready {
     /// Which set it is, among those that are running.
     fn number(&self) -> usize {
-        self.0.as_ptr().addr()
+        self.bits.as_ptr().addr()
     }
 
     /// Who is ready among the tasks of this word; none of them is any more.
     fn take(&self, word: usize) -> u64 {
         let own = HERE.with(|here| here.ready.get(word).map_or(0, |bits| bits.take()));
-        match &self.0[word] {
-            others if others.load(Ordering::Relaxed) == 0 => own,
-            others => own | others.swap(0, Ordering::Acquire),
+        match &self.bits[word] {
+            others if others.load(SeqCst) == 0 => own,
+            others => own | others.swap(0, SeqCst),
+        }
+    }
+
+    /// Has `outer` woken when one becomes ready; false if one is.
+    fn sleep(&self, outer: &Waker) -> bool {
+        if let Ok(mut known) = self.outer.lock()
+            && !known.as_ref().is_some_and(|known| known.will_wake(outer))
+        {
+            *known = Some(outer.clone());
+        }
+        HERE.with(|here| here.asleep.set(true));
+        self.asleep.store(true, SeqCst);
+        // Whoever sets a bit looks whether this is set afterwards.
+        self.bits.iter().all(|bits| bits.load(SeqCst) == 0)
+    }
+
+    fn wake_up(&self) {
+        HERE.with(|here| here.asleep.set(false));
+        self.asleep.store(false, SeqCst);
+    }
+
+    fn wake_outer(&self) {
+        if let Ok(Some(outer)) = self.outer.lock().as_deref() {
+            outer.wake_by_ref();
         }
     }
 }
@@ -46,17 +78,22 @@ const WORDS: usize = 4;
 struct Here {
     number: Cell<usize>,
     ready: [Cell<u64>; WORDS],
+    /// As [`Ready::asleep`], for the thread itself.
+    asleep: Cell<bool>,
 }
 
 impl Here {
     fn swap(&self, other: &Here) {
         self.number.swap(&other.number);
         self.ready.iter().zip(&other.ready).for_each(|(one, other)| one.swap(other));
+        self.asleep.swap(&other.asleep);
     }
 }
 
 thread_local! {
-    static HERE: Here = const { Here { number: Cell::new(0), ready: [const { Cell::new(0) }; WORDS] } };
+    static HERE: Here = const {
+        Here { number: Cell::new(0), ready: [const { Cell::new(0) }; WORDS], asleep: Cell::new(false) }
+    };
 }
 
 /// Makes a set the one that the thread is running, in place of the one before until this is dropped.
@@ -88,16 +125,64 @@ impl Wake for Bit {
 
     fn wake_by_ref(self: &Arc<Self>) {
         let (word, bit) = (self.index / 64, 1 << (self.index % 64));
-        let here = HERE.with(|here| match here.ready.get(word) {
+        let asleep = HERE.with(|here| match here.ready.get(word) {
             Some(bits) if here.number.get() == self.ready.number() => {
                 bits.set(bits.get() | bit);
-                true
+                here.asleep.take()
             }
-            _ => false,
+            _ => {
+                self.ready.bits[word].fetch_or(bit, SeqCst);
+                self.ready.asleep.load(SeqCst) && self.ready.asleep.swap(false, SeqCst)
+            }
         });
-        if !here {
-            self.ready.0[word].fetch_or(bit, Ordering::Release);
+        if asleep {
+            self.ready.wake_outer();
         }
+    }
+}
+
+/// Futures that are run together, and what those returned that have ended.
+struct Set<T, F> {
+    futures: Vec<Option<Pin<Box<F>>>>,
+    results: Vec<Option<T>>,
+    ready: Arc<Ready>,
+    wakers: Vec<Waker>,
+    running: usize,
+}
+
+impl<T, F: Future<Output = Result<T>>> Set<T, F> {
+    fn new(futures: impl IntoIterator<Item = F>) -> Self {
+        let futures: Vec<_> = futures.into_iter().map(|future| Some(Box::pin(future))).collect();
+        let running = futures.len();
+        let bits = (0..running.div_ceil(64)).map(|_| AtomicU64::new(u64::MAX)).collect();
+        let ready = Arc::new(Ready { bits, ..Ready::default() });
+        let waker = |index| Arc::new(Bit { ready: ready.clone(), index }).into();
+        let wakers = (0..running).map(waker).collect();
+        Set { results: futures.iter().map(|_| None).collect(), futures, ready, wakers, running }
+    }
+
+    /// Polls everyone who is ready once, those too that become so meanwhile if their turn is yet to come. False if nobody was.
+    fn round(&mut self) -> Result<bool> {
+        let mut somebody = false;
+        for word in 0..self.ready.bits.len() {
+            let mut bits = self.ready.take(word);
+            while bits != 0 {
+                let index = word * 64 + bits.trailing_zeros() as usize;
+                bits &= bits - 1;
+                let Some(Some(future)) = self.futures.get_mut(index) else { continue };
+                somebody = true;
+                if let Poll::Ready(result) = poll(future.as_mut(), &self.wakers[index]) {
+                    self.results[index] = Some(result?);
+                    self.futures[index] = None;
+                    self.running -= 1;
+                }
+            }
+        }
+        Ok(somebody)
+    }
+
+    fn results(self) -> Vec<T> {
+        self.results.into_iter().flatten().collect()
     }
 }
 
@@ -111,36 +196,41 @@ pub fn run<T>(
     futures: impl IntoIterator<Item = impl Future<Output = Result<T>>>,
     mut wait: impl FnMut() -> Result<()>,
 ) -> Result<Vec<T>> {
-    let mut futures: Vec<_> = futures.into_iter().map(|future| Some(Box::pin(future))).collect();
-    let mut results: Vec<Option<T>> = futures.iter().map(|_| None).collect();
-    let words = futures.len().div_ceil(64);
-    let ready = Arc::new(Ready((0..words).map(|_| AtomicU64::new(u64::MAX)).collect()));
-    let wakers: Vec<Waker> = (0..futures.len())
-        .map(|index| Arc::new(Bit { ready: ready.clone(), index }).into())
-        .collect();
-    let _running = Running::new(&ready);
-    let mut running = futures.len();
-    while running > 0 {
-        let mut nobody = true;
-        for word in 0..words {
-            let mut bits = ready.take(word);
-            while bits != 0 {
-                let index = word * 64 + bits.trailing_zeros() as usize;
-                bits &= bits - 1;
-                let Some(Some(future)) = futures.get_mut(index) else { continue };
-                nobody = false;
-                if let Poll::Ready(result) = poll(future.as_mut(), &wakers[index]) {
-                    results[index] = Some(result?);
-                    futures[index] = None;
-                    running -= 1;
-                }
-            }
-        }
-        if nobody {
+    let mut set = Set::new(futures);
+    let _running = Running::new(&set.ready);
+    while set.running > 0 {
+        if !set.round()? {
             wait()?;
         }
     }
-    Ok(results.into_iter().flatten().collect())
+    Ok(set.results())
+}
+
+/// Awaits all `futures`, in a task of its own thread; what wakes them while it is pending wakes that task. It goes on as long as one is
+/// ready: a runtime that counts what its tasks do must not hold them back.
+///
+/// # Errors
+///
+/// The first error of a future.
+pub async fn all<T>(
+    futures: impl IntoIterator<Item = impl Future<Output = Result<T>>>,
+) -> Result<Vec<T>> {
+    let mut set = Set::new(futures);
+    let _running = Running::new(&set.ready);
+    poll_fn(|context| {
+        set.ready.wake_up();
+        while set.running > 0 {
+            match set.round() {
+                Ok(true) => {}
+                Ok(false) if set.ready.sleep(context.waker()) => return Poll::Pending,
+                Ok(false) => set.ready.wake_up(),
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        Poll::Ready(Ok(()))
+    })
+    .await?;
+    Ok(set.results())
 }
 
 fn poll<F: Future>(future: Pin<&mut F>, waker: &Waker) -> Poll<F::Output> {
@@ -207,6 +297,28 @@ mod tests {
         };
         let results = run((1..4).map(outer), || Err("somebody was not woken".into()));
         assert_eq!(results.ok(), Some(vec![0, 1, 3]));
+    }
+
+    #[test]
+    fn all_of_them_can_be_awaited_in_a_task_of_a_runtime() -> Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        let task = |n: u32| async move {
+            for _ in 0..n % 3 {
+                // By the runtime, between two turns of the task; by the future itself; by another thread.
+                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+                tokio::task::yield_now().await;
+                let (send, receive) = tokio::sync::oneshot::channel();
+                std::thread::spawn(move || send.send(n));
+                assert_eq!(receive.await?, n);
+            }
+            Ok(n)
+        };
+        for _ in 0..3 {
+            assert_eq!(runtime.block_on(all((0..300).map(task)))?, Vec::from_iter(0..300));
+        }
+        let failing = (0..3).map(|n| async move { if n == 2 { Err("no".into()) } else { Ok(n) } });
+        assert!(runtime.block_on(all(failing)).is_err());
+        Ok(())
     }
 
     #[test]

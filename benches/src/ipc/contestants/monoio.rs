@@ -10,7 +10,7 @@ use monoio::{
 };
 
 use super::{
-    super::{Client, Contestant, Ready, Result, Setup},
+    super::{Client, Contestant, Ready, Result, Setup, executor},
     frame::{PREFIX, Parted},
     stream::{Executor, Lane, LaneClient, Stream},
     versions,
@@ -43,12 +43,9 @@ impl Contestant for Monoio {
             let mut tasks = Vec::new();
             for _ in 0..setup.concurrency {
                 let (stream, _) = listener.accept().await?;
-                tasks.push(monoio::spawn(stream.serve(size)));
+                tasks.push(stream.serve(size));
             }
-            for task in tasks {
-                task.await?;
-            }
-            Ok(())
+            executor::all(tasks).await.map(drop)
         })
     }
 
@@ -74,14 +71,7 @@ impl Executor for Runtime<IoUringDriver> {
     where
         F: Future<Output = Result<T>> + 'static,
     {
-        self.block_on(async {
-            let tasks: Vec<_> = tasks.into_iter().map(monoio::spawn).collect();
-            let mut results = Vec::new();
-            for task in tasks {
-                results.push(task.await?);
-            }
-            Ok(results)
-        })
+        self.block_on(executor::all(tasks))
     }
 }
 

@@ -7,15 +7,12 @@ use std::{
 };
 
 use nix::{sys::stat::Mode, unistd::mkfifo};
-use tokio::{
-    net::unix::pipe,
-    task::{JoinSet, LocalSet},
-};
+use tokio::net::unix::pipe;
 
 use super::{
     super::{Client, Contestant, Ready, Result, Setup},
     stream::{Blocking, BlockingStream, Executor, Lane, LaneClient, Stream},
-    tokio_uds::{Halves, join, runtime},
+    tokio_uds::{Halves, all, runtime},
     versions,
 };
 
@@ -55,21 +52,21 @@ impl Contestant for Pipe {
             return Blocking.run(vec![stream.serve(setup.size)]).map(drop);
         }
         let size = setup.size;
-        LocalSet::new().block_on(&runtime()?, async {
-            let mut tasks = JoinSet::new();
+        runtime()?.block_on(async {
+            let mut tasks = Vec::new();
             for task in 0..setup.concurrency {
                 let [requests, responses] = paths(setup, task);
                 let reader = pipe::OpenOptions::new().open_receiver(requests)?;
                 // Both ways, for there is no reader yet.
                 let writer = pipe::OpenOptions::new().read_write(true).open_sender(responses)?;
-                tasks.spawn_local(async move {
+                tasks.push(async move {
                     // Without a writer the pipe is at its end: wait for the client.
                     reader.readable().await?;
                     Halves { reader, writer }.serve(size).await
                 });
             }
             ready.tell();
-            join(tasks).await.map(drop)
+            all(tasks).await.map(drop)
         })
     }
 

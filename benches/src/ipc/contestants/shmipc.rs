@@ -11,14 +11,11 @@ use ::shmipc::{
     stream::Stream,
     transport::{DefaultUnixConnect, DefaultUnixListen},
 };
-use tokio::{
-    runtime::Runtime,
-    task::{JoinSet, LocalSet},
-};
+use tokio::runtime::Runtime;
 
 use super::{
     super::{Client, Contestant, Latencies, Ready, Result, Setup, payload},
-    tokio_uds::{join, runtime},
+    tokio_uds::{all, runtime},
     versions,
 };
 
@@ -47,15 +44,15 @@ impl Contestant for Shmipc {
     }
 
     fn serve(&self, setup: &Setup, ready: Ready) -> Result<()> {
-        LocalSet::new().block_on(&runtime()?, async {
+        runtime()?.block_on(async {
             let mut listener =
                 Listener::new(DefaultUnixListen, address(setup)?, config(setup)?).await?;
             ready.tell();
-            let mut tasks = JoinSet::new();
+            let mut tasks = Vec::new();
             for _ in 0..setup.concurrency {
-                tasks.spawn_local(serve_stream(listener.accept().await?));
+                tasks.push(serve_stream(listener.accept().await?));
             }
-            join(tasks).await.map(drop)
+            all(tasks).await.map(drop)
         })
     }
 
@@ -182,13 +179,8 @@ struct ShmipcClient {
 impl Client for ShmipcClient {
     fn run(&mut self, rounds: usize, latencies: &Rc<Latencies>) -> Result<()> {
         let lanes = mem::take(&mut self.lanes);
-        self.lanes = LocalSet::new().block_on(&self.runtime, async {
-            let mut tasks = JoinSet::new();
-            for lane in lanes {
-                tasks.spawn_local(lane.run(rounds, latencies.clone()));
-            }
-            join(tasks).await
-        })?;
+        let tasks = lanes.into_iter().map(|lane| lane.run(rounds, latencies.clone())).collect();
+        self.lanes = self.runtime.block_on(all(tasks))?;
         Ok(())
     }
 }

@@ -6,11 +6,11 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{UnixListener, UnixStream},
     runtime::{Builder, Runtime},
-    task::{JoinSet, LocalSet},
+    task::unconstrained,
 };
 
 use super::{
-    super::{Client, Contestant, Ready, Result, Setup},
+    super::{Client, Contestant, Ready, Result, Setup, executor},
     frame::{Frame, Joined},
     stream::{Executor, Lane, LaneClient, Stream, advance},
     versions,
@@ -33,15 +33,15 @@ impl Contestant for TokioUds {
 
     fn serve(&self, setup: &Setup, ready: Ready) -> Result<()> {
         let size = setup.size;
-        LocalSet::new().block_on(&runtime()?, async {
+        runtime()?.block_on(async {
             let listener = UnixListener::bind(setup.socket())?;
             ready.tell();
-            let mut tasks = JoinSet::new();
+            let mut tasks = Vec::new();
             for _ in 0..setup.concurrency {
                 let (reader, writer) = listener.accept().await?.0.into_split();
-                tasks.spawn_local(Halves { reader, writer }.serve(size));
+                tasks.push(Halves { reader, writer }.serve(size));
             }
-            join(tasks).await.map(drop)
+            all(tasks).await.map(drop)
         })
     }
 
@@ -64,13 +64,9 @@ pub(super) fn runtime() -> Result<Runtime> {
     Ok(Builder::new_current_thread().enable_all().build()?)
 }
 
-/// Waits for all tasks; the first error ends it.
-pub(super) async fn join<T: 'static>(mut tasks: JoinSet<Result<T>>) -> Result<Vec<T>> {
-    let mut results = Vec::new();
-    while let Some(result) = tasks.join_next().await {
-        results.push(result??);
-    }
-    Ok(results)
+/// Runs all tasks; the first error ends it. They are more than one of tokio's, and not held back as if they were.
+pub(super) async fn all<T>(tasks: Vec<impl Future<Output = Result<T>>>) -> Result<Vec<T>> {
+    unconstrained(executor::all(tasks)).await
 }
 
 impl Executor for Runtime {
@@ -78,13 +74,7 @@ impl Executor for Runtime {
     where
         F: Future<Output = Result<T>> + 'static,
     {
-        LocalSet::new().block_on(self, async {
-            let mut set = JoinSet::new();
-            for task in tasks {
-                set.spawn_local(task);
-            }
-            join(set).await
-        })
+        self.block_on(all(tasks))
     }
 }
 

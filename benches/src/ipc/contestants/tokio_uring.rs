@@ -2,14 +2,13 @@
 
 use std::{mem, os::unix::net::UnixListener};
 
-use tokio::task::JoinSet;
 use tokio_uring::{Runtime, buf::BoundedBuf, net::UnixStream};
 
 use super::{
     super::{Client, Contestant, Ready, Result, Setup},
     frame::{Joined, PREFIX},
     stream::{Executor, Lane, LaneClient, Stream},
-    tokio_uds::join,
+    tokio_uds::all,
     versions,
 };
 
@@ -37,12 +36,12 @@ impl Contestant for TokioUring {
             // Its own listener asks for SO_REUSEPORT, which Linux no longer takes on a Unix socket.
             let listener = UnixListener::bind(setup.socket())?;
             ready.tell();
-            let mut tasks = JoinSet::new();
+            let mut tasks = Vec::new();
             for _ in 0..setup.concurrency {
                 let (stream, _) = listener.accept()?;
-                tasks.spawn_local(UnixStream::from_std(stream).serve(size));
+                tasks.push(UnixStream::from_std(stream).serve(size));
             }
-            join(tasks).await.map(drop)
+            all(tasks).await.map(drop)
         })
     }
 
@@ -68,13 +67,7 @@ impl Executor for Runtime {
     where
         F: Future<Output = Result<T>> + 'static,
     {
-        self.block_on(async {
-            let mut set = JoinSet::new();
-            for task in tasks {
-                set.spawn_local(task);
-            }
-            join(set).await
-        })
+        self.block_on(all(tasks))
     }
 }
 
