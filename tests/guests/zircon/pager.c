@@ -446,6 +446,33 @@ static void dirty(void) {
     none_left();
 }
 
+// So many pages at once are moved as they lie in memory; no one can tell but by their contents.
+static void many(void) {
+    zx_info_vmo_t info = {0};
+    char byte = 0;
+    fresh(0, 16);
+    for (size_t i = 0; i < 16; i++) OK(zx_vmo_write(aux, "0123456789abcdef" + i, i * PAGE + i, 1));
+    OK(zx_pager_supply_pages(pager, vmo, 0, 16 * PAGE, aux, 0));
+    int right = 0;
+    for (size_t i = 0; i < 16; i++) right += mapped[i * PAGE + i] == "0123456789abcdef"[i];
+    NUMBER(right, 16);
+    OK(zx_object_get_info(aux, ZX_INFO_VMO, &info, sizeof(info), 0, 0));
+    NUMBER(info.committed_bytes, 0);
+    OK(zx_vmo_write(aux, "z", 5 * PAGE + 5, 1));
+    NUMBER(mapped[5 * PAGE + 5], '5');
+    mapped[5 * PAGE + 5] = 'y';
+    OK(zx_vmo_read(aux, &byte, 5 * PAGE + 5, 1));
+    NUMBER(byte, 'z');
+    OK(zx_vmo_op_range(aux, ZX_VMO_OP_DECOMMIT, 0, 16 * PAGE, 0, 0));
+}
+
+// What the other thread's faults have taken, each of which waited for this one.
+static void times(void) {
+    zx_info_task_runtime_t runtime = {0};
+    OK(zx_object_get_info(zx_process_self(), ZX_INFO_TASK_RUNTIME, &runtime, sizeof(runtime), 0, 0));
+    TRUE(runtime.page_fault_time > ZX_MSEC(1));
+}
+
 int main(void) {
     OK(zx_pager_create(0, &pager));
     OK(zx_port_create(0, &port));
@@ -455,6 +482,8 @@ int main(void) {
     calls();
     streams();
     dirty();
+    many();
+    times();
     // When the pager is gone, its VMOs are as if they were detached.
     char byte;
     fresh(0, 1);
