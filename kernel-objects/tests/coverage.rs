@@ -78,7 +78,7 @@ const FAMILIES: &[(&str, &[Documented])] = &[
             ("zx_process_exit", Full),
             ("zx_process_read_memory", Full),
             ("zx_process_write_memory", Full),
-            ("zx_process_create_shared", Absent("address spaces have no restricted half")),
+            ("zx_process_create_shared", Full),
             ("ZX_INFO_PROCESS", Full),
             ("ZX_INFO_PROCESS_THREADS", Full),
             ("ZX_INFO_PROCESS_HANDLE_STATS", Full),

@@ -21,6 +21,7 @@ mod properties;
 mod registers;
 mod run;
 mod runtime;
+mod shared;
 mod suspend_token;
 mod thread;
 mod waker;
@@ -38,7 +39,7 @@ pub use policy::{
 };
 pub use process::{Process, ProcessInfo};
 pub use properties::DEBUG_ADDR_BREAK_ON_SET;
-pub use registers::{GeneralState, RegisterState, StateKind, set_fs_base};
+pub use registers::{GeneralState, RegisterState, StateKind, USER_FLAGS, set_fs_base};
 pub use run::Run;
 pub use runtime::TaskRuntime;
 pub use suspend_token::SuspendToken;

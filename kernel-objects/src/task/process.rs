@@ -26,6 +26,7 @@ use super::{
     retcode,
     run::Run,
     runtime::TaskRuntime,
+    shared::Shared,
     thread::Thread,
 };
 use crate::{
@@ -83,6 +84,7 @@ pub(super) struct Inner {
     state: State,
     /// The address space, until the end.
     pub(super) vmar: Option<Arc<Vmar>>,
+    pub(super) shared: Shared,
     /// Fixed by the first who ends the process.
     return_code: i64,
     start_time: u64,
@@ -140,6 +142,7 @@ impl Process {
                 inner: Mutex::new(Inner {
                     state: State::Initial,
                     vmar: None,
+                    shared: Shared::default(),
                     return_code: 0,
                     start_time: 0,
                     threads: BTreeMap::new(),
@@ -327,12 +330,13 @@ impl Process {
     /// Lets go of everything: called once, by whoever made it dead.
     pub(super) fn finish(&self) {
         self.handles.clear();
-        let (vmar, critical, clean_up, return_code) = {
+        let (memory, critical, clean_up, return_code) = {
             let mut inner = self.inner.lock();
             let inner = &mut *inner;
-            (inner.vmar.take(), inner.critical.take(), inner.clean_up.take(), inner.return_code)
+            let memory = (inner.vmar.take(), inner.shared.restricted.take());
+            (memory, inner.critical.take(), inner.clean_up.take(), inner.return_code)
         };
-        drop(vmar);
+        drop(memory);
         if let Some(clean_up) = clean_up {
             clean_up();
         }

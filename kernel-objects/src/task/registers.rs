@@ -81,7 +81,7 @@ pub enum RegisterState {
 }
 
 /// The flags that a guest may change at will: carry, parity, adjust, zero, sign, direction, overflow.
-const USER_FLAGS: u64 = 0xcd5;
+pub const USER_FLAGS: u64 = 0xcd5;
 
 impl Thread {
     /// Leaves the registers to others while `wait` waits: for the thread's own body.

@@ -15,6 +15,7 @@ mod memory;
 mod performance;
 mod pressure;
 pub mod process;
+mod restricted;
 pub mod sdk;
 mod stall;
 pub mod syscall;

@@ -30,6 +30,7 @@ use super::{
     Machine,
     abi::{CChar, ZxHandle},
     memory::Memory,
+    restricted::{Mode, Restriction, Return},
     syscall::{
         Arguments,
         argument::{In, Out},
@@ -44,6 +45,8 @@ pub struct Thread {
     pub object: Arc<kernel_objects::Thread>,
     machine: Arc<Machine>,
     memory: Memory,
+    /// For restricted mode.
+    pub(super) restriction: Restriction,
     /// What a call wants of the registers: asked after each call.
     wish: Mutex<Option<Wish>>,
     wishes: AtomicBool,
@@ -56,6 +59,8 @@ pub enum Wish {
     SetFs(u64),
     /// To be told the FS base, there.
     TellFs(UserPtr<u64>),
+    /// Those of restricted mode, until it is left for there.
+    Restrict(Return),
 }
 
 impl Thread {
@@ -174,10 +179,12 @@ impl Caller<'_> {
 
 /// A thread together with the registers it runs with; owned by the thread's loop.
 pub struct Current {
-    thread: Arc<Thread>,
+    pub(super) thread: Arc<Thread>,
     /// Whether its calls are shown: found out once, as every call asks.
     traced: bool,
-    context: UserContext,
+    pub(super) context: UserContext,
+    /// It is in restricted mode.
+    pub(super) mode: Option<Box<Mode>>,
 }
 
 /// What a thread starts with.
@@ -198,9 +205,14 @@ pub struct Entry {
 /// As [`Process::set_root_vmar`].
 pub(super) fn enter(process: &Arc<Process>, vmar: &Arc<Vmar>) -> Result {
     process.set_root_vmar(vmar.clone())?;
+    watch(process, vmar);
+    Ok(())
+}
+
+/// Has the process end with the host process that `vmar` is in, if it is in one of its own.
+pub(super) fn watch(process: &Arc<Process>, vmar: &Vmar) {
     let watcher: Weak<dyn Watcher> = Arc::downgrade(process) as Weak<_>;
     vmar.aspace().watch(watcher);
-    Ok(())
 }
 
 /// Starts `object`, and its process if it is the `first`: what the result does, once a CPU runs it.
@@ -223,17 +235,20 @@ pub fn start(
     let kicker = context.kicker();
     let traced = machine.kernel.strace.is_some();
     let memory = Memory::new(vmar);
-    let thread = Thread {
+    let thread = Arc::new(Thread {
         object: object.clone(),
         machine: machine.clone(),
         memory,
+        restriction: Restriction::default(),
         wish: Mutex::default(),
         wishes: AtomicBool::new(false),
-    };
-    let body = Current { thread: Arc::new(thread), traced, context: UserContext::default() }.run();
+    });
+    let cookie: Weak<Thread> = Arc::downgrade(&thread);
+    let body = Current { thread, traced, context: UserContext::default(), mode: None }.run();
     let run = if first { process.start(object, body) } else { object.start(body) }?;
     // Others may want to see and change them before it runs.
     object.expose(context);
+    object.set_cookie(cookie);
     object.set_kick(Some(kicker));
     Ok(run)
 }
@@ -252,8 +267,10 @@ impl Current {
         }
         self.thread.memory.aspace().favour();
         loop {
-            let trap = self.context.run(self.thread.memory.aspace());
+            let restricted = self.mode.as_deref().and_then(Mode::aspace);
+            let trap = self.context.run(restricted.unwrap_or(self.thread.memory.aspace().as_ref()));
             match trap {
+                trap if self.mode.is_some() => self.restricted_trap(trap).await,
                 Trap::Syscall => self.system_call().await,
                 Trap::PageFault(fault) => {
                     if let Err(error) = self.page_fault(fault).await {
@@ -288,6 +305,10 @@ impl Current {
                 let object = &self.thread.object;
                 object.exposing(&mut self.context, object.checkpoint()).await;
             } else {
+                if bits & work::SIGNAL != 0 {
+                    self.thread.object.take_interrupt();
+                    self.look_for_kick();
+                }
                 return false;
             }
         }
@@ -302,7 +323,7 @@ impl Current {
     }
 
     /// Resolves a fault of the guest; waits for the page if a disk or a pager has it.
-    async fn page_fault(&mut self, fault: Fault) -> Result {
+    pub(super) async fn page_fault(&mut self, fault: Fault) -> Result {
         let begin = hal::time::cycles();
         let resolved = self.resolve(fault).await;
         self.thread.object.note_page_fault(hal::time::cycles().saturating_sub(begin));
@@ -310,11 +331,13 @@ impl Current {
     }
 
     async fn resolve(&mut self, fault: Fault) -> Result {
-        match self.thread.memory.try_fault(fault.addr, fault.access) {
+        let restricted = self.mode.as_deref().and_then(Mode::memory);
+        let memory = restricted.unwrap_or(&self.thread.memory);
+        match memory.try_fault(fault.addr, fault.access) {
             Err(Error::ShouldWait) => {}
             resolved => return resolved,
         }
-        let wait = self.thread.memory.fault_async(fault.addr, fault.access);
+        let wait = memory.fault_async(fault.addr, fault.access);
         let wait = self.thread.blocked(BlockedReason::Pager, wait);
         // Whoever has it go on elsewhere meanwhile does not want the page.
         exposing(&self.thread.object, &mut self.context, wait).await.unwrap_or(Ok(()))
@@ -360,7 +383,15 @@ impl Current {
         // Sent elsewhere while it waited, it has the registers that it was given.
         let Some(mut result) = result else { return };
         if self.thread.wishes.swap(false, Ordering::Relaxed) {
-            result = result.and_then(|value| self.fulfil().map(|()| value));
+            let wish = self.thread.wish.lock().take();
+            if let (Ok(_), Some(wish)) = (&result, wish) {
+                match self.fulfil(wish) {
+                    // The registers are others now, and where the thread is says how it went.
+                    Ok(()) if matches!(wish, Wish::Restrict(_)) => return,
+                    Ok(()) => {}
+                    Err(error) => result = Err(error),
+                }
+            }
         }
         // Some failures are the policy's business too, whichever call they come from.
         let result = self.thread.object.enforce_on_result(result);
@@ -386,11 +417,11 @@ impl Current {
     }
 
     /// Does to the registers what the call wished.
-    fn fulfil(&mut self) -> Result {
-        match self.thread.wish.lock().take() {
-            Some(Wish::SetFs(base)) => set_fs_base(&mut self.context, base),
-            Some(Wish::TellFs(to)) => to.write(&self.thread.memory, &self.context.fs_base()),
-            None => Ok(()),
+    fn fulfil(&mut self, wish: Wish) -> Result {
+        match wish {
+            Wish::SetFs(base) => set_fs_base(&mut self.context, base),
+            Wish::TellFs(to) => to.write(&self.thread.memory, &self.context.fs_base()),
+            Wish::Restrict(to) => self.enter_restricted(to),
         }
     }
 }

@@ -41,6 +41,7 @@ mod port;
 mod process;
 mod profile;
 mod resource;
+mod restricted;
 mod socket;
 mod strace;
 mod stream;

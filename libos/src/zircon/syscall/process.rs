@@ -16,8 +16,8 @@ use crate::{
     memory::address_space,
     zircon::{
         Thread,
-        abi::{CChar, Void, ZxHandle, ZxVaddr},
-        process::{Entry, enter, start as start_thread},
+        abi::{CChar, Void, ZxHandle, ZxVaddr, constants::ZX_PROCESS_SHARED},
+        process::{Entry, enter, start as start_thread, watch},
     },
 };
 
@@ -34,21 +34,70 @@ pub(super) fn create(
     proc_handle: Out<ZxHandle>,
     vmar_handle: Out<ZxHandle>,
 ) -> Result {
-    no_options(options)?;
+    if options & !ZX_PROCESS_SHARED != 0 {
+        return Err(Error::InvalidArgs);
+    }
     thread.policy(PolicyCondition::NewProcess)?;
     let job = thread.get::<Job>(job, Rights::MANAGE_PROCESS)?;
     let name = thread.read_name(name, name_size)?;
-    let machine = thread.machine();
-    let aspace = address_space(machine.memory(), machine.kernel.isolation);
-    let aspace = aspace.map_err(|_| Error::NoMemory)?;
-    let vmar = Vmar::create_root(&aspace).map_err(|_| Error::NoMemory)?;
+    let vmar = new_memory(thread)?;
     let process = Process::create(&job, "")?;
     process.set_name_bytes(&name);
     enter(&process, &vmar)?;
+    if options & ZX_PROCESS_SHARED != 0 {
+        share(&process, new_memory(thread)?)?;
+    }
+    give(thread, process, proc_handle, vmar, vmar_handle)
+}
+
+/// zx_process_create_shared
+pub(super) fn create_shared(
+    thread: &Thread,
+    shared_proc: ZxHandle,
+    options: u32,
+    name: In<CChar>,
+    name_size: usize,
+    proc_handle: Out<ZxHandle>,
+    restricted_vmar_handle: Out<ZxHandle>,
+) -> Result {
+    no_options(options)?;
+    thread.policy(PolicyCondition::NewProcess)?;
+    let shared = thread.get::<Process>(shared_proc, Rights::MANAGE_PROCESS)?;
+    let name = thread.read_name(name, name_size)?;
+    let restricted = new_memory(thread)?;
+    let process = shared.create_shared("", restricted.clone())?;
+    process.set_name_bytes(&name);
+    let root = process.root_vmar().ok_or(Error::BadState)?;
+    watch(&process, &root);
+    watch(&process, &restricted);
+    give(thread, process, proc_handle, restricted, restricted_vmar_handle)
+}
+
+/// The root of an address space that is new.
+fn new_memory(thread: &Thread) -> Result<Arc<Vmar>> {
+    let machine = thread.machine();
+    let aspace = address_space(machine.memory(), machine.kernel.isolation);
+    let aspace = aspace.map_err(|_| Error::NoMemory)?;
+    Vmar::create_root(&aspace).map_err(|_| Error::NoMemory)
+}
+
+/// Lets other processes share the memory of this one, which has `restricted` for itself.
+fn share(process: &Arc<Process>, restricted: Arc<Vmar>) -> Result {
+    watch(process, &restricted);
+    process.share(restricted)
+}
+
+/// Tells of a new process and memory of it.
+fn give(
+    thread: &Thread,
+    process: Arc<Process>,
+    proc_handle: Out<ZxHandle>,
+    vmar: Arc<Vmar>,
+    vmar_handle: Out<ZxHandle>,
+) -> Result {
     let rights = vmar.default_rights() | Rights::IO | Rights::EXECUTE;
-    let handles =
-        [(Handle::new(process), proc_handle), (Handle::with_rights(vmar, rights), vmar_handle)];
-    thread.give(handles)
+    let vmar = Handle::with_rights(vmar, rights);
+    thread.give([(Handle::new(process), proc_handle), (vmar, vmar_handle)])
 }
 
 /// zx_process_start

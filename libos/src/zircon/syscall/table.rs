@@ -141,6 +141,7 @@ zircon_calls! {
         113 zx_process_start(handle: ZxHandle, thread: ZxHandle, entry: ZxVaddr, stack: ZxVaddr, arg1: ZxHandle, arg2: ZxVaddr) now process::start, Full;
         114 zx_process_read_memory(handle: ZxHandle, vaddr: ZxVaddr, buffer: Out<Void>, buffer_size: usize, actual: Out<usize>) wait process::read_memory, Full;
         115 zx_process_write_memory(handle: ZxHandle, vaddr: ZxVaddr, buffer: In<Void>, buffer_size: usize, actual: Out<usize>) wait process::write_memory, Full;
+        116 zx_process_create_shared(shared_proc: ZxHandle, options: u32, name: In<CChar>, name_size: usize, proc_handle: Out<ZxHandle>, restricted_vmar_handle: Out<ZxHandle>) now process::create_shared, Full;
         117 zx_thread_create(process: ZxHandle, name: In<CChar>, name_size: usize, options: u32, out: Out<ZxHandle>) now thread::create, Full;
         118 zx_thread_start(handle: ZxHandle, thread_entry: ZxVaddr, stack: ZxVaddr, arg1: u64, arg2: u64) now thread::start, Full;
         119 zx_thread_read_state(handle: ZxHandle, kind: u32, buffer: Out<Void>, buffer_size: usize) now thread::read_state, Partial("neither debug registers nor single steps");
@@ -205,10 +206,13 @@ zircon_calls! {
         223 zx_bti_release_quarantine(handle: ZxHandle) now dma::bti_release_quarantine, Full;
         224 zx_pmt_unpin(handle: ZxHandle) now dma::pmt_unpin, Full;
         230 zx_profile_create(root_job: ZxHandle, options: u32, profile: In<ProfileInfo>, out: Out<ZxHandle>) now profile::create, Full;
+        290 zx_restricted_enter(options: u32, vector_table_ptr: ZxVaddr, context: u64) now restricted::enter, Partial("the GS base is 0");
+        291 zx_restricted_bind_state(options: u32, out: Out<ZxHandle>) now restricted::bind_state, Full;
+        292 zx_restricted_unbind_state(options: u32) now restricted::unbind_state, Full;
+        293 zx_restricted_kick(thread: ZxHandle, options: u32) now restricted::kick, Full;
     }
     absent {
         105 zx_debug_send_command(resource: ZxHandle, buffer: In<CChar>, buffer_size: usize): "kernel debugging, off";
-        116 zx_process_create_shared(shared_proc: ZxHandle, options: u32, name: In<CChar>, name_size: usize, proc_handle: Out<ZxHandle>, restricted_vmar_handle: Out<ZxHandle>): "restricted mode";
         145 zx_system_mexec(resource: ZxHandle, kernel_vmo: ZxHandle, bootimage_vmo: ZxHandle): "hardware";
         146 zx_system_mexec_payload_get(resource: ZxHandle, buffer: Out<Void>, buffer_size: usize): "hardware";
         149 zx_system_suspend_enter(resource: ZxHandle, deadline: ZxTime): "hardware";
@@ -242,10 +246,6 @@ zircon_calls! {
         281 zx_ktrace_read(handle: ZxHandle, data: Out<Void>, offset: u32, data_size: usize, actual: Out<usize>): "kernel debugging, off";
         282 zx_ktrace_write(handle: ZxHandle, id: u32, arg0: u32, arg1: u32): "kernel debugging, off";
         283 zx_mtrace_control(handle: ZxHandle, kind: u32, action: u32, options: u32, ptr: Out<Void>, ptr_size: usize): "kernel debugging, off";
-        290 zx_restricted_enter(options: u32, vector_table_ptr: ZxVaddr, context: u64): "restricted mode";
-        291 zx_restricted_bind_state(options: u32, out: Out<ZxHandle>): "restricted mode";
-        292 zx_restricted_unbind_state(options: u32): "restricted mode";
-        293 zx_restricted_kick(thread: ZxHandle, options: u32): "restricted mode";
     }
 }
 

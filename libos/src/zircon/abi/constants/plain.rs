@@ -234,6 +234,16 @@ constants! {
         ZX_POL_OVERRIDE_DENY = PolicyOverride::Deny as u32;
     }
 
+    u32 as "uint32_t" {
+        ZX_PROCESS_SHARED = 1;
+    }
+
+    u64 as "uint64_t" {
+        ZX_RESTRICTED_REASON_SYSCALL = 0;
+        ZX_RESTRICTED_REASON_EXCEPTION = 1;
+        ZX_RESTRICTED_REASON_KICK = 2;
+    }
+
     i64 as "int64_t" {
         ZX_TASK_RETCODE_SYSCALL_KILL = kernel_objects::task::retcode::SYSCALL_KILL;
         ZX_TASK_RETCODE_OOM_KILL = kernel_objects::task::retcode::OOM_KILL;

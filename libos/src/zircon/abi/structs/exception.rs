@@ -1,5 +1,7 @@
 //! Exceptions, and the registers of a thread that has one.
 
+use kernel_objects::task;
+
 use super::structs;
 use crate::zircon::abi::{CType, plain, scalar::*};
 
@@ -128,5 +130,73 @@ structs! {
         header: ExceptionHeader,
         /// What is known of it.
         context: ExceptionContext,
+    }
+    /// The registers of restricted mode.
+    RestrictedState = "zx_restricted_state", 160 {
+        /// A register.
+        rdi: u64,
+        /// A register.
+        rsi: u64,
+        /// A register.
+        rbp: u64,
+        /// A register.
+        rbx: u64,
+        /// A register.
+        rdx: u64,
+        /// A register.
+        rcx: u64,
+        /// A register.
+        rax: u64,
+        /// A register.
+        rsp: u64,
+        /// A register.
+        r8: u64,
+        /// A register.
+        r9: u64,
+        /// A register.
+        r10: u64,
+        /// A register.
+        r11: u64,
+        /// A register.
+        r12: u64,
+        /// A register.
+        r13: u64,
+        /// A register.
+        r14: u64,
+        /// A register.
+        r15: u64,
+        /// The program counter.
+        ip: u64,
+        /// The flags.
+        flags: u64,
+        /// The base of FS.
+        fs_base: u64,
+        /// The base of GS: 0.
+        gs_base: u64,
+    }
+    /// The same, and why it was left, if that was for an exception.
+    RestrictedException = "zx_restricted_exception", 200 {
+        /// The registers.
+        state: RestrictedState,
+        /// What happened.
+        exception: ExceptionReport,
+    }
+}
+
+impl From<&task::ExceptionReport> for ExceptionReport {
+    fn from(report: &task::ExceptionReport) -> Self {
+        Self {
+            header: ExceptionHeader {
+                size: size_of::<Self>() as u32,
+                r#type: report.exception as u32,
+            },
+            context: ExceptionContext {
+                vector: report.arch.vector,
+                err_code: report.arch.error_code,
+                cr2: report.arch.cr2,
+                synth_code: report.synth_code,
+                synth_data: report.synth_data,
+            },
+        }
     }
 }

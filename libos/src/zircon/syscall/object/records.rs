@@ -20,12 +20,11 @@ use super::name_of;
 use crate::zircon::{
     Machine,
     abi::{
-        CBool, CChar, CpuMask, ExceptionContext, ExceptionHeader, ExceptionReport, InfoBti,
-        InfoInterrupt, InfoJob, InfoKmemStats, InfoMaps, InfoMapsMapping, InfoMemoryStall, InfoMsi,
-        InfoProcess, InfoSocket, InfoStream, InfoTaskRuntime, InfoTaskStats, InfoThread,
-        InfoThreadStats, InfoTimer, InfoVmo, IobRegion, IobRegionInfo, MapsUnion, ZxClock,
-        ZxDuration, ZxKoid, ZxOff, ZxRights, ZxThreadState, ZxTime, ZxVaddr, ZxVmOption,
-        constants::*,
+        CBool, CChar, CpuMask, ExceptionReport, InfoBti, InfoInterrupt, InfoJob, InfoKmemStats,
+        InfoMaps, InfoMapsMapping, InfoMemoryStall, InfoMsi, InfoProcess, InfoSocket, InfoStream,
+        InfoTaskRuntime, InfoTaskStats, InfoThread, InfoThreadStats, InfoTimer, InfoVmo, IobRegion,
+        IobRegionInfo, MapsUnion, ZxClock, ZxDuration, ZxKoid, ZxOff, ZxRights, ZxThreadState,
+        ZxTime, ZxVaddr, ZxVmOption, constants::*,
     },
 };
 
@@ -80,20 +79,7 @@ pub(super) fn thread_stats(thread: &Thread) -> Result<InfoThreadStats> {
 }
 
 pub(super) fn exception_report(thread: &Thread) -> Result<ExceptionReport> {
-    let report = thread.exception_report()?;
-    Ok(ExceptionReport {
-        header: ExceptionHeader {
-            size: size_of::<ExceptionReport>() as u32,
-            r#type: report.exception as u32,
-        },
-        context: ExceptionContext {
-            vector: report.arch.vector,
-            err_code: report.arch.error_code,
-            cr2: report.arch.cr2,
-            synth_code: report.synth_code,
-            synth_data: report.synth_data,
-        },
-    })
+    Ok((&thread.exception_report()?).into())
 }
 
 pub(super) fn socket(socket: &Socket) -> InfoSocket {
