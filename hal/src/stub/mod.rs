@@ -232,8 +232,8 @@ impl Stub {
         self.dead.load(Ordering::Acquire)
     }
 
-    /// Has all who wait for the process learn that it has ended.
-    fn note_death(&self) {
+    /// Has all who wait for the process learn that it has ended, as `status` says.
+    fn note_death(&self, status: i32) {
         self.dead.store(true, Ordering::SeqCst);
         // Without the lock of `free`: whoever holds it may be waiting for a turn of this process.
         let slots = (0..self.slots.load(Ordering::SeqCst)).map(|slot| self.turn(slot));
@@ -243,6 +243,7 @@ impl Stub {
         }
         let watchers = mem::take(&mut self.watchers.lock().0);
         for watcher in watchers.iter().filter_map(Weak::upgrade) {
+            log::warn!("host process {} of a guest has ended, status {status:#x}", self.pid);
             watcher.lost();
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! It is a program of its own, a few hundred bytes long, so that it costs the same however large the kernel has grown; and it is a stub
 //! itself as far as the kernel has to do with it: it waits for commands, and a clone is one. A keeper thread starts it, is
-//! the parent of it and of all its clones, and tells who has died.
+//! the parent of it and of all its clones, and tells who has died. When that is the zygote itself, which the host may kill as any other process, the
+//! next clone is of a new one.
 //!
 //! A few clones are made before anybody asks for them, by a thread of their own.
 
@@ -11,6 +12,7 @@ use std::{
     ffi::CString,
     fs::File,
     io::{self, Write},
+    mem,
     os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd},
     ptr,
     sync::{Arc, LazyLock, Weak, mpsc},
@@ -28,6 +30,8 @@ use super::{
 
 /// Stubs that are there before they are needed.
 const POOL: usize = 3;
+/// How often a stub is tried to be made that does not come to be.
+const TRIES: usize = 16;
 /// Regions that the control file has room for: as many as there can be processes.
 const REGIONS: u64 = 1 << 15;
 /// End of what user mode can have mapped.
@@ -44,8 +48,8 @@ static STUBS: LazyLock<Mutex<Census>> = LazyLock::new(Mutex::default);
 struct Census {
     /// Each with what it has of the control file, which nobody else may have before it is gone.
     alive: HashMap<libc::pid_t, (Weak<Stub>, Lease)>,
-    /// Those that died before anybody heard of them.
-    early: Vec<libc::pid_t>,
+    /// Those that died before anybody heard of them, with their status.
+    early: Vec<(libc::pid_t, i32)>,
 }
 
 /// A region of the control file, given back with the last of those who use it: the kernel's side, and the process.
@@ -68,6 +72,7 @@ impl Drop for Leased {
 /// Where the stubs of one physical memory come from.
 #[derive(Debug)]
 pub(crate) struct Zygote {
+    memory: OwnedFd,
     control: Arc<File>,
     /// Itself, as a stub. One clone at a time.
     stub: Mutex<Arc<Stub>>,
@@ -93,20 +98,13 @@ impl Zygote {
         super::check_host()?;
         let control = File::from(memfd_create("libos-control", MFdFlags::MFD_CLOEXEC)?);
         control.set_len(REGION * REGIONS)?;
-        let mut program = File::from(memfd_create("libos-stub", MFdFlags::MFD_CLOEXEC)?);
-        program.write_all(&image::image())?;
-        let region = Region::new(&Arc::new(control.try_clone()?), 0)?;
-        super::prepare(&region);
+        let control = Arc::new(control);
         let memory = memory.try_clone_to_owned()?;
-        let pid = keep(memory, control.try_clone()?, program)?;
-        let lease = Arc::new(Leased { zygote: Weak::new(), index: 0 });
-        let stub = Arc::new(Stub::new(pid, region, lease));
-        register(pid, &stub);
-        stub.await_leader().map_err(|_| io::Error::other("a stub has died at once"))?;
-        set_up(&stub).map_err(|_| io::Error::other("the host has no seccomp filters"))?;
+        let stub = hatch(&memory, &control).or_else(|_| hatch(&memory, &control))?;
         let (ask, asked) = mpsc::sync_channel(1);
         let zygote = Arc::new(Self {
-            control: Arc::new(control),
+            memory,
+            control,
             stub: Mutex::new(stub),
             regions: Mutex::new(Regions { next: 1, free: Vec::new() }),
             pool: Mutex::default(),
@@ -137,11 +135,11 @@ impl Zygote {
     /// # Errors
     /// [`Lost`] when the host has no more processes or memory.
     pub(crate) fn spawn(self: &Arc<Self>) -> Result<Arc<Stub>, Lost> {
-        // One that somebody kills at once is no reason to have none.
         let ready = self.pool.lock().pop().filter(|stub| !stub.is_dead());
         // If that was asked already, it is well.
         let _ = self.ask.try_send(());
-        ready.ok_or(Lost).or_else(|_| self.make()).or_else(|_| self.make())
+        // One that somebody kills at once is no reason to have none, and neither is a zygote that somebody kills.
+        ready.or_else(|| (0..TRIES).find_map(|_| self.make().ok())).ok_or(Lost)
     }
 
     fn make(self: &Arc<Self>) -> Result<Arc<Stub>, Lost> {
@@ -151,7 +149,19 @@ impl Zygote {
         super::prepare(&region);
         let flags = libc::CLONE_PARENT as u64;
         let clone = Command::new(libc::SYS_clone, [flags, 0, 0, 0, 0, offset]);
-        let pid = self.stub.lock().execute(&[clone])?;
+        let mut zygote = self.stub.lock();
+        if zygote.is_dead() {
+            *zygote = hatch(&self.memory, &self.control).map_err(|error| {
+                log::warn!("there is no new zygote: {error}");
+                Lost
+            })?;
+        }
+        let Ok(pid) = zygote.execute(&[clone]) else {
+            // There may be a clone that nobody knows, so nobody else may have its region. It waits there until the kernel ends.
+            mem::forget(lease);
+            return Err(Lost);
+        };
+        drop(zygote);
         let pid = libc::pid_t::try_from(pid).ok().filter(|&pid| pid > 0).ok_or(Lost)?;
         let stub = Arc::new(Stub::new(pid, region, lease));
         register(pid, &stub);
@@ -174,6 +184,21 @@ impl Zygote {
         };
         Ok(Arc::new(Leased { zygote: Arc::downgrade(self), index }))
     }
+}
+
+/// Starts a zygote for the memory behind `memory`, with the first region of `control`, which no other may have meanwhile.
+fn hatch(memory: &OwnedFd, control: &Arc<File>) -> io::Result<Arc<Stub>> {
+    let mut program = File::from(memfd_create("libos-stub", MFdFlags::MFD_CLOEXEC)?);
+    program.write_all(&image::image())?;
+    let region = Region::new(control, 0)?;
+    super::prepare(&region);
+    let pid = keep(memory.try_clone()?, control.try_clone()?, program)?;
+    let lease = Arc::new(Leased { zygote: Weak::new(), index: 0 });
+    let stub = Arc::new(Stub::new(pid, region, lease));
+    register(pid, &stub);
+    stub.await_leader().map_err(|_| io::Error::other("a stub has died at once"))?;
+    set_up(&stub).map_err(|_| io::Error::other("the host has no seccomp filters"))?;
+    Ok(stub)
 }
 
 /// Makes a bare process a zygote: handlers, filter, and nothing else mapped.
@@ -219,9 +244,9 @@ fn set_up(stub: &Stub) -> Result<(), Lost> {
 
 fn register(pid: libc::pid_t, stub: &Arc<Stub>) {
     let mut census = STUBS.lock();
-    if let Some(at) = census.early.iter().position(|&dead| dead == pid) {
-        census.early.swap_remove(at);
-        stub.note_death();
+    if let Some(at) = census.early.iter().position(|&(dead, _)| dead == pid) {
+        let (_, status) = census.early.swap_remove(at);
+        stub.note_death(status);
         return;
     }
     census.alive.insert(pid, (Arc::downgrade(stub), stub.lease.clone()));
@@ -255,10 +280,10 @@ fn reap() {
                 Some((stub, _lease)) => {
                     drop(census);
                     if let Some(stub) = stub.upgrade() {
-                        stub.note_death();
+                        stub.note_death(status);
                     }
                 }
-                None => census.early.push(pid),
+                None => census.early.push((pid, status)),
             }
         } else if io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
             return;
