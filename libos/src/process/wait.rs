@@ -280,13 +280,16 @@ impl Thread {
 
     /// Waits until a child is as wished.
     pub(crate) async fn wait_for_child(&self, wish: &Wish) -> SysResult<Waited> {
+        let mut woken = Ok(());
         loop {
             let mut changed = self.process.children_changed.wait();
             changed.arm();
+            // What a signal tells of is found before the signal counts, be it that nobody is left.
             if let Some(waited) = self.look_at_children(wish)? {
                 return Ok(waited);
             }
-            self.interruptible(changed).await?;
+            woken?;
+            woken = self.interruptible(changed).await;
         }
     }
 }

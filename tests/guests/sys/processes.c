@@ -184,6 +184,18 @@ static void telling(void) {
     pid = vfork();
     if (pid == 0) _exit(1);
     CALL(wait(&status)), SHOW(signals);
+    // A wait that has begun before is not interrupted by the signal of what it waits for.
+    int interrupted = 0;
+    for (int i = 0; i < 100; i++) {
+        if (i == 50) action.sa_flags = SA_SIGINFO, sigaction(SIGCHLD, &action, NULL);
+        pid = fork();
+        if (pid == 0) usleep(1 + i % 50 * 20), _exit(0);
+        pid_t waited = wait(&status);
+        interrupted += i < 50 ? waited != -1 || errno != ECHILD : waited != pid;
+    }
+    SHOW(interrupted);
+    action.sa_flags = SA_SIGINFO | SA_NOCLDWAIT;
+    sigaction(SIGCHLD, &action, NULL);
     // Another signal than SIGCHLD is another matter.
     pid = clone(child, stack + sizeof stack, CLONE_VM | CLONE_VFORK, &value);
     HOLDS(waitpid(pid, &status, __WALL) == pid);
