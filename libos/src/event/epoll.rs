@@ -267,6 +267,16 @@ impl Epoll {
         sets
     }
 
+    /// The files that are in the set under number `fd`, in an order that stays: descriptors are given out again, so there may be many.
+    pub fn files_of(&self, fd: i32) -> Vec<Arc<OpenFile>> {
+        let items = self.items.lock();
+        let same = items.iter().filter(|((number, _), _)| *number == fd);
+        let mut files: Vec<_> = same.filter_map(|(_, item)| item.file.upgrade()).collect();
+        drop(items);
+        files.sort_by_key(|file| Arc::as_ptr(file).addr());
+        files
+    }
+
     fn item(&self, fd: i32, file: &Arc<OpenFile>) -> SysResult<Arc<Item>> {
         self.items.lock().get(&id(fd, file)).cloned().ok_or(Errno::ENOENT)
     }

@@ -2,6 +2,11 @@
 //!
 //! The one idea: a value with the rules of who inherits it. What acts on one reads it where it acts.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicU16, Ordering},
+};
+
 use linux_raw_sys::general as raw;
 
 use crate::vfs::Capabilities;
@@ -54,8 +59,8 @@ pub struct ThreadAttributes {
     pub default_timer_slack: u64,
     /// See personality(2).
     pub personality: u32,
-    /// How urgent its transfers to disks are, ioprio_set(2). Kept and told.
-    pub io_priority: u16,
+    /// What it has said about its transfers to disks, if anything; shared with those that it makes with `CLONE_IO`.
+    pub io: Option<Arc<IoContext>>,
     /// The capabilities that programs may get at all, `PR_CAPBSET_DROP`.
     pub bounding: Capabilities,
 }
@@ -80,19 +85,48 @@ impl ThreadAttributes {
             timer_slack: TIMER_SLACK,
             default_timer_slack: TIMER_SLACK,
             personality: 0,
-            io_priority: 0,
+            io: None,
             bounding: Capabilities::FULL,
         }
     }
 
-    /// What a thread or process that it makes starts with.
-    pub fn inherited(&self) -> Self {
+    /// What a thread or process that it makes starts with, with `CLONE_IO` or not.
+    pub fn inherited(&self, shares_io: bool) -> Self {
+        let io = match (shares_io, self.io_priority()) {
+            (true, _) => self.io.clone(),
+            (false, 0) => None,
+            (false, priority) => Some(Arc::new(IoContext::new(priority))),
+        };
         Self {
             scheduling: self.scheduling.inherited(),
             parent_death_signal: 0,
             default_timer_slack: self.timer_slack,
+            io,
             ..self.clone()
         }
+    }
+
+    /// How urgent its transfers to disks are, ioprio_get(2).
+    pub fn io_priority(&self) -> u16 {
+        self.io.as_ref().map_or(0, |io| io.priority.load(Ordering::Relaxed))
+    }
+
+    /// Sets that, for all that share it.
+    pub fn set_io_priority(&mut self, priority: u16) {
+        let io = self.io.get_or_insert_with(|| Arc::new(IoContext::new(priority)));
+        io.priority.store(priority, Ordering::Relaxed);
+    }
+}
+
+/// What threads have said about their transfers to disks, Linux's `io_context`. Kept and told.
+#[derive(Debug)]
+pub struct IoContext {
+    priority: AtomicU16,
+}
+
+impl IoContext {
+    fn new(priority: u16) -> Self {
+        Self { priority: AtomicU16::new(priority) }
     }
 }
 
@@ -128,7 +162,7 @@ mod tests {
             affinity: 2,
         };
         (parent.timer_slack, parent.parent_death_signal) = (9, 15);
-        let child = parent.inherited();
+        let child = parent.inherited(false);
         let ordinary = Scheduling {
             policy: raw::SCHED_NORMAL,
             priority: 0,
@@ -139,6 +173,6 @@ mod tests {
         assert_eq!(child.scheduling, ordinary);
         assert_eq!((child.default_timer_slack, child.parent_death_signal), (9, 0));
         parent.scheduling.reset_on_fork = false;
-        assert_eq!(parent.inherited().scheduling, parent.scheduling);
+        assert_eq!(parent.inherited(false).scheduling, parent.scheduling);
     }
 }

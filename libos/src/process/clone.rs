@@ -243,8 +243,12 @@ impl Current {
                 }
             },
             signals: thread.signals.for_clone(!shares_only_memory),
-            attributes: thread.attributes.lock().inherited(),
+            attributes: thread.attributes.lock().inherited(request.has(raw::CLONE_IO)),
         };
+        if request.has(raw::CLONE_SYSVSEM) {
+            // Linux makes one to share.
+            process.has_undo_list.store(true, Ordering::Relaxed);
+        }
         let new = Thread::create(tid, parts, &thread.name(), context.kicker())?;
         if request.has(raw::CLONE_CHILD_CLEARTID) {
             new.clear_child_tid.store(request.child_tid.addr(), Ordering::Relaxed);

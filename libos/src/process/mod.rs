@@ -104,6 +104,8 @@ pub struct Process {
     pub started: u64,
     /// What it has said about itself.
     pub attributes: Mutex<ProcessAttributes>,
+    /// It has something to keep what its end gives back of semaphores in: kcmp(2) tells.
+    pub has_undo_list: AtomicBool,
     /// It may use membarrier(2)'s expedited command.
     pub membarrier: AtomicBool,
     /// Whether it is stopped (SIGSTOP).
@@ -143,6 +145,7 @@ impl Process {
             limits: RwLock::new(limits),
             started: hal::time::boottime(),
             attributes: Mutex::default(),
+            has_undo_list: AtomicBool::new(false),
             membarrier: AtomicBool::new(false),
             stop: Stop::default(),
             operations: OperationSets::default(),

@@ -390,7 +390,7 @@ fn transferring(thread: &Thread, which: i32, who: i32) -> SysResult<Vec<Arc<Thre
 /// ioprio_get(2): the most urgent one.
 pub(crate) fn ioprio_get(thread: &Thread, which: i32, who: i32) -> SysResult<i32> {
     let threads = transferring(thread, which, who)?;
-    let most = threads.iter().map(|target| target.attributes.lock().io_priority).min();
+    let most = threads.iter().map(|target| target.attributes.lock().io_priority()).min();
     Ok(most.unwrap_or(0).into())
 }
 
@@ -412,7 +412,7 @@ pub(crate) fn ioprio_set(thread: &Thread, which: i32, who: i32, priority: u32) -
         if owner != users[0] && owner != users[1] && !privileged(thread) {
             return Err(Errno::EPERM);
         }
-        target.attributes.lock().io_priority = priority as u16;
+        target.attributes.lock().set_io_priority(priority as u16);
     }
     Ok(())
 }

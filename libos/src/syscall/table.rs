@@ -74,7 +74,7 @@ system_calls! {
         53 socketpair(family: i32, kind: i32, protocol: i32, into: UserPtr<[i32; 2]>) now socket::socketpair, Partial("AF_UNIX only");
         54 setsockopt(fd: Fd, level: u32, name: u32, value: UserAddr, len: i32) now socket::option::setsockopt, Partial("no time stamps, filters, marks, pidfds, forced buffers");
         55 getsockopt(fd: Fd, level: u32, name: u32, value: UserAddr, len: UserPtr<i32>) now socket::option::getsockopt, Partial("no time stamps, filters, marks, pidfds, groups of the peer");
-        56 clone(flags: u64, stack: u64, parent_tid: UserPtr<u32>, child_tid: UserPtr<u32>, tls: u64) context thread::clone, Partial("processes without CLONE_FS only; no namespaces");
+        56 clone(flags: u64, stack: u64, parent_tid: UserPtr<u32>, child_tid: UserPtr<u32>, tls: u64) context thread::clone, Partial("processes without CLONE_FS only; no namespaces; CLONE_SYSVSEM of threads only");
         57 fork() context thread::fork, Partial("ENOSYS where nothing may be isolated");
         58 vfork() context thread::vfork, Full;
         59 execve(path: UserStr, args: UserPtr<u64>, env: UserPtr<u64>) context process::execve, Partial("set-id bits are ignored");
@@ -278,7 +278,7 @@ system_calls! {
         309 getcpu(cpu: UserPtr<u32>, node: UserPtr<u32>) now scheduling::getcpu, Full;
         310 process_vm_readv(pid: i32, local: UserPtr<io::IoVec>, local_count: usize, remote: UserPtr<io::IoVec>, remote_count: usize, flags: u64) wait remote::process_vm_readv, Full;
         311 process_vm_writev(pid: i32, local: UserPtr<io::IoVec>, local_count: usize, remote: UserPtr<io::IoVec>, remote_count: usize, flags: u64) wait remote::process_vm_writev, Full;
-        312 kcmp(first: i32, second: i32, kind: u32, first_index: u64, second_index: u64) now kcmp::kcmp, Partial("KCMP_IO, KCMP_SYSVSEM, KCMP_EPOLL_TFD");
+        312 kcmp(first: i32, second: i32, kind: u32, first_index: u64, second_index: u64) now kcmp::kcmp, Full;
         314 sched_setattr(tid: i32, attr: UserAddr, flags: Flags) now scheduling::sched_setattr, Partial("kept and told; SCHED_DEADLINE is EBUSY; no utilization clamps");
         315 sched_getattr(tid: i32, into: UserAddr, size: u32, flags: Flags) now scheduling::sched_getattr, Full;
         316 renameat2(from_dir: Fd, from: UserStr, to_dir: Fd, to: UserStr, flags: Flags) now fs::renameat2, Partial("RENAME_WHITEOUT");
@@ -294,7 +294,7 @@ system_calls! {
         332 statx(dir: Fd, path: UserStr, flags: Flags, mask: u32, into: UserPtr<stat::Statx>) now fs::statx, Full;
         424 pidfd_send_signal(fd: Fd, signal: i32, info: UserPtr<SigInfo>, flags: Flags) now pidfd::pidfd_send_signal, Full;
         434 pidfd_open(pid: i32, flags: Flags) now pidfd::pidfd_open, Partial("PIDFD_THREAD");
-        435 clone3(args: UserAddr, size: usize) context thread::clone3, Partial("processes without CLONE_FS only; no namespaces, cgroups");
+        435 clone3(args: UserAddr, size: usize) context thread::clone3, Partial("processes without CLONE_FS only; no namespaces, cgroups; CLONE_SYSVSEM of threads only");
         436 close_range(first: u32, last: u32, flags: Flags) now descriptor::close_range, Partial("CLOSE_RANGE_UNSHARE with several threads");
         437 openat2(dir: Fd, path: UserStr, how: UserPtr<[u64; 3]>, size: usize) wait fs::openat2, Partial("RESOLVE_CACHED is always EAGAIN");
         438 pidfd_getfd(pidfd: Fd, fd: Fd, flags: Flags) now pidfd::pidfd_getfd, Full;

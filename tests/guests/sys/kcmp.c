@@ -2,10 +2,12 @@
 #include "oracle.h"
 #include <linux/sched.h>
 #include <sched.h>
+#include <sys/epoll.h>
+#include <sys/sem.h>
 #include <sys/wait.h>
 
 #define C(name, ...) syscall(SYS_##name, __VA_ARGS__)
-enum { NOBODY = 65534, FILE_ = 0, VM, FILES, FS, SIGHAND };
+enum { NOBODY = 65534, FILE_ = 0, VM, FILES, FS, SIGHAND, IO, SYSVSEM, EPOLL_TFD };
 
 /* Whether two tasks have one and the same, for all that can be; -1 is an error. */
 static void show(const char *what, pid_t one, pid_t other) {
@@ -60,6 +62,66 @@ static void files(void) {
     CALL(C(kcmp, 0x3fffffff, self, 99, 0, 0));
 }
 
+/* What Linux has only when it is needed: who has none has the same as another who has none. */
+static void rarely_there(void) {
+    SECTION("rarely there");
+    static char stack[1 << 16];
+    pid_t self = getpid();
+    CALL(C(kcmp, self, self, IO, 0, 0));
+    CALL(C(kcmp, self, self, SYSVSEM, 0, 0));
+    for (int round = 0; round < 4; round++) {
+        int end[2];
+        if (round == 1) CALL(C(ioprio_set, 1, 0, 2 << 13 | 5));
+        if (round == 3) {
+            struct sembuf add = {0, 1, SEM_UNDO};
+            int set = semget(IPC_PRIVATE, 1, 0600);
+            CALL(semop(set, &add, 1));
+            semctl(set, 0, IPC_RMID);
+        }
+        if (pipe(end) != 0) abort();
+        pid_t child = clone(wait_for_end, stack + sizeof stack, (round == 2 ? CLONE_IO : 0) | SIGCHLD, end);
+        HOLDS(C(kcmp, self, child, IO, 0, 0) == 0);
+        HOLDS(C(kcmp, self, child, SYSVSEM, 0, 0) == 0);
+        CALL(C(ioprio_get, 1, child));
+        CALL(C(ioprio_set, 1, child, 2 << 13 | 6));
+        CALL(C(ioprio_get, 1, self));
+        CALL(C(ioprio_set, 1, self, round == 0 ? 0 : 2 << 13 | 5));
+        close(end[0]), close(end[1]);
+        waitpid(child, NULL, 0);
+    }
+    CALL(C(ioprio_set, 1, 0, 0));
+}
+
+static void sets(void) {
+    SECTION("epoll sets");
+    pid_t self = getpid();
+    int set = epoll_create1(0), one[2], other[2];
+    if (pipe(one) != 0 || pipe(other) != 0) abort();
+    struct epoll_event event = {.events = EPOLLIN};
+    struct { unsigned set, target, offset; } slot = {set, one[0], 0};
+    CALL(C(kcmp, self, self, EPOLL_TFD, one[0], &slot));
+    epoll_ctl(set, EPOLL_CTL_ADD, one[0], &event);
+    CALL(C(kcmp, self, self, EPOLL_TFD, one[0], &slot));
+    HOLDS(C(kcmp, self, self, EPOLL_TFD, other[0], &slot) > 0);
+    /* The same number again, while the file lives on under another. */
+    int kept = dup(one[0]);
+    dup2(other[0], one[0]);
+    epoll_ctl(set, EPOLL_CTL_ADD, one[0], &event);
+    long first = C(kcmp, self, self, EPOLL_TFD, kept, &slot);
+    slot.offset = 1;
+    long second = C(kcmp, self, self, EPOLL_TFD, kept, &slot);
+    HOLDS(first == 0 || second == 0);
+    HOLDS(first != second);
+    slot.offset = 2;
+    CALL(C(kcmp, self, self, EPOLL_TFD, kept, &slot));
+    slot.offset = 0, slot.set = kept;
+    CALL(C(kcmp, self, self, EPOLL_TFD, kept, &slot));
+    slot.set = 99;
+    CALL(C(kcmp, self, self, EPOLL_TFD, kept, &slot));
+    CALL(C(kcmp, self, self, EPOLL_TFD, 99, &slot));
+    CALL(C(kcmp, self, self, EPOLL_TFD, 99, BADPTR));
+}
+
 /* A number that was somebody's and is nobody's now. */
 static pid_t unused(void) {
     pid_t child = fork();
@@ -99,6 +161,8 @@ static void numbers(void) {
 int main(void) {
     sharing();
     files();
+    rarely_there();
+    sets();
     numbers();
     SECTION("user");
     pid_t self = getpid(), free = unused(), root = fork();

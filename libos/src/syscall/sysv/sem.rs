@@ -1,5 +1,7 @@
 //! semget(2), semop(2), semctl(2).
 
+use std::sync::atomic::Ordering;
+
 use kernel_objects::task::BlockedReason;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -9,7 +11,7 @@ use crate::{
     ipc::{
         Caller, Object,
         permission::READ,
-        sem::{Operation, Query, SEMMNI, SEMMNS, SEMMSL, SEMOPM, SEMVMX, SemaphoreSet},
+        sem::{Operation, Query, SEM_UNDO, SEMMNI, SEMMNS, SEMMSL, SEMOPM, SEMVMX, SemaphoreSet},
     },
     process::Thread,
     syscall::argument::{Flags, UserAddr, UserPtr},
@@ -75,6 +77,9 @@ pub(crate) async fn semtimedop(
             flags: u32::from(raw.flags as u16),
         })
         .collect();
+    if operations.iter().any(|operation| operation.flags & SEM_UNDO != 0) {
+        thread.process.has_undo_list.store(true, Ordering::Relaxed);
+    }
     let set = thread.process.kernel.ipc.sem.get(id)?;
     let Some(mut waiting) = set.operate(&Caller::of(thread), &operations)? else { return Ok(()) };
     let wait = hal::time::timeout_at(deadline, waiting.finished());
