@@ -1,4 +1,5 @@
 """Runs the test cases of a module of python's own suite, and says how each ended in a line of its own on standard output."""
+import multiprocessing
 import os
 import sys
 import unittest
@@ -48,10 +49,22 @@ class Result(unittest.TextTestResult):
             self.tell(test, 'fails')
 
 
+def without_children(tear_down):
+    """What a case left running when it failed would be waited for at the module's end, for ever, natively too."""
+    def ended():
+        for child in multiprocessing.active_children():
+            child.kill()
+        tear_down()
+    return ended
+
+
 # Processes that are spawned read this file again.
 if __name__ == '__main__':
     support.use_resources = ['cpu']
     name = 'test.' + sys.argv[1]
     __import__(name)
-    suite = unittest.defaultTestLoader.loadTestsFromModule(sys.modules[name])
+    module = sys.modules[name]
+    if hasattr(module, 'tearDownModule'):
+        module.tearDownModule = without_children(module.tearDownModule)
+    suite = unittest.defaultTestLoader.loadTestsFromModule(module)
     unittest.TextTestRunner(sys.stderr, verbosity=2, resultclass=Result).run(suite)
