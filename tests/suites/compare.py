@@ -26,8 +26,8 @@ CHILD = ["--", "/bin/sh", "-c", 'setsid "$@"; exit $?', "sh"]
 WAYS = {
     "native": [],
     "again": [],
-    "auto": [LIBOS, "--isolation", "auto", *CHILD],
-    "always": [LIBOS, "--isolation", "always", *CHILD],
+    "auto": [LIBOS, "--log", "warn", "--isolation", "auto", *CHILD],
+    "always": [LIBOS, "--log", "warn", "--isolation", "always", *CHILD],
 }
 # A thread of a realtime policy that never blocks gets this many microseconds, so that no case can take the machine.
 RTTIME = "1000000"
