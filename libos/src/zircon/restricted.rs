@@ -139,7 +139,7 @@ fn load(context: &mut UserContext, state: &RestrictedState, end: u64) -> Result 
     Ok(())
 }
 
-fn store(context: &UserContext) -> RestrictedState {
+fn store(context: &mut UserContext) -> RestrictedState {
     let regs = context.regs();
     RestrictedState {
         rdi: regs.rdi,
@@ -199,7 +199,7 @@ impl Current {
         };
         let mut bytes = Vec::new();
         if store_state {
-            bytes.extend_from_slice(store(&self.context).as_bytes());
+            bytes.extend_from_slice(store(&mut self.context).as_bytes());
         }
         if let Some(report) = report {
             bytes.extend_from_slice(abi::ExceptionReport::from(report).as_bytes());
