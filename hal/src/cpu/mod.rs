@@ -18,6 +18,7 @@
 //! from the others tasks that are not pinned by [`spawn_on`].
 
 mod blocking;
+mod observer;
 mod park;
 mod task;
 mod worker;
@@ -37,6 +38,7 @@ use crate::irq::HostSignals;
 
 pub(crate) use blocking::run_detached as run_on_pool;
 pub use blocking::{Blocking, spawn_blocking};
+pub use observer::Observer;
 pub use task::Task;
 use worker::Machine;
 pub use worker::{
@@ -61,6 +63,8 @@ pub struct Config {
     /// Called on each worker's thread before its first task, e.g. to attach it to the machinery
     /// that enters guests.
     pub on_start: fn(),
+    /// Who is told what the CPUs do.
+    pub observer: Option<Arc<dyn Observer>>,
 }
 
 impl Default for Config {
@@ -70,6 +74,7 @@ impl Default for Config {
             stealing: false,
             stack_size: 16 << 20,
             on_start: || {},
+            observer: None,
         }
     }
 }
@@ -102,12 +107,13 @@ impl Cpus {
         for cpu in 0..config.cpus {
             let machine = machine.clone();
             let on_start = config.on_start;
+            let observer = config.observer.clone();
             let thread = thread::Builder::new()
                 .name(format!("cpu{cpu}"))
                 .stack_size(config.stack_size)
                 .spawn(move || {
                     on_start();
-                    worker::run(machine, cpu);
+                    worker::run(machine, cpu, observer);
                 })?; // on failure `cpus` is dropped, which ends those that have started
             cpus.threads.lock().push(thread);
         }

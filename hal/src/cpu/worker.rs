@@ -17,6 +17,7 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
+    observer::{Observer, Unobserved},
     park::Parker,
     task::{Home, Runnable},
 };
@@ -416,7 +417,7 @@ impl Local {
     }
 
     /// Sleeps until there may be work. See [`super::park`] for why no wake-up is lost.
-    fn park(&self) {
+    fn park(&self, observer: &(impl Observer + ?Sized)) {
         let worker = self.worker();
         worker.parker.prepare();
         self.machine.idle.enter();
@@ -428,13 +429,15 @@ impl Local {
             && (!self.machine.stealing || self.machine.workers.iter().all(|w| quiet(w, true)));
         if quiet && !self.machine.is_closing() {
             self.ended.set(0);
+            observer.sleeps(self.cpu);
             worker.parker.sleep(worker.timers.next());
+            observer.wakes(self.cpu);
         }
         self.machine.idle.leave();
         worker.parker.cancel();
     }
 
-    fn run_one(&self, runnable: Runnable) {
+    fn run_one(&self, runnable: Runnable, observer: &(impl Observer + ?Sized)) {
         self.calls.set(RESCHED_CALLS);
         self.slice.set(0);
         self.interlude.set(false);
@@ -446,14 +449,21 @@ impl Local {
         self.begun.set(self.ended.take());
         self.queued.set(runnable.metadata().queued_since());
         self.running.set(true);
+        observer.begins_task(self.cpu);
         runnable.run();
+        observer.ends_task(self.cpu);
         self.running.set(false);
     }
 
     /// [`Local::run_one`], keeping account of how far urgent tasks are ahead of the others.
-    fn run_in_account(&self, runnable: Runnable, urgent: bool) {
+    fn run_in_account(
+        &self,
+        runnable: Runnable,
+        urgent: bool,
+        observer: &(impl Observer + ?Sized),
+    ) {
         let begin = time::cycles();
-        self.run_one(runnable);
+        self.run_one(runnable, observer);
         let ran = time::cycles().wrapping_sub(begin);
         let ahead = self.ahead.get();
         self.ahead.set(match urgent {
@@ -463,7 +473,8 @@ impl Local {
         });
     }
 
-    fn serve(&self) {
+    /// Serves until the machine closes. One copy of it is for nobody who watches, and has no trace of observers.
+    fn serve(&self, observer: &(impl Observer + ?Sized)) {
         let (mut tick, mut handovers) = (0u32, 0);
         let mut checked = time::cycles();
         while !self.machine.is_closing() {
@@ -479,12 +490,12 @@ impl Local {
             self.yielded.set(false);
             if let Some((runnable, urgent)) = self.pop(&mut handovers) {
                 if urgent || self.ahead.get() > 0 {
-                    self.run_in_account(runnable, urgent);
+                    self.run_in_account(runnable, urgent, observer);
                 } else {
-                    self.run_one(runnable);
+                    self.run_one(runnable, observer);
                 }
             } else if !self.fire_timers() && !self.steal() {
-                self.park();
+                self.park(observer);
             }
         }
     }
@@ -519,7 +530,7 @@ impl Drop for Attached {
 }
 
 /// A worker's life.
-pub(super) fn run(machine: Arc<Machine>, cpu: usize) {
+pub(super) fn run(machine: Arc<Machine>, cpu: usize, observer: Option<Arc<dyn Observer>>) {
     // Deadlines of parked workers are kept to the host timer's precision, not to the usual 50 µs.
     // SAFETY: PR_SET_TIMERSLACK takes a number and touches no memory.
     unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1usize, 0usize, 0usize, 0usize) };
@@ -544,7 +555,10 @@ pub(super) fn run(machine: Arc<Machine>, cpu: usize) {
     let attached = Attached;
     LOCAL.set(&raw const local);
     let sole = (local.machine.count() == 1).then(SoleWorker::enter);
-    local.serve();
+    match observer {
+        None => local.serve(&Unobserved),
+        Some(observer) => local.serve(&*observer),
+    }
     local.drain();
     drop((attached, sole));
 }
