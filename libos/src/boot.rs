@@ -10,7 +10,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures::future::{Either, select};
-use hal::cpu::{self, Cpus};
+use hal::cpu::{self, Cpus, Observer};
 use hal::host::stdio::Inherited;
 use hal::host::{self, FileKind, HostNode, HostStream};
 use hal::irq::HostSignals;
@@ -27,6 +27,7 @@ use crate::net::unix;
 use crate::process::{Command, Descriptor, ExitStatus, FdTable, Limits, Process};
 use crate::signal::{SigInfo, Signal};
 use crate::syscall::{argument::Fd, strace};
+use crate::trace::Trace;
 use crate::tty::{self, Terminals};
 use crate::vfs::lock::LockTable;
 use crate::vfs::mqueuefs::MqueueFs;
@@ -166,12 +167,14 @@ pub fn start(config: &Config) -> Result<Arc<Kernel>, BootError> {
     if let Some(micros) = config.spin {
         hal::context::limit_spinning(micros);
     }
-    let strace = open_trace(config)?;
+    let strace = open_strace(config)?;
     let debugger = open_debugger(config)?;
     let root = mount_root(config, &memory)?;
     let cpus = config.cpus.unwrap_or_else(host::system::online_cpus).min(cpu::MAX_CPUS);
-    let cpus = Cpus::start(cpu::Config { cpus, stealing: true, ..cpu::Config::default() })
-        .map_err(|error| BootError::host("it gives no threads", &error))?;
+    let trace = open_trace(config, cpus)?;
+    let observer = trace.as_ref().map(|trace| Arc::clone(trace.recorder()) as Arc<dyn Observer>);
+    let cpus = cpu::Config { cpus, stealing: true, observer, ..cpu::Config::default() };
+    let cpus = Cpus::start(cpus).map_err(|error| BootError::host("it gives no threads", &error))?;
     let terminals = Terminals::new(&memory);
     let queues = MqueueFs::new(&memory);
     let mqueues = Mount::new_root(Superblock::new(queues.clone()), MountFlags::empty(), "mqueue");
@@ -197,6 +200,7 @@ pub fn start(config: &Config) -> Result<Arc<Kernel>, BootError> {
         isolation: config.isolation,
         debugger,
         strace,
+        trace,
         started: hal::time::boottime(),
     });
     kernel.terminals.attach(&kernel);
@@ -341,8 +345,17 @@ fn open_debugger(config: &Config) -> Result<Option<Arc<Debugger>>, BootError> {
     Debugger::listen(port).map(|debugger| Some(Arc::new(debugger))).map_err(refused)
 }
 
+/// What `--trace` writes, of `cpus` CPUs.
+fn open_trace(config: &Config, cpus: usize) -> Result<Option<Trace>, BootError> {
+    let Some(path) = &config.trace else { return Ok(None) };
+    let option = || format!("--trace {}", path.display());
+    let refused =
+        |error: host::HostError| BootError::Option(option(), Errno::from_raw(error.errno()));
+    Trace::create(path, cpus).map(Some).map_err(refused)
+}
+
 /// Where `--strace` goes.
-fn open_trace(config: &Config) -> Result<Option<strace::Log>, BootError> {
+fn open_strace(config: &Config) -> Result<Option<strace::Log>, BootError> {
     let stream = match &config.strace {
         None => return Ok(None),
         Some(Strace::Stderr) => host::stdio::stderr(),

@@ -18,6 +18,7 @@ Examples:
   libos /bin/ls -l /                     list the root directory as the guest sees it
   libos --strace -- python3 -c 'print(1)'  print every system call on standard error
   libos --strace=trace.txt ls            ... or into a file
+  libos --trace out.json make -j2        a timeline of CPUs, threads and calls, for ui.perfetto.dev
   libos --memory 64M --cpus 1 sort big   with little memory and one virtual CPU
   libos --bind $PWD:$PWD make            let writes below this directory reach the host
   libos --gdb 1234 ./prog                debug it: gdb -ex 'target remote :1234'
@@ -34,6 +35,10 @@ pub struct Cli {
     /// Print each system call with its arguments and result, on standard error or into FILE
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "-")]
     strace: Option<PathBuf>,
+
+    /// Write a trace of CPUs, threads and system calls into FILE, for https://ui.perfetto.dev or chrome://tracing
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
 
     /// Hold the program before its first instruction for a gdb that says `target remote :PORT`
     #[arg(long, value_name = "PORT")]
@@ -140,6 +145,7 @@ impl Cli {
             isolation: self.isolation,
             spin: self.spin,
             gdb: self.gdb,
+            trace: self.trace,
             strace: self.strace.map(|file| match file.as_os_str().as_bytes() {
                 b"-" => Strace::Stderr,
                 _ => Strace::File(file),

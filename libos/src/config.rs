@@ -33,6 +33,8 @@ pub struct Config {
     pub gdb: Option<u16>,
     /// Where system calls are printed, if anywhere.
     pub strace: Option<Strace>,
+    /// The host file that a trace for viewers is written into, made anew.
+    pub trace: Option<PathBuf>,
 }
 
 /// Where the code of guests runs: in the kernel's own host process, which is fastest, or isolated, each process in a host process of

@@ -17,6 +17,7 @@ use crate::{
     net::unix,
     process::PidTable,
     syscall::strace,
+    trace::Trace,
     tty::Terminals,
     vfs::{Mount, lock::LockTable},
 };
@@ -72,6 +73,8 @@ pub struct Kernel {
     pub(crate) debugger: Option<Arc<Debugger>>,
     /// Where `--strace` writes.
     pub strace: Option<strace::Log>,
+    /// What `--trace` writes.
+    pub trace: Option<Trace>,
     /// When it was made: nanoseconds of the host's boot clock.
     pub started: u64,
 }
@@ -87,11 +90,20 @@ impl Kernel {
         u64::MAX >> (64 - self.cpus.count().clamp(1, 64))
     }
 
-    /// Ends all processes and waits until they have; no more can be started. To be called from outside of the virtual CPUs.
+    /// Whether somebody wants to see every system call.
+    pub(crate) fn watches_calls(&self) -> bool {
+        self.strace.is_some() || self.trace.is_some()
+    }
+
+    /// Ends all processes and waits until they have; no more can be started. The trace ends with them. To be called from outside of the
+    /// virtual CPUs.
     pub fn shut_down(&self) {
         self.job.kill();
         // It fails for handles only.
         let _ = self.cpus.block_on(self.job.wait_one(Signals::TASK_TERMINATED));
+        if let Some(trace) = &self.trace {
+            trace.finish();
+        }
     }
 
     /// Bytes of physical memory: all, and what is not in use.

@@ -22,6 +22,7 @@ pub(crate) mod ring;
 pub mod signal;
 pub mod syscall;
 pub mod timer;
+pub mod trace;
 pub mod tty;
 pub mod vfs;
 pub mod zircon;

@@ -42,6 +42,7 @@ fn end_on_panic() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         report(info);
+        libos::trace::finish_all();
         std::process::exit(PANICKED);
     }));
 }

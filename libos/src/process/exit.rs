@@ -12,6 +12,7 @@ use super::{Process, Thread};
 use crate::{
     signal::{SigSet, Signal},
     syscall::argument::UserPtr,
+    trace::Recorded,
     vfs::lock::LockOwner,
 };
 
@@ -153,6 +154,9 @@ impl Thread {
         self.leave_memory();
         self.end_traces();
         self.process.leave_children(self);
+        if let Some(recorder) = self.recorder() {
+            recorder.gone(self.who());
+        }
         self.process.kernel.pids.release(self.tid);
         // What was sent to the process and would have been this thread's is another one's now.
         self.process.retarget_signals(SigSet::FULL);

@@ -12,13 +12,14 @@ use std::{
 use hal::{aspace::Fault, context::Trap, sync::Actor};
 use kernel_objects::task::work;
 
-use super::{Current, ExitStatus, trace::Entry};
+use super::{Current, ExitStatus, Thread, trace::Entry};
 use crate::{
     abi::put_away_while_waiting,
     errno::Errno,
     memory::FaultCause,
     signal,
     syscall::{Arguments, restart::RESTART_SYSCALL, strace, table},
+    trace::{self, Recorded, Why},
 };
 
 /// A system call that a signal cut short: what is needed to make it again.
@@ -34,31 +35,30 @@ impl Current {
     /// Runs the thread until it ends: the body of its object.
     pub async fn run(self) {
         let mut actor = Actor::new();
+        let watched = self.thread.recorder().cloned().zip(Some(Arc::clone(&self.thread.object)));
         let mut running = pin!(self.run_loop());
-        poll_fn(|context| actor.run(|| running.as_mut().poll(context))).await;
+        poll_fn(|context| {
+            if let Some((recorder, object)) = &watched
+                && let Some(thread) = Thread::of(object)
+            {
+                recorder.runs(thread.who());
+            }
+            actor.run(|| running.as_mut().poll(context))
+        })
+        .await;
     }
 
     async fn run_loop(mut self) {
         self.thread.favour();
         // It stays the same for life; execve(2) makes a new thread around it.
         let object = Arc::clone(&self.thread.object);
+        self.note_guest();
         loop {
             let trap = self.context.run(self.thread.memory.address_space());
             let mut cut_short = None;
             match trap {
                 Trap::Syscall => cut_short = self.system_call().await,
-                Trap::PageFault(fault) => {
-                    if let Err(cause) = self.page_fault(fault).await {
-                        signal::force_fault(&mut self, &fault, cause);
-                    }
-                }
-                Trap::Exception(exception) => {
-                    if let Some(exception) = self.seen_exception(exception) {
-                        signal::force_exception(&mut self, &exception);
-                    }
-                }
-                Trap::Timer | Trap::Interrupted => {}
-                Trap::Lost => self.thread.exit_group(ExitStatus::KILLED),
+                trap => self.other_trap(trap).await,
             }
             if (object.work() != 0 || cut_short.is_some()) && self.handle_work(cut_short).await {
                 return;
@@ -66,9 +66,31 @@ impl Current {
             // Again after each turn: what comes while the thread waits for its own must not wait for the next tick.
             while hal::cpu::need_resched() {
                 self.context.suspend();
+                self.note_kernel(Why::GivesWay);
                 hal::cpu::yield_now().await;
+                self.note_guest();
             }
         }
+    }
+
+    /// Handles what is no system call.
+    async fn other_trap(&mut self, trap: Trap) {
+        self.note_kernel(Why::of(&trap));
+        match trap {
+            Trap::PageFault(fault) => {
+                if let Err(cause) = self.page_fault(fault).await {
+                    signal::force_fault(self, &fault, cause);
+                }
+            }
+            Trap::Exception(exception) => {
+                if let Some(exception) = self.seen_exception(exception) {
+                    signal::force_exception(self, &exception);
+                }
+            }
+            Trap::Syscall | Trap::Timer | Trap::Interrupted => {}
+            Trap::Lost => self.thread.exit_group(ExitStatus::KILLED),
+        }
+        self.note_guest();
     }
 
     /// Resolves a fault of the guest, off the CPU if a disk must be read for it.
@@ -99,22 +121,58 @@ impl Current {
     }
 
     async fn traced_call(&mut self, number: u64) -> Option<CutShort> {
+        let has_tracer = self.thread.tracee().is_some();
+        if has_tracer {
+            self.note_kernel(Why::Call);
+        }
         // In boxes: the future of a thread is not to be as large as those of tracees.
-        let number = match Box::pin(self.enter_call(number)).await {
+        let entry = match has_tracer {
+            true => Box::pin(self.enter_call(number)).await,
+            false => Entry::Make(number),
+        };
+        let number = match entry {
             Entry::Make(number) => number,
             Entry::Skip => return Box::pin(self.leave_call(number, None)).await,
         };
         let (_, arguments) = self.context.call();
-        let call = strace::enter(&self.thread, number, &arguments);
+        let shown = strace::enter(&self.thread, number, &arguments);
+        let mut recorded = trace::Call::begin(&*self.thread, number);
         let result = match table::dispatch_now(&self.thread, number, &arguments) {
             Some(result) => result,
-            None => self.waiting_call(number, &arguments).await,
+            None => {
+                let call = self.waiting_call(number, &arguments);
+                trace::watch(recorded.as_mut(), call).await
+            }
         };
-        if let Some(call) = call {
-            call.leave(&result);
+        if let Some(recorded) = recorded {
+            recorded.end(Thread::outcome(&result));
+        }
+        if let Some(shown) = shown {
+            shown.leave(&result);
         }
         let cut_short = self.store_result(number, result);
-        Box::pin(self.leave_call(number, cut_short)).await
+        if has_tracer {
+            self.note_kernel(Why::Work);
+        }
+        let cut_short = Box::pin(self.leave_call(number, cut_short)).await;
+        if has_tracer {
+            self.note_guest();
+        }
+        cut_short
+    }
+
+    /// Records that the thread is in the kernel, if anything records.
+    fn note_kernel(&self, why: Why) {
+        if let Some(recorder) = self.thread.recorder() {
+            recorder.in_kernel(self.thread.who(), why);
+        }
+    }
+
+    /// Records that the thread goes back to its own code.
+    fn note_guest(&self) {
+        if let Some(recorder) = self.thread.recorder() {
+            recorder.in_guest(self.thread.who());
+        }
     }
 
     /// Carries out a call that may wait; the vector state is put away when it does.
@@ -135,6 +193,7 @@ impl Current {
 
     /// Does what the thread's [`work`] asks for. True when the thread must end.
     async fn handle_work(&mut self, mut cut_short: Option<CutShort>) -> bool {
+        self.note_kernel(Why::Work);
         loop {
             let bits = self.thread.object.work();
             if bits & work::KILL != 0 {
@@ -155,6 +214,7 @@ impl Current {
             let resumes = error == Errno::ERESTART_RESTARTBLOCK;
             self.context.restart_syscall(if resumes { RESTART_SYSCALL } else { number });
         }
+        self.note_guest();
         false
     }
 }

@@ -32,6 +32,7 @@ use crate::{
     memory::UserMemory,
     signal::{SigSet, ThreadSignals},
     syscall::restart::Restart,
+    trace::Recorded,
 };
 
 impl From<Interrupted> for Errno {
@@ -191,6 +192,9 @@ impl Thread {
     /// Names it; what follows a NUL or the fifteenth byte is left out.
     pub fn set_name(&self, name: &[u8]) {
         self.object.set_name_bytes(&name[..name.len().min(15)]);
+        if let Some(recorder) = self.recorder() {
+            recorder.thread_is(self.who(), &self.name());
+        }
     }
 
     /// How long it has run, ns.
@@ -224,7 +228,7 @@ impl Thread {
 /// A thread together with the registers it runs with; owned by the thread's loop.
 pub struct Current {
     pub(super) thread: Arc<Thread>,
-    /// Whether its calls are shown or told to a tracer: found out beforehand, as every call asks.
+    /// Whether its calls are shown, recorded or told to a tracer: found out beforehand, as every call asks.
     pub(super) traced: bool,
     /// How its tracer lets it go on.
     pub(super) steps: Steps,
@@ -242,7 +246,7 @@ impl Current {
         let (object, process) = (Arc::clone(&thread.object), Arc::clone(&thread.process.object));
         let is_first = thread.tid == thread.process.pid;
         // Should the object not start, this is dropped and the thread leaves.
-        let traced = thread.process.kernel.strace.is_some();
+        let traced = thread.process.kernel.watches_calls();
         let body = Self { thread, traced, steps: Steps::default(), context }.run();
         let run = if is_first { process.start(&object, body) } else { object.start(body) };
         run.map_err(|_| Errno::EAGAIN)

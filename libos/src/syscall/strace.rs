@@ -1,6 +1,9 @@
-//! How a Linux thread's calls look in a [trace](crate::abi::strace).
+//! How a Linux thread's calls look in what [strace](crate::abi::strace) and a [trace](crate::trace) show.
 
-use std::fmt::{self, Write};
+use std::{
+    fmt::{self, Write},
+    sync::Arc,
+};
 
 use kernel_objects::Vmar;
 
@@ -11,6 +14,7 @@ use crate::{
     errno::Errno,
     process::Thread,
     syscall::table,
+    trace::{Abi, Door, Outcome, Recorded, Recorder, Trace, Who},
 };
 
 /// exit(2) and exit_group(2).
@@ -48,5 +52,25 @@ impl Traced for Thread {
             Err(error) if error.is_restart() => write!(out, "? {error}"),
             Err(error) => write!(out, "-1 {error}"),
         }
+    }
+}
+
+impl Recorded for Thread {
+    const ABI: Abi = Abi::Linux;
+
+    fn recorder(&self) -> Option<&Arc<Recorder>> {
+        self.process.kernel.trace.as_ref().map(Trace::recorder)
+    }
+
+    fn who(&self) -> Who {
+        Who { pid: self.process.pid.unsigned_abs(), tid: self.tid.unsigned_abs() }
+    }
+
+    fn door(&self) -> Door {
+        Door::of(self.memory.address_space())
+    }
+
+    fn outcome(result: &Result<u64, Errno>) -> Outcome {
+        Outcome::Linux(*result)
     }
 }

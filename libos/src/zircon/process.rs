@@ -37,7 +37,10 @@ use super::{
         table,
     },
 };
-use crate::abi::{argument::UserPtr, strace};
+use crate::{
+    abi::{argument::UserPtr, strace},
+    trace::{self, Recorded, Why},
+};
 
 /// A thread as its calls' handlers see it.
 pub struct Thread {
@@ -233,7 +236,7 @@ pub fn start(
     (registers.rip, registers.rsp) = (entry.pc, entry.sp);
     [registers.rdi, registers.rsi] = entry.arguments;
     let kicker = context.kicker();
-    let traced = machine.kernel.strace.is_some();
+    let traced = machine.kernel.watches_calls();
     let memory = Memory::new(vmar);
     let thread = Arc::new(Thread {
         object: object.clone(),
@@ -243,6 +246,10 @@ pub fn start(
         wish: Mutex::default(),
         wishes: AtomicBool::new(false),
     });
+    if let Some(recorder) = thread.recorder() {
+        recorder.process_is(thread.who().pid, &process.name_bytes());
+        recorder.thread_is(thread.who(), &object.name_bytes());
+    }
     let cookie: Weak<Thread> = Arc::downgrade(&thread);
     let body = Current { thread, traced, context: UserContext::default(), mode: None }.run();
     let run = if first { process.start(object, body) } else { object.start(body) }?;
@@ -257,8 +264,15 @@ impl Current {
     /// Runs the thread until it ends: the body of its object.
     async fn run(self) {
         let mut actor = Actor::new();
+        let watched = self.thread.recorder().cloned().zip(Some(self.thread.who()));
         let mut running = pin!(self.run_loop());
-        poll_fn(|context| actor.run(|| running.as_mut().poll(context))).await;
+        poll_fn(|context| {
+            if let Some((recorder, who)) = &watched {
+                recorder.runs(*who);
+            }
+            actor.run(|| running.as_mut().poll(context))
+        })
+        .await;
     }
 
     async fn run_loop(mut self) {
@@ -266,33 +280,60 @@ impl Current {
             self.context = initial;
         }
         self.thread.memory.aspace().favour();
+        self.note_guest();
         loop {
             let restricted = self.mode.as_deref().and_then(Mode::aspace);
             let trap = self.context.run(restricted.unwrap_or(self.thread.memory.aspace().as_ref()));
             match trap {
                 trap if self.mode.is_some() => self.restricted_trap(trap).await,
                 Trap::Syscall => self.system_call().await,
-                Trap::PageFault(fault) => {
-                    if let Err(error) = self.page_fault(fault).await {
-                        self.raise(ExceptionReport::page_fault(&self.context, error)).await;
-                    }
-                }
-                Trap::Exception(exception) => self.raise(ExceptionReport::from(&exception)).await,
-                Trap::Timer | Trap::Interrupted => {}
-                Trap::Lost => self.thread.process().kill(),
+                trap => self.other_trap(trap).await,
             }
-            if self.handle_work().await {
+            if self.thread.object.work() != 0 && self.handle_work().await {
                 return;
             }
             while hal::cpu::need_resched() {
                 self.context.suspend();
+                self.note_kernel(Why::GivesWay);
                 hal::cpu::yield_now().await;
+                self.note_guest();
             }
+        }
+    }
+
+    /// Handles what is no system call.
+    async fn other_trap(&mut self, trap: Trap) {
+        self.note_kernel(Why::of(&trap));
+        match trap {
+            Trap::PageFault(fault) => {
+                if let Err(error) = self.page_fault(fault).await {
+                    self.raise(ExceptionReport::page_fault(&self.context, error)).await;
+                }
+            }
+            Trap::Exception(exception) => self.raise(ExceptionReport::from(&exception)).await,
+            Trap::Syscall | Trap::Timer | Trap::Interrupted => {}
+            Trap::Lost => self.thread.process().kill(),
+        }
+        self.note_guest();
+    }
+
+    /// Records that the thread is in the kernel, if anything records.
+    fn note_kernel(&self, why: Why) {
+        if let Some(recorder) = self.thread.recorder() {
+            recorder.in_kernel(self.thread.who(), why);
+        }
+    }
+
+    /// Records that the thread goes back to its own code.
+    fn note_guest(&self) {
+        if let Some(recorder) = self.thread.recorder() {
+            recorder.in_guest(self.thread.who());
         }
     }
 
     /// Does what the thread's [`work`] asks for. True when the thread must end.
     async fn handle_work(&mut self) -> bool {
+        self.note_kernel(Why::Work);
         loop {
             let bits = self.thread.object.work();
             if bits & work::KILL != 0 {
@@ -309,6 +350,7 @@ impl Current {
                     self.thread.object.take_interrupt();
                     self.look_for_kick();
                 }
+                self.note_guest();
                 return false;
             }
         }
@@ -357,28 +399,38 @@ impl Current {
             registers.r12,
             registers.r13,
         ];
-        let traced = match self.traced {
-            true => strace::enter(&self.thread, number, &arguments),
-            false => None,
+        let (shown, mut recorded) = match self.traced {
+            true => (
+                strace::enter(&self.thread, number, &arguments),
+                trace::Call::begin(&*self.thread, number),
+            ),
+            false => (None, None),
         };
         let result = loop {
             let result = match table::dispatch_now(&self.thread, number, &arguments) {
                 Some(result) => Some(result),
-                None => self.waiting_call(number, &arguments).await,
+                None if !self.traced => self.waiting_call(number, &arguments).await,
+                None => {
+                    let call = self.waiting_call(number, &arguments);
+                    trace::watch(recorded.as_mut(), call).await
+                }
             };
             let Some(result) = result else { break None };
             if !self.thread.memory.waits() {
                 break Some(result);
             }
             // In a box, as it is rare and every call's future would be larger.
-            match Box::pin(self.settle(result)).await {
+            match trace::watch(recorded.as_mut(), Box::pin(self.settle(result))).await {
                 Some(None) => {}
                 Some(settled) => break settled,
                 None => break None,
             }
         };
-        if let Some(traced) = traced {
-            traced.leave(result.as_ref().unwrap_or(&Err(Error::Canceled)));
+        if let Some(recorded) = recorded {
+            recorded.end(Thread::outcome(result.as_ref().unwrap_or(&Err(Error::Canceled))));
+        }
+        if let Some(shown) = shown {
+            shown.leave(result.as_ref().unwrap_or(&Err(Error::Canceled)));
         }
         // Sent elsewhere while it waited, it has the registers that it was given.
         let Some(mut result) = result else { return };
@@ -460,5 +512,8 @@ impl Drop for Current {
     fn drop(&mut self) {
         // The registers are of no use to anybody; the context must be off this CPU before it is freed.
         self.context.suspend();
+        if let Some(recorder) = self.thread.recorder() {
+            recorder.gone(self.thread.who());
+        }
     }
 }

@@ -140,10 +140,10 @@ impl Current {
         if free {
             self.steps.debug = DebugRegisters::default();
         }
-        let strace = self.thread.process.kernel.strace.is_some();
+        let watched = self.thread.process.kernel.watches_calls();
         let tells_exit = !free && tracee.wants(Event::Exit);
         self.traced =
-            strace || tells_exit || self.steps.mode != Mode::Continue || self.steps.debug.are_on();
+            watched || tells_exit || self.steps.mode != Mode::Continue || self.steps.debug.are_on();
         self.steps.debug.look(&self.thread.memory);
         self.arm_step();
     }
@@ -244,7 +244,7 @@ impl Current {
 
     /// Nobody traces it any more, or did when it was told so last.
     fn forget_tracer(&mut self) {
-        self.traced = self.thread.process.kernel.strace.is_some();
+        self.traced = self.thread.process.kernel.watches_calls();
         self.steps.mode = Mode::Continue;
         self.steps.debug = DebugRegisters::default();
         self.disarm_step();

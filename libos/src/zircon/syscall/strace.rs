@@ -1,6 +1,9 @@
-//! How a Zircon thread's calls look in a [trace](crate::abi::strace).
+//! How a Zircon thread's calls look in what [strace](crate::abi::strace) and a [trace](crate::trace) show.
 
-use std::fmt::{self, Write};
+use std::{
+    fmt::{self, Write},
+    sync::Arc,
+};
 
 use kernel_objects::{Error, KernelObject, Vmar};
 
@@ -9,6 +12,7 @@ use crate::{
         strace::{Log, Traced},
         table::Entry,
     },
+    trace::{Abi, Door, Outcome, Recorded, Recorder, Trace, Who},
     zircon::{Thread, syscall::table},
 };
 
@@ -41,5 +45,26 @@ impl Traced for Thread {
             Ok(value) => write!(out, "{value}"),
             Err(error) => out.write_str(error.name()),
         }
+    }
+}
+
+impl Recorded for Thread {
+    const ABI: Abi = Abi::Zircon;
+
+    fn recorder(&self) -> Option<&Arc<Recorder>> {
+        self.machine().kernel.trace.as_ref().map(Trace::recorder)
+    }
+
+    fn who(&self) -> Who {
+        let number = |koid| u32::try_from(koid).unwrap_or(u32::MAX);
+        Who { pid: number(self.process().koid()), tid: number(self.object.koid()) }
+    }
+
+    fn door(&self) -> Door {
+        Door::of(self.vmar().aspace())
+    }
+
+    fn outcome(result: &Result<u64, Error>) -> Outcome {
+        Outcome::Zircon(*result)
     }
 }
