@@ -9,11 +9,11 @@ use linux_raw_sys::general as raw;
 
 use super::{
     dentry::Dentry,
-    file::OpenFile,
     inode::{Inode, NewNode, RenameFlags},
     metadata::{AttributeChange, DeviceNumber, FileType, Metadata, StatFs, Timespec},
     mount::{MountFlags, Path},
     notify,
+    open_file::OpenFile,
     path::{FinalDots, FsContext, Last, LookupFlags, Walker},
     permission::{Access, Capabilities, Credentials},
     writers::Use,

@@ -6,10 +6,10 @@ use hal::pmem::PhysicalMemory;
 use linux_raw_sys::general as raw;
 
 use super::buf::{IoDst, IoSrc};
-use super::file::OpenFile;
 use super::inode::{FileSystem, RenameFlags};
 use super::metadata::Metadata;
 use super::mount::{Mount, MountFlags, Path, Superblock};
+use super::open_file::OpenFile;
 use super::ops;
 use super::path::{FsContext, LookupFlags};
 use super::permission::Credentials;
