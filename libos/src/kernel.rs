@@ -10,7 +10,7 @@ use parking_lot::RwLock;
 
 use crate::{
     config::Isolation,
-    event::inotify::Instances,
+    event::{aio, inotify::Instances},
     futex::FutexTable,
     gdb::Debugger,
     ipc::Ipc,
@@ -62,8 +62,10 @@ pub struct Kernel {
     pub mqueues: Arc<Mount>,
     /// How many inotify instances each user has.
     pub inotify: Arc<Instances>,
-    /// What it is called.
-    pub names: RwLock<Names>,
+    /// Its log.
+    pub log: KernelLog,
+    /// How many operations of asynchronous I/O there may be.
+    pub aio: Arc<aio::Total>,
     /// Processes and threads by number.
     pub pids: PidTable,
     /// Where the guests run.

@@ -10,6 +10,7 @@ pub mod strace;
 pub mod table;
 
 pub mod adjtimex;
+pub mod aio;
 pub mod descriptor;
 pub mod event;
 pub mod file;

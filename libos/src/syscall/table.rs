@@ -8,6 +8,7 @@ use crate::{
         system_calls,
     },
     errno::Errno,
+    event::aio::Event,
     process::{Current, Thread},
     signal::{SigAction, SigInfo, SigSet, StackT},
     syscall::{argument::*, *},
@@ -200,6 +201,11 @@ system_calls! {
         204 sched_getaffinity(tid: i32, size: usize, mask: UserAddr) now scheduling::sched_getaffinity, Full;
         213 epoll_create(size: i32) now event::epoll_create, Full;
         216 remap_file_pages(addr: UserAddr, len: u64, prot: u32, page: u64, flags: Flags) now memory::remap_file_pages, Full;
+        206 io_setup(requests: u32, context: UserPtr<u64>) now aio::io_setup, Full;
+        207 io_destroy(context: u64) wait aio::io_destroy, Full;
+        208 io_getevents(context: u64, min: i64, max: i64, events: UserPtr<Event>, timeout: UserPtr<Timespec>) wait aio::io_getevents, Full;
+        209 io_submit(context: u64, count: i64, list: UserPtr<u64>) wait aio::io_submit, Full;
+        210 io_cancel(context: u64, operation: UserPtr<aio::RawOperation>, event: UserPtr<Event>) now aio::io_cancel, Full;
         217 getdents64(fd: Fd, buffer: UserAddr, size: u32) now file::getdents64, Full;
         218 set_tid_address(word: UserAddr) now thread::set_tid_address, Full;
         219 restart_syscall() wait restart::restart_syscall, Full;
@@ -298,6 +304,7 @@ system_calls! {
         436 close_range(first: u32, last: u32, flags: Flags) now descriptor::close_range, Partial("CLOSE_RANGE_UNSHARE with several threads");
         437 openat2(dir: Fd, path: UserStr, how: UserPtr<[u64; 3]>, size: usize) wait fs::openat2, Partial("RESOLVE_CACHED is always EAGAIN");
         438 pidfd_getfd(pidfd: Fd, fd: Fd, flags: Flags) now pidfd::pidfd_getfd, Full;
+        333 io_pgetevents(context: u64, min: i64, max: i64, events: UserPtr<Event>, timeout: UserPtr<Timespec>, mask: UserPtr<[u64; 2]>) wait aio::io_pgetevents, Full;
         439 faccessat2(dir: Fd, path: UserStr, mode: u32, flags: Flags) now fs::faccessat2, Full;
         441 epoll_pwait2(set: Fd, events: UserPtr<event::EpollEvent>, max: i32, timeout: UserPtr<Timespec>, mask: UserPtr<SigSet>, size: usize) wait event::epoll_pwait2, Full;
         449 futex_waitv(entries: UserPtr<futex::WaitvEntry>, count: u32, flags: u32, timeout: UserPtr<Timespec>, clock: i32) wait futex::futex_waitv, Full;
@@ -332,11 +339,6 @@ system_calls! {
         184 tuxcall
         185 security
         205 set_thread_area
-        206 io_setup
-        207 io_destroy
-        208 io_getevents
-        209 io_submit
-        210 io_cancel
         211 get_thread_area
         212 lookup_dcookie
         214 epoll_ctl_old
@@ -365,7 +367,6 @@ system_calls! {
         323 userfaultfd
         330 pkey_alloc
         331 pkey_free
-        333 io_pgetevents
         334 rseq
         335 uretprobe
         425 io_uring_setup

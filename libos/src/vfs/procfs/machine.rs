@@ -6,7 +6,7 @@ use super::Subject;
 use super::node::{Row, What};
 use super::sysvipc;
 use crate::errno::{Errno, SysResult};
-use crate::event::inotify;
+use crate::event::{aio, inotify};
 use crate::ipc::{mqueue, msg, sem, shm};
 use crate::process::pids::PID_MAX;
 use crate::syscall::system::{RELEASE, VERSION};
@@ -34,6 +34,8 @@ pub(super) const ENTRIES: &[Row<Subject>] = &[
     ("self", |_| What::Link(std::sync::Arc::new(own))),
     ("stat", |s| with(s, stat)),
     ("swaps", |_| What::fixed("Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n")),
+    ("sys/fs/aio-max-nr", |_| What::fixed(format!("{}\n", aio::REQUESTS_MAX))),
+    ("sys/fs/aio-nr", |s| with(s, |kernel| Ok(format!("{}\n", kernel.aio.requests())))),
     ("sys/fs/file-max", |_| What::fixed("9223372036854775807\n")),
     ("sys/fs/inotify/max_queued_events", |_| {
         What::fixed(format!("{}\n", inotify::QUEUED_EVENTS_MAX))
