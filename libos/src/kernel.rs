@@ -15,8 +15,8 @@ use crate::{
     gdb::Debugger,
     ipc::Ipc,
     net::unix,
-    process::PidTable,
-    syscall::strace,
+    process::{IpcNamespace, Namespaces, PidTable},
+    syscall::{strace, syslog::KernelLog},
     tty::Terminals,
     vfs::{Mount, lock::LockTable},
 };

@@ -42,6 +42,7 @@ pub mod splice;
 pub mod stat;
 pub mod system;
 pub mod sysv;
+pub mod syslog;
 mod terminal;
 pub mod thread;
 pub mod time;

@@ -122,6 +122,7 @@ system_calls! {
         100 times(times: UserPtr<[u64; 4]>) now time::times, Partial("all time is user time");
         101 ptrace(request: u32, tid: i32, addr: u64, data: u64) now ptrace::ptrace, Partial("what is watched by debug registers is written, not read, and each instruction costs a step; no PTRACE_EVENT_EXIT of threads that another one's end ends; no ARCH_PRCTL, seccomp and rseq requests");
         102 getuid() now identity::getuid, Full;
+        103 syslog(kind: i32, buffer: UserAddr, len: i32) wait syslog::syslog, Full;
         104 getgid() now identity::getgid, Full;
         105 setuid(uid: u32) now identity::setuid, Full;
         106 setgid(gid: u32) now identity::setgid, Full;
@@ -313,7 +314,6 @@ system_calls! {
         1025 ring_enter(fd: Fd, wanted: u32, flags: Flags, timeout: UserPtr<Timespec>) wait (ring::ring_enter_at_once) ring::ring_enter, Full;
     }
     absent {
-        103 syslog
         134 uselib
         136 ustat
         139 sysfs

@@ -55,8 +55,13 @@ pub(super) const ENTRIES: &[Row<Subject>] = &[
     ("sys/fs/pipe-max-size", |_| What::fixed("1048576\n")),
     ("sys/kernel/cap_last_cap", |_| What::fixed("40\n")),
     ("sys/kernel/core_pattern", |_| What::fixed("core\n")),
-    ("sys/kernel/domainname", |s| with(s, |kernel| Ok(name_line(&kernel.names.read().domain)))),
-    ("sys/kernel/hostname", |s| with(s, |kernel| Ok(name_line(&kernel.names.read().host)))),
+    ("sys/kernel/dmesg_restrict", |_| What::fixed("1\n")),
+    ("sys/kernel/domainname", |s| {
+        with(s, |kernel| Ok(name_line(&kernel.namespaces.uts.names.read().domain)))
+    }),
+    ("sys/kernel/hostname", |s| {
+        with(s, |kernel| Ok(name_line(&kernel.namespaces.uts.names.read().host)))
+    }),
     ("sys/kernel/msgmax", |_| What::fixed(format!("{}\n", msg::MSGMAX))),
     ("sys/kernel/msgmnb", |_| What::fixed(format!("{}\n", msg::MSGMNB))),
     ("sys/kernel/msgmni", |_| What::fixed(format!("{}\n", msg::MSGMNI))),
