@@ -308,7 +308,11 @@ impl Process {
 
 /// A descriptor for `process`, closed by execve(2); `flags` may be `O_NONBLOCK`.
 pub(crate) fn open_pidfd(thread: &Thread, process: &Arc<Process>, flags: u32) -> SysResult<Fd> {
-    let file = Arc::new(PidFd::new(Arc::clone(process)));
-    let file = OpenFile::from_file(file, None, raw::O_RDWR | flags);
+    install_pidfd(thread, PidFd::new(Arc::clone(process)), flags)
+}
+
+/// A descriptor for `pidfd`, as [`open_pidfd`] makes one.
+pub(crate) fn install_pidfd(thread: &Thread, pidfd: PidFd, flags: u32) -> SysResult<Fd> {
+    let file = OpenFile::from_file(Arc::new(pidfd), None, raw::O_RDWR | flags);
     thread.files.insert(file, true, 0, thread.process.limit(Resource::OpenFiles))
 }

@@ -166,6 +166,7 @@ mod tests {
 
     use super::*;
 
+        self.process.thread_ended.notify_all();
     #[test]
     fn a_return_code_is_the_status_word_and_back() {
         let core = ExitStatus::Signaled { signal: 11, core: true };

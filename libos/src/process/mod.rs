@@ -34,7 +34,10 @@ use std::sync::{
 use kernel_objects::WaitQueue;
 use parking_lot::{Mutex, RwLock};
 
-pub(crate) use self::clone::{CLONE_CLEAR_SIGHAND, CLONE_INTO_CGROUP, CloneRequest, open_pidfd};
+pub(crate) use self::clone::{
+    ALL_NAMESPACES, CLONE_CLEAR_SIGHAND, CLONE_INTO_CGROUP, CloneRequest, check_namespaces,
+    install_pidfd, open_pidfd,
+};
 pub use self::{
     attributes::{ProcessAttributes, Scheduling, ThreadAttributes},
     exec::{ByDescriptor, Command},
@@ -90,6 +93,8 @@ pub struct Process {
     pub ended: WaitQueue,
     /// Its controlling terminal.
     pub(crate) controlling: Mutex<Controlling>,
+    /// Notified when one of its threads has ended.
+    pub(crate) thread_ended: WaitQueue,
     /// Signal handlers and signals for any of its threads.
     pub signals: ProcessSignals,
     /// Its user and group ids.
@@ -136,6 +141,7 @@ impl Process {
             ended: WaitQueue::new(),
             controlling: Mutex::default(),
             signals,
+            thread_ended: WaitQueue::new(),
             ids: Mutex::new(ids),
             timers: ProcessTimers::default(),
             limits: RwLock::new(limits),

@@ -300,9 +300,9 @@ system_calls! {
         329 pkey_mprotect(addr: UserAddr, len: u64, prot: u32, key: i32) now memory::pkey_mprotect, Partial("no keys");
         332 statx(dir: Fd, path: UserStr, flags: Flags, mask: u32, into: UserPtr<stat::Statx>) now fs::statx, Full;
         424 pidfd_send_signal(fd: Fd, signal: i32, info: UserPtr<SigInfo>, flags: Flags) now pidfd::pidfd_send_signal, Full;
-        434 pidfd_open(pid: i32, flags: Flags) now pidfd::pidfd_open, Partial("PIDFD_THREAD");
-        435 clone3(args: UserAddr, size: usize) context thread::clone3, Partial("processes without CLONE_FS only; no namespaces, cgroups");
-        436 close_range(first: u32, last: u32, flags: Flags) now descriptor::close_range, Partial("CLOSE_RANGE_UNSHARE with several threads");
+        434 pidfd_open(pid: i32, flags: Flags) now pidfd::pidfd_open, Full;
+        435 clone3(args: UserAddr, size: usize) context thread::clone3, Partial("namespaces as unshare; no cgroups");
+        436 close_range(first: u32, last: u32, flags: Flags) now descriptor::close_range, Full;
         437 openat2(dir: Fd, path: UserStr, how: UserPtr<[u64; 3]>, size: usize) wait fs::openat2, Partial("RESOLVE_CACHED is always EAGAIN");
         438 pidfd_getfd(pidfd: Fd, fd: Fd, flags: Flags) now pidfd::pidfd_getfd, Full;
         333 io_pgetevents(context: u64, min: i64, max: i64, events: UserPtr<Event>, timeout: UserPtr<Timespec>, mask: UserPtr<[u64; 2]>) wait aio::io_pgetevents, Full;
