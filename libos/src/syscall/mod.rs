@@ -16,6 +16,7 @@ pub mod event;
 pub mod file;
 pub mod fs;
 pub mod futex;
+pub mod handle;
 pub mod identity;
 pub mod io;
 pub mod kcmp;

@@ -281,6 +281,8 @@ system_calls! {
         302 prlimit64(pid: i32, resource: u32, new: UserPtr<system::RawLimit>, old: UserPtr<system::RawLimit>) now system::prlimit64, Full;
         305 clock_adjtime(clock: i32, timex: UserPtr<adjtimex::Timex>) now adjtimex::clock_adjtime, Partial("as adjtimex");
         306 syncfs(fd: Fd) wait file::syncfs, Full;
+        303 name_to_handle_at(dir: Fd, path: UserStr, handle: UserPtr<handle::RawHandle>, mount: UserPtr<i32>, flags: Flags) now handle::name_to_handle_at, Full;
+        304 open_by_handle_at(fd: Fd, handle: UserPtr<handle::RawHandle>, flags: Flags) now handle::open_by_handle_at, Partial("a handle of a file that nobody has used for long may be stale");
         307 sendmmsg(fd: Fd, headers: UserPtr<socket::message::MMsgHdr>, count: u32, flags: u32) wait socket::message::sendmmsg, Partial("MSG_OOB; of control messages SCM_RIGHTS and SCM_CREDENTIALS");
         309 getcpu(cpu: UserPtr<u32>, node: UserPtr<u32>) now scheduling::getcpu, Full;
         310 process_vm_readv(pid: i32, local: UserPtr<io::IoVec>, local_count: usize, remote: UserPtr<io::IoVec>, remote_count: usize, flags: u64) wait remote::process_vm_readv, Full;
@@ -357,9 +359,6 @@ system_calls! {
         298 perf_event_open
         300 fanotify_init
         301 fanotify_mark
-        303 name_to_handle_at
-        304 open_by_handle_at
-        308 setns
         313 finit_module
         317 seccomp
         320 kexec_file_load

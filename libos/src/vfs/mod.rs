@@ -12,6 +12,7 @@ pub mod dentry;
 pub mod devices;
 pub mod entries;
 pub mod file;
+pub mod handle;
 pub mod host_content;
 pub mod hostfs;
 pub mod inode;

@@ -12,6 +12,7 @@ use bitflags::bitflags;
 use parking_lot::{Mutex, RwLock};
 
 use super::dentry::{Dentry, NameMap};
+use super::handle::Handles;
 use super::inode::{FileSystem, Inode};
 use super::metadata::{DeviceNumber, StatFs};
 use super::notify::Watches;
@@ -63,13 +64,16 @@ pub struct Superblock {
     rename: Mutex<()>,
     /// Who watches what of it.
     watches: Arc<Watches>,
+    /// The handles it has given.
+    handles: Handles,
 }
 
 impl Superblock {
     /// Puts `fs` to use.
     pub fn new(fs: Arc<dyn FileSystem>) -> Arc<Self> {
         let root = Dentry::root(fs.root());
-        Arc::new(Self { fs, root, rename: Mutex::new(()), watches: Arc::default() })
+        let (rename, watches, handles) = Default::default();
+        Arc::new(Self { fs, root, rename, watches, handles })
     }
 
     /// The file system.
@@ -82,6 +86,11 @@ impl Superblock {
         &self.root
     }
 
+    /// The handles it has given.
+    pub fn handles(&self) -> &Handles {
+        &self.handles
+    }
+
     pub(super) fn rename_lock(&self) -> &Mutex<()> {
         &self.rename
     }
@@ -90,6 +99,7 @@ impl Superblock {
 impl Drop for Superblock {
     fn drop(&mut self) {
         self.watches.unmounted();
+        self.handles.clear();
         // Parents and children hold each other.
         self.root.clear();
     }

@@ -659,6 +659,17 @@ pub fn open(
     create(ctx, Walker::new(ctx, base, lookup), path, flags, mode)
 }
 
+/// open(2) of what is at a place that was found in another way than by a path.
+pub fn open_found(ctx: &FsContext, place: Path, flags: u32) -> SysResult<Arc<OpenFile>> {
+    if flags & raw::O_PATH != 0 {
+        return Ok(OpenFile::from_path(place, flags));
+    }
+    if flags & raw::O_DIRECTORY != 0 && !place.inode().kind().is_dir() {
+        return Err(Errno::ENOTDIR);
+    }
+    open_place(ctx, place, flags, false)
+}
+
 /// open(2) with `O_CREAT`: the last component is made if it does not exist; a link there is followed unless `O_EXCL` or `O_NOFOLLOW`.
 fn create(
     ctx: &FsContext,

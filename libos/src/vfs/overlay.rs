@@ -107,6 +107,10 @@ impl FileSystem for Overlay {
         self.root.device
     }
 
+    fn has_handles(&self) -> bool {
+        true
+    }
+
     fn statfs(&self) -> SysResult<StatFs> {
         self.lower.statfs().map(|stat| host_content::statfs(&stat)).map_err(host_errno)
     }
