@@ -17,11 +17,14 @@ mod exec;
 mod exit;
 mod family;
 mod fd_table;
+mod fs_state;
 mod ids;
 mod limits;
+pub mod namespaces;
 pub(crate) mod pids;
 mod run;
 mod session;
+mod share;
 mod thread;
 pub(crate) mod trace;
 mod wait;
@@ -44,11 +47,14 @@ pub use self::{
     exit::ExitStatus,
     family::Birth,
     fd_table::{Descriptor, FdTable, NR_OPEN},
+    fs_state::FsState,
     ids::Ids,
     limits::{INFINITY, Limit, Limits, Resource},
+    namespaces::{IpcNamespace, Namespace, Namespaces},
     pids::PidTable,
     run::CutShort,
     session::Session,
+    share::Share,
     thread::{Current, Thread, ThreadParts},
     wait::{Usage, Waited, Whom, Wish},
 };
@@ -60,11 +66,7 @@ use crate::{
     signal::{ProcessSignals, Stop},
     timer::ProcessTimers,
     tty::Controlling,
-    vfs::FsContext,
 };
-
-/// Root, working directory, umask and credentials; shared by threads (`CLONE_FS`).
-pub type FsState = RwLock<FsContext>;
 
 /// What the threads of a process share.
 pub struct Process {
@@ -91,10 +93,10 @@ pub struct Process {
     over: AtomicBool,
     /// Notified when it has ended.
     pub ended: WaitQueue,
-    /// Its controlling terminal.
-    pub(crate) controlling: Mutex<Controlling>,
     /// Notified when one of its threads has ended.
     pub(crate) thread_ended: WaitQueue,
+    /// Its controlling terminal.
+    pub(crate) controlling: Mutex<Controlling>,
     /// Signal handlers and signals for any of its threads.
     pub signals: ProcessSignals,
     /// Its user and group ids.
@@ -139,9 +141,9 @@ impl Process {
             last_resident: AtomicU64::new(0),
             over: AtomicBool::new(false),
             ended: WaitQueue::new(),
+            thread_ended: WaitQueue::new(),
             controlling: Mutex::default(),
             signals,
-            thread_ended: WaitQueue::new(),
             ids: Mutex::new(ids),
             timers: ProcessTimers::default(),
             limits: RwLock::new(limits),

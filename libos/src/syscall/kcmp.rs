@@ -8,7 +8,7 @@ use std::{cmp::Ordering, sync::Arc};
 use super::remote;
 use crate::{
     errno::{Errno, SysResult},
-    process::Thread,
+    process::{Share, Thread},
     syscall::argument::Fd,
 };
 
@@ -23,7 +23,10 @@ const KCMP_EPOLL_TFD: u32 = 7;
 
 /// 0 for one and the same, 1 or 2 as the first comes first or not.
 fn compare<T>(first: &Arc<T>, second: &Arc<T>) -> u32 {
-    let [first, second] = [first, second].map(|object| Arc::as_ptr(object).addr());
+    order(Arc::as_ptr(first).addr(), Arc::as_ptr(second).addr())
+}
+
+fn order(first: usize, second: usize) -> u32 {
     match first.cmp(&second) {
         Ordering::Equal => 0,
         Ordering::Less => 1,
@@ -55,8 +58,8 @@ pub(crate) fn kcmp(
             Ok(compare(&files.0, &files.1))
         }
         KCMP_VM => Ok(compare(&first.memory, &second.memory)),
-        KCMP_FILES => Ok(compare(&first.files, &second.files)),
-        KCMP_FS => Ok(compare(&first.fs, &second.fs)),
+        KCMP_FILES => Ok(compare(Share::get(&first.files), Share::get(&second.files))),
+        KCMP_FS => Ok(order(first.fs.identity(), second.fs.identity())),
         KCMP_SIGHAND => {
             let [first, second] = [&first, &second].map(|one| one.process.signals.actions());
             Ok(compare(&first, &second))
