@@ -24,7 +24,8 @@ use crate::gdb::Debugger;
 use crate::kernel::Kernel;
 use crate::loader::{LoadError, search};
 use crate::net::unix;
-use crate::process::{Command, Descriptor, ExitStatus, FdTable, Limits, Process};
+use crate::process::namespaces::Kind;
+use crate::process::{Command, Descriptor, ExitStatus, FdTable, Limits, Namespaces, Process};
 use crate::signal::{SigInfo, Signal};
 use crate::syscall::{argument::Fd, strace};
 use crate::trace::Trace;
@@ -35,7 +36,7 @@ use crate::vfs::procfs::{ProcFs, SysFs};
 use crate::vfs::stdio::{self, HostStdio};
 use crate::vfs::{
     AttributeChange, Capabilities, Credentials, FsContext, LookupFlags, Mount, MountFlags,
-    OpenFile, Path, Superblock, namespace, ops,
+    MountNamespace, OpenFile, Path, Superblock, namespace, ops,
 };
 
 /// For how long the host's terminals are waited for at the end.
@@ -73,7 +74,7 @@ pub fn run(config: &Config) -> Result<ExitStatus, BootError> {
     // A terminal at which nobody looks shows the rest to nobody.
     let shown = hal::time::timeout(LAST_WORDS, kernel.terminals.drained());
     let _ = kernel.cpus.block_on(shown);
-    for mount in kernel.root.tree() {
+    for mount in kernel.mounts.top().tree() {
         // Whoever wanted to know of an error has asked for it with fsync(2).
         let _ = mount.superblock().fs().sync();
     }
@@ -189,13 +190,15 @@ pub fn start(config: &Config) -> Result<Arc<Kernel>, BootError> {
         terminals,
         cpus: Arc::new(cpus),
         job,
-        root,
+        mounts: MountNamespace::new(Kind::Mount.first_number(), root),
         futexes: Default::default(),
         locks: LockTable::new(),
-        ipc: Default::default(),
+        namespaces: Namespaces::first(Default::default()),
+        ipcs: Default::default(),
         mqueues,
         inotify: Default::default(),
-        names: Default::default(),
+        log: Default::default(),
+        aio: Default::default(),
         pids: Default::default(),
         isolation: config.isolation,
         debugger,
@@ -204,7 +207,7 @@ pub fn start(config: &Config) -> Result<Arc<Kernel>, BootError> {
         started: hal::time::boottime(),
     });
     kernel.terminals.attach(&kernel);
-    namespace::mount_ptys(&kernel.root, &kernel.terminals)
+    namespace::mount_ptys(&kernel.mounts.top(), &kernel.terminals)
         .map_err(|errno| BootError::Option("/dev/pts".to_owned(), errno))?;
     mount_views(&kernel).map_err(|errno| BootError::Option("/proc and /sys".to_owned(), errno))?;
     Ok(kernel)
@@ -226,17 +229,17 @@ fn mount_root(config: &Config, memory: &Arc<PhysicalMemory>) -> Result<Arc<Mount
 
 /// The file systems that show the kernel itself.
 fn mount_views(kernel: &Arc<Kernel>) -> SysResult<()> {
-    let proc = ProcFs::new(namespace::covered(&kernel.root, b"proc"));
+    let proc = ProcFs::new(namespace::covered(&kernel.mounts.top(), b"proc"));
     proc.attach(kernel);
-    namespace::mount_system(&kernel.root, b"/proc", proc, "proc")?;
-    let sys = SysFs::new(kernel.cpus.count(), namespace::covered(&kernel.root, b"sys"));
-    namespace::mount_system(&kernel.root, b"/sys", sys, "sysfs")
+    namespace::mount_system(&kernel.mounts.top(), b"/proc", proc, "proc")?;
+    let sys = SysFs::new(kernel.cpus.count(), namespace::covered(&kernel.mounts.top(), b"sys"));
+    namespace::mount_system(&kernel.mounts.top(), b"/sys", sys, "sysfs")
 }
 
 /// Who and where the first program is: as this process, but root has all capabilities that matter for files.
 pub(crate) fn first_context(kernel: &Kernel, config: &Config) -> Result<FsContext, BootError> {
     let identity = host::process::identity();
-    let root = Path::root_of(&kernel.root);
+    let root = Path::root_of(&kernel.mounts.top());
     let privileged = identity.euid == 0;
     let cred = Credentials {
         fsuid: identity.euid,
@@ -245,7 +248,14 @@ pub(crate) fn first_context(kernel: &Kernel, config: &Config) -> Result<FsContex
         caps: if privileged { Capabilities::FULL } else { Capabilities::empty() },
     };
     let cwd = root.clone();
-    let mut fs = FsContext { root, cwd, umask: identity.umask, cred: Arc::new(cred), pid: 0 };
+    let mut fs = FsContext {
+        root,
+        cwd,
+        umask: identity.umask,
+        mounts: Arc::clone(&kernel.mounts),
+        cred: Arc::new(cred),
+        pid: 0,
+    };
     match &config.cwd {
         Some(dir) => {
             let option = || format!("--cwd {}", dir.escape_ascii());

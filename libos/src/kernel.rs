@@ -2,24 +2,23 @@
 //!
 //! The one idea: a kernel is a value. A test makes one, runs programs in it and drops it; nothing about it is global.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use hal::{cpu::Cpus, pmem::PhysicalMemory};
 use kernel_objects::{Job, KernelObject, Signals};
-use parking_lot::RwLock;
+use parking_lot::Mutex;
 
 use crate::{
     config::Isolation,
-    event::inotify::Instances,
+    event::{aio, inotify::Instances},
     futex::FutexTable,
     gdb::Debugger,
-    ipc::Ipc,
     net::unix,
-    process::PidTable,
-    syscall::strace,
+    process::{IpcNamespace, Namespaces, PidTable},
+    syscall::{strace, syslog::KernelLog},
     trace::Trace,
     tty::Terminals,
-    vfs::{Mount, lock::LockTable},
+    vfs::{Mount, MountNamespace, lock::LockTable},
 };
 
 /// What a machine is called, uname(2).
@@ -47,8 +46,8 @@ pub struct Kernel {
     pub cpus: Arc<Cpus>,
     /// The root job, which all processes are in.
     pub job: Arc<Job>,
-    /// The root of the file tree.
-    pub root: Arc<Mount>,
+    /// The tree of mounts that the first process is in.
+    pub mounts: Arc<MountNamespace>,
     /// Who waits on which futex.
     pub futexes: FutexTable,
     /// Its Unix sockets.
@@ -57,14 +56,18 @@ pub struct Kernel {
     pub locks: Arc<LockTable>,
     /// The terminals.
     pub terminals: Arc<Terminals>,
-    /// System V objects.
-    pub ipc: Ipc,
+    /// The other namespaces of the first process.
+    pub namespaces: Namespaces,
+    /// All namespaces of System V objects but the first, as long as they are used.
+    pub(crate) ipcs: Mutex<Vec<Weak<IpcNamespace>>>,
     /// POSIX message queues: a file system of its own, wherever it is mounted besides.
     pub mqueues: Arc<Mount>,
     /// How many inotify instances each user has.
     pub inotify: Arc<Instances>,
-    /// What it is called.
-    pub names: RwLock<Names>,
+    /// Its log.
+    pub log: KernelLog,
+    /// How many operations of asynchronous I/O there may be.
+    pub aio: Arc<aio::Total>,
     /// Processes and threads by number.
     pub pids: PidTable,
     /// Where the guests run.
@@ -83,6 +86,20 @@ impl Kernel {
     /// Nanoseconds since it was made.
     pub fn uptime(&self) -> u64 {
         hal::time::boottime().saturating_sub(self.started)
+    }
+
+    /// All namespaces of System V objects that are in use.
+    pub fn ipcs(&self) -> Vec<Arc<IpcNamespace>> {
+        let mut all = vec![Arc::clone(&self.namespaces.ipc)];
+        all.extend(self.ipcs.lock().iter().filter_map(Weak::upgrade));
+        all
+    }
+
+    /// Has `ipc` among [`ipcs`](Self::ipcs).
+    pub(crate) fn know_ipc(&self, ipc: &Arc<IpcNamespace>) {
+        let mut all = self.ipcs.lock();
+        all.retain(|other| other.strong_count() > 0);
+        all.push(Arc::downgrade(ipc));
     }
 
     /// A bit for each virtual CPU that an affinity mask can name.

@@ -196,7 +196,8 @@ fn a_thread_that_waits_for_a_disk_leaves_the_only_cpu_to_others() {
             answered: AtomicBool::new(false),
             waited_for: WaitQueue::new(),
         })));
-        namespace::mount_with(&kernel.root, b"/cold", cold, MountFlags::RELATIME, "cold").unwrap();
+        namespace::mount_with(&kernel.mounts.top(), b"/cold", cold, MountFlags::RELATIME, "cold")
+            .unwrap();
         let config = Config {
             program: program.clone(),
             args: vec![program.clone(), how.as_bytes().to_vec()],

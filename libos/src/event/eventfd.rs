@@ -25,6 +25,14 @@ impl EventFd {
     pub fn new(count: u32, semaphore: bool) -> Self {
         Self { count: Mutex::new(u64::from(count)), semaphore, queue: WaitQueue::new() }
     }
+
+    /// Counts one more, unless it can not.
+    pub fn signal(&self) {
+        let mut count = self.count.lock();
+        *count = count.saturating_add(1).min(MAX);
+        drop(count);
+        self.queue.notify_all_for(PollEvents::READABLE.bits());
+    }
 }
 
 impl File for EventFd {

@@ -8,6 +8,7 @@ use super::UserMemory;
 use crate::{
     config::Isolation,
     errno::{Errno, SysResult},
+    event::aio::Contexts,
     signal::restorer::Restorer,
 };
 
@@ -28,6 +29,8 @@ impl UserMemory {
             restorer: Restorer::default(),
             locks_new: super::locked::LocksNew::default(),
             clashed: AtomicBool::new(false),
+            // What is under way is the parent's.
+            aio: Contexts::default(),
         }))
     }
 }

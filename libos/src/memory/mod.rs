@@ -35,6 +35,7 @@ pub use self::{
 use crate::{
     config::Isolation,
     errno::{Errno, SysResult},
+    event::aio::Contexts,
     loader::STACK_GUARD,
     signal::restorer::Restorer,
     vfs::{GuestMemory, OpenFile},
@@ -83,6 +84,7 @@ pub struct UserMemory {
     restorer: Restorer,
     locks_new: locked::LocksNew,
     clashed: AtomicBool,
+    aio: Contexts,
 }
 
 /// An empty address space where `isolation` says.
@@ -117,6 +119,7 @@ impl UserMemory {
             restorer: Restorer::default(),
             locks_new: locked::LocksNew::default(),
             clashed: AtomicBool::new(false),
+            aio: Contexts::default(),
         }))
     }
 
@@ -145,6 +148,11 @@ impl UserMemory {
     /// What is known of how its handlers return.
     pub fn restorer(&self) -> &Restorer {
         &self.restorer
+    }
+
+    /// The contexts of asynchronous I/O whose rings are mapped here.
+    pub fn aio(&self) -> &Contexts {
+        &self.aio
     }
 
     /// The region that all mappings are in.

@@ -11,8 +11,8 @@ use kernel_objects::task::BlockedReason;
 use linux_raw_sys::general as raw;
 
 use super::{
-    Birth, Current, FsState, Process, ProcessAttributes, Resource, Thread, ThreadParts,
-    pids::PID_MAX, trace::Event,
+    Birth, Current, FsState, Process, ProcessAttributes, Resource, Share, Thread, ThreadParts,
+    namespaces::next_number, pids::PID_MAX, trace::Event,
 };
 use crate::{
     errno::{Errno, SysResult},
@@ -27,15 +27,13 @@ pub(crate) const CLONE_CLEAR_SIGHAND: u64 = 1 << 32;
 /// `CLONE_INTO_CGROUP`.
 pub(crate) const CLONE_INTO_CGROUP: u64 = 1 << 33;
 
-/// Namespaces, of which there are none to make.
-const NAMESPACES: u64 = (raw::CLONE_NEWNS
-    | raw::CLONE_NEWCGROUP
-    | raw::CLONE_NEWUTS
-    | raw::CLONE_NEWIPC
-    | raw::CLONE_NEWUSER
-    | raw::CLONE_NEWPID
-    | raw::CLONE_NEWNET
-    | raw::CLONE_NEWTIME) as u64;
+/// Namespaces that there may be several of.
+const NAMESPACES: u64 =
+    (raw::CLONE_NEWNS | raw::CLONE_NEWCGROUP | raw::CLONE_NEWUTS | raw::CLONE_NEWIPC) as u64;
+/// Namespaces of which there is one each.
+const SINGLE_NAMESPACES: u64 = (raw::CLONE_NEWPID | raw::CLONE_NEWNET | raw::CLONE_NEWTIME) as u64;
+/// All flags that make namespaces.
+pub(crate) const ALL_NAMESPACES: u64 = NAMESPACES | SINGLE_NAMESPACES | raw::CLONE_NEWUSER as u64;
 
 /// What clone(2) and its kin are asked for.
 #[derive(Clone, Copy)]
@@ -75,6 +73,23 @@ impl CloneRequest {
         self.flags & u64::from(flag) != 0
     }
 
+    /// What the new task, which is in `process` if that is new, has for root, working directory and umask.
+    fn fs_state(&self, thread: &Thread, process: Option<&Process>) -> Arc<FsState> {
+        let own = Share::get(&thread.fs);
+        match process {
+            None if self.has(raw::CLONE_FS) => Arc::clone(own),
+            Some(process) if self.has(raw::CLONE_FS) => own.share(process.pid),
+            process => {
+                let pid = process.map_or(thread.process.pid, |process| process.pid);
+                let mut context = FsContext { pid, ..own.read().clone() };
+                if self.has(raw::CLONE_NEWNS) {
+                    context.leave_mounts(next_number());
+                }
+                Arc::new(FsState::new(context))
+            }
+        }
+    }
+
     /// Refuses combinations as Linux's `copy_process` does, and what is not there.
     fn check(&self, thread: &Thread) -> SysResult<()> {
         let invalid = self.has(raw::CLONE_NEWNS | raw::CLONE_NEWUSER) && self.has(raw::CLONE_FS)
@@ -88,19 +103,22 @@ impl CloneRequest {
         if invalid {
             return Err(Errno::EINVAL);
         }
-        if self.flags & NAMESPACES != 0 {
-            let privileged = thread.fs.read().cred.has(Capabilities::SYS_ADMIN);
-            return Err(if privileged { Errno::EINVAL } else { Errno::EPERM });
-        }
-        if self.flags & CLONE_INTO_CGROUP != 0 {
-            return Err(Errno::EOPNOTSUPP);
-        }
-        if self.has(raw::CLONE_FS) && !self.has(raw::CLONE_THREAD) {
-            // What two processes share would be credentials, too.
-            return Err(Errno::ENOSYS);
-        }
-        Ok(())
+        check_namespaces(thread, self.flags)?;
+        if self.flags & CLONE_INTO_CGROUP != 0 { Err(Errno::EOPNOTSUPP) } else { Ok(()) }
     }
+}
+
+/// Whether `thread` may make the namespaces in `flags`: `EINVAL` for one of users or another kind that there is one of, as in a
+/// Linux without it, `EPERM`.
+pub(crate) fn check_namespaces(thread: &Thread, flags: u64) -> SysResult<()> {
+    let privileged = || thread.fs.read().cred.has(Capabilities::SYS_ADMIN);
+    if flags & u64::from(raw::CLONE_NEWUSER) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    if flags & (NAMESPACES | SINGLE_NAMESPACES) != 0 && !privileged() {
+        return Err(Errno::EPERM);
+    }
+    if flags & SINGLE_NAMESPACES != 0 { Err(Errno::EINVAL) } else { Ok(()) }
 }
 
 /// `EAGAIN` when the caller's user has as many threads as it may have.
@@ -232,16 +250,11 @@ impl Current {
             process: Arc::clone(new_process.as_ref().unwrap_or(process)),
             memory,
             files: match request.has(raw::CLONE_FILES) {
-                true => Arc::clone(&thread.files),
+                true => Arc::clone(Share::get(&thread.files)),
                 false => thread.files.duplicate(),
             },
-            fs: match request.has(raw::CLONE_FS) {
-                true => Arc::clone(&thread.fs),
-                false => {
-                    let pid = new_process.as_ref().unwrap_or(process).pid;
-                    Arc::new(FsState::new(FsContext { pid, ..thread.fs.read().clone() }))
-                }
-            },
+            fs: request.fs_state(&thread, new_process.as_deref()),
+            namespaces: thread.namespaces.read().renewed(kernel, request.flags),
             signals: thread.signals.for_clone(!shares_only_memory),
             attributes: thread.attributes.lock().inherited(request.has(raw::CLONE_IO)),
         };
@@ -313,7 +326,11 @@ impl Process {
 
 /// A descriptor for `process`, closed by execve(2); `flags` may be `O_NONBLOCK`.
 pub(crate) fn open_pidfd(thread: &Thread, process: &Arc<Process>, flags: u32) -> SysResult<Fd> {
-    let file = Arc::new(PidFd::new(Arc::clone(process)));
-    let file = OpenFile::from_file(file, None, raw::O_RDWR | flags);
+    install_pidfd(thread, PidFd::new(Arc::clone(process)), flags)
+}
+
+/// A descriptor for `pidfd`, as [`open_pidfd`] makes one.
+pub(crate) fn install_pidfd(thread: &Thread, pidfd: PidFd, flags: u32) -> SysResult<Fd> {
+    let file = OpenFile::from_file(Arc::new(pidfd), None, raw::O_RDWR | flags);
     thread.files.insert(file, true, 0, thread.process.limit(Resource::OpenFiles))
 }

@@ -13,7 +13,7 @@ use hal::{aspace::Watcher, context::UserContext};
 use kernel_objects::{KernelObject, Signals};
 
 use super::{
-    Birth, Current, ExitStatus, FdTable, FsState, Ids, Limits, Process, Resource, Thread,
+    Birth, Current, ExitStatus, FdTable, FsState, Ids, Limits, Process, Resource, Share, Thread,
     ThreadAttributes, ThreadParts,
     program::{OnCold, Programs},
 };
@@ -146,6 +146,7 @@ impl Kernel {
                 memory: started.memory,
                 files,
                 fs: Arc::new(FsState::new(FsContext { pid, ..fs })),
+                namespaces: self.namespaces.clone(),
                 signals: ThreadSignals::new(SigSet::EMPTY),
                 attributes: ThreadAttributes::new(self.online_cpus()),
             };
@@ -189,7 +190,7 @@ impl Current {
         process.operations.end();
         let files = match old.files.is_shared() {
             true => old.files.duplicate(),
-            false => Arc::clone(&old.files),
+            false => Arc::clone(Share::get(&old.files)),
         };
         for descriptor in files.remove_close_on_exec() {
             process.kernel.locks.closed_by(&descriptor.file, process.pid);
@@ -206,7 +207,8 @@ impl Current {
             process: Arc::clone(process),
             memory: started.memory,
             files,
-            fs: Arc::clone(&old.fs),
+            fs: Arc::clone(Share::get(&old.fs)),
+            namespaces: old.namespaces.read().clone(),
             signals: old.signals.for_exec(),
             attributes: old.attributes.lock().clone(),
         };

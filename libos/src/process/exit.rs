@@ -96,11 +96,20 @@ impl Process {
         self.end_with_terminal();
         self.timers.clear();
         self.kernel.locks.release_everywhere(LockOwner::Process(self.pid));
-        for semaphores in self.kernel.ipc.sem.all() {
-            semaphores.exited(self.pid);
-        }
+        self.undo_semaphores();
         self.leave_family();
         self.ended.notify_all();
+    }
+}
+
+impl Process {
+    /// Takes back what it has done to semaphores with `SEM_UNDO`.
+    pub(crate) fn undo_semaphores(&self) {
+        for ipc in self.kernel.ipcs() {
+            for semaphores in ipc.objects.sem.all() {
+                semaphores.exited(self.pid);
+            }
+        }
     }
 }
 
@@ -161,6 +170,7 @@ impl Thread {
         // What was sent to the process and would have been this thread's is another one's now.
         self.process.retarget_signals(SigSet::FULL);
         self.files.detach();
+        self.process.thread_ended.notify_all();
     }
 }
 

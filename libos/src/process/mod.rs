@@ -17,12 +17,15 @@ mod exec;
 mod exit;
 mod family;
 mod fd_table;
+mod fs_state;
 mod ids;
 mod limits;
+pub mod namespaces;
 pub(crate) mod pids;
 mod program;
 mod run;
 mod session;
+mod share;
 mod thread;
 pub(crate) mod trace;
 mod wait;
@@ -35,19 +38,25 @@ use std::sync::{
 use kernel_objects::WaitQueue;
 use parking_lot::{Mutex, RwLock};
 
-pub(crate) use self::clone::{CLONE_CLEAR_SIGHAND, CLONE_INTO_CGROUP, CloneRequest, open_pidfd};
+pub(crate) use self::clone::{
+    ALL_NAMESPACES, CLONE_CLEAR_SIGHAND, CLONE_INTO_CGROUP, CloneRequest, check_namespaces,
+    install_pidfd, open_pidfd,
+};
 pub use self::{
     attributes::{ProcessAttributes, Scheduling, ThreadAttributes},
     exec::{ByDescriptor, Command},
     exit::ExitStatus,
     family::Birth,
     fd_table::{Descriptor, FdTable, NR_OPEN},
+    fs_state::FsState,
     ids::Ids,
     limits::{INFINITY, Limit, Limits, Resource},
+    namespaces::{IpcNamespace, Namespace, Namespaces},
     pids::PidTable,
     program::Program,
     run::CutShort,
     session::Session,
+    share::Share,
     thread::{Current, Thread, ThreadParts},
     wait::{Usage, Waited, Whom, Wish},
 };
@@ -59,11 +68,7 @@ use crate::{
     signal::{ProcessSignals, Stop},
     timer::ProcessTimers,
     tty::Controlling,
-    vfs::FsContext,
 };
-
-/// Root, working directory, umask and credentials; shared by threads (`CLONE_FS`).
-pub type FsState = RwLock<FsContext>;
 
 /// What the threads of a process share.
 pub struct Process {
@@ -90,6 +95,8 @@ pub struct Process {
     over: AtomicBool,
     /// Notified when it has ended.
     pub ended: WaitQueue,
+    /// Notified when one of its threads has ended.
+    pub(crate) thread_ended: WaitQueue,
     /// Its controlling terminal.
     pub(crate) controlling: Mutex<Controlling>,
     /// Signal handlers and signals for any of its threads.
@@ -138,6 +145,7 @@ impl Process {
             last_resident: AtomicU64::new(0),
             over: AtomicBool::new(false),
             ended: WaitQueue::new(),
+            thread_ended: WaitQueue::new(),
             controlling: Mutex::default(),
             signals,
             ids: Mutex::new(ids),

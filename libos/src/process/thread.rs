@@ -20,10 +20,10 @@ use kernel_objects::{
     KernelObject,
     task::{BlockedReason, Interrupted, Run},
 };
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use super::{
-    FdTable, FsState, Process, ThreadAttributes,
+    FdTable, FsState, IpcNamespace, Namespaces, Process, Share, ThreadAttributes,
     trace::{Steps, Tracee},
 };
 use crate::{
@@ -33,6 +33,7 @@ use crate::{
     signal::{SigSet, ThreadSignals},
     syscall::restart::Restart,
     trace::Recorded,
+    vfs::FsContext,
 };
 
 impl From<Interrupted> for Errno {
@@ -53,9 +54,11 @@ pub struct Thread {
     /// The memory it runs in.
     pub memory: Arc<UserMemory>,
     /// The descriptors it uses.
-    pub files: Arc<FdTable>,
+    pub files: Share<FdTable>,
     /// Root, working directory, umask.
-    pub fs: Arc<FsState>,
+    pub fs: Share<FsState>,
+    /// The namespaces it is in, but that of mounts.
+    pub namespaces: RwLock<Namespaces>,
     /// Its mask, its pending signals, its alternate stack.
     pub signals: ThreadSignals,
     /// The word to clear and wake when it ends, set_tid_address(2); 0 is none.
@@ -90,6 +93,8 @@ pub struct ThreadParts {
     pub files: Arc<FdTable>,
     /// Root, working directory, umask.
     pub fs: Arc<FsState>,
+    /// The namespaces it is in, but that of mounts.
+    pub namespaces: Namespaces,
     /// Its signal mask and the rest of its signal state.
     pub signals: ThreadSignals,
     /// What it has said about itself.
@@ -137,8 +142,9 @@ impl Thread {
         let parts = ThreadParts {
             process,
             memory: Arc::clone(&self.memory),
-            files: Arc::clone(&self.files),
-            fs: Arc::clone(&self.fs),
+            files: Arc::clone(Share::get(&self.files)),
+            fs: Arc::clone(Share::get(&self.fs)),
+            namespaces: self.namespaces.read().clone(),
             signals: ThreadSignals::new(SigSet::FULL),
             attributes: self.attributes.lock().clone(),
         };
@@ -153,15 +159,16 @@ impl Thread {
         parts: ThreadParts,
         charge: Charge,
     ) -> Arc<Self> {
-        let ThreadParts { process, memory, files, fs, signals, attributes } = parts;
+        let ThreadParts { process, memory, files, fs, namespaces, signals, attributes } = parts;
         let futex_waiter = Waiter::of_thread(Arc::clone(&object));
         futex_waiter.set_priority(attributes.scheduling.priority);
         let thread = Arc::new(Self {
             tid,
             process,
             memory,
-            files,
-            fs,
+            files: Share::new(files),
+            fs: Share::new(fs),
+            namespaces: RwLock::new(namespaces),
             signals,
             clear_child_tid: AtomicU64::new(0),
             robust_list: AtomicU64::new(0),
@@ -182,6 +189,70 @@ impl Thread {
     /// The Linux thread that has `object`, unless it has ended.
     pub fn of(object: &kernel_objects::Thread) -> Option<Arc<Self>> {
         object.cookie()?.downcast().ok()
+    }
+
+    /// The System V objects that it sees.
+    pub fn ipc(&self) -> Arc<IpcNamespace> {
+        Arc::clone(&self.namespaces.read().ipc)
+    }
+
+    /// Whether it uses what `other` uses: its descriptors, and where it is.
+    pub(crate) fn uses_same(&self, other: &Self) -> bool {
+        let same_namespaces = || {
+            let (own, others) = (self.namespaces.read(), other.namespaces.read());
+            Arc::ptr_eq(&own.ipc, &others.ipc) && Arc::ptr_eq(&own.uts, &others.uts)
+        };
+        Arc::ptr_eq(Share::get(&self.files), Share::get(&other.files))
+            && Arc::ptr_eq(Share::get(&self.fs), Share::get(&other.fs))
+            && same_namespaces()
+    }
+
+    /// `EOPNOTSUPP` for a [stand-in](Self::stand_in): what it had of its own would be nobody's.
+    pub(crate) fn check_itself(&self) -> SysResult<()> {
+        match self.process.thread(self.tid) {
+            Some(thread) if std::ptr::eq(&*thread, self) => Ok(()),
+            _ => Err(Errno::EOPNOTSUPP),
+        }
+    }
+
+    /// Has descriptors of its own from now on: a copy of those that it shares, if it shares them. `ENOSPC` when that was done too often.
+    pub(crate) fn unshare_files(&self) -> SysResult<()> {
+        self.check_itself()?;
+        let old = Arc::clone(Share::get(&self.files));
+        if !old.is_shared() {
+            return Ok(());
+        }
+        let new = old.duplicate();
+        Share::replace(&self.files, Arc::clone(&new))?;
+        new.attach();
+        old.detach();
+        Ok(())
+    }
+
+    /// Has root, working directory and umask of its own from now on, as `change` makes them. `ENOSPC` when that was done too often.
+    pub(crate) fn unshare_fs(
+        &self,
+        change: impl FnOnce(&mut FsContext) -> SysResult<()>,
+    ) -> SysResult<()> {
+        if !self.shares_fs() {
+            return self.fs.change(change);
+        }
+        let old = Arc::clone(Share::get(&self.fs));
+        let mut context = old.read().clone();
+        change(&mut context)?;
+        Share::replace(&self.fs, Arc::new(FsState::new(context)))?;
+        if !self.process.threads().iter().any(|other| Arc::ptr_eq(Share::get(&other.fs), &old)) {
+            old.leave();
+        }
+        Ok(())
+    }
+
+    /// Whether another thread or process has the same root, working directory and umask.
+    pub(crate) fn shares_fs(&self) -> bool {
+        let fs = Share::get(&self.fs);
+        let others = self.process.threads();
+        let has_same = |other: &Arc<Self>| Arc::ptr_eq(Share::get(&other.fs), fs);
+        fs.is_shared() || others.iter().filter(|other| has_same(other)).count() > 1
     }
 
     /// Its name, without NUL.

@@ -130,7 +130,9 @@ impl Operations {
         if self.is_over() {
             return Err(Errno::EAGAIN);
         }
-        let stand_in = match state.idle.pop() {
+        // One that was made before the thread has unshared something is of no use to it.
+        let idle = state.idle.iter().rposition(|idle| idle.uses_same(thread));
+        let stand_in = match idle.map(|index| state.idle.swap_remove(index)) {
             Some(idle) => idle,
             None => thread.stand_in()?,
         };

@@ -44,9 +44,8 @@ pub(crate) fn close_range(thread: &Thread, first: u32, last: u32, flags: Flags) 
     if first > last || flags.0 & !known != 0 {
         return Err(Errno::EINVAL);
     }
-    // A thread cannot change to a table of its own.
-    if flags.0 & CLOSE_RANGE_UNSHARE != 0 && thread.files.is_shared() {
-        return Err(Errno::EOPNOTSUPP);
+    if flags.0 & CLOSE_RANGE_UNSHARE != 0 {
+        thread.unshare_files()?;
     }
     if flags.0 & CLOSE_RANGE_CLOEXEC != 0 {
         thread.files.set_close_on_exec_range(first, last);

@@ -231,7 +231,7 @@ pub(crate) async fn sync_file_range(
 
 /// sync(2): what is in memory is all there is, but for what was written through mappings of the host's files.
 pub(crate) async fn sync(thread: &Thread) -> SysResult<()> {
-    let mounts = thread.process.kernel.root.tree();
+    let mounts = thread.fs.read().mounts.top().tree();
     let stores = move || {
         for mount in mounts {
             // sync(2) tells of no errors.

@@ -501,21 +501,21 @@ pub(crate) fn readlinkat(
 pub(crate) fn chdir(thread: &Thread, path: UserStr) -> SysResult<()> {
     let place =
         At::cwd(thread, path)?.resolve(thread, LookupFlags::FOLLOW | LookupFlags::DIRECTORY)?;
-    ops::change_dir(&mut thread.fs.write(), place)
+    thread.fs.change(|fs| ops::change_dir(fs, place))
 }
 
 /// fchdir(2)
 pub(crate) fn fchdir(thread: &Thread, fd: Fd) -> SysResult<()> {
     let file = thread.files.get_any(fd)?;
     let place = file.path().ok_or(Errno::ENOTDIR)?.clone();
-    ops::change_dir(&mut thread.fs.write(), place)
+    thread.fs.change(|fs| ops::change_dir(fs, place))
 }
 
 /// chroot(2)
 pub(crate) fn chroot(thread: &Thread, path: UserStr) -> SysResult<()> {
     let place =
         At::cwd(thread, path)?.resolve(thread, LookupFlags::FOLLOW | LookupFlags::DIRECTORY)?;
-    ops::change_root(&mut thread.fs.write(), place)
+    thread.fs.change(|fs| ops::change_root(fs, place))
 }
 
 /// getcwd(2): with its NUL.
@@ -534,5 +534,5 @@ pub(crate) fn getcwd(thread: &Thread, buffer: UserAddr, size: usize) -> SysResul
 
 /// umask(2)
 pub(crate) fn umask(thread: &Thread, mask: Mode) -> SysResult<u32> {
-    Ok(std::mem::replace(&mut thread.fs.write().umask, mask.0 & 0o777))
+    thread.fs.change(|fs| Ok(std::mem::replace(&mut fs.umask, mask.0 & 0o777)))
 }

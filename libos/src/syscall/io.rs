@@ -542,15 +542,34 @@ pub(crate) async fn preadv2(
 ) -> SysResult {
     let offset = position_or_current(offset)?;
     let file = thread.files.get(fd)?;
-    let waits = flags.0 & raw::RWF_NOWAIT != 0 && file.wait_queue().is_some();
-    if flags.0 & !READ_FLAGS != 0 || waits {
-        return Err(Errno::EOPNOTSUPP);
-    }
+    check_read_flags(&file, flags)?;
     let ranges = ranges(thread, vector, count)?;
+    read_with(thread, &file, offset, &ranges, flags).await
+}
+
+/// `EOPNOTSUPP` for flags that preadv2(2) does not know, or not for such a file.
+pub(super) fn check_read_flags(file: &OpenFile, flags: Flags) -> SysResult<()> {
+    let waits = flags.0 & raw::RWF_NOWAIT != 0 && file.wait_queue().is_some();
+    if flags.0 & !READ_FLAGS != 0 || waits { Err(Errno::EOPNOTSUPP) } else { Ok(()) }
+}
+
+/// `EOPNOTSUPP` for flags that pwritev2(2) does not know.
+pub(super) fn check_write_flags(flags: Flags) -> SysResult<()> {
+    if flags.0 & !WRITE_FLAGS != 0 { Err(Errno::EOPNOTSUPP) } else { Ok(()) }
+}
+
+/// preadv2(2) with its arguments copied in and checked.
+pub(super) async fn read_with(
+    thread: &Thread,
+    file: &Arc<OpenFile>,
+    offset: Option<u64>,
+    ranges: &[GuestRange],
+    flags: Flags,
+) -> SysResult {
     if flags.0 & raw::RWF_NOWAIT == 0 {
-        return read_vector(thread, &file, offset, &ranges).await;
+        return read_vector(thread, file, offset, ranges).await;
     }
-    let mut into = IoDst::guest_vectored(&*thread.memory, &ranges);
+    let mut into = IoDst::guest_vectored(&*thread.memory, ranges);
     match offset {
         Some(offset) => file.read_at(offset, &mut into),
         None => file.read(&mut into),
@@ -569,14 +588,23 @@ pub(crate) async fn pwritev2(
 ) -> SysResult {
     let offset = position_or_current(offset)?;
     let file = thread.files.get(fd)?;
-    if flags.0 & !WRITE_FLAGS != 0 {
-        return Err(Errno::EOPNOTSUPP);
-    }
+    check_write_flags(flags)?;
+    write_with(thread, file, offset, &ranges(thread, vector, count)?, flags).await
+}
+
+/// pwritev2(2) with its arguments copied in and checked.
+pub(super) async fn write_with(
+    thread: &Thread,
+    file: Arc<OpenFile>,
+    offset: Option<u64>,
+    ranges: &[GuestRange],
+    flags: Flags,
+) -> SysResult {
     let to = match flags.0 & raw::RWF_APPEND {
         0 => write_to(offset),
         _ => WriteTo::End { moves: offset.is_none() },
     };
-    let done = write_vector(thread, &file, to, &ranges(thread, vector, count)?).await?;
+    let done = write_vector(thread, &file, to, ranges).await?;
     if flags.0 & (raw::RWF_DSYNC | raw::RWF_SYNC) != 0 {
         store(thread, file, flags.0 & raw::RWF_SYNC == 0).await?;
     }

@@ -14,7 +14,7 @@ use super::remote;
 use crate::{
     errno::{Errno, SysResult},
     event::Epoll,
-    process::Thread,
+    process::{Share, Thread},
     syscall::argument::{Fd, UserPtr},
     vfs::OpenFile,
 };
@@ -44,6 +44,10 @@ struct EpollSlot {
 fn compare_some<T>(first: Option<&Arc<T>>, second: Option<&Arc<T>>) -> u32 {
     let [first, second] =
         [first, second].map(|object| object.map_or(0, |object| Arc::as_ptr(object).addr()));
+    order(first, second)
+}
+
+fn order(first: usize, second: usize) -> u32 {
     match first.cmp(&second) {
         Ordering::Equal => 0,
         Ordering::Less => 1,
@@ -89,8 +93,8 @@ pub(crate) fn kcmp(
             Ok(compare(&files.0, &files.1))
         }
         KCMP_VM => Ok(compare(&first.memory, &second.memory)),
-        KCMP_FILES => Ok(compare(&first.files, &second.files)),
-        KCMP_FS => Ok(compare(&first.fs, &second.fs)),
+        KCMP_FILES => Ok(compare(Share::get(&first.files), Share::get(&second.files))),
+        KCMP_FS => Ok(order(first.fs.identity(), second.fs.identity())),
         KCMP_SIGHAND => {
             let [first, second] = [&first, &second].map(|one| one.process.signals.actions());
             Ok(compare(&first, &second))

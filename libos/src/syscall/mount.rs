@@ -69,8 +69,10 @@ pub(crate) fn mount(
     let source_text = text(thread, source)?;
     let data = text(thread, data)?.unwrap_or_default();
     let flags = if flags & MS_MGC_MSK == MS_MGC_VAL { flags & !MS_MGC_MSK } else { flags };
-    let target = At::cwd(thread, target)?.resolve(thread, LookupFlags::FOLLOW)?;
+    let mut target = At::cwd(thread, target)?.resolve(thread, LookupFlags::FOLLOW)?;
     check_admin(thread)?;
+    // Onto what is on top, where the path is that of the working directory below it.
+    target.cross_mounts();
     let has = |bit: u32| flags & u64::from(bit) != 0;
     if has(raw::MS_NOUSER) {
         return Err(Errno::EINVAL);
@@ -208,6 +210,30 @@ fn size(value: &str, all: u64) -> SysResult<u64> {
     Ok(number.saturating_mul(factor))
 }
 
+/// pivot_root(2)
+pub(crate) fn pivot_root(thread: &Thread, new: UserStr, old: UserStr) -> SysResult<()> {
+    check_admin(thread)?;
+    let lookup = LookupFlags::FOLLOW | LookupFlags::DIRECTORY;
+    let new = At::cwd(thread, new)?.resolve(thread, lookup)?;
+    let mut put_old = At::cwd(thread, old)?.resolve(thread, lookup)?;
+    put_old.cross_mounts();
+    let root = {
+        let context = thread.fs.read();
+        context.pivot(&new, &put_old)?;
+        context.root.clone()
+    };
+    let kernel = &thread.process.kernel;
+    for process in kernel.pids.processes() {
+        for thread in process.threads() {
+            thread.fs.change(|context| {
+                context.follow_pivot(&root, &new);
+                Ok(())
+            })?;
+        }
+    }
+    Ok(())
+}
+
 /// umount2(2)
 pub(crate) fn umount2(thread: &Thread, target: UserStr, flags: Flags) -> SysResult<()> {
     let flags = flags.0;
@@ -217,8 +243,9 @@ pub(crate) fn umount2(thread: &Thread, target: UserStr, flags: Flags) -> SysResu
     }
     let mut lookup = LookupFlags::empty();
     lookup.set(LookupFlags::FOLLOW, flags & raw::UMOUNT_NOFOLLOW == 0);
-    let place = At::cwd(thread, target)?.resolve(thread, lookup)?;
+    let mut place = At::cwd(thread, target)?.resolve(thread, lookup)?;
     check_admin(thread)?;
+    place.cross_mounts();
     if flags & raw::MNT_EXPIRE != 0 {
         let alone = flags & (raw::MNT_FORCE | raw::MNT_DETACH) == 0;
         return Err(if alone { Errno::EOPNOTSUPP } else { Errno::EINVAL });

@@ -10,7 +10,7 @@ use super::{remote, signal};
 use crate::{
     errno::{Errno, SysResult},
     event::PidFd,
-    process::{Process, Thread, open_pidfd},
+    process::{Process, Thread, install_pidfd, open_pidfd},
     signal::SigInfo,
     syscall::{
         argument::{Fd, Flags, UserPtr},
@@ -18,12 +18,6 @@ use crate::{
     },
     vfs::procfs,
 };
-
-/// The process that `fd` names; `EBADF`.
-fn process_of(thread: &Thread, fd: Fd) -> SysResult<Arc<Process>> {
-    let file = thread.files.get(fd)?;
-    Ok(Arc::clone(file.downcast::<PidFd>().ok_or(Errno::EBADF)?.process()))
-}
 
 /// The process that `fd` names to send it a signal: it may be the process's directory in /proc, too, as before there were pidfds.
 fn target_of(thread: &Thread, fd: Fd) -> SysResult<Arc<Process>> {
@@ -43,12 +37,19 @@ fn check_known(process: &Arc<Process>) -> SysResult<()> {
     }
 }
 
+/// The descriptor is for one thread.
+const PIDFD_THREAD: u32 = raw::O_EXCL;
+
 /// pidfd_open(2)
 pub(crate) fn pidfd_open(thread: &Thread, pid: i32, flags: Flags) -> SysResult<Fd> {
-    if flags.0 & !raw::O_NONBLOCK != 0 || pid <= 0 {
+    if flags.0 & !(raw::O_NONBLOCK | PIDFD_THREAD) != 0 || pid <= 0 {
         return Err(Errno::EINVAL);
     }
     let pids = &thread.process.kernel.pids;
+    if flags.0 & PIDFD_THREAD != 0 {
+        let target = pids.thread(pid).ok_or(Errno::ESRCH)?;
+        return install_pidfd(thread, PidFd::of_thread(&target), flags.0);
+    }
     match pids.process(pid) {
         Some(process) => open_pidfd(thread, &process, flags.0),
         // A thread that leads no process.
@@ -82,12 +83,18 @@ pub(crate) fn pidfd_send_signal(
     let info = info.transpose()?;
     let signal = signal::signal_or_check(number)?;
     check_known(&target)?;
-    match flags.0 {
-        PIDFD_SIGNAL_THREAD => {
-            let leader = target.thread(target.pid).ok_or(Errno::ESRCH)?;
-            signal::send_to_thread(thread, &leader, signal, info)
+    let file = thread.files.get(fd)?;
+    let of_thread = file.downcast::<PidFd>().filter(|pidfd| pidfd.is_of_thread());
+    match (flags.0, of_thread) {
+        (0 | PIDFD_SIGNAL_THREAD, Some(pidfd)) => {
+            let receiver = pidfd.thread()?;
+            signal::send_to_thread(thread, &receiver, signal, info)
         }
-        PIDFD_SIGNAL_PROCESS_GROUP => {
+        (PIDFD_SIGNAL_THREAD, None) => {
+            let first = target.thread(target.pid).ok_or(Errno::ESRCH)?;
+            signal::send_to_thread(thread, &first, signal, info)
+        }
+        (PIDFD_SIGNAL_PROCESS_GROUP, _) => {
             let members = thread.process.kernel.pids.group(target.pid);
             signal::send_to_each(thread, members, signal, info)
         }
@@ -100,9 +107,10 @@ pub(crate) fn pidfd_getfd(thread: &Thread, pidfd: Fd, fd: Fd, flags: Flags) -> S
     if flags.0 != 0 {
         return Err(Errno::EINVAL);
     }
-    let target = process_of(thread, pidfd)?;
-    check_known(&target)?;
-    remote::may_attach(thread, &target)?;
-    let other = target.threads().into_iter().next().ok_or(Errno::ESRCH)?;
+    let file = thread.files.get(pidfd)?;
+    let pidfd = file.downcast::<PidFd>().ok_or(Errno::EBADF)?;
+    check_known(pidfd.process())?;
+    remote::may_attach(thread, pidfd.process())?;
+    let other = pidfd.thread()?;
     fs::install(thread, other.files.get_any(fd)?, true)
 }

@@ -183,7 +183,7 @@ fn store_rest(deadline: u64, store: impl FnOnce(u64) -> SysResult<()>) {
 }
 
 /// Blocks `mask` for the call, if one is given.
-fn mask_for_call(thread: &Thread, mask: UserPtr<SigSet>, size: usize) -> SysResult<()> {
+pub(super) fn mask_for_call(thread: &Thread, mask: UserPtr<SigSet>, size: usize) -> SysResult<()> {
     if let Some(mask) = mask.non_null() {
         if size != size_of::<SigSet>() {
             return Err(Errno::EINVAL);

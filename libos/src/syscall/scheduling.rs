@@ -394,18 +394,23 @@ pub(crate) fn ioprio_get(thread: &Thread, which: i32, who: i32) -> SysResult<i32
     Ok(most.unwrap_or(0).into())
 }
 
-/// ioprio_set(2): kept and told.
-pub(crate) fn ioprio_set(thread: &Thread, which: i32, who: i32, priority: u32) -> SysResult<()> {
+/// Whether `thread` may have transfers of `priority`: `EINVAL` for what is none, `EPERM` for one that is too high.
+pub(super) fn check_io_priority(thread: &Thread, priority: u32) -> SysResult<()> {
     const NONE: u32 = 0;
     const REALTIME: u32 = 1;
     /// Behind best effort and idle.
     const UNKNOWN: u32 = 4;
     let administers = thread.fs.read().cred.has(Capabilities::SYS_ADMIN);
     match (priority >> 13 & 7, priority & 7) {
-        (REALTIME, _) if !privileged(thread) && !administers => return Err(Errno::EPERM),
-        (NONE, 1..) | (UNKNOWN.., _) => return Err(Errno::EINVAL),
-        _ => {}
+        (REALTIME, _) if !privileged(thread) && !administers => Err(Errno::EPERM),
+        (NONE, 1..) | (UNKNOWN.., _) => Err(Errno::EINVAL),
+        _ => Ok(()),
     }
+}
+
+/// ioprio_set(2): kept and told.
+pub(crate) fn ioprio_set(thread: &Thread, which: i32, who: i32, priority: u32) -> SysResult<()> {
+    check_io_priority(thread, priority)?;
     for target in transferring(thread, which, who)? {
         let users = thread.process.ids.lock().users;
         let owner = target.process.ids.lock().users[0];

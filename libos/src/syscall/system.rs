@@ -38,7 +38,7 @@ pub(crate) fn uname(thread: &Thread, buffer: UserPtr<UtsName>) -> SysResult<()> 
     let persona = thread.attributes.lock().personality;
     let machine = if persona & PER_MASK == PER_LINUX32 { "i686" } else { "x86_64" };
     let release = if persona & UNAME26 != 0 { OLD_RELEASE } else { RELEASE };
-    let Names { host, domain } = thread.process.kernel.names.read().clone();
+    let Names { host, domain } = thread.namespaces.read().uts.names.read().clone();
     let names: [&[u8]; 6] =
         [b"Linux", &host, release.as_bytes(), VERSION.as_bytes(), machine.as_bytes(), &domain];
     let fields = names.map(|name| {
@@ -208,13 +208,13 @@ fn new_name(thread: &Thread, name: UserAddr, len: i32) -> SysResult<Vec<u8>> {
 /// sethostname(2)
 pub(crate) fn sethostname(thread: &Thread, name: UserAddr, len: i32) -> SysResult<()> {
     let name = new_name(thread, name, len)?;
-    thread.process.kernel.names.write().host = name;
+    thread.namespaces.read().uts.names.write().host = name;
     Ok(())
 }
 
 /// setdomainname(2)
 pub(crate) fn setdomainname(thread: &Thread, name: UserAddr, len: i32) -> SysResult<()> {
     let name = new_name(thread, name, len)?;
-    thread.process.kernel.names.write().domain = name;
+    thread.namespaces.read().uts.names.write().domain = name;
     Ok(())
 }

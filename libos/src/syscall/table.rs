@@ -8,6 +8,7 @@ use crate::{
         system_calls,
     },
     errno::Errno,
+    event::aio::Event,
     process::{Current, Thread},
     signal::{SigAction, SigInfo, SigSet, StackT},
     syscall::{argument::*, *},
@@ -74,7 +75,7 @@ system_calls! {
         53 socketpair(family: i32, kind: i32, protocol: i32, into: UserPtr<[i32; 2]>) now socket::socketpair, Partial("AF_UNIX only");
         54 setsockopt(fd: Fd, level: u32, name: u32, value: UserAddr, len: i32) now socket::option::setsockopt, Partial("no time stamps, filters, marks, pidfds, forced buffers");
         55 getsockopt(fd: Fd, level: u32, name: u32, value: UserAddr, len: UserPtr<i32>) now socket::option::getsockopt, Partial("no time stamps, filters, marks, pidfds, groups of the peer");
-        56 clone(flags: u64, stack: u64, parent_tid: UserPtr<u32>, child_tid: UserPtr<u32>, tls: u64) context thread::clone, Partial("processes without CLONE_FS only; no namespaces; CLONE_SYSVSEM of threads only");
+        56 clone(flags: u64, stack: u64, parent_tid: UserPtr<u32>, child_tid: UserPtr<u32>, tls: u64) context thread::clone, Partial("namespaces as unshare");
         57 fork() context thread::fork, Partial("ENOSYS where nothing may be isolated");
         58 vfork() context thread::vfork, Full;
         59 execve(path: UserStr, args: UserPtr<u64>, env: UserPtr<u64>) context process::execve, Partial("set-id bits are ignored");
@@ -121,6 +122,7 @@ system_calls! {
         100 times(times: UserPtr<[u64; 4]>) now time::times, Partial("all time is user time");
         101 ptrace(request: u32, tid: i32, addr: u64, data: u64) now ptrace::ptrace, Partial("what is watched by debug registers is written, not read, and each instruction costs a step; no PTRACE_EVENT_EXIT of threads that another one's end ends; no ARCH_PRCTL, seccomp and rseq requests");
         102 getuid() now identity::getuid, Full;
+        103 syslog(kind: i32, buffer: UserAddr, len: i32) wait syslog::syslog, Full;
         104 getgid() now identity::getgid, Full;
         105 setuid(uid: u32) now identity::setuid, Full;
         106 setgid(gid: u32) now identity::setgid, Full;
@@ -168,6 +170,7 @@ system_calls! {
         151 mlockall(flags: Flags) wait locked::mlockall, Full;
         152 munlockall() now locked::munlockall, Full;
         153 vhangup() now terminal::vhangup, Full;
+        155 pivot_root(new: UserStr, old: UserStr) now mount::pivot_root, Full;
         157 prctl(option: u32, second: u64, third: u64, fourth: u64, fifth: u64) now prctl::prctl, Partial("no seccomp, memory layout, names of mappings, speculation control; securebits stay 0");
         158 arch_prctl(code: u32, value: u64) context thread::arch_prctl, Partial("the GS base belongs to the kernel");
         159 adjtimex(timex: UserPtr<adjtimex::Timex>) now adjtimex::adjtimex, Partial("tells of a clock that nobody synchronizes; EPERM for changes");
@@ -198,6 +201,11 @@ system_calls! {
         202 futex(word: UserAddr, operation: u32, value: u32, timeout: u64, second_word: UserAddr, third_value: u32) wait (futex::futex_at_once) futex::futex, Partial("locks with priority inheritance are handed over, but nobody inherits; no FUTEX_WAIT_REQUEUE_PI, FUTEX_CMP_REQUEUE_PI");
         203 sched_setaffinity(tid: i32, size: usize, mask: UserAddr) now scheduling::sched_setaffinity, Partial("kept and told: any virtual CPU may run the thread");
         204 sched_getaffinity(tid: i32, size: usize, mask: UserAddr) now scheduling::sched_getaffinity, Full;
+        206 io_setup(requests: u32, context: UserPtr<u64>) now aio::io_setup, Full;
+        207 io_destroy(context: u64) wait aio::io_destroy, Full;
+        208 io_getevents(context: u64, min: i64, max: i64, events: UserPtr<Event>, timeout: UserPtr<Timespec>) wait aio::io_getevents, Full;
+        209 io_submit(context: u64, count: i64, list: UserPtr<u64>) wait aio::io_submit, Full;
+        210 io_cancel(context: u64, operation: UserPtr<aio::RawOperation>, event: UserPtr<Event>) now aio::io_cancel, Full;
         213 epoll_create(size: i32) now event::epoll_create, Full;
         216 remap_file_pages(addr: UserAddr, len: u64, prot: u32, page: u64, flags: Flags) now memory::remap_file_pages, Full;
         217 getdents64(fd: Fd, buffer: UserAddr, size: u32) now file::getdents64, Full;
@@ -246,6 +254,7 @@ system_calls! {
         269 faccessat(dir: Fd, path: UserStr, mode: u32) now fs::faccessat, Full;
         270 pselect6(count: i32, read: UserAddr, write: UserAddr, except: UserAddr, timeout: UserPtr<Timespec>, mask: UserPtr<[u64; 2]>) wait poll::pselect6, Full;
         271 ppoll(fds: UserPtr<poll::PollFd>, count: u32, timeout: UserPtr<Timespec>, mask: UserPtr<SigSet>, size: usize) wait poll::ppoll, Full;
+        272 unshare(flags: u64) now namespace::unshare, Partial("of namespaces those of mounts, names and System V objects; /proc/sys/kernel, /proc/sysvipc and POSIX message queues are the first one's");
         273 set_robust_list(head: UserAddr, size: usize) now futex::set_robust_list, Full;
         274 get_robust_list(tid: i32, head: UserPtr<u64>, size: UserPtr<u64>) now futex::get_robust_list, Full;
         275 splice(from: Fd, from_offset: UserPtr<i64>, to: Fd, to_offset: UserPtr<i64>, count: usize, flags: Flags) wait splice::splice, Full;
@@ -272,9 +281,12 @@ system_calls! {
         297 rt_tgsigqueueinfo(tgid: i32, tid: i32, signal: i32, info: UserPtr<SigInfo>) now signal::rt_tgsigqueueinfo, Full;
         299 recvmmsg(fd: Fd, headers: UserPtr<socket::message::MMsgHdr>, count: u32, flags: u32, timeout: UserPtr<Timespec>) wait socket::message::recvmmsg, Partial("MSG_OOB; of control messages SCM_RIGHTS and SCM_CREDENTIALS");
         302 prlimit64(pid: i32, resource: u32, new: UserPtr<system::RawLimit>, old: UserPtr<system::RawLimit>) now system::prlimit64, Full;
+        303 name_to_handle_at(dir: Fd, path: UserStr, handle: UserPtr<handle::RawHandle>, mount: UserPtr<i32>, flags: Flags) now handle::name_to_handle_at, Full;
+        304 open_by_handle_at(fd: Fd, handle: UserPtr<handle::RawHandle>, flags: Flags) now handle::open_by_handle_at, Partial("a handle of a file that nobody has used for long may be stale");
         305 clock_adjtime(clock: i32, timex: UserPtr<adjtimex::Timex>) now adjtimex::clock_adjtime, Partial("as adjtimex");
         306 syncfs(fd: Fd) wait file::syncfs, Full;
         307 sendmmsg(fd: Fd, headers: UserPtr<socket::message::MMsgHdr>, count: u32, flags: u32) wait socket::message::sendmmsg, Partial("MSG_OOB; of control messages SCM_RIGHTS and SCM_CREDENTIALS");
+        308 setns(fd: Fd, flags: Flags) now namespace::setns, Partial("as unshare");
         309 getcpu(cpu: UserPtr<u32>, node: UserPtr<u32>) now scheduling::getcpu, Full;
         310 process_vm_readv(pid: i32, local: UserPtr<io::IoVec>, local_count: usize, remote: UserPtr<io::IoVec>, remote_count: usize, flags: u64) wait remote::process_vm_readv, Full;
         311 process_vm_writev(pid: i32, local: UserPtr<io::IoVec>, local_count: usize, remote: UserPtr<io::IoVec>, remote_count: usize, flags: u64) wait remote::process_vm_writev, Full;
@@ -292,10 +304,11 @@ system_calls! {
         328 pwritev2(fd: Fd, vector: UserPtr<io::IoVec>, count: usize, offset: i64, high: u64, flags: Flags) wait io::pwritev2, Full;
         329 pkey_mprotect(addr: UserAddr, len: u64, prot: u32, key: i32) now memory::pkey_mprotect, Partial("no keys");
         332 statx(dir: Fd, path: UserStr, flags: Flags, mask: u32, into: UserPtr<stat::Statx>) now fs::statx, Full;
+        333 io_pgetevents(context: u64, min: i64, max: i64, events: UserPtr<Event>, timeout: UserPtr<Timespec>, mask: UserPtr<[u64; 2]>) wait aio::io_pgetevents, Full;
         424 pidfd_send_signal(fd: Fd, signal: i32, info: UserPtr<SigInfo>, flags: Flags) now pidfd::pidfd_send_signal, Full;
-        434 pidfd_open(pid: i32, flags: Flags) now pidfd::pidfd_open, Partial("PIDFD_THREAD");
-        435 clone3(args: UserAddr, size: usize) context thread::clone3, Partial("processes without CLONE_FS only; no namespaces, cgroups; CLONE_SYSVSEM of threads only");
-        436 close_range(first: u32, last: u32, flags: Flags) now descriptor::close_range, Partial("CLOSE_RANGE_UNSHARE with several threads");
+        434 pidfd_open(pid: i32, flags: Flags) now pidfd::pidfd_open, Full;
+        435 clone3(args: UserAddr, size: usize) context thread::clone3, Partial("namespaces as unshare; no cgroups");
+        436 close_range(first: u32, last: u32, flags: Flags) now descriptor::close_range, Full;
         437 openat2(dir: Fd, path: UserStr, how: UserPtr<[u64; 3]>, size: usize) wait fs::openat2, Partial("RESOLVE_CACHED is always EAGAIN");
         438 pidfd_getfd(pidfd: Fd, fd: Fd, flags: Flags) now pidfd::pidfd_getfd, Full;
         439 faccessat2(dir: Fd, path: UserStr, mode: u32, flags: Flags) now fs::faccessat2, Full;
@@ -306,12 +319,10 @@ system_calls! {
         1025 ring_enter(fd: Fd, wanted: u32, flags: Flags, timeout: UserPtr<Timespec>) wait (ring::ring_enter_at_once) ring::ring_enter, Full;
     }
     absent {
-        103 syslog
         134 uselib
         136 ustat
         139 sysfs
         154 modify_ldt
-        155 pivot_root
         156 _sysctl
         163 acct
         167 swapon
@@ -332,11 +343,6 @@ system_calls! {
         184 tuxcall
         185 security
         205 set_thread_area
-        206 io_setup
-        207 io_destroy
-        208 io_getevents
-        209 io_submit
-        210 io_cancel
         211 get_thread_area
         212 lookup_dcookie
         214 epoll_ctl_old
@@ -350,14 +356,10 @@ system_calls! {
         249 request_key
         250 keyctl
         256 migrate_pages
-        272 unshare
         279 move_pages
         298 perf_event_open
         300 fanotify_init
         301 fanotify_mark
-        303 name_to_handle_at
-        304 open_by_handle_at
-        308 setns
         313 finit_module
         317 seccomp
         320 kexec_file_load
@@ -365,7 +367,6 @@ system_calls! {
         323 userfaultfd
         330 pkey_alloc
         331 pkey_free
-        333 io_pgetevents
         334 rseq
         335 uretprobe
         425 io_uring_setup

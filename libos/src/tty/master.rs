@@ -14,6 +14,7 @@ use super::{
     table::Terminals,
     terminal::{DELIVERED, Terminal},
     termios::{Flow, Flush},
+    transfer::write_pieces,
 };
 use crate::{
     errno::{Errno, SysResult},
@@ -136,25 +137,10 @@ impl File for Master {
     }
 
     fn write(&self, _offset: u64, src: &mut IoSrc<'_>) -> SysResult {
-        let mut done = 0;
-        while src.remaining() > 0 {
-            let mut bytes = [0; 2048];
-            let count = match src.clone().read(&mut bytes) {
-                Ok(count) => count,
-                Err(error) if done == 0 => return Err(error),
-                Err(_) => break,
-            };
-            let typed = bytes.get(..count).unwrap_or_default();
+        write_pieces(src, |typed| {
             let held = |state: &super::terminal::State| state.master_held;
-            let written =
-                self.terminal.change(|state| if held(state) { 0 } else { state.typed(typed) });
-            src.skip(written);
-            done += written;
-            if written < count {
-                break;
-            }
-        }
-        if done == 0 && src.remaining() > 0 { Err(Errno::EAGAIN) } else { Ok(done) }
+            Ok(self.terminal.change(|state| if held(state) { 0 } else { state.typed(typed) }))
+        })
     }
 
     fn is_terminal(&self) -> bool {

@@ -16,6 +16,7 @@ pub mod terminal;
 pub mod termios;
 #[cfg(test)]
 mod tests;
+mod transfer;
 
 pub use self::{
     devpts::DevPts, job_control::Controlling, master::Master, node::Node, slave::Slave,

@@ -9,7 +9,10 @@ use std::sync::Arc;
 use kernel_objects::WaitQueue;
 use linux_raw_sys::general::{VMIN, VTIME};
 
-use super::terminal::{State, Terminal};
+use super::{
+    terminal::{State, Terminal},
+    transfer::write_pieces,
+};
 use crate::{
     errno::{Errno, SysResult},
     vfs::{File, IoDst, IoSrc, Metadata, PollEvents},
@@ -122,27 +125,14 @@ impl File for Slave {
     }
 
     fn write(&self, _offset: u64, src: &mut IoSrc<'_>) -> SysResult {
-        let mut done = 0;
-        while src.remaining() > 0 {
-            let mut bytes = [0; 2048];
-            let count = match src.clone().read(&mut bytes) {
-                Ok(count) => count,
-                Err(error) if done == 0 => return Err(error),
-                Err(_) => break,
-            };
-            let written = self.terminal.change(|state| {
+        write_pieces(src, |bytes| {
+            self.terminal.change(|state| {
                 if !self.lives(state) {
                     return Err(Errno::EIO);
                 }
-                Ok(state.line.write(bytes.get(..count).unwrap_or_default()))
-            })?;
-            src.skip(written);
-            done += written;
-            if written < count {
-                break;
-            }
-        }
-        if done == 0 && src.remaining() > 0 { Err(Errno::EAGAIN) } else { Ok(done) }
+                Ok(state.line.write(bytes))
+            })
+        })
     }
 
     fn is_terminal(&self) -> bool {

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use hal::pmem::PAGE_SIZE;
 
 use super::buf::{IoDst, IoSrc};
-use super::file::{File, OpenFile};
+use super::file::File;
 use super::metadata::DeviceNumber;
+use super::open_file::OpenFile;
 use super::seek::Seeking;
 use crate::errno::{Errno, SysResult};
 use crate::tty;

@@ -89,6 +89,10 @@ impl FileSystem for HostFs {
         self.device
     }
 
+    fn has_handles(&self) -> bool {
+        true
+    }
+
     fn statfs(&self) -> SysResult<StatFs> {
         self.root.host.statfs().map(|stat| host_content::statfs(&stat)).map_err(host_errno)
     }

@@ -91,6 +91,11 @@ pub trait FileSystem: Send + Sync + Any {
         Ok(())
     }
 
+    /// Whether its files can be found again by a handle, name_to_handle_at(2).
+    fn has_handles(&self) -> bool {
+        false
+    }
+
     /// File-system specific options in /proc/mounts, with a leading comma if there are any.
     fn options(&self) -> String {
         String::new()

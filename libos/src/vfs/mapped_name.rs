@@ -1,7 +1,7 @@
 //! What /proc/PID/maps tells of a mapped file; kept with its pages, since the mapping outlives the descriptor.
 
-use super::file::OpenFile;
 use super::metadata::DeviceNumber;
+use super::open_file::OpenFile;
 use crate::errno::SysResult;
 
 /// The name and the identity of a mapped file (`Vmo::set_cookie`).

@@ -12,6 +12,7 @@ use bitflags::bitflags;
 use parking_lot::{Mutex, RwLock};
 
 use super::dentry::{Dentry, NameMap};
+use super::handle::Handles;
 use super::inode::{FileSystem, Inode};
 use super::metadata::{DeviceNumber, StatFs};
 use super::notify::Watches;
@@ -63,13 +64,16 @@ pub struct Superblock {
     rename: Mutex<()>,
     /// Who watches what of it.
     watches: Arc<Watches>,
+    /// The handles it has given.
+    handles: Handles,
 }
 
 impl Superblock {
     /// Puts `fs` to use.
     pub fn new(fs: Arc<dyn FileSystem>) -> Arc<Self> {
         let root = Dentry::root(fs.root());
-        Arc::new(Self { fs, root, rename: Mutex::new(()), watches: Arc::default() })
+        let (rename, watches, handles) = Default::default();
+        Arc::new(Self { fs, root, rename, watches, handles })
     }
 
     /// The file system.
@@ -82,6 +86,11 @@ impl Superblock {
         &self.root
     }
 
+    /// The handles it has given.
+    pub fn handles(&self) -> &Handles {
+        &self.handles
+    }
+
     pub(super) fn rename_lock(&self) -> &Mutex<()> {
         &self.rename
     }
@@ -90,6 +99,7 @@ impl Superblock {
 impl Drop for Superblock {
     fn drop(&mut self) {
         self.watches.unmounted();
+        self.handles.clear();
         // Parents and children hold each other.
         self.root.clear();
     }
@@ -196,7 +206,7 @@ impl Mount {
 
     /// Hangs the mount, which hangs nowhere, into the tree at `at`. `ENOENT` for a place whose name was removed, `EBUSY` when somebody was
     /// faster.
-    fn attach(self: &Arc<Self>, at: &Path) -> SysResult<()> {
+    pub(super) fn attach(self: &Arc<Self>, at: &Path) -> SysResult<()> {
         if at.dentry.is_unlinked() {
             return Err(Errno::ENOENT);
         }
@@ -211,7 +221,7 @@ impl Mount {
     }
 
     /// Takes the mount out of the tree.
-    fn detach(&self) {
+    pub(super) fn detach(&self) {
         let Some((parent, dentry)) = self.place.lock().take() else { return };
         let parent = parent.upgrade();
         let removed = parent.and_then(|parent| parent.children.write().remove(&key(&dentry)));
@@ -240,6 +250,32 @@ impl Mount {
             from = (Some(next), mount.clone(), mount.root.clone());
             next += 1;
         }
+    }
+
+    /// A copy that shows `root` of what this shows, and copies of what is mounted below that if `recursive`: the first, which hangs
+    /// nowhere, and all with what they are copies of.
+    pub(super) fn copy_tree(
+        self: &Arc<Self>,
+        root: &Arc<Dentry>,
+        recursive: bool,
+    ) -> (Arc<Self>, Vec<(Arc<Self>, Arc<Self>)>) {
+        let copy = |mount: &Mount, root: &Arc<Dentry>| {
+            Mount::build(mount.superblock.clone(), root.clone(), mount.flags(), &mount.source)
+        };
+        let top = copy(self, root);
+        let below = if recursive { self.below(root) } else { Vec::new() };
+        let mut copies = Vec::with_capacity(below.len() + 1);
+        copies.push((self.clone(), top.clone()));
+        for (parent, place, mount) in below {
+            // The first of the copies is that of this mount.
+            let parent = copies.get(parent.map_or(0, |index| index + 1)).map(|(_, copy)| copy);
+            let place = Path::new(parent.unwrap_or(&top).clone(), place);
+            let copied = copy(&mount, &mount.root);
+            // A place that was removed meanwhile has none.
+            let _ = copied.attach(&place);
+            copies.push((mount, copied));
+        }
+        (top, copies)
     }
 
     /// From the root of its file system to the directory or file that it shows.
@@ -400,24 +436,23 @@ impl Path {
         Arc::ptr_eq(&self.dentry, &self.mount.root)
     }
 
+    /// Whether this is `other` or below it, across mounts.
+    pub fn is_within(&self, other: &Path) -> bool {
+        let mut at = self.clone();
+        while !Arc::ptr_eq(&at.mount, &other.mount) {
+            let Some(below) = at.mount.mount_point() else { return false };
+            at = below;
+        }
+        at.dentry.is_within(&other.dentry)
+    }
+
     /// Shows `from` here, too, and what is mounted below it if `recursive` (`MS_BIND`). `ENOTDIR`, `ENOENT`.
     pub fn bind_here(&self, from: &Path, recursive: bool) -> SysResult<()> {
-        let below = if recursive { from.mount.below(&from.dentry) } else { Vec::new() };
-        let copy = |mount: &Mount, root: &Arc<Dentry>| {
-            Mount::build(mount.superblock.clone(), root.clone(), mount.flags(), &mount.source)
-        };
-        let root = Some(from.dentry.clone());
-        let (flags, source) = (from.mount.flags(), &from.mount.source);
-        let top = self.mount_here(from.mount.superblock.clone(), root, flags, source)?;
-        let mut copies: Vec<Arc<Mount>> = Vec::with_capacity(below.len());
-        for (parent, place, mount) in below {
-            let parent = parent.and_then(|index| copies.get(index)).unwrap_or(&top).clone();
-            let copied = copy(&mount, &mount.root);
-            // A place that was removed meanwhile has none.
-            let _ = copied.attach(&Path::new(parent, place));
-            copies.push(copied);
+        if from.inode().kind().is_dir() != self.inode().kind().is_dir() {
+            return Err(Errno::ENOTDIR);
         }
-        Ok(())
+        let (top, _) = Mount::copy_tree(&from.mount, &from.dentry, recursive);
+        top.attach(self)
     }
 
     /// Moves the mount whose root `from` is here (`MS_MOVE`). `EINVAL` unless it is one that can be moved, `ELOOP` into itself.

@@ -16,6 +16,7 @@ use super::hostfs::HostFs;
 use super::inode::{FileSystem, NewNode};
 use super::metadata::{DeviceNumber, FileType};
 use super::mount::{Mount, MountFlags, Path, Superblock};
+use super::mount_namespace::MountNamespace;
 use super::ops;
 use super::overlay::Overlay;
 use super::path::{FsContext, LookupFlags};
@@ -43,7 +44,8 @@ pub fn build(memory: &Arc<PhysicalMemory>, lower: Arc<HostNode>) -> SysResult<Ar
 fn context(root: &Arc<Mount>) -> FsContext {
     let place = Path::root_of(root);
     let cred = Arc::new(Credentials::root());
-    FsContext { root: place.clone(), cwd: place, umask: 0, cred, pid: 0 }
+    let mounts = MountNamespace::new(0, root.clone());
+    FsContext { root: place.clone(), cwd: place, umask: 0, mounts, cred, pid: 0 }
 }
 
 /// The host directory `name` at the top of the tree, which a file system mounted there covers.

@@ -9,11 +9,11 @@ use linux_raw_sys::general as raw;
 
 use super::{
     dentry::Dentry,
-    file::OpenFile,
     inode::{Inode, NewNode, RenameFlags},
     metadata::{AttributeChange, DeviceNumber, FileType, Metadata, StatFs, Timespec},
     mount::{MountFlags, Path},
     notify,
+    open_file::OpenFile,
     path::{FinalDots, FsContext, Last, LookupFlags, Walker},
     permission::{Access, Capabilities, Credentials},
     writers::Use,
@@ -657,6 +657,17 @@ pub fn open(
         return Err(Errno::EINVAL);
     }
     create(ctx, Walker::new(ctx, base, lookup), path, flags, mode)
+}
+
+/// open(2) of what is at a place that was found in another way than by a path.
+pub fn open_found(ctx: &FsContext, place: Path, flags: u32) -> SysResult<Arc<OpenFile>> {
+    if flags & raw::O_PATH != 0 {
+        return Ok(OpenFile::from_path(place, flags));
+    }
+    if flags & raw::O_DIRECTORY != 0 && !place.inode().kind().is_dir() {
+        return Err(Errno::ENOTDIR);
+    }
+    open_place(ctx, place, flags, false)
 }
 
 /// open(2) with `O_CREAT`: the last component is made if it does not exist; a link there is followed unless `O_EXCL` or `O_NOFOLLOW`.

@@ -12,6 +12,7 @@ use super::dentry::Dentry;
 use super::inode::Inode;
 use super::metadata::FileType;
 use super::mount::Path;
+use super::mount_namespace::MountNamespace;
 use super::permission::{Access, Credentials};
 use crate::errno::{Errno, SysResult};
 
@@ -53,6 +54,8 @@ pub struct FsContext {
     pub cwd: Path,
     /// Permission bits that new files do not get.
     pub umask: u32,
+    /// The tree of mounts that both are in.
+    pub mounts: Arc<MountNamespace>,
     /// On whose behalf.
     pub cred: Arc<Credentials>,
     /// The process that /proc/self stands for; 0 if none.

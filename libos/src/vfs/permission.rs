@@ -64,6 +64,8 @@ bitflags! {
         const SYS_TTY_CONFIG = 1 << 26;
         /// Make device nodes.
         const MKNOD = 1 << 27;
+        /// Read the kernel's log.
+        const SYSLOG = 1 << 34;
         /// Make processes as they were before.
         const CHECKPOINT_RESTORE = 1 << 40;
         /// The rest, which nothing asks for.

@@ -16,8 +16,9 @@ use linux_raw_sys::{general as raw, ioctl};
 use parking_lot::Mutex;
 
 use super::buf::{GuestMemory, IoDst, IoSrc};
-use super::file::{File, OpenFile};
+use super::file::File;
 use super::metadata::{DeviceNumber, FileType, Metadata, Timespec};
+use super::open_file::OpenFile;
 use super::readiness::PollEvents;
 use super::ring::ByteRing;
 use crate::errno::{Errno, SysResult};

@@ -13,9 +13,10 @@ use linux_raw_sys::{general as raw, ioctl};
 use parking_lot::Mutex;
 
 use super::buf::{GuestMemory, IoDst, IoSrc};
-use super::file::{File, OpenFile};
+use super::file::File;
 use super::host_content;
 use super::metadata::{FileType, Metadata};
+use super::open_file::OpenFile;
 use super::readiness::PollEvents;
 use super::seek::{Seeking, Whence};
 use crate::errno::{Errno, SysResult};

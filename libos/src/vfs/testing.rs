@@ -6,10 +6,11 @@ use hal::pmem::PhysicalMemory;
 use linux_raw_sys::general as raw;
 
 use super::buf::{IoDst, IoSrc};
-use super::file::OpenFile;
 use super::inode::{FileSystem, RenameFlags};
 use super::metadata::Metadata;
 use super::mount::{Mount, MountFlags, Path, Superblock};
+use super::mount_namespace::MountNamespace;
+use super::open_file::OpenFile;
 use super::ops;
 use super::path::{FsContext, LookupFlags};
 use super::permission::Credentials;
@@ -34,11 +35,12 @@ impl World {
         let mount = Mount::new_root(Superblock::new(fs), MountFlags::empty(), "test");
         let root = Path::root_of(&mount);
         let cred = Arc::new(Credentials::root());
-        let ctx = FsContext { root: root.clone(), cwd: root, umask: 0o022, cred, pid: 7 };
+        let mounts = MountNamespace::new(1, mount);
+        let ctx = FsContext { root: root.clone(), cwd: root, umask: 0o022, mounts, cred, pid: 7 };
         Self { memory, ctx }
     }
 
-    pub(super) fn place(&self, path: &str) -> SysResult<Path> {
+    pub(crate) fn place(&self, path: &str) -> SysResult<Path> {
         ops::resolve(&self.ctx, None, path.as_bytes(), LookupFlags::FOLLOW)
     }
 
@@ -67,7 +69,7 @@ impl World {
         assert_eq!(self.write(path, raw::O_CREAT | raw::O_EXCL, data), Ok(data.len()));
     }
 
-    pub(super) fn mkdir(&self, path: &str) -> SysResult<()> {
+    pub(crate) fn mkdir(&self, path: &str) -> SysResult<()> {
         ops::mkdir(&self.ctx, None, path.as_bytes(), 0o777)
     }
 

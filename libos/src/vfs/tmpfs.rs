@@ -125,6 +125,10 @@ impl FileSystem for Tmpfs {
         self.shared.device
     }
 
+    fn has_handles(&self) -> bool {
+        true
+    }
+
     fn statfs(&self) -> SysResult<StatFs> {
         let mut stat = statfs(&self.shared.memory, TMPFS_MAGIC);
         if let Some((most, used)) = self.shared.quota.bytes() {

@@ -23,8 +23,42 @@ static void *sleeps(void *arg) {
     return arg;
 }
 static volatile sig_atomic_t signals;
+static volatile pid_t signalled;
 static siginfo_t last;
-static void on_signal(int signal, siginfo_t *info, void *context) { (void)signal, (void)context, signals++, last = *info; }
+static void on_signal(int signal, siginfo_t *info, void *context) { (void)signal, (void)context, signalled = gettid(), last = *info, signals++; }
+
+/* One thread, PIDFD_THREAD. */
+static void of_threads(void) {
+    SECTION("PIDFD_THREAD");
+    pthread_t thread;
+    struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO};
+    sigaction(SIGUSR1, &action, NULL);
+    go = 0, thread_id = 0, pthread_create(&thread, NULL, sleeps, NULL);
+    while (!thread_id) sched_yield();
+    pid_t tid = thread_id;
+    int fd = CALL(C(pidfd_open, tid, O_EXCL)), own = CALL(C(pidfd_open, getpid(), O_EXCL | O_NONBLOCK));
+    struct pollfd polled = {fd, POLLIN, 0};
+    CALL(poll(&polled, 1, 0));
+    CALL(C(pidfd_send_signal, fd, SIGUSR1, NULL, 0));
+    while (!signals) sched_yield();
+    HOLDS(signalled == tid);
+    CALL(C(pidfd_send_signal, own, SIGUSR1, NULL, 1));
+    HOLDS(signalled == getpid());
+    CALL(C(pidfd_send_signal, fd, SIGUSR1, NULL, 1));
+    while (signals < 3) sched_yield();
+    HOLDS(signalled == tid);
+    int copy = CALL(C(pidfd_getfd, fd, 1, 0));
+    close(copy);
+    CALL(fcntl(own, F_GETFL) & O_NONBLOCK);
+    go = 1;
+    CALL(poll(&polled, 1, 5000));
+    pthread_join(thread, NULL);
+    HOLDS(polled.revents & POLLIN);
+    CALL(C(pidfd_send_signal, fd, SIGUSR1, NULL, 0));
+    CALL(C(pidfd_open, tid, O_EXCL));
+    CALL(C(pidfd_open, 0x3fffffff, O_EXCL)), CALL(C(pidfd_open, 0, O_EXCL));
+    close(fd), close(own), signals = 0, thread_id = 0;
+}
 
 static void opening(void) {
     SECTION("pidfd_open");
@@ -127,6 +161,6 @@ static int second(char **argv) {
 
 int main(int argc, char **argv) {
     if (argc > 1) return second(argv);
-    opening(), directory(), waiting(), executing();
+    of_threads(), opening(), directory(), waiting(), executing();
     return 0;
 }

@@ -2,7 +2,6 @@
 
 use hal::pmem::PhysicalMemory;
 use linux_raw_sys::general as raw;
-use parking_lot::RwLock;
 
 use super::*;
 use crate::{
@@ -30,7 +29,7 @@ impl Caller for Anybody {
 }
 
 fn anybody() -> Anybody {
-    Anybody(RwLock::new(World::new().ctx))
+    Anybody(FsState::new(World::new().ctx))
 }
 
 fn space() -> Arc<Namespace> {

@@ -22,7 +22,7 @@ use crate::{
 pub(crate) fn msgget(thread: &Thread, key: i32, flags: Flags) -> SysResult<i32> {
     let kernel = &thread.process.kernel;
     let create = |id, permission| Queue::new(&kernel.memory, id, permission);
-    kernel.ipc.msg.obtain(key, flags.0, &Caller::of(thread), |_| Ok(()), create)
+    thread.ipc().objects.msg.obtain(key, flags.0, &Caller::of(thread), |_| Ok(()), create)
 }
 
 /// How a call waits whose attempts end with `waits`; what a signal ends is made again unless a handler runs, signal(7).
@@ -49,7 +49,7 @@ pub(crate) async fn msgsnd(
     }
     let text = UserAddr(message.addr()).offset(TEXT)?;
     let bytes = text.cast::<u8>().read_slice(&thread.memory, size)?;
-    let queue = kernel.ipc.msg.get(id)?;
+    let queue = thread.ipc().objects.msg.get(id)?;
     let mut message = Some(Message::new(&kernel.memory, kind, bytes)?);
     let caller = Caller::of(thread);
     let send = || queue.send(&caller, &mut message);
@@ -72,7 +72,7 @@ pub(crate) async fn msgrcv(
     if flags & MSG_COPY != 0 && (flags & IPC_NOWAIT == 0 || flags & MSG_EXCEPT != 0) {
         return Err(Errno::EINVAL);
     }
-    let queue = thread.process.kernel.ipc.msg.get(id)?;
+    let queue = thread.ipc().objects.msg.get(id)?;
     let caller = Caller::of(thread);
     let wanted = Wanted::new(kind, flags);
     let receive = || {
@@ -124,7 +124,8 @@ struct RawLimits {
 
 /// msgctl(2)
 pub(crate) fn msgctl(thread: &Thread, id: i32, command: i32, buffer: UserAddr) -> SysResult<i32> {
-    let table = &thread.process.kernel.ipc.msg;
+    let ipc = thread.ipc();
+    let table = &ipc.objects.msg;
     let caller = Caller::of(thread);
     if id < 0 || command < 0 {
         return Err(Errno::EINVAL);

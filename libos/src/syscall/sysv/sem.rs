@@ -27,7 +27,7 @@ pub(crate) fn semget(thread: &Thread, key: i32, count: i32, flags: Flags) -> Sys
         if count > set.count() { Err(Errno::EINVAL) } else { Ok(()) }
     };
     let create = |id, permission| SemaphoreSet::new(&kernel.memory, id, permission, count);
-    kernel.ipc.sem.obtain(key, flags.0, &Caller::of(thread), enough, create)
+    thread.ipc().objects.sem.obtain(key, flags.0, &Caller::of(thread), enough, create)
 }
 
 /// `struct sembuf`
@@ -80,7 +80,7 @@ pub(crate) async fn semtimedop(
     if operations.iter().any(|operation| operation.flags & SEM_UNDO != 0) {
         thread.process.has_undo_list.store(true, Ordering::Relaxed);
     }
-    let set = thread.process.kernel.ipc.sem.get(id)?;
+    let set = thread.ipc().objects.sem.get(id)?;
     let Some(mut waiting) = set.operate(&Caller::of(thread), &operations)? else { return Ok(()) };
     let wait = hal::time::timeout_at(deadline, waiting.finished());
     let ended = match thread.object.interruptible(BlockedReason::WaitOne, wait).await {
@@ -142,7 +142,8 @@ pub(crate) fn semctl(
     command: i32,
     argument: u64,
 ) -> SysResult<i32> {
-    let table = &thread.process.kernel.ipc.sem;
+    let ipc = thread.ipc();
+    let table = &ipc.objects.sem;
     let caller = Caller::of(thread);
     let buffer = UserAddr(argument);
     if id < 0 {

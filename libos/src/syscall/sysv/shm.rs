@@ -38,7 +38,7 @@ pub(crate) fn shmget(thread: &Thread, key: i32, size: u64, flags: Flags) -> SysR
         let charged = flags.0 & SHM_NORESERVE == 0;
         Segment::new(&kernel.memory, id, permission, size, charged, &caller)
     };
-    kernel.ipc.shm.obtain(key, flags.0, &caller, large_enough, create)
+    thread.ipc().objects.shm.obtain(key, flags.0, &caller, large_enough, create)
 }
 
 const SHM_RDONLY: u32 = 0o10000;
@@ -75,7 +75,7 @@ pub(crate) fn shmat(thread: &Thread, id: i32, addr: UserAddr, flags: Flags) -> S
         want |= 0o111;
         prot |= Prot::EXEC;
     }
-    let segment = thread.process.kernel.ipc.shm.get(id)?;
+    let segment = thread.ipc().objects.shm.get(id)?;
     let caller = Caller::of(thread);
     segment.with_permission(|permission| permission.check(&caller, want))?;
     let vmo = segment.vmo()?;
@@ -95,7 +95,7 @@ pub(crate) fn shmdt(thread: &Thread, addr: UserAddr) -> SysResult<()> {
     if !addr.0.is_multiple_of(PAGE) {
         return Err(Errno::EINVAL);
     }
-    let segments = thread.process.kernel.ipc.shm.all();
+    let segments = thread.ipc().objects.shm.all();
     let vmar = thread.memory.vmar();
     // What is left of the attachment may begin further on; no segment begins so far on that its end would be nowhere.
     let rest = vmar.mappings_in(addr.0..u64::MAX);
@@ -174,7 +174,8 @@ fn status(segment: &Segment) -> RawSegment {
 
 /// shmctl(2)
 pub(crate) fn shmctl(thread: &Thread, id: i32, command: i32, buffer: UserAddr) -> SysResult<i32> {
-    let table = &thread.process.kernel.ipc.shm;
+    let ipc = thread.ipc();
+    let table = &ipc.objects.shm;
     let caller = Caller::of(thread);
     if id < 0 || command < 0 {
         return Err(Errno::EINVAL);

@@ -9,6 +9,7 @@ use super::*;
 use crate::vfs::metadata::Timespec;
 use crate::vfs::ops;
 use crate::vfs::testing::World;
+use crate::vfs::{AttributeChange, IoDst, RenameFlags};
 
 /// A host directory with a file of two names, a directory and a link, and the overlay of it.
 fn world() -> (tempfile::TempDir, World) {

@@ -6,7 +6,7 @@ use super::Subject;
 use super::node::{Row, What};
 use super::sysvipc;
 use crate::errno::{Errno, SysResult};
-use crate::event::inotify;
+use crate::event::{aio, inotify};
 use crate::ipc::{mqueue, msg, sem, shm};
 use crate::process::pids::PID_MAX;
 use crate::syscall::system::{RELEASE, VERSION};
@@ -34,6 +34,8 @@ pub(super) const ENTRIES: &[Row<Subject>] = &[
     ("self", |_| What::Link(std::sync::Arc::new(own))),
     ("stat", |s| with(s, stat)),
     ("swaps", |_| What::fixed("Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n")),
+    ("sys/fs/aio-max-nr", |_| What::fixed(format!("{}\n", aio::REQUESTS_MAX))),
+    ("sys/fs/aio-nr", |s| with(s, |kernel| Ok(format!("{}\n", kernel.aio.requests())))),
     ("sys/fs/file-max", |_| What::fixed("9223372036854775807\n")),
     ("sys/fs/inotify/max_queued_events", |_| {
         What::fixed(format!("{}\n", inotify::QUEUED_EVENTS_MAX))
@@ -53,8 +55,13 @@ pub(super) const ENTRIES: &[Row<Subject>] = &[
     ("sys/fs/pipe-max-size", |_| What::fixed("1048576\n")),
     ("sys/kernel/cap_last_cap", |_| What::fixed("40\n")),
     ("sys/kernel/core_pattern", |_| What::fixed("core\n")),
-    ("sys/kernel/domainname", |s| with(s, |kernel| Ok(name_line(&kernel.names.read().domain)))),
-    ("sys/kernel/hostname", |s| with(s, |kernel| Ok(name_line(&kernel.names.read().host)))),
+    ("sys/kernel/dmesg_restrict", |_| What::fixed("1\n")),
+    ("sys/kernel/domainname", |s| {
+        with(s, |kernel| Ok(name_line(&kernel.namespaces.uts.names.read().domain)))
+    }),
+    ("sys/kernel/hostname", |s| {
+        with(s, |kernel| Ok(name_line(&kernel.namespaces.uts.names.read().host)))
+    }),
     ("sys/kernel/msgmax", |_| What::fixed(format!("{}\n", msg::MSGMAX))),
     ("sys/kernel/msgmnb", |_| What::fixed(format!("{}\n", msg::MSGMNB))),
     ("sys/kernel/msgmni", |_| What::fixed(format!("{}\n", msg::MSGMNI))),

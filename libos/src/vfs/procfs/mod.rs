@@ -5,6 +5,7 @@
 
 mod machine;
 mod memory;
+mod namespaces;
 mod node;
 mod process;
 mod sysfs;
@@ -15,6 +16,7 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use hal::host::HostNode;
 
+pub use self::namespaces::NamespaceFile;
 use self::node::{Directory, Node, Table, What};
 pub use self::sysfs::SysFs;
 use super::inode::{FileSystem, Inode};

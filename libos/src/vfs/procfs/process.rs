@@ -9,6 +9,7 @@ use kernel_objects::task::{BlockedReason, ThreadState};
 use kernel_objects::vmar::{Mapping, MappingFlags};
 
 use super::memory::Memory;
+use super::namespaces::NamespaceLinks;
 use super::node::{Directory, Row, Table, What};
 use crate::errno::{Errno, SysResult};
 use crate::memory::UserMemory;
@@ -27,7 +28,7 @@ const MAX_STRINGS: u64 = 4 << 20;
 
 /// A process or one of its threads, as long as it is known.
 #[derive(Clone)]
-struct Subject {
+pub(super) struct Subject {
     process: Weak<Process>,
     /// The thread whose directory it is; none if it is that of the process.
     tid: Option<i32>,
@@ -44,7 +45,7 @@ impl Subject {
     }
 
     /// The thread, or for a process one that has not ended, the first before all others.
-    fn thread(&self) -> SysResult<Arc<Thread>> {
+    pub(super) fn thread(&self) -> SysResult<Arc<Thread>> {
         let process = self.process.upgrade().ok_or(Errno::ESRCH)?;
         let thread = process.thread(self.tid.unwrap_or(process.pid));
         let any = || process.threads().into_iter().next();
@@ -110,6 +111,7 @@ const ENTRIES: &[Row<Subject>] = &[
     ("mountinfo", |s| text(s, |thread| Ok(mounts(thread, true)))),
     ("mounts", |s| text(s, |thread| Ok(mounts(thread, false)))),
     ("net/unix", |s| text(s, |thread| Ok(thread.process.kernel.unix.table()))),
+    ("ns", |s| What::Directory(Arc::new(NamespaceLinks(s.clone())))),
     ("oom_score", |_| What::fixed("0\n")),
     ("oom_score_adj", |_| What::fixed("0\n")),
     ("personality", |_| What::fixed("00000000\n")),
@@ -543,7 +545,11 @@ fn mounts(thread: &Thread, info: bool) -> String {
     let root = thread.fs.read_recursive().root.clone();
     let mut out = String::new();
     for mount in root.mount().tree() {
-        let place = Path::root_of(&mount).to_bytes(&root);
+        let place = Path::root_of(&mount);
+        if !place.is_within(&root) {
+            continue;
+        }
+        let place = place.to_bytes(&root);
         let place = String::from_utf8_lossy(&place).replace(' ', "\\040");
         let fs = mount.superblock().fs();
         let options = mount.flags().options();

@@ -9,7 +9,7 @@ pub(super) fn shm(kernel: &Kernel) -> SysResult<String> {
     let mut out = String::from(
         "       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  cgid      atime      dtime      ctime                   rss                  swap\n",
     );
-    for segment in kernel.ipc.shm.all() {
+    for segment in kernel.namespaces.ipc.objects.shm.all() {
         let status = segment.status();
         let permission = &status.permission;
         let _ = writeln!(
@@ -41,7 +41,7 @@ pub(super) fn sem(kernel: &Kernel) -> SysResult<String> {
     let mut out = String::from(
         "       key      semid perms      nsems   uid   gid  cuid  cgid      otime      ctime\n",
     );
-    for set in kernel.ipc.sem.all() {
+    for set in kernel.namespaces.ipc.objects.sem.all() {
         let status = set.status();
         let permission = &status.permission;
         let _ = writeln!(
@@ -67,7 +67,7 @@ pub(super) fn msg(kernel: &Kernel) -> SysResult<String> {
     let mut out = String::from(
         "       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid  cuid  cgid      stime      rtime      ctime\n",
     );
-    for queue in kernel.ipc.msg.all() {
+    for queue in kernel.namespaces.ipc.objects.msg.all() {
         let status = queue.status();
         let permission = &status.permission;
         let _ = writeln!(
