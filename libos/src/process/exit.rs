@@ -152,6 +152,8 @@ impl Thread {
         }
         self.leave_memory();
         self.end_traces();
+        let rings = std::mem::take(&mut *self.rings.lock());
+        drop(rings);
         self.process.leave_children(self);
         self.process.kernel.pids.release(self.tid);
         // What was sent to the process and would have been this thread's is another one's now.

@@ -24,7 +24,7 @@ pub mod membarrier;
 pub mod memory;
 pub mod mount;
 pub mod mqueue;
-mod pace;
+pub(crate) mod pace;
 mod patience;
 pub mod pidfd;
 pub mod poll;
@@ -45,6 +45,7 @@ mod terminal;
 pub mod thread;
 pub mod time;
 pub mod timer;
+pub mod uring;
 pub mod wait;
 
 use crate::abi::IntoReturn;
