@@ -161,3 +161,19 @@ fn ten_thousand_guests_leave_nothing_behind() {
     let grown = resident().saturating_sub(resident_at_start);
     assert!(grown < 16 << 20, "{GUESTS} guests left {grown} bytes in the kernel's own memory");
 }
+
+#[test]
+fn operations_of_rings_leave_nothing_behind() {
+    let _alone = alone();
+    let ends = program("sys/uringends.c", Build::C, &[]);
+    let config = Config { cpus: Some(2), memory: Some(512 << 20), ..Config::default() };
+    let kernel = boot::start(&config).unwrap();
+    let round = || assert_eq!(run_with(&kernel, &ends, &[]), ExitStatus::Exited(0));
+    round();
+    thread::sleep(Duration::from_millis(200));
+    let start = Held::now(&kernel);
+    for _ in 0..5 {
+        round();
+    }
+    assert_eq!(Held::settled(&kernel, &start), start);
+}

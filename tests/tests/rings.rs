@@ -1,4 +1,4 @@
-//! Guests that make their system calls through rings, in both placements.
+//! Guests that make their system calls through rings, in both placements: rings of this kernel's own, and programs of libraries for io_uring.
 
 use std::time::Duration;
 
@@ -64,4 +64,32 @@ fn elsewhere_there_are_no_rings() {
     let outcome = Guest::new(example.to_str().unwrap(), &[]).native(scratch.path()).unwrap();
     assert_eq!(outcome.status, Some(1));
     assert!(String::from_utf8_lossy(&outcome.stderr).contains("not implemented"));
+}
+
+/// Runs an example natively and inside, in both placements and with one CPU: the outputs are the same.
+fn compare(name: &str) {
+    let example = kernel::example("tests", name).unwrap();
+    let guest = Guest::new(example.to_str().unwrap(), &[]);
+    let scratch = Scratch::empty().unwrap();
+    let native = guest.native(scratch.path()).unwrap();
+    let said = String::from_utf8_lossy(&native.stderr);
+    assert_eq!((native.status, &*said), (Some(0), ""), "natively");
+    for options in [&["--isolation", "auto"], &["--isolation", "always"], &["--cpus", "1"]] {
+        let scratch = Scratch::empty().unwrap();
+        let inside = guest.clone().options(options).inside(scratch.path()).unwrap();
+        let said = String::from_utf8_lossy(&inside.stderr);
+        assert_eq!((inside.status, &*said), (Some(0), ""), "{options:?}");
+        let text = |outcome: &[u8]| String::from_utf8_lossy(outcome).into_owned();
+        assert_eq!(text(&inside.stdout), text(&native.stdout), "{options:?}");
+    }
+}
+
+#[test]
+fn a_program_of_tokio_uring_runs_unmodified() {
+    compare("tokio_uring");
+}
+
+#[test]
+fn a_program_of_monoio_runs_unmodified() {
+    compare("monoio");
 }

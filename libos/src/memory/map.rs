@@ -116,7 +116,7 @@ impl UserMemory {
                 (Vmo::create(physical, len, options).map_err(errno)?, 0, Prot::all())
             }
             Backing::File { file, offset } => {
-                let pages = file.vmo()?;
+                let (pages, offset) = file.shown(offset)?;
                 if pages.cookie().is_none()
                     && let Ok(name) = MappedName::of(&file)
                 {

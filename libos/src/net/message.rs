@@ -39,7 +39,7 @@ bitflags! {
 }
 
 /// What travels beside the bytes.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Control {
     /// `SCM_RIGHTS`: open files.
     pub files: Vec<Arc<OpenFile>>,

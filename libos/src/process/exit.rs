@@ -162,6 +162,8 @@ impl Thread {
         }
         self.leave_memory();
         self.end_traces();
+        let rings = std::mem::take(&mut *self.rings.lock());
+        drop(rings);
         self.process.leave_children(self);
         if let Some(recorder) = self.recorder() {
             recorder.gone(self.who());

@@ -33,7 +33,7 @@ use crate::{
     signal::{SigSet, ThreadSignals},
     syscall::restart::Restart,
     trace::Recorded,
-    vfs::FsContext,
+    vfs::{FsContext, OpenFile},
 };
 
 impl From<Interrupted> for Errno {
@@ -73,6 +73,8 @@ pub struct Thread {
     pub(super) borrows: Mutex<Option<oneshot::Sender<()>>>,
     /// What it has said about itself.
     pub attributes: Mutex<ThreadAttributes>,
+    /// The rings that it names by their places here, `IORING_REGISTER_RING_FDS`.
+    pub(crate) rings: Mutex<Vec<Option<Arc<OpenFile>>>>,
     /// The status word of its own exit(2).
     pub(super) exit_code: AtomicI32,
     /// The record of its being traced.
@@ -176,6 +178,7 @@ impl Thread {
             restart: Mutex::default(),
             borrows: Mutex::default(),
             attributes: Mutex::new(attributes),
+            rings: Mutex::default(),
             exit_code: AtomicI32::new(0),
             tracee: Mutex::default(),
             object,

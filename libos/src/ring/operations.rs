@@ -57,9 +57,20 @@ struct State {
     idle: Vec<Arc<Thread>>,
 }
 
+/// What an operation is known by.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Label {
+    /// Its id, which others may have, too.
+    pub(crate) id: u64,
+    /// What it does, in the terms of its ring.
+    pub(crate) kind: u8,
+    /// The file that it is about: its address, which is not used as one; 0 is none.
+    pub(crate) file: usize,
+}
+
 /// An operation as others see it.
 struct Running {
-    id: u64,
+    label: Label,
     stand_in: Arc<Thread>,
     shared: Arc<Shared>,
 }
@@ -75,10 +86,30 @@ struct Shared {
 
 type Body = Pin<Box<dyn Future<Output = ()> + Send>>;
 
+impl Running {
+    /// Called with the state locked, so it is for the one that is known by the label now.
+    fn cancel(&self) {
+        self.shared.end.store(end::CANCELED, Ordering::Release);
+        self.stand_in.object.interrupt();
+    }
+}
+
 /// Why an operation is to end early.
 mod end {
     pub(super) const CANCELED: u8 = 1;
     pub(super) const LATE: u8 = 2;
+}
+
+impl State {
+    fn relabel(&mut self, key: usize, change: impl FnOnce(&mut Label)) {
+        let Some(running) = self.running.get_mut(key) else { return };
+        let old = running.label.id;
+        change(&mut running.label);
+        if running.label.id != old {
+            self.by_id.remove(&(old, key));
+            self.by_id.insert((running.label.id, key));
+        }
+    }
 }
 
 /// An operation for its own future, which has it as long as it lasts.
@@ -101,11 +132,63 @@ impl Operations {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let operation = self.enter(id, thread)?;
+        self.begin_as(Label { id, ..Label::default() }, thread, body)
+    }
+
+    /// As [`begin`](Self::begin), known by all of `label`.
+    pub(crate) fn begin_as<F>(
+        self: &Arc<Self>,
+        label: Label,
+        thread: &Thread,
+        body: impl FnOnce(Operation) -> F,
+    ) -> SysResult<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (stand_in, shared) = self.put(label, thread, body)?;
+        hal::cpu::spawn_here(self.task(stand_in, shared)).detach();
+        Ok(())
+    }
+
+    /// As [`begin_as`](Self::begin_as), on another CPU if one is idle and not polled here: for what goes on for long.
+    pub(crate) fn begin_apart<F>(
+        self: &Arc<Self>,
+        label: Label,
+        thread: &Thread,
+        body: impl FnOnce(Operation) -> F,
+    ) -> SysResult<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (stand_in, shared) = self.put(label, thread, body)?;
+        hal::cpu::spawn_spread(self.task(stand_in, shared)).detach();
+        Ok(())
+    }
+
+    /// Adds an operation that is then to be made a [task](Self::task).
+    fn put<F>(
+        self: &Arc<Self>,
+        label: Label,
+        thread: &Thread,
+        body: impl FnOnce(Operation) -> F,
+    ) -> SysResult<(Arc<Thread>, Arc<Shared>)>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let operation = self.enter(label, thread)?;
         let (stand_in, shared) = (Arc::clone(&operation.stand_in), Arc::clone(&operation.shared));
         *shared.body.lock() = Some(Box::pin(body(operation)));
+        Ok((stand_in, shared))
+    }
+
+    /// The task of an operation.
+    fn task(
+        self: &Arc<Self>,
+        stand_in: Arc<Thread>,
+        shared: Arc<Shared>,
+    ) -> impl Future<Output = ()> + Send + use<> {
         let set = Arc::downgrade(self);
-        hal::cpu::spawn_here(poll_fn(move |context| {
+        poll_fn(move |context| {
             stand_in.object.woken_by(context.waker());
             let mut body = shared.body.lock();
             let Some(future) = body.as_mut() else { return Poll::Ready(()) };
@@ -119,12 +202,10 @@ impl Operations {
             drop(body);
             drop(done);
             Poll::Ready(())
-        }))
-        .detach();
-        Ok(())
+        })
     }
 
-    fn enter(self: &Arc<Self>, id: u64, thread: &Thread) -> SysResult<Operation> {
+    fn enter(self: &Arc<Self>, label: Label, thread: &Thread) -> SysResult<Operation> {
         let shared = Arc::<Shared>::default();
         let mut state = self.state.lock();
         if self.is_over() {
@@ -136,9 +217,10 @@ impl Operations {
             Some(idle) => idle,
             None => thread.stand_in()?,
         };
-        let running = Running { id, stand_in: Arc::clone(&stand_in), shared: Arc::clone(&shared) };
+        let running =
+            Running { label, stand_in: Arc::clone(&stand_in), shared: Arc::clone(&shared) };
         let key = state.running.insert(running);
-        state.by_id.insert((id, key));
+        state.by_id.insert((label.id, key));
         drop(state);
         Ok(Operation { set: Arc::clone(self), key, stand_in, shared })
     }
@@ -148,11 +230,16 @@ impl Operations {
         let state = self.state.lock();
         let (_, key) = state.by_id.range((id, 0)..=(id, usize::MAX)).next().ok_or(Errno::ENOENT)?;
         let running = state.running.get(*key).ok_or(Errno::ENOENT)?;
-        running.shared.end.store(end::CANCELED, Ordering::Release);
-        let stand_in = Arc::clone(&running.stand_in);
-        drop(state);
-        stand_in.object.interrupt();
+        running.cancel();
         Ok(())
+    }
+
+    /// Has those that are `wanted` end early, all of them or the first found; how many.
+    pub(crate) fn cancel_where(&self, all: bool, wanted: impl Fn(&Label) -> bool) -> usize {
+        let state = self.state.lock();
+        let found = state.running.iter().filter(|(_, running)| wanted(&running.label));
+        let most = if all { usize::MAX } else { 1 };
+        found.take(most).map(|(_, running)| running.cancel()).count()
     }
 
     /// Whether they have been ended, with their process or its program.
@@ -200,7 +287,7 @@ impl Operations {
     fn leave(&self, key: usize, stand_in: Arc<Thread>) {
         let mut state = self.state.lock();
         let Some(running) = state.running.try_remove(key) else { return };
-        state.by_id.remove(&(running.id, key));
+        state.by_id.remove(&(running.label.id, key));
         if !self.is_over() && state.idle.len() < IDLE {
             stand_in.object.take_interrupt();
             state.idle.push(stand_in);
@@ -225,16 +312,35 @@ impl Operation {
 
     /// From now on it is known by `id`.
     pub(crate) fn rename(&self, id: u64) {
+        self.set.state.lock().relabel(self.key, |label| label.id = id);
+    }
+
+    /// From now on it is known by `label` and begins anew: what was to end it early was about what it was before.
+    pub(crate) fn renew(&self, label: Label) {
         let mut state = self.set.state.lock();
-        let Some(running) = state.running.get_mut(self.key) else { return };
-        let old = std::mem::replace(&mut running.id, id);
-        state.by_id.remove(&(old, self.key));
-        state.by_id.insert((id, self.key));
+        state.relabel(self.key, |known| *known = label);
+        self.shared.end.store(0, Ordering::Release);
+        self.stand_in.object.take_interrupt();
+    }
+
+    /// It is about `file` from now on, see [`Label::file`].
+    pub(crate) fn concerns(&self, file: usize) {
+        self.set.state.lock().relabel(self.key, |label| label.file = file);
     }
 
     /// Whether it has been cancelled.
     pub(crate) fn is_canceled(&self) -> bool {
         self.shared.end.load(Ordering::Acquire) == end::CANCELED
+    }
+
+    /// Whether its time was up.
+    pub(crate) fn is_late(&self) -> bool {
+        self.shared.end.load(Ordering::Acquire) == end::LATE
+    }
+
+    /// Whether it is to end where it waits next: for what goes on without waiting.
+    pub(crate) fn is_over(&self) -> bool {
+        self.set.is_over()
     }
 
     /// Makes a system call that could not be finished at once; no longer than until `deadline` on the monotonic clock.

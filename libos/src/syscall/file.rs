@@ -97,8 +97,15 @@ pub(crate) fn truncate(thread: &Thread, path: UserStr, size: i64) -> SysResult<(
 
 /// ftruncate(2)
 pub(crate) fn ftruncate(thread: &Thread, fd: Fd, size: i64) -> SysResult<()> {
+    if size < 0 {
+        return Err(Errno::EINVAL);
+    }
+    resize(thread, &*thread.files.get(fd)?, size)
+}
+
+/// As [`ftruncate`], of an open file.
+pub(crate) fn resize(thread: &Thread, file: &OpenFile, size: i64) -> SysResult<()> {
     let size = u64::try_from(size).map_err(|_| Errno::EINVAL)?;
-    let file = thread.files.get(fd)?;
     let regular = file.inode().filter(|inode| inode.kind() == FileType::Regular);
     if let (true, Some(inode)) = (file.writable(), regular) {
         check_size(thread, inode.size()?, size)?;
@@ -115,7 +122,17 @@ pub(crate) fn fallocate(
     offset: i64,
     len: i64,
 ) -> SysResult<()> {
-    let file = thread.files.get(fd)?;
+    allocate(thread, &*thread.files.get(fd)?, mode, offset, len)
+}
+
+/// As [`fallocate`], of an open file.
+pub(crate) fn allocate(
+    thread: &Thread,
+    file: &OpenFile,
+    mode: u32,
+    offset: i64,
+    len: i64,
+) -> SysResult<()> {
     let (Ok(offset), Ok(len)) = (u64::try_from(offset), u64::try_from(len)) else {
         return Err(Errno::EINVAL);
     };
@@ -156,7 +173,11 @@ pub(crate) fn fadvise64(
     len: i64,
     advice: u32,
 ) -> SysResult<()> {
-    let file = thread.files.get(fd)?;
+    advise(&*thread.files.get(fd)?, len, advice)
+}
+
+/// As [`fadvise64`], of an open file.
+pub(crate) fn advise(file: &OpenFile, len: i64, advice: u32) -> SysResult<()> {
     if !file.seekable() && file.special().is_some_and(|special| special.wait_queue().is_some()) {
         return Err(Errno::ESPIPE);
     }
@@ -212,10 +233,20 @@ pub(crate) async fn sync_file_range(
     len: i64,
     flags: Flags,
 ) -> SysResult<()> {
+    store_range(thread, thread.files.get(fd)?, offset, len, flags).await
+}
+
+/// As [`sync_file_range`], of an open file.
+pub(crate) async fn store_range(
+    thread: &Thread,
+    file: Arc<OpenFile>,
+    offset: i64,
+    len: i64,
+    flags: Flags,
+) -> SysResult<()> {
     let known = raw::SYNC_FILE_RANGE_WAIT_BEFORE
         | raw::SYNC_FILE_RANGE_WRITE
         | raw::SYNC_FILE_RANGE_WAIT_AFTER;
-    let file = thread.files.get(fd)?;
     if flags.0 & !known != 0 || offset < 0 || len < 0 || offset.checked_add(len).is_none() {
         return Err(Errno::EINVAL);
     }

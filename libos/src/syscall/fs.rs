@@ -36,7 +36,16 @@ impl At {
         path: UserStr,
         flags: LookupFlags,
     ) -> SysResult<Self> {
-        let path = path.path(&thread.memory)?;
+        Self::given(thread, dir, path.path(&thread.memory)?, flags)
+    }
+
+    /// As [`with_flags`](Self::with_flags), with a path that was copied in already.
+    pub(crate) fn given(
+        thread: &Thread,
+        dir: Fd,
+        path: Vec<u8>,
+        flags: LookupFlags,
+    ) -> SysResult<Self> {
         if path.is_empty() && !flags.contains(LookupFlags::EMPTY_PATH) {
             return Err(Errno::ENOENT);
         }
@@ -90,16 +99,33 @@ pub(crate) fn install(thread: &Thread, file: Arc<OpenFile>, close_on_exec: bool)
     thread.files.insert(file, close_on_exec, 0, thread.process.limit(Resource::OpenFiles))
 }
 
-/// Opens and installs; the file's own open may have to wait for the other end of a FIFO.
-async fn open_at(
-    thread: &Thread,
-    at: At,
-    flags: u32,
-    mode: u32,
-    lookup: LookupFlags,
-) -> SysResult<Fd> {
+/// Opens and installs.
+async fn open_at(thread: &Thread, at: At, how: How) -> SysResult<Fd> {
     // Before anything is made or cut: without a number to give, nothing happens.
     thread.files.check_room(thread.process.limit(Resource::OpenFiles))?;
+    let file = open_file(thread, at, how).await?;
+    install(thread, file, how.flags & raw::O_CLOEXEC != 0)
+}
+
+/// How a file is to be opened: what [`read_how`] and [`How::new`] have checked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct How {
+    /// Those of open(2).
+    pub(crate) flags: u32,
+    mode: u32,
+    lookup: LookupFlags,
+}
+
+impl How {
+    /// As open(2) has it: what is not known is left out.
+    pub(crate) fn new(flags: u32, mode: u32) -> Self {
+        Self { flags: flags & OPEN_FLAGS, mode: mode & 0o7777, lookup: LookupFlags::empty() }
+    }
+}
+
+/// Opens; the file's own open may have to wait for the other end of a FIFO.
+pub(crate) async fn open_file(thread: &Thread, at: At, how: How) -> SysResult<Arc<OpenFile>> {
+    let How { flags, mode, lookup } = how;
     let file = loop {
         match at.with(thread, |fs, base, path| ops::open(fs, base, path, flags, mode, lookup)) {
             // A file that begins as the host's, and is on its disk.
@@ -120,7 +146,7 @@ async fn open_at(
             thread.interruptible(changed).await?;
         }
     }
-    install(thread, file, flags & raw::O_CLOEXEC != 0)
+    Ok(file)
 }
 
 /// The bits that open(2) knows; it ignores others, openat2(2) refuses them.
@@ -167,7 +193,7 @@ pub(crate) async fn openat(
     mode: Mode,
 ) -> SysResult<Fd> {
     let at = At::new(thread, dir, path)?;
-    open_at(thread, at, flags.0 & OPEN_FLAGS, mode.0 & 0o7777, LookupFlags::empty()).await
+    open_at(thread, at, How::new(flags.0, mode.0)).await
 }
 
 /// openat2(2)
@@ -178,6 +204,12 @@ pub(crate) async fn openat2(
     how: UserPtr<[u64; 3]>,
     size: usize,
 ) -> SysResult<Fd> {
+    let how = read_how(thread, how, size)?;
+    open_at(thread, At::new(thread, dir, path)?, how).await
+}
+
+/// Copies a `struct open_how` and checks it. `EINVAL`, `E2BIG`, `EFAULT`; `EAGAIN` for what could wait and may not.
+pub(crate) fn read_how(thread: &Thread, how: UserPtr<[u64; 3]>, size: usize) -> SysResult<How> {
     const KNOWN: usize = 24;
     if size < KNOWN {
         return Err(Errno::EINVAL);
@@ -216,28 +248,37 @@ pub(crate) async fn openat2(
     if left != 0 || lookup.contains(LookupFlags::BENEATH | LookupFlags::IN_ROOT) {
         return Err(Errno::EINVAL);
     }
-    open_at(thread, At::new(thread, dir, path)?, flags as u32, mode as u32, lookup).await
+    Ok(How { flags: flags as u32, mode: mode as u32, lookup })
+}
+
+/// The path that a stat is about: Linux takes a null pointer for an empty one since 6.11.
+pub(crate) fn stat_path(thread: &Thread, path: UserStr, flags: Flags) -> SysResult<Vec<u8>> {
+    let none = path.is_null() && flags.0 & raw::AT_EMPTY_PATH != 0;
+    if none { Ok(Vec::new()) } else { path.path(&thread.memory) }
 }
 
 fn stat_at(thread: &Thread, dir: Fd, path: UserStr, flags: Flags) -> SysResult<(Metadata, u64)> {
-    let lookup = lookup_flags(
-        flags,
-        raw::AT_SYMLINK_NOFOLLOW | raw::AT_EMPTY_PATH | raw::AT_STATX_SYNC_TYPE,
-    )?;
-    if lookup.contains(LookupFlags::EMPTY_PATH) {
-        // Linux takes a null pointer for an empty path since 6.11, and a descriptor may name what has no path.
-        let mut first = [0];
-        let empty = path.is_null() || {
-            thread.memory.read_bytes(path.0, &mut first)?;
-            first == [0]
-        };
-        if empty && dir != Fd::CWD {
-            let file = thread.files.get_any(dir)?;
-            let mount = file.path().map_or(0, |path| path.mount().id());
-            return Ok((file.metadata()?, mount));
-        }
+    let lookup = stat_lookup(flags)?;
+    stat_given(thread, dir, stat_path(thread, path, flags)?, lookup)
+}
+
+fn stat_lookup(flags: Flags) -> SysResult<LookupFlags> {
+    lookup_flags(flags, raw::AT_SYMLINK_NOFOLLOW | raw::AT_EMPTY_PATH | raw::AT_STATX_SYNC_TYPE)
+}
+
+fn stat_given(
+    thread: &Thread,
+    dir: Fd,
+    path: Vec<u8>,
+    lookup: LookupFlags,
+) -> SysResult<(Metadata, u64)> {
+    // A descriptor may name what has no path.
+    if lookup.contains(LookupFlags::EMPTY_PATH) && path.is_empty() && dir != Fd::CWD {
+        let file = thread.files.get_any(dir)?;
+        let mount = file.path().map_or(0, |path| path.mount().id());
+        return Ok((file.metadata()?, mount));
     }
-    let place = At::with_flags(thread, dir, path, lookup)?.resolve(thread, lookup)?;
+    let place = At::given(thread, dir, path, lookup)?.resolve(thread, lookup)?;
     Ok((place.inode().metadata()?, place.mount().id()))
 }
 
@@ -278,11 +319,28 @@ pub(crate) fn statx(
     mask: u32,
     into: UserPtr<Statx>,
 ) -> SysResult<()> {
+    check_statx(flags, mask)?;
+    statx_given(thread, dir, stat_path(thread, path, flags)?, flags, into)
+}
+
+/// `EINVAL` for a statx(2) that makes no sense.
+pub(crate) fn check_statx(flags: Flags, mask: u32) -> SysResult<()> {
     let sync = flags.0 & raw::AT_STATX_SYNC_TYPE;
     if mask & raw::STATX__RESERVED != 0 || sync == raw::AT_STATX_SYNC_TYPE {
         return Err(Errno::EINVAL);
     }
-    let (metadata, mount) = stat_at(thread, dir, path, flags)?;
+    stat_lookup(flags).map(drop)
+}
+
+/// As [`statx`], checked and with its [path](stat_path) copied.
+pub(crate) fn statx_given(
+    thread: &Thread,
+    dir: Fd,
+    path: Vec<u8>,
+    flags: Flags,
+    into: UserPtr<Statx>,
+) -> SysResult<()> {
+    let (metadata, mount) = stat_given(thread, dir, path, stat_lookup(flags)?)?;
     into.write(&thread.memory, &Statx::new(&metadata, mount))
 }
 
@@ -368,7 +426,13 @@ pub(crate) fn mkdir(thread: &Thread, path: UserStr, mode: Mode) -> SysResult<()>
 
 /// mkdirat(2)
 pub(crate) fn mkdirat(thread: &Thread, dir: Fd, path: UserStr, mode: Mode) -> SysResult<()> {
-    At::new(thread, dir, path)?.with(thread, |fs, base, path| ops::mkdir(fs, base, path, mode.0))
+    mkdir_given(thread, dir, path.path(&thread.memory)?, mode)
+}
+
+/// As [`mkdirat`], with its path copied.
+pub(crate) fn mkdir_given(thread: &Thread, dir: Fd, path: Vec<u8>, mode: Mode) -> SysResult<()> {
+    let at = At::given(thread, dir, path, LookupFlags::empty())?;
+    at.with(thread, |fs, base, path| ops::mkdir(fs, base, path, mode.0))
 }
 
 /// mknod(2)
@@ -403,7 +467,13 @@ pub(crate) fn unlinkat(thread: &Thread, dir: Fd, path: UserStr, flags: Flags) ->
     if flags.0 & !raw::AT_REMOVEDIR != 0 {
         return Err(Errno::EINVAL);
     }
-    At::new(thread, dir, path)?.with(thread, |fs, base, path| match flags.0 {
+    unlink_given(thread, dir, path.path(&thread.memory)?, flags)
+}
+
+/// As [`unlinkat`], checked and with its path copied.
+pub(crate) fn unlink_given(thread: &Thread, dir: Fd, path: Vec<u8>, flags: Flags) -> SysResult<()> {
+    let at = At::given(thread, dir, path, LookupFlags::empty())?;
+    at.with(thread, |fs, base, path| match flags.0 {
         0 => ops::unlink(fs, base, path),
         _ => ops::rmdir(fs, base, path),
     })
@@ -435,8 +505,19 @@ pub(crate) fn renameat2(
     flags: Flags,
 ) -> SysResult<()> {
     let flags = crate::vfs::RenameFlags::from_bits(flags.0).ok_or(Errno::EINVAL)?;
-    let from = At::new(thread, from_dir, from)?;
-    let to = At::new(thread, to_dir, to)?;
+    let path = |path: UserStr| path.path(&thread.memory);
+    rename_given(thread, (from_dir, path(from)?), (to_dir, path(to)?), flags)
+}
+
+/// As [`renameat2`], with its paths copied.
+pub(crate) fn rename_given(
+    thread: &Thread,
+    (from_dir, from): (Fd, Vec<u8>),
+    (to_dir, to): (Fd, Vec<u8>),
+    flags: crate::vfs::RenameFlags,
+) -> SysResult<()> {
+    let from = At::given(thread, from_dir, from, LookupFlags::empty())?;
+    let to = At::given(thread, to_dir, to, LookupFlags::empty())?;
     let fs = thread.fs.read();
     ops::rename(&fs, (from.base.as_ref(), &from.path), (to.base.as_ref(), &to.path), flags)
 }
@@ -458,11 +539,23 @@ pub(crate) fn linkat(
     if flags.0 & !(raw::AT_SYMLINK_FOLLOW | raw::AT_EMPTY_PATH) != 0 {
         return Err(Errno::EINVAL);
     }
+    let path = |path: UserStr| path.path(&thread.memory);
+    link_given(thread, (from_dir, path(from)?), (to_dir, path(to)?), flags)
+}
+
+/// As [`linkat`], checked and with its paths copied.
+pub(crate) fn link_given(
+    thread: &Thread,
+    (from_dir, from): (Fd, Vec<u8>),
+    (to_dir, to): (Fd, Vec<u8>),
+    flags: Flags,
+) -> SysResult<()> {
     let mut lookup = LookupFlags::empty();
     lookup.set(LookupFlags::FOLLOW, flags.0 & raw::AT_SYMLINK_FOLLOW != 0);
     lookup.set(LookupFlags::EMPTY_PATH, flags.0 & raw::AT_EMPTY_PATH != 0);
-    let target = At::with_flags(thread, from_dir, from, lookup)?.resolve(thread, lookup)?;
-    At::new(thread, to_dir, to)?.with(thread, |fs, base, path| ops::link(fs, &target, base, path))
+    let target = At::given(thread, from_dir, from, lookup)?.resolve(thread, lookup)?;
+    let at = At::given(thread, to_dir, to, LookupFlags::empty())?;
+    at.with(thread, |fs, base, path| ops::link(fs, &target, base, path))
 }
 
 /// symlink(2)
@@ -473,7 +566,18 @@ pub(crate) fn symlink(thread: &Thread, target: UserStr, path: UserStr) -> SysRes
 /// symlinkat(2)
 pub(crate) fn symlinkat(thread: &Thread, target: UserStr, dir: Fd, path: UserStr) -> SysResult<()> {
     let target = target.path(&thread.memory)?;
-    At::new(thread, dir, path)?.with(thread, |fs, base, path| ops::symlink(fs, &target, base, path))
+    symlink_given(thread, &target, dir, path.path(&thread.memory)?)
+}
+
+/// As [`symlinkat`], with its paths copied.
+pub(crate) fn symlink_given(
+    thread: &Thread,
+    target: &[u8],
+    dir: Fd,
+    path: Vec<u8>,
+) -> SysResult<()> {
+    let at = At::given(thread, dir, path, LookupFlags::empty())?;
+    at.with(thread, |fs, base, path| ops::symlink(fs, target, base, path))
 }
 
 /// readlink(2)

@@ -218,10 +218,17 @@ pub(crate) struct Wait {
     deadline: Option<u64>,
 }
 
+impl Wait {
+    /// A wait for `word` being changed from `value`, with other processes if `shared`, for wakes of one of `bitset`.
+    pub(crate) fn new(word: UserAddr, value: u32, bitset: u32, shared: bool) -> Self {
+        Self { word, shared, value, bitset, deadline: None }
+    }
+}
+
 /// Waits until a wake chooses the thread. (Why it is no `async fn` says [`dispatch`](crate::syscall::table::dispatch);
 /// a result without a value comes in registers.)
 #[expect(clippy::manual_async_fn, reason = "see `dispatch`")]
-pub(super) fn wait(thread: &Thread, request: Wait) -> impl Future<Output = SysResult<()>> {
+pub(crate) fn wait(thread: &Thread, request: Wait) -> impl Future<Output = SysResult<()>> {
     async move {
         let table = &thread.process.kernel.futexes;
         let mut queued = table.place(&thread.futex_waiter);

@@ -43,6 +43,13 @@ pub(crate) struct IoVec {
     pub(super) len: u64,
 }
 
+impl IoVec {
+    /// Its address and its length.
+    pub(crate) const fn parts(self) -> (u64, u64) {
+        (self.base, self.len)
+    }
+}
+
 /// The ranges of a vectored call.
 pub(crate) type Ranges = SmallVec<[GuestRange; 8]>;
 
@@ -386,7 +393,7 @@ fn drop_set_ids(thread: &Thread, file: &OpenFile) -> SysResult<()> {
 }
 
 /// Writes what `from` holds, in pieces. A blocking write to a pipe goes on until all is written, as pipe(7) has it.
-async fn write_all(
+pub(crate) async fn write_all(
     thread: &Thread,
     file: &OpenFile,
     to: WriteTo,

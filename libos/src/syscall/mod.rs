@@ -27,7 +27,7 @@ pub mod memory;
 pub mod mount;
 pub mod mqueue;
 pub mod namespace;
-mod pace;
+pub(crate) mod pace;
 mod patience;
 pub mod pidfd;
 pub mod poll;
@@ -49,6 +49,7 @@ mod terminal;
 pub mod thread;
 pub mod time;
 pub mod timer;
+pub mod uring;
 pub mod wait;
 
 use crate::abi::IntoReturn;

@@ -10,7 +10,7 @@ pub(super) const PIECE: usize = 1 << 20;
 
 /// Between two pieces: lets others run, and timers expire. A thread that is killed goes no further; true when there is something
 /// else for it to do meanwhile, a signal, for which the caller may want to end early.
-pub(super) async fn give_way(thread: &Thread) -> bool {
+pub(crate) async fn give_way(thread: &Thread) -> bool {
     // Whether somebody waits is not asked: the way through the run queue is short beside a piece.
     hal::cpu::yield_now().await;
     thread.object.work() != 0

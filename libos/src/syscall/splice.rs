@@ -252,19 +252,45 @@ pub(crate) async fn splice(
         return Err(Errno::EINVAL);
     }
     let (from, to) = (thread.files.get(from)?, thread.files.get(to)?);
-    if from.is_path_only() || to.is_path_only() {
-        return Err(Errno::EBADF);
-    }
-    let (source, target) = (from.downcast::<PipeEnd>(), to.downcast::<PipeEnd>());
-    let of_pipe =
-        |pipe: Option<&PipeEnd>, offset: UserPtr<i64>| pipe.is_some() && !offset.is_null();
-    if of_pipe(source, from_offset) || of_pipe(target, to_offset) {
+    let of_pipe = |file: &OpenFile, offset: UserPtr<i64>| {
+        file.downcast::<PipeEnd>().is_some() && !offset.is_null()
+    };
+    if of_pipe(&from, from_offset) || of_pipe(&to, to_offset) {
         return Err(Errno::ESPIPE);
     }
     let offset = |pointer: UserPtr<i64>| {
         pointer.non_null().map(|pointer| pointer.read(&thread.memory)).transpose()
     };
-    let (from_at, to_at) = (offset(from_offset)?, offset(to_offset)?);
+    let (mut from_at, mut to_at) = (offset(from_offset)?, offset(to_offset)?);
+    let done = splice_files(thread, &from, &mut from_at, &to, &mut to_at, count, flags).await?;
+    for (pointer, at) in [(from_offset, from_at), (to_offset, to_at)] {
+        if let Some(at) = at {
+            pointer.write(&thread.memory, &at)?;
+        }
+    }
+    Ok(done)
+}
+
+/// As [`splice`], of open files and with offsets, which are then where the bytes end.
+pub(crate) async fn splice_files(
+    thread: &Thread,
+    from: &Arc<OpenFile>,
+    from_at: &mut Option<i64>,
+    to: &OpenFile,
+    to_at: &mut Option<i64>,
+    count: usize,
+    flags: Flags,
+) -> SysResult {
+    if count == 0 {
+        return Ok(0);
+    }
+    if flags.0 & !SPLICE_FLAGS != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let (source, target) = (from.downcast::<PipeEnd>(), to.downcast::<PipeEnd>());
+    if source.is_some() && from_at.is_some() || target.is_some() && to_at.is_some() {
+        return Err(Errno::ESPIPE);
+    }
     if !from.readable() || !to.writable() {
         return Err(Errno::EBADF);
     }
@@ -274,31 +300,27 @@ pub(crate) async fn splice(
             if source.same_pipe(target) {
                 return Err(Errno::EINVAL);
             }
-            let flags = flags_of(flags, [&from, &to]);
+            let flags = flags_of(flags, [from, to]);
             let attempt = || source.transfer(target, count, Transfer::Move);
-            until_moved(thread, Some(&from), Some(&to), flags, attempt).await
+            until_moved(thread, Some(from), Some(to), flags, attempt).await
         }
         (Some(source), None) => {
-            let at = target_offset(&to, to_at)?;
-            let flags = flags_of(flags, [&from, &from]);
-            let done = drain(thread, &from, source, &to, at, count, flags).await?;
-            if let Some(at) = at {
-                to_offset.write(&thread.memory, &(at.saturating_add(done as u64) as i64))?;
-            }
+            let at = target_offset(to, *to_at)?;
+            let flags = flags_of(flags, [from, from]);
+            let done = drain(thread, from, source, to, at, count, flags).await?;
+            *to_at = at.map(|at| at.saturating_add(done as u64) as i64);
             Ok(done)
         }
         (None, Some(target)) => {
-            let mut at = source_offset(&from, from_at)?;
-            let flags = flags_of(flags, [&to, &to]);
-            let room = until_moved(thread, None, Some(&to), flags, || target.room()).await?;
+            let mut at = source_offset(from, *from_at)?;
+            let flags = flags_of(flags, [to, to]);
+            let room = until_moved(thread, None, Some(to), flags, || target.room()).await?;
             let would_wait = from.socket().is_ok() && !from.poll().contains(PollEvents::IN);
             if would_wait && flags & raw::SPLICE_F_NONBLOCK != 0 {
                 return Err(Errno::EAGAIN);
             }
-            let done = copy(thread, &from, at.as_mut(), &to, None, count.min(room)).await?;
-            if let Some(at) = at {
-                from_offset.write(&thread.memory, &(at as i64))?;
-            }
+            let done = copy(thread, from, at.as_mut(), to, None, count.min(room)).await?;
+            *from_at = at.map(|at| at as i64);
             Ok(done)
         }
         (None, None) => Err(Errno::EINVAL),
@@ -369,7 +391,23 @@ pub(crate) async fn tee(
     if count == 0 {
         return Ok(0);
     }
-    let (from, to) = (thread.files.get(from)?, thread.files.get(to)?);
+    tee_files(thread, &*thread.files.get(from)?, &*thread.files.get(to)?, count, flags).await
+}
+
+/// As [`tee`], of open files.
+pub(crate) async fn tee_files(
+    thread: &Thread,
+    from: &OpenFile,
+    to: &OpenFile,
+    count: usize,
+    flags: Flags,
+) -> SysResult {
+    if flags.0 & !SPLICE_FLAGS != 0 {
+        return Err(Errno::EINVAL);
+    }
+    if count == 0 {
+        return Ok(0);
+    }
     if !from.readable() || !to.writable() {
         return Err(Errno::EBADF);
     }
@@ -380,9 +418,9 @@ pub(crate) async fn tee(
     if source.same_pipe(target) {
         return Err(Errno::EINVAL);
     }
-    let flags = flags_of(flags, [&from, &to]);
+    let flags = flags_of(flags, [from, to]);
     let attempt = || source.transfer(target, count, Transfer::Copy);
-    until_moved(thread, Some(&from), Some(&to), flags, attempt).await
+    until_moved(thread, Some(from), Some(to), flags, attempt).await
 }
 
 /// vmsplice(2): the bytes are copied, as the manual page allows; a pipe that is read from gives them to the guest's memory.

@@ -306,6 +306,9 @@ system_calls! {
         332 statx(dir: Fd, path: UserStr, flags: Flags, mask: u32, into: UserPtr<stat::Statx>) now fs::statx, Full;
         333 io_pgetevents(context: u64, min: i64, max: i64, events: UserPtr<Event>, timeout: UserPtr<Timespec>, mask: UserPtr<[u64; 2]>) wait aio::io_pgetevents, Full;
         424 pidfd_send_signal(fd: Fd, signal: i32, info: UserPtr<SigInfo>, flags: Flags) now pidfd::pidfd_send_signal, Full;
+        425 io_uring_setup(entries: u32, params: UserPtr<crate::ring::uring::Params>) now uring::io_uring_setup, Partial("IOPOLL, HYBRID_IOPOLL, SQ_AFF, ATTACH_WQ, NO_MMAP, REGISTERED_FD_ONLY");
+        426 io_uring_enter(fd: Fd, count: u32, wanted: u32, flags: Flags, argument: UserAddr, size: usize) wait (uring::io_uring_enter_at_once) uring::io_uring_enter, Partial("operations: URING_CMD, SEND_ZC, SENDMSG_ZC, FUTEX_WAITV, RECV_ZC, EPOLL_WAIT, READV_FIXED, WRITEV_FIXED, PIPE; of those that are there POLL_ADD_LEVEL, LINK_TIMEOUT_UPDATE, bundles, sending from provided buffers; EXT_ARG_REG and min_wait_usec; EPERM for another process than the one that made the ring");
+        427 io_uring_register(fd: Fd, command: Flags, argument: UserAddr, count: u32) now uring::io_uring_register, Partial("PERSONALITY, IOWQ_AFF, SYNC_CANCEL, NAPI, CLOCK, CLONE_BUFFERS, SEND_MSG_RING, ZCRX_IFQ, RESIZE_RINGS, MEM_REGION; IOU_PBUF_RING_INC; buffers are named, and not pinned");
         434 pidfd_open(pid: i32, flags: Flags) now pidfd::pidfd_open, Full;
         435 clone3(args: UserAddr, size: usize) context thread::clone3, Partial("namespaces as unshare; no cgroups");
         436 close_range(first: u32, last: u32, flags: Flags) now descriptor::close_range, Full;
@@ -369,9 +372,6 @@ system_calls! {
         331 pkey_free
         334 rseq
         335 uretprobe
-        425 io_uring_setup
-        426 io_uring_enter
-        427 io_uring_register
         428 open_tree
         429 move_mount
         430 fsopen

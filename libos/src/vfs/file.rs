@@ -138,6 +138,12 @@ pub trait File: Send + Sync + Any {
         Err(Errno::ENODEV)
     }
 
+    /// The pages that mmap(2) shows from `offset` on, and where in them that is: for files that are more than one thing. Fails as
+    /// [`vmo`](Self::vmo), or with `EINVAL` for an offset at which nothing begins.
+    fn shown(&self, offset: u64) -> SysResult<(Arc<Vmo>, u64)> {
+        Ok((self.vmo()?, offset))
+    }
+
     /// An ioctl(2) that is not common to all files. `arg` is the third argument as the guest gave it.
     fn ioctl(&self, command: u32, arg: u64, memory: &dyn GuestMemory) -> SysResult {
         let _ = (command, arg, memory);

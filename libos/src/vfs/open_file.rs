@@ -537,11 +537,11 @@ impl OpenFile {
         }
     }
 
-    /// The pages that mmap(2) shows; `ENODEV` for files that cannot be mapped.
-    pub fn vmo(&self) -> SysResult<Arc<Vmo>> {
+    /// The pages that mmap(2) shows from `offset` on, and where in them that is; `ENODEV` for files that cannot be mapped.
+    pub fn shown(&self, offset: u64) -> SysResult<(Arc<Vmo>, u64)> {
         match &self.object {
-            Object::Inode(inode) => inode.vmo(),
-            Object::File(file) => file.vmo(),
+            Object::Inode(inode) => Ok((inode.vmo()?, offset)),
+            Object::File(file) => file.shown(offset),
         }
     }
 

@@ -30,14 +30,14 @@ use crate::{
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 pub(crate) struct MsgHdr {
-    name: u64,
-    name_len: i32,
+    pub(crate) name: u64,
+    pub(crate) name_len: i32,
     _pad: u32,
     vector: u64,
     vector_len: u64,
-    control: u64,
-    control_len: u64,
-    flags: u32,
+    pub(crate) control: u64,
+    pub(crate) control_len: u64,
+    pub(crate) flags: u32,
     _pad_end: u32,
 }
 
@@ -83,6 +83,17 @@ pub(crate) async fn send(
     message: &mut Outgoing<'_, '_>,
 ) -> SysResult {
     let may_wait = !file.nonblocking() && !message.flags.contains(MessageFlags::DONTWAIT);
+    send_if(may_wait, thread, file, socket, message).await
+}
+
+/// Sends a message, waiting if it `may_wait`, whatever the file says.
+pub(crate) async fn send_if(
+    may_wait: bool,
+    thread: &Thread,
+    file: &OpenFile,
+    socket: &dyn Socket,
+    message: &mut Outgoing<'_, '_>,
+) -> SysResult {
     let stream = socket.kind() == SocketKind::Stream;
     let mut done = 0;
     loop {
@@ -155,17 +166,26 @@ pub(crate) async fn sendto(
     send(thread, &file, socket, &mut message).await
 }
 
-/// The ranges of a message. `EMSGSIZE` for too many.
-fn message_ranges(thread: &Thread, header: &MsgHdr) -> SysResult<Ranges> {
+/// The ranges of a message. `EINVAL` for a header that makes no sense, `EMSGSIZE` for too many.
+pub(crate) fn message_ranges(thread: &Thread, header: &MsgHdr) -> SysResult<Ranges> {
+    if header.name != 0 && header.name_len < 0 {
+        return Err(Errno::EINVAL);
+    }
     if header.vector_len > MAX_RANGES as u64 {
         return Err(Errno::EMSGSIZE);
     }
     ranges(thread, UserPtr::<IoVec>::new(header.vector), header.vector_len as usize)
 }
 
-async fn send_message(thread: &Thread, fd: Fd, header: &MsgHdr, flags: u32) -> SysResult {
-    let file = thread.files.get(fd)?;
-    let socket = file.socket()?;
+/// What a `struct msghdr` points to, copied: to whom, what, and what beside it.
+pub(crate) struct Message {
+    pub(crate) to: Option<Address>,
+    pub(crate) ranges: Ranges,
+    pub(crate) control: Control,
+}
+
+/// Copies what a message to be sent is made of. `EINVAL`, `EFAULT`, `EMSGSIZE`, `EBADF`, …
+pub(crate) fn read_message(thread: &Thread, header: &MsgHdr) -> SysResult<Message> {
     if header.name != 0 && header.name_len < 0 {
         return Err(Errno::EINVAL);
     }
@@ -181,6 +201,13 @@ async fn send_message(thread: &Thread, fd: Fd, header: &MsgHdr, flags: u32) -> S
         0 => Control::default(),
         control => read_control(thread, control, header.control_len)?,
     };
+    Ok(Message { to, ranges, control })
+}
+
+async fn send_message(thread: &Thread, fd: Fd, header: &MsgHdr, flags: u32) -> SysResult {
+    let file = thread.files.get(fd)?;
+    let socket = file.socket()?;
+    let Message { to, ranges, control } = read_message(thread, header)?;
     let mut data = IoSrc::guest_vectored(&*thread.memory, &ranges);
     let mut message = Outgoing {
         to: to.as_deref(),
@@ -294,6 +321,17 @@ pub(crate) async fn receive(
     into: &mut Incoming<'_, '_>,
 ) -> SysResult {
     let may_wait = !file.nonblocking() && !into.flags.contains(MessageFlags::DONTWAIT);
+    receive_if(may_wait, thread, file, socket, into).await
+}
+
+/// As [`receive`], waiting if it `may_wait`, whatever the file says.
+pub(crate) async fn receive_if(
+    may_wait: bool,
+    thread: &Thread,
+    file: &OpenFile,
+    socket: &dyn Socket,
+    into: &mut Incoming<'_, '_>,
+) -> SysResult {
     into.nonblocking = !may_wait;
     let (wanted, least) = (into.data.remaining(), socket.options().low_water() as usize);
     let target = match socket.kind() {
@@ -377,15 +415,25 @@ async fn receive_message(
     flags: MessageFlags,
 ) -> SysResult {
     let file = thread.files.get(fd)?;
+    let ranges = message_ranges(thread, header)?;
+    let may_wait = !file.nonblocking() && !flags.contains(MessageFlags::DONTWAIT);
+    receive_to(may_wait, thread, &file, header, &ranges, flags).await
+}
+
+/// Receives into `ranges`, waiting if it `may_wait`, and stores where `header` says what else there is to know.
+pub(crate) async fn receive_to(
+    may_wait: bool,
+    thread: &Thread,
+    file: &OpenFile,
+    header: &mut MsgHdr,
+    ranges: &Ranges,
+    flags: MessageFlags,
+) -> SysResult {
     let socket = file.socket()?;
-    if header.name != 0 && header.name_len < 0 {
-        return Err(Errno::EINVAL);
-    }
-    let ranges: Ranges = message_ranges(thread, header)?;
-    let mut data = IoDst::guest_vectored(&*thread.memory, &ranges);
+    let mut data = IoDst::guest_vectored(&*thread.memory, ranges);
     let mut into =
         Incoming { flags, wants_address: header.name != 0, ..Incoming::bytes(&mut data) };
-    let done = receive(thread, &file, socket, &mut into).await?;
+    let done = receive_if(may_wait, thread, file, socket, &mut into).await?;
     let Incoming { address, control, mut result, .. } = into;
     if header.name != 0 {
         let address: Address = address.unwrap_or_default();

@@ -22,13 +22,13 @@ use crate::{
 };
 
 /// The size of `struct sockaddr_storage`: no address is longer.
-pub(super) const ADDRESS_MAX: usize = 128;
+pub(crate) const ADDRESS_MAX: usize = 128;
 
 /// The most connections that wait to be accepted (`net.core.somaxconn`).
 const BACKLOG_MAX: usize = 4096;
 
 /// The flags in the type of a socket: `SOCK_CLOEXEC`, `SOCK_NONBLOCK`.
-const KIND_FLAGS: u32 = raw::O_CLOEXEC | raw::O_NONBLOCK;
+pub(crate) const KIND_FLAGS: u32 = raw::O_CLOEXEC | raw::O_NONBLOCK;
 /// The rest of the type.
 const KIND_MASK: u32 = 0xf;
 /// The largest number of a family, and of a type, that Linux knows.
@@ -86,21 +86,31 @@ fn split_kind(family: i32, kind: i32, protocol: i32) -> SysResult<(SocketKind, u
     Ok((kind, flags))
 }
 
-fn open(socket: Arc<dyn Socket>, flags: u32) -> Arc<OpenFile> {
+pub(crate) fn open(socket: Arc<dyn Socket>, flags: u32) -> Arc<OpenFile> {
     OpenFile::from_file(socket, None, raw::O_RDWR | flags & raw::O_NONBLOCK)
 }
 
 /// Gives a socket a descriptor; `flags` may have `O_CLOEXEC` and `O_NONBLOCK`.
-fn insert(thread: &Thread, socket: Arc<dyn Socket>, flags: u32) -> SysResult<Fd> {
+pub(crate) fn insert(thread: &Thread, socket: Arc<dyn Socket>, flags: u32) -> SysResult<Fd> {
     let limit = thread.process.limit(Resource::OpenFiles);
     thread.files.insert(open(socket, flags), flags & raw::O_CLOEXEC != 0, 0, limit)
 }
 
 /// socket(2)
 pub(crate) fn socket(thread: &Thread, family: i32, kind: i32, protocol: i32) -> SysResult<Fd> {
-    let (kind, flags) = split_kind(family, kind, protocol)?;
-    let socket = UnixSocket::new(&thread.process.kernel.unix, kind, thread.real())?;
+    let (socket, flags) = create(thread, family, kind, protocol)?;
     insert(thread, socket, flags)
+}
+
+/// As [`socket`], without a descriptor: the socket, and the flags that its type had.
+pub(crate) fn create(
+    thread: &Thread,
+    family: i32,
+    kind: i32,
+    protocol: i32,
+) -> SysResult<(Arc<dyn Socket>, u32)> {
+    let (kind, flags) = split_kind(family, kind, protocol)?;
+    Ok((UnixSocket::new(&thread.process.kernel.unix, kind, thread.real())?, flags))
 }
 
 /// socketpair(2)
@@ -123,7 +133,7 @@ pub(crate) fn socketpair(
 }
 
 /// Copies an address in. `EINVAL` for a length that none has.
-pub(super) fn read_address(thread: &Thread, from: UserAddr, len: i32) -> SysResult<Address> {
+pub(crate) fn read_address(thread: &Thread, from: UserAddr, len: i32) -> SysResult<Address> {
     let len = usize::try_from(len).ok().filter(|&len| len <= ADDRESS_MAX).ok_or(Errno::EINVAL)?;
     let mut address = Address::from_elem(0, len);
     if len > 0 {
@@ -133,7 +143,7 @@ pub(super) fn read_address(thread: &Thread, from: UserAddr, len: i32) -> SysResu
 }
 
 /// Copies an address out to a buffer of `*len` bytes, as much as it holds, and stores its whole length there.
-pub(super) fn write_address(
+pub(crate) fn write_address(
     thread: &Thread,
     address: &[u8],
     into: UserAddr,
@@ -158,9 +168,14 @@ pub(crate) fn bind(thread: &Thread, fd: Fd, address: UserAddr, len: i32) -> SysR
 /// listen(2)
 pub(crate) fn listen(thread: &Thread, fd: Fd, backlog: i32) -> SysResult<()> {
     let file = thread.files.get(fd)?;
+    listen_on(thread, file.socket()?, backlog)
+}
+
+/// As [`listen`], on a socket.
+pub(crate) fn listen_on(thread: &Thread, socket: &dyn Socket, backlog: i32) -> SysResult<()> {
     // A negative number is a large one to Linux.
     let backlog = usize::try_from(backlog).unwrap_or(BACKLOG_MAX).min(BACKLOG_MAX);
-    file.socket()?.listen(thread, backlog)
+    socket.listen(thread, backlog)
 }
 
 /// connect(2)

@@ -1,0 +1,2 @@
+r="fio --ioengine=io_uring --size=4M --bs=4k --iodepth=16 --minimal --thread --group_reporting"
+$r --name=w --rw=write --verify=crc32c >w && $r --name=r --rw=read --filename=w.0.0 --fixedbufs=1 >r && $r --name=rw --rw=randrw --verify=md5 --numjobs=2 --registerfiles=1 --iodepth_batch=4 --iodepth_batch_complete_min=2 >rw && $r --name=sq --rw=randrw --verify=crc32c --sqthread_poll=1 --registerfiles=1 >sq && $r --name=nv --rw=randwrite --nonvectored=1 --fsync=64 >nv && cut -d';' -f5 w r rw sq nv | sort -u
