@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use tests::{kernel, run::Guest, scratch::Scratch};
+use tests::{
+    kernel,
+    run::{Guest, Outcome},
+    scratch::Scratch,
+};
 
 /// What the example `ring` prints: each line is a promise of `libos_guest::abi`.
 const EXPECTED: &str = "\
@@ -92,4 +96,79 @@ fn a_program_of_tokio_uring_runs_unmodified() {
 #[test]
 fn a_program_of_monoio_runs_unmodified() {
     compare("monoio");
+}
+
+/// A run of one of libos-guest's examples.
+fn example(name: &str, words: &[&str], input: &[u8]) -> Guest {
+    let path = kernel::guest_example(name).unwrap();
+    let mut guest = Guest::new(path, words);
+    guest.stdin = Some(input.to_vec());
+    guest.timeout = Some(Duration::from_secs(120));
+    guest
+}
+
+/// The same, with its calls carried out in a way of the host's; `None` if the host does not have it.
+fn native(guest: &Guest, backend: &str, scratch: &Scratch) -> Option<Outcome> {
+    let with = |guest: &Guest| {
+        let mut guest = guest.clone();
+        guest.env.push(("LIBOS_GUEST_BACKEND".into(), backend.into()));
+        guest.native(scratch.path()).unwrap()
+    };
+    let probe = with(&example("cat", &[], b""));
+    let refused = String::from_utf8_lossy(&probe.stderr);
+    if ["not implemented", "not permitted"].iter().any(|why| refused.contains(why)) {
+        return None;
+    }
+    Some(with(guest))
+}
+
+/// Sees that an example does the same natively, with each backend, and inside, in both placements and with one CPU.
+fn same_everywhere(guest: &Guest, errors: bool) {
+    let scratch = Scratch::with_inputs().unwrap();
+    let expected = native(guest, "epoll", &scratch).expect("epoll is everywhere");
+    assert_ne!(expected.status, None, "{guest:?} takes too long");
+    let check = |outcome: &Outcome, where_: &str| {
+        let of = |outcome: &Outcome| {
+            let stderr = if errors { outcome.stderr.clone() } else { Vec::new() };
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            (outcome.status, text(&outcome.stdout), text(&stderr))
+        };
+        assert!(!outcome.kernel_broke(), "{where_}: {outcome:?}");
+        assert_eq!(of(outcome), of(&expected), "{where_}");
+    };
+    if let Some(outcome) = native(guest, "io_uring", &scratch) {
+        check(&outcome, "io_uring");
+    }
+    for options in [&["--isolation", "auto"], &["--isolation", "always"], &["--cpus", "1"]] {
+        let outcome = guest.clone().options(options).inside(scratch.path()).unwrap();
+        check(&outcome, &options.join(" "));
+    }
+}
+
+#[test]
+fn cat_copies_files_and_what_comes_in() {
+    let input: Vec<u8> = (0..300_000_u32).map(|n| n as u8).collect();
+    same_everywhere(&example("cat", &["/etc/passwd", "-", "/etc/services"], &input), true);
+    same_everywhere(&example("cat", &["/etc", "/no/such", "/etc/passwd"], b""), true);
+}
+
+#[test]
+fn echo_sends_everything_back() {
+    same_everywhere(&example("echo", &[], b""), true);
+}
+
+#[test]
+fn everybody_hears_the_chat() {
+    same_everywhere(&example("chat", &[], b""), true);
+}
+
+#[test]
+fn walk_counts_what_is_there() {
+    same_everywhere(&example("walk", &["/usr/include", "/etc/no-such"], b""), true);
+}
+
+#[test]
+fn nothing_is_lost_with_calls_that_are_dropped() {
+    // How many had ended by then differs.
+    same_everywhere(&example("drops", &["100000", "7"], b""), false);
 }

@@ -153,6 +153,14 @@ impl<Q: Tagged, A: Tagged, L, S: Sharing, KQ, KA> Driver<Q, A, L, S, KQ, KA> {
         self
     }
 
+    /// Has `orphan` called with the answer that comes after all to an operation whose future is gone, and what that has lent: for
+    /// answers that are worth something, as an opened file is. Otherwise both are dropped.
+    #[must_use]
+    pub fn with_orphans(self, orphan: fn(A, L)) -> Self {
+        S::with(&self.state, |state| state.orphan = Some(orphan));
+        self
+    }
+
     /// Has the peer woken when there are requests for it, once for all that are published together, and when the driver
     /// is gone.
     #[must_use]
@@ -269,7 +277,7 @@ impl<Q: Tagged, A: Tagged, L, S: Sharing, KQ, KA> Driver<Q, A, L, S, KQ, KA> {
     }
 
     /// Calls foreign code, when nothing is borrowed.
-    fn run(&self, mut later: Later<L>) {
+    fn run(&self, mut later: Later<A, L>) {
         later.run();
         let left = S::with(&self.state, |state| state.keep(later));
         drop(left);

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use super::{
     Driver, OperationError, Tagged,
-    table::{Dropped, Look},
+    table::{Dropped, Look, lay_to_rest},
 };
 use crate::{
     Allocation, MAX_CAPACITY,
@@ -120,29 +120,39 @@ impl<Q: Tagged, A: Tagged, L, S: Sharing, KQ, KA> Future for Operation<Q, A, L, 
     }
 }
 
-impl<Q: Tagged, A: Tagged, L, S: Sharing, KQ, KA> Drop for Operation<Q, A, L, S, KQ, KA> {
-    fn drop(&mut self) {
+impl<Q: Tagged, A: Tagged, L, S: Sharing, KQ, KA> Operation<Q, A, L, S, KQ, KA> {
+    /// Lets it go on with nobody who waits for it: as dropping it, but the peer is not told to
+    /// [cancel](Driver::with_cancel) it.
+    pub fn detach(mut self) {
+        self.abandon(false);
+        self.id |= OVER;
+    }
+
+    fn abandon(&self, cancel: bool) {
         if self.is_over() {
             return;
         }
-        let mut idle = false;
+        let (mut idle, mut orphan) = (false, None);
         let (dropped, next) = S::with(&self.driver.state, |state| {
             let dropped = state.table.drop_future(self.id);
             let next = match dropped {
                 Dropped::Abandoned(_) => {
-                    state.cancel(self.id);
+                    if cancel {
+                        state.cancel(self.id);
+                    }
                     None
                 }
-                Dropped::Over(_) => state.waiters.next(),
+                Dropped::Over(..) => state.waiters.next(),
                 Dropped::Unknown => None,
             };
             idle = state.table.is_idle(0);
+            orphan = state.orphan;
             (dropped, next)
         });
         // Foreign code, run when nothing is borrowed.
         match dropped {
             Dropped::Abandoned(waker) => drop(waker),
-            Dropped::Over(lent) => drop(lent),
+            Dropped::Over(answer, lent) => lay_to_rest(orphan, answer, lent),
             Dropped::Unknown => {}
         }
         if let Some(next) = next {
@@ -151,6 +161,12 @@ impl<Q: Tagged, A: Tagged, L, S: Sharing, KQ, KA> Drop for Operation<Q, A, L, S,
         if idle {
             self.driver.rest();
         }
+    }
+}
+
+impl<Q: Tagged, A: Tagged, L, S: Sharing, KQ, KA> Drop for Operation<Q, A, L, S, KQ, KA> {
+    fn drop(&mut self) {
+        self.abandon(true);
     }
 }
 

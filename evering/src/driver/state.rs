@@ -5,7 +5,7 @@ use core::ops::Deref;
 
 use super::{
     SubmitError, Tagged,
-    table::{Later, Table},
+    table::{Later, Orphan, Table},
 };
 use crate::{
     Receiver, RecvError, SendError, Sender,
@@ -40,6 +40,8 @@ pub(super) struct State<Q: Tagged, A: Tagged, L, KQ, KA> {
     backlog: VecDeque<Q>,
     /// How to tell the peer that nobody wants an answer any more.
     pub(super) cancel: Option<fn(u64) -> Q>,
+    /// What takes the answers that nobody wants.
+    pub(super) orphan: Option<Orphan<A, L>>,
     /// Operations of which the peer has not been told yet.
     cancels: Vec<u64>,
     /// Requests wait for a turn or a flush.
@@ -47,7 +49,7 @@ pub(super) struct State<Q: Tagged, A: Tagged, L, KQ, KA> {
     /// The peer is gone, or talks nonsense.
     pub(super) lost: bool,
     /// Kept for its room.
-    spare: Later<L>,
+    spare: Later<A, L>,
 }
 
 impl<Q: Tagged, A: Tagged, L, KQ, KA> State<Q, A, L, KQ, KA> {
@@ -63,6 +65,7 @@ impl<Q: Tagged, A: Tagged, L, KQ, KA> State<Q, A, L, KQ, KA> {
             waiters: Waiters::default(),
             backlog: VecDeque::new(),
             cancel: None,
+            orphan: None,
             cancels: Vec::new(),
             batching: false,
             lost: false,
@@ -147,9 +150,10 @@ impl<Q: Tagged, A: Tagged, L, KQ, KA> State<Q, A, L, KQ, KA> {
 
     /// Publishes requests and takes answers; how many. What is to be done when nothing is borrowed comes with
     /// it, if there is something, and goes [back](Self::keep).
-    pub(super) fn turn(&mut self) -> (Result<usize, RecvError>, Option<Later<L>>) {
+    pub(super) fn turn(&mut self) -> (Result<usize, RecvError>, Option<Later<A, L>>) {
         self.flush();
         let mut later = core::mem::take(&mut self.spare);
+        later.orphan = self.orphan;
         let mut count = 0;
         let mut free = false;
         let (answers, table) = (&mut self.answers, &mut self.table);
@@ -185,7 +189,7 @@ impl<Q: Tagged, A: Tagged, L, KQ, KA> State<Q, A, L, KQ, KA> {
     }
 
     /// Keeps the room for later, and what can be used again. The rest is to be dropped when nothing is borrowed.
-    pub(super) fn keep(&mut self, mut later: Later<L>) -> Option<Later<L>> {
+    pub(super) fn keep(&mut self, mut later: Later<A, L>) -> Option<Later<A, L>> {
         self.table.keep(&mut later);
         if later.is_empty() {
             self.spare = later;
@@ -195,7 +199,7 @@ impl<Q: Tagged, A: Tagged, L, KQ, KA> State<Q, A, L, KQ, KA> {
     }
 
     /// The peer is gone: nobody uses what was lent, and nobody will answer.
-    pub(super) fn lose(&mut self, later: &mut Later<L>) {
+    pub(super) fn lose(&mut self, later: &mut Later<A, L>) {
         self.lost = true;
         self.cancels.clear();
         self.backlog.clear();

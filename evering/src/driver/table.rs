@@ -11,14 +11,27 @@ use super::OperationError;
 use crate::Entry;
 
 /// What is to be woken and dropped when nothing is borrowed or locked any more: foreign code, both.
-pub(super) struct Later<L> {
+pub(super) struct Later<A, L> {
     /// Of operations, each with its place, to which it [goes back](Table::keep).
     wakers: Vec<(u32, Waker)>,
     /// Of a task that waits for a place.
     pub(super) next: Option<Waker>,
     /// Wakers that nobody needs any more.
     pub(super) idle: Idle,
-    pub(super) lent: Vec<L>,
+    /// What nobody uses any more, with the answer that nobody wants, if there is one.
+    pub(super) lent: Vec<(Option<A>, L)>,
+    /// What takes such an answer.
+    pub(super) orphan: Option<Orphan<A, L>>,
+}
+
+/// What takes an answer that nobody wants.
+pub(super) type Orphan<A, L> = fn(A, L);
+
+/// Has `orphan` see the answer that nobody wants; without either what was lent is dropped.
+pub(super) fn lay_to_rest<A, L>(orphan: Option<Orphan<A, L>>, answer: Option<A>, lent: L) {
+    if let (Some(orphan), Some(answer)) = (orphan, answer) {
+        orphan(answer, lent);
+    }
 }
 
 /// Some wakers. One takes no memory of its own.
@@ -46,13 +59,19 @@ impl Idle {
     }
 }
 
-impl<L> Default for Later<L> {
+impl<A, L> Default for Later<A, L> {
     fn default() -> Self {
-        Later { wakers: Vec::new(), next: None, idle: Idle::default(), lent: Vec::new() }
+        Later {
+            wakers: Vec::new(),
+            next: None,
+            idle: Idle::default(),
+            lent: Vec::new(),
+            orphan: None,
+        }
     }
 }
 
-impl<L> Later<L> {
+impl<A, L> Later<A, L> {
     pub(super) fn is_empty(&self) -> bool {
         self.wakers.is_empty()
             && self.next.is_none()
@@ -67,7 +86,9 @@ impl<L> Later<L> {
             next.wake();
         }
         self.idle.clear();
-        self.lent.clear();
+        for (answer, lent) in self.lent.drain(..) {
+            lay_to_rest(self.orphan, answer, lent);
+        }
     }
 }
 
@@ -135,11 +156,11 @@ pub(super) enum Look {
 }
 
 /// What became of an operation whose future was dropped.
-pub(super) enum Dropped<L> {
+pub(super) enum Dropped<A, L> {
     /// The peer has it still. There may have been a waker, to be dropped.
     Abandoned(Option<Waker>),
-    /// It is over: this was lent, and the place is free.
-    Over(L),
+    /// It is over: this was the answer, if there was one, and this was lent, and the place is free.
+    Over(Option<A>, L),
     /// It was over before.
     Unknown,
 }
@@ -231,7 +252,7 @@ impl<A: Entry, L> Table<A, L> {
 
     /// Takes the answer to an operation. Whether a place has become free.
     #[inline]
-    pub(super) fn answer(&mut self, id: u64, answer: A, later: &mut Later<L>) -> bool {
+    pub(super) fn answer(&mut self, id: u64, answer: A, later: &mut Later<A, L>) -> bool {
         let Some(place) = self.place(id) else {
             self.strays += 1;
             return false;
@@ -244,7 +265,7 @@ impl<A: Entry, L> Table<A, L> {
                 false
             }
             Progress::Abandoned => {
-                later.lent.extend(self.remove(id));
+                later.lent.extend(self.remove(id).map(|lent| (Some(answer), lent)));
                 true
             }
             Progress::Answered | Progress::Lost | Progress::Free => {
@@ -256,7 +277,7 @@ impl<A: Entry, L> Table<A, L> {
 
     /// Has the task woken that has polled the operation at that place, if one has.
     #[inline]
-    fn wake(&mut self, index: u32, later: &mut Later<L>) {
+    fn wake(&mut self, index: u32, later: &mut Later<A, L>) {
         let Some(place) = self.places.get_mut(index as usize) else { return };
         if core::mem::take(&mut place.polled)
             && let Some(waker) = place.waker.take()
@@ -268,7 +289,7 @@ impl<A: Entry, L> Table<A, L> {
 
     /// Takes back the wakers of tasks that were woken, for the next operations at their places. Those that are left in `later` are of no
     /// use any more.
-    pub(super) fn keep(&mut self, later: &mut Later<L>) {
+    pub(super) fn keep(&mut self, later: &mut Later<A, L>) {
         for (index, waker) in later.wakers.drain(..) {
             match self.places.get_mut(index as usize) {
                 Some(place) if place.waker.is_none() && self.len > 0 => {
@@ -352,7 +373,7 @@ impl<A: Entry, L> Table<A, L> {
     }
 
     /// The future of an operation is gone.
-    pub(super) fn drop_future(&mut self, id: u64) -> Dropped<L> {
+    pub(super) fn drop_future(&mut self, id: u64) -> Dropped<A, L> {
         let Some(place) = self.place(id) else { return Dropped::Unknown };
         match place.progress {
             Progress::Waiting | Progress::Overdue => {
@@ -361,8 +382,12 @@ impl<A: Entry, L> Table<A, L> {
                 self.wakers -= usize::from(waker.is_some());
                 Dropped::Abandoned(waker)
             }
-            Progress::Answered | Progress::Lost => {
-                self.remove(id).map_or(Dropped::Unknown, Dropped::Over)
+            Progress::Answered => {
+                let answer = place.answer;
+                self.remove(id).map_or(Dropped::Unknown, |lent| Dropped::Over(Some(answer), lent))
+            }
+            Progress::Lost => {
+                self.remove(id).map_or(Dropped::Unknown, |lent| Dropped::Over(None, lent))
             }
             Progress::Abandoned | Progress::Free => Dropped::Unknown,
         }
@@ -390,7 +415,7 @@ impl<A: Entry, L> Table<A, L> {
     }
 
     /// Ends what is due by `now`; returns how many operations.
-    pub(super) fn expire(&mut self, now: Instant, later: &mut Later<L>) -> usize {
+    pub(super) fn expire(&mut self, now: Instant, later: &mut Later<A, L>) -> usize {
         let mut count = 0;
         while let Some(&(deadline, id)) = self.deadlines.first().filter(|first| first.0 <= now) {
             self.deadlines.remove(&(deadline, id));
@@ -406,7 +431,7 @@ impl<A: Entry, L> Table<A, L> {
     }
 
     /// Nobody will answer: ends every operation.
-    pub(super) fn lose(&mut self, later: &mut Later<L>) {
+    pub(super) fn lose(&mut self, later: &mut Later<A, L>) {
         self.deadlines.clear();
         for index in 0..self.places.len() {
             let place = &mut self.places[index];
@@ -418,7 +443,7 @@ impl<A: Entry, L> Table<A, L> {
                 }
                 Progress::Abandoned => {
                     let id = number(index as u32, place.generation);
-                    later.lent.extend(self.remove(id));
+                    later.lent.extend(self.remove(id).map(|lent| (None, lent)));
                 }
                 Progress::Free | Progress::Answered | Progress::Lost => {}
             }

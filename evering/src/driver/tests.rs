@@ -559,3 +559,36 @@ fn a_waker_is_kept_for_the_next_operation_but_not_by_an_idle_driver<S: Sharing>(
     assert!(busy.poll(&mut long).is_ready());
     assert_eq!((task.counts(), busy.counts()), ((2, 0), (1, 0)), "none is");
 }
+
+either!(an_answer_that_nobody_wants_is_seen_by_the_one_for_orphans);
+
+fn an_answer_that_nobody_wants_is_seen_by_the_one_for_orphans<S: Sharing>(make: Make<S>) {
+    fn orphan(answer: Message, lent: std::sync::Arc<()>) {
+        SEEN.with_borrow_mut(|seen| seen.push((answer.n, std::sync::Arc::strong_count(&lent))));
+    }
+    std::thread_local! {
+        static SEEN: core::cell::RefCell<Vec<(u64, usize)>> = const { core::cell::RefCell::new(Vec::new()) };
+    }
+    let (driver, mut ends) = make(8, 8);
+    let driver = driver.with_orphans(orphan).with_cancel(|_| message(CANCEL));
+    let lent = std::sync::Arc::new(());
+    // Dropped before the answer, and after it.
+    drop(driver.try_submit(message(1), lent.clone()));
+    let late = driver.try_submit(message(2), lent.clone());
+    driver.flush();
+    assert_eq!(serve(&mut ends), 3);
+    assert_eq!(driver.turn(), Ok(2));
+    drop(late);
+    assert_eq!(SEEN.take(), [(101, 3), (102, 2)]);
+    // Detached: the peer is not told.
+    let Ok(operation) = driver.try_submit(message(3), lent.clone()) else {
+        panic!("there is room")
+    };
+    operation.detach();
+    driver.flush();
+    assert_eq!(serve(&mut ends), 1);
+    assert_eq!(driver.turn(), Ok(1));
+    assert_eq!(SEEN.take(), [(103, 2)]);
+    assert_eq!(std::sync::Arc::strong_count(&lent), 1);
+    assert!(driver.is_empty());
+}

@@ -57,6 +57,12 @@ impl SharedBytes {
         self.len == 0
     }
 
+    /// Where they are: for a peer that knows them by their address in this process, as the kernel does.
+    #[inline]
+    pub fn as_ptr(&self) -> *mut u8 {
+        self.at.as_ptr()
+    }
+
     pub(crate) fn truncate(&mut self, len: usize) {
         self.len = self.len.min(len);
     }

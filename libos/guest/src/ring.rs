@@ -30,12 +30,24 @@ use crate::abi::{AT_RING, Completion, RING_ENTER, RING_SETUP, Setup, Submission}
 pub struct Ring {
     sender: Sender<Submission, Keeper>,
     receiver: Receiver<Completion, Keeper>,
-    bell: SharedBell<Keeper>,
     arena: Option<Arena>,
+    door: Door,
+}
+
+/// Where the kernel is told of a ring's news.
+pub(crate) struct Door {
+    bell: SharedBell<Keeper>,
     fd: OwnedFd,
-    /// Where it is, and how large.
+    /// Where the ring is, and how large.
     region: (NonNull<u8>, usize),
     _link: Link,
+}
+
+/// A ring's parts.
+pub(crate) struct Parts {
+    pub(crate) sender: Sender<Submission, Keeper>,
+    pub(crate) receiver: Receiver<Completion, Keeper>,
+    pub(crate) arena: Arena,
 }
 
 // SAFETY: the region goes where the ring goes.
@@ -57,7 +69,12 @@ impl Ring {
     /// # Errors
     ///
     /// `ENOSYS` for a kernel that has none; those of [`RING_SETUP`].
-    pub fn open(mut setup: Setup) -> io::Result<Self> {
+    pub fn open(setup: Setup) -> io::Result<Self> {
+        let (Parts { sender, receiver, arena }, door) = Self::open_parts(setup)?;
+        Ok(Self { sender, receiver, arena: Some(arena), door })
+    }
+
+    pub(crate) fn open_parts(mut setup: Setup) -> io::Result<(Parts, Door)> {
         if !Self::is_supported() {
             return Err(io::Error::from_raw_os_error(libc::ENOSYS));
         }
@@ -76,15 +93,8 @@ impl Ring {
         let region: Region<Completion, Submission> =
             unsafe { Region::attach_at(at, len, Keeper::new(map)) }.map_err(io::Error::other)?;
         let Peer { sender, receiver, arena, link } = region.second().map_err(io::Error::other)?;
-        Ok(Self {
-            sender,
-            receiver,
-            bell: link.peers_bell(),
-            arena: Some(arena),
-            fd,
-            region: (at, len),
-            _link: link,
-        })
+        let door = Door { bell: link.peers_bell(), fd, region: (at, len), _link: link };
+        Ok((Parts { sender, receiver, arena }, door))
     }
 
     /// The arena, for buffers in the ring's own memory; `None` when it was taken before.
@@ -115,7 +125,7 @@ impl Ring {
     #[inline]
     pub fn submit(&mut self) -> io::Result<()> {
         self.sender.publish();
-        if self.bell.answer().is_some() { self.enter(0, None).map(drop) } else { Ok(()) }
+        self.door.submit()
     }
 
     /// Has the kernel take what is staged, and waits until there are `wanted` completions, or for `timeout`.
@@ -126,27 +136,13 @@ impl Ring {
     #[inline]
     pub fn wait(&mut self, wanted: u32, timeout: Option<Duration>) -> io::Result<()> {
         self.sender.publish();
-        match self.enter(wanted, timeout) {
-            Err(error) if matches!(error.raw_os_error(), Some(libc::ETIME | libc::EINTR)) => Ok(()),
-            result => result.map(drop),
-        }
-    }
-
-    fn enter(&self, wanted: u32, timeout: Option<Duration>) -> io::Result<usize> {
-        let timeout = timeout.map(|timeout| libc::timespec {
-            tv_sec: timeout.as_secs().try_into().unwrap_or(libc::time_t::MAX),
-            tv_nsec: timeout.subsec_nanos().into(),
-        });
-        let timeout = timeout.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
-        let (call, fd) = (RING_ENTER as libc::c_long, self.fd.as_raw_fd());
-        // SAFETY: the call reads one timespec, if there is one. What it has others do is what `stage` was promised.
-        let there = unsafe { libc::syscall(call, fd, wanted, 0, timeout) };
-        usize::try_from(there).map_err(|_| io::Error::last_os_error())
+        self.door.wait(wanted, timeout)
     }
 
     /// The bare memory, for tests of the kernel.
     pub fn raw_region(&self) -> RawRegion {
-        RawRegion { at: self.region.0, len: self.region.1, _keeper: self.bell.keeper().clone() }
+        let Door { bell, region: (at, len), .. } = &self.door;
+        RawRegion { at: *at, len: *len, _keeper: bell.keeper().clone() }
     }
 
     /// Receives completions, as many as there are and fit: how many.
@@ -171,10 +167,44 @@ impl Ring {
     }
 }
 
+impl Door {
+    /// Has the kernel take what is published, if it is not looking by itself.
+    #[inline]
+    pub(crate) fn submit(&self) -> io::Result<()> {
+        if self.bell.answer().is_some() { self.enter(0, None).map(drop) } else { Ok(()) }
+    }
+
+    /// Has the kernel take what is published, and waits until there are `wanted` completions, or for `timeout`, or until a signal.
+    #[inline]
+    pub(crate) fn wait(&self, wanted: u32, timeout: Option<Duration>) -> io::Result<()> {
+        match self.enter(wanted, timeout) {
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ETIME | libc::EINTR)) => Ok(()),
+            result => result.map(drop),
+        }
+    }
+
+    fn enter(&self, wanted: u32, timeout: Option<Duration>) -> io::Result<usize> {
+        let timeout = timeout.map(timespec);
+        let timeout = timeout.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+        let (call, fd) = (RING_ENTER as libc::c_long, self.fd.as_raw_fd());
+        // SAFETY: the call reads one timespec, if there is one. What it has others do is what whoever wrote the submissions has promised.
+        let there = unsafe { libc::syscall(call, fd, wanted, 0, timeout) };
+        usize::try_from(there).map_err(|_| io::Error::last_os_error())
+    }
+}
+
+/// The span as the kernel has it.
+pub(crate) fn timespec(span: Duration) -> libc::timespec {
+    libc::timespec {
+        tv_sec: span.as_secs().try_into().unwrap_or(libc::time_t::MAX),
+        tv_nsec: span.subsec_nanos().into(),
+    }
+}
+
 impl AsFd for Ring {
     /// Ready to be read (epoll(7)) while there are completions.
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+        self.door.fd.as_fd()
     }
 }
 

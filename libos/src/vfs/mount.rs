@@ -121,6 +121,9 @@ pub enum Unmount {
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
+/// Mounts and what they were copied to.
+type Copies = Vec<(Arc<Mount>, Arc<Mount>)>;
+
 /// One attachment of a file system's tree (or of a part of it) to the tree of names.
 pub struct Mount {
     id: u64,
@@ -258,7 +261,7 @@ impl Mount {
         self: &Arc<Self>,
         root: &Arc<Dentry>,
         recursive: bool,
-    ) -> (Arc<Self>, Vec<(Arc<Self>, Arc<Self>)>) {
+    ) -> (Arc<Self>, Copies) {
         let copy = |mount: &Mount, root: &Arc<Dentry>| {
             Mount::build(mount.superblock.clone(), root.clone(), mount.flags(), &mount.source)
         };

@@ -177,7 +177,7 @@ impl Completions {
     fn eventfd_to_tell(&self, state: &State, kind: Kind) -> Option<Arc<OpenFile>> {
         let EventFd { file, only_late } = state.eventfd.as_ref()?;
         let quiet = self.shared.load(word::CQ_FLAGS) & raw::IORING_CQ_EVENTFD_DISABLED != 0;
-        let wanted = !quiet && !(*only_late && kind == Kind::AtOnce);
+        let wanted = !(quiet || *only_late && kind == Kind::AtOnce);
         wanted.then(|| Arc::clone(file))
     }
 
