@@ -125,7 +125,10 @@ mod tests {
     fn work_that_stalls_is_timed_even_if_it_panics() {
         let stalls = Stalls::default();
         let begin = monotonic();
-        stalls.stall(|| while monotonic() < begin + 2_000_000 {});
+        stalls.stall(|| {
+            let begin = monotonic();
+            while monotonic() < begin + 2_000_000 {}
+        });
         let took = monotonic() - begin;
         let times = stalls.state.lock().times;
         assert!((2_000_000..=took).contains(&times.some));
