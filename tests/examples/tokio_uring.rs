@@ -1,11 +1,10 @@
-//! A program of tokio-uring: a file, and a conversation over a Unix socket. It prints the same natively and inside.
+//! A program of tokio-uring: files, and buffers that it has registered. It prints the same natively and inside.
 
-use std::{error::Error, rc::Rc};
+use std::error::Error;
 
 use tokio_uring::{
     buf::{BoundedBuf, fixed::FixedBufRegistry},
     fs::{self, File},
-    net::{UnixListener, UnixStream},
 };
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -13,8 +12,7 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 fn main() -> Result<()> {
     tokio_uring::start(async {
         file().await?;
-        fixed().await?;
-        conversation().await
+        fixed().await
     })
 }
 
@@ -56,51 +54,4 @@ async fn fixed() -> Result<()> {
     println!("read: {} {}", read?, buffer.iter().all(|&byte| byte == 1));
     fs::remove_file("fixed").await?;
     Ok(())
-}
-
-async fn conversation() -> Result<()> {
-    let listener = Rc::new(UnixListener::bind("socket")?);
-    let server = tokio_uring::spawn({
-        let listener = Rc::clone(&listener);
-        async move {
-            for _ in 0..3 {
-                let stream = listener.accept().await?;
-                tokio_uring::spawn(echo(stream));
-            }
-            std::io::Result::Ok(())
-        }
-    });
-    let clients: Vec<_> = (0..3).map(|number| tokio_uring::spawn(talk(number))).collect();
-    for client in clients {
-        println!("heard: {:?}", client.await??);
-    }
-    server.await??;
-    Ok(())
-}
-
-async fn echo(stream: UnixStream) -> std::io::Result<()> {
-    let mut buffer = vec![0; 4096];
-    loop {
-        let (read, filled) = stream.read(buffer).await;
-        match read? {
-            0 => return Ok(()),
-            count => {
-                let (written, slice) = stream.write_all(filled.slice(..count)).await;
-                written?;
-                buffer = slice.into_inner();
-            }
-        }
-    }
-}
-
-async fn talk(number: u8) -> std::io::Result<Vec<u8>> {
-    let stream = UnixStream::connect("socket").await?;
-    let mut heard = Vec::new();
-    for round in 0..3 {
-        let (written, _) = stream.write_all(vec![number, round]).await;
-        written?;
-        let (read, buffer) = stream.read(vec![0; 16]).await;
-        heard.extend_from_slice(&buffer[..read?]);
-    }
-    Ok(heard)
 }

@@ -128,10 +128,8 @@ impl Timeline {
                 let name = String::from_utf8_lossy(name.as_bytes()).into_owned();
                 let named = self.events.add('M', who).field("name", "thread_name");
                 drop(named.argument("name", &name));
+                // A slice that has begun keeps the old one: of what is on its way now, more may yet be known that began before.
                 self.names.insert(who, name);
-                if let Some(cpu) = cpu {
-                    self.renamed(cpu, time, who);
-                }
             }
             Event::ProcessIs(pid, name) => {
                 let name = String::from_utf8_lossy(name.as_bytes());
@@ -229,19 +227,6 @@ impl Timeline {
             drop(self.begin(track(cpu), since, "kernel"));
             self.set_mode(cpu, Mode::Kernel);
         }
-    }
-
-    /// If the CPU runs `who`, it does so under the new name from now on.
-    fn renamed(&mut self, cpu: usize, time: u64, who: Who) {
-        if self.runs(cpu) != Runs::Thread(who) {
-            return;
-        }
-        let in_kernel = self.mode(cpu) == Mode::Kernel;
-        self.leave(cpu, time);
-        if in_kernel {
-            self.set_runs(cpu, Runs::Task(time));
-        }
-        self.enter(cpu, time, who);
     }
 
     /// The thread that the CPU runs is in the kernel, for what `what` says.
