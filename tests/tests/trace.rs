@@ -51,6 +51,10 @@ struct Trace {
     processes: BTreeMap<u64, Vec<String>>,
     /// Beginnings and ends of arrows: where and when.
     arrows: BTreeMap<u64, BTreeMap<String, (Track, f64)>>,
+    /// Operations of rings, by their numbers: the name, the door, and the result when they have one.
+    operations: BTreeMap<u64, (String, String, Option<String>)>,
+    /// What counters showed, by their names.
+    counters: BTreeMap<String, Vec<BTreeMap<String, String>>>,
 }
 
 impl Trace {
@@ -97,6 +101,15 @@ impl Trace {
                     trace.processes.entry(track.0).or_default().push(arguments["name"].clone());
                 }
                 "M" => {}
+                "b" => {
+                    let door = event["cat"].as_str().unwrap().to_owned();
+                    trace.operations.insert(number(&event["id"]), (name, door, None));
+                }
+                "e" => {
+                    let operation = trace.operations.get_mut(&number(&event["id"])).unwrap();
+                    operation.2 = Some(arguments["result"].clone());
+                }
+                "C" => trace.counters.entry(name).or_default().push(arguments),
                 _ => panic!("what is {event}?"),
             }
         }
@@ -119,6 +132,11 @@ impl Trace {
         let calls = guests.flat_map(|(track, slices)| slices.iter().map(|slice| (*track, slice)));
         calls.filter(|(_, slice)| slice.name == name).collect()
     }
+}
+
+/// A number, whether as such or as text.
+fn number(value: &Value) -> u64 {
+    value.as_u64().unwrap_or_else(|| value.as_str().unwrap().parse().unwrap())
 }
 
 /// Runs `guest` and reads what it has left in the trace.
@@ -309,4 +327,23 @@ fn a_file_that_cannot_be_made_is_said() {
     let said = String::from_utf8_lossy(&outcome.stderr).into_owned();
     assert_eq!(outcome.status, Some(2), "{said}");
     assert!(said.contains("--trace no/such/folder.json: No such file or directory"), "{said}");
+}
+
+#[test]
+fn operations_of_rings_are_in_the_trace() {
+    let trace = traced(Guest::new(kernel::guest_example("ring").unwrap(), &[]), &[]);
+    let all: Vec<_> = trace.operations.values().collect();
+    assert!(all.iter().all(|(_, door, _)| door == "evering"), "{all:?}");
+    let results = |wanted: &str| -> Vec<&str> {
+        let named = all.iter().filter(|(name, ..)| name == wanted);
+        named.map(|(.., result)| result.as_deref().expect("each has ended")).collect()
+    };
+    assert_eq!(results("getppid"), ["0"; 8]);
+    assert_eq!(results("write"), ["5"]);
+    // One that got something, one that was too late, and one that was cancelled.
+    assert_eq!(results("read"), ["5", "-1 ETIME", "-1 ECANCELED"]);
+    assert_eq!(results("timer"), ["0"]);
+    let depths = &trace.counters["evering 0"];
+    assert!(depths.iter().any(|depth| depth["operations"] == "1"), "{depths:?}");
+    assert!(depths.iter().any(|depth| depth["completions"] == "9"), "{depths:?}");
 }

@@ -32,6 +32,7 @@ use crate::{
     errno::{Errno, SysResult},
     process::{Process, Thread},
     syscall::{argument::Fd, table},
+    trace,
     vfs::{File, PollEvents, Seeking},
 };
 
@@ -44,11 +45,16 @@ const MANY: u32 = 8;
 /// How long a poller looks at an idle ring unless it is told otherwise, ns.
 const IDLE: u64 = 50_000;
 
+/// The number of the next ring.
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
 type Ends = Peer<Completion, Submission>;
 
 /// A ring, as an open file.
 pub(crate) struct Evering {
     me: Weak<Self>,
+    /// What it is called in traces.
+    number: u32,
     /// Who made it: its calls are that process's.
     process: Weak<Process>,
     vmo: Arc<Vmo>,
@@ -80,7 +86,7 @@ struct Requests {
 #[derive(Default)]
 struct Pending {
     /// Submissions that are linked to the next one.
-    chain: Vec<Submission>,
+    chain: Vec<(Submission, Option<trace::Operation>)>,
     /// What the next one has to be done by.
     deadline: Option<u64>,
 }
@@ -139,6 +145,25 @@ fn encode(result: SysResult<u64>) -> i64 {
     }
 }
 
+/// What [`encode`] was given.
+fn decode(result: i64) -> SysResult<u64> {
+    u64::try_from(result).map_err(|_| Errno::from_raw(result.unsigned_abs() as i32))
+}
+
+/// The record of a submission in the trace.
+#[cold]
+fn record_of(thread: &Thread, submission: &Submission) -> Option<trace::Operation> {
+    let name = || match submission.call {
+        call::NOP => "nop",
+        call::CANCEL => "cancel",
+        call::DEADLINE => "deadline",
+        call::TIMER => "timer",
+        call::PROVIDE => "provide",
+        number => table::entry(number.into()).map_or("unknown", |entry| entry.name),
+    };
+    trace::submitted(&thread.process, trace::Door::Evering, name)
+}
+
 /// The point in time that a submission's first two arguments name.
 fn deadline([nanoseconds, absolute, ..]: [u64; 6]) -> u64 {
     match absolute {
@@ -166,6 +191,7 @@ impl Evering {
         };
         let ring = Arc::new_cyclic(|me| Self {
             me: me.clone(),
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
             process: Arc::downgrade(&thread.process),
             vmo,
             requests: Mutex::new(Requests {
@@ -264,13 +290,22 @@ impl Evering {
             let some = batch.get_mut(..room).unwrap_or_default();
             let count = receiver.recv_batch(some).unwrap_or_default();
             let mut answers: SmallVec<[Completion; BATCH]> = SmallVec::new();
+            let traced = thread.process.kernel.trace.is_some();
             for submission in some.iter().take(count) {
-                if let Some(result) = self.begin(pending, thread, submission) {
+                let mut record = if traced { record_of(thread, submission) } else { None };
+                if let Some(result) = self.begin(pending, thread, submission, &mut record) {
                     answers.push(Completion { id: submission.id, result });
+                    record.into_iter().for_each(|record| record.completed(decode(result)));
                 }
             }
             self.answer(&answers, room - count)?;
             taken = taken.saturating_add(count);
+            if traced {
+                let small = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+                let (on_their_way, done) = (self.operations.count(), self.unreceived()?);
+                let (process, door) = (&thread.process, trace::Door::Evering);
+                trace::depth(process, door, self.number, small(on_their_way), small(done));
+            }
             if room == 0 {
                 if !pending.chain.is_empty() && self.operations.count() == 0 {
                     // A chain that takes all the room: nobody else can make some.
@@ -366,10 +401,11 @@ impl Evering {
         pending: &mut Pending,
         thread: &Thread,
         submission: &Submission,
+        record: &mut Option<trace::Operation>,
     ) -> Option<i64> {
         let linked = submission.flags & flags::LINK != 0;
         if linked || !pending.chain.is_empty() {
-            pending.chain.push(*submission);
+            pending.chain.push((*submission, record.take()));
             if !linked {
                 self.begin_chain(pending, thread);
             }
@@ -390,10 +426,11 @@ impl Evering {
         if let Some(result) = self.at_once(thread, submission) {
             return Some(encode(result));
         }
-        let (ring, submission) = (self.me.clone(), *submission);
+        let (ring, submission, record) = (self.me.clone(), *submission, record.take());
         let begun = self.operations.begin(submission.id, thread, |operation| async move {
             let result = perform(&ring, &operation, &submission, until).await;
             drop(operation);
+            record.into_iter().for_each(|record| record.completed(result));
             if let Some(ring) = ring.upgrade() {
                 ring.complete(submission.id, result);
             }
@@ -427,19 +464,20 @@ impl Evering {
     /// Begins the chain that has been gathered.
     fn begin_chain(&self, pending: &mut Pending, thread: &Thread) {
         let (chain, until) = (std::mem::take(&mut pending.chain), pending.deadline.take());
-        let ids: Vec<u64> = chain.iter().map(|submission| submission.id).collect();
+        let ids: Vec<u64> = chain.iter().map(|(submission, _)| submission.id).collect();
         let first = ids.first().copied().unwrap_or_default();
         let ring = self.me.clone();
         let begun = self.operations.begin(first, thread, |operation| async move {
             let mut goes_on = true;
-            for submission in &chain {
+            for (submission, record) in chain {
                 operation.rename(submission.id);
                 let result = if goes_on {
-                    perform_in_chain(&ring, &operation, submission, until).await
+                    perform_in_chain(&ring, &operation, &submission, until).await
                 } else {
                     Err(Errno::ECANCELED)
                 };
                 goes_on &= result.is_ok() || submission.flags & flags::ANYWAY != 0;
+                record.into_iter().for_each(|record| record.completed(result));
                 let Some(ring) = ring.upgrade() else { return };
                 ring.complete(submission.id, result);
             }
