@@ -36,7 +36,7 @@ pub struct Cli {
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "-")]
     strace: Option<PathBuf>,
 
-    /// Write a trace of CPUs, threads and system calls into FILE, for https://ui.perfetto.dev or chrome://tracing
+    /// Write a trace of CPUs, threads and system calls into FILE, for Perfetto (ui.perfetto.dev) or chrome://tracing
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
 

@@ -1,6 +1,6 @@
 //! io_uring: io_uring_setup(2), io_uring_enter(2), io_uring_register(2).
 //!
-//! The one idea: checks and copies are here; the rings are in [`crate::ring`].
+//! The one idea: checks and copies are here; the rings are in `crate::ring`.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! `--trace`: what CPUs and threads did when, as a file for a viewer (Perfetto, or Chrome's).
 //!
-//! The one idea: who runs only notes what changes, a [`record`] in the [`buffer`] of its CPU, and a thread beside the CPUs makes of it
-//! [slices](timeline) and writes them as [JSON](json). So a traced guest is slowed down by a clock and a store for each change, memory is
+//! The one idea: who runs only notes what changes, a `record` in the `buffer` of its CPU, and a thread beside the CPUs makes of it
+//! slices (`timeline`) and writes them as JSON (`json`). So a traced guest is slowed down by a clock and a store for each change, memory is
 //! bounded by the buffers, and what they have no room for is counted and said in the trace.
 //!
 //! What is not traced pays nothing: the way of a system call asks already whether anybody wants to see it ([strace](crate::abi::strace),

@@ -27,7 +27,7 @@ pub trait File: Send + Sync + Any {
         Err(Errno::EINVAL)
     }
 
-    /// [`Inode::fetch`], for files whose reads may find a disk to wait for.
+    /// [`Inode::fetch`](super::inode::Inode::fetch), for files whose reads may find a disk to wait for.
     fn fetch(&self, offset: u64, len: u64) -> SysResult<()> {
         let _ = (offset, len);
         Ok(())
