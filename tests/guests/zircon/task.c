@@ -104,7 +104,7 @@ static const char* vdso_base(void) {
 
 static void processes(zx_handle_t job, zx_handle_t vdso) {
     zx_handle_t process, vmar, thread, event, vmo, none, unused;
-    STATUS(zx_process_create(job, "p", 1, 1, &none, &unused), ZX_ERR_INVALID_ARGS);
+    STATUS(zx_process_create(job, "p", 1, 2, &none, &unused), ZX_ERR_INVALID_ARGS);
     STATUS(zx_process_create(job, BAD, 1, 0, &none, &unused), ZX_ERR_INVALID_ARGS);
     STATUS(zx_process_create(job, "p", 1, 0, BAD, &unused), ZX_ERR_INVALID_ARGS);
     STATUS(zx_process_create(job, "p", 1, 0, &none, BAD), ZX_ERR_INVALID_ARGS);
