@@ -145,8 +145,7 @@ impl Operations {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let (stand_in, shared) = self.put(label, thread, body)?;
-        hal::cpu::spawn_here(self.task(stand_in, shared)).detach();
+        hal::cpu::spawn_here(self.task(label, thread, body)?).detach();
         Ok(())
     }
 
@@ -160,35 +159,25 @@ impl Operations {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let (stand_in, shared) = self.put(label, thread, body)?;
-        hal::cpu::spawn_spread(self.task(stand_in, shared)).detach();
+        hal::cpu::spawn_spread(self.task(label, thread, body)?).detach();
         Ok(())
     }
 
-    /// Adds an operation that is then to be made a [task](Self::task).
-    fn put<F>(
+    /// Adds an operation: its task, which is then to be spawned.
+    fn task<F>(
         self: &Arc<Self>,
         label: Label,
         thread: &Thread,
         body: impl FnOnce(Operation) -> F,
-    ) -> SysResult<(Arc<Thread>, Arc<Shared>)>
+    ) -> SysResult<impl Future<Output = ()> + Send + 'static>
     where
         F: Future<Output = ()> + Send + 'static,
     {
         let operation = self.enter(label, thread)?;
         let (stand_in, shared) = (Arc::clone(&operation.stand_in), Arc::clone(&operation.shared));
         *shared.body.lock() = Some(Box::pin(body(operation)));
-        Ok((stand_in, shared))
-    }
-
-    /// The task of an operation.
-    fn task(
-        self: &Arc<Self>,
-        stand_in: Arc<Thread>,
-        shared: Arc<Shared>,
-    ) -> impl Future<Output = ()> + Send + use<> {
         let set = Arc::downgrade(self);
-        poll_fn(move |context| {
+        Ok(poll_fn(move |context| {
             stand_in.object.woken_by(context.waker());
             let mut body = shared.body.lock();
             let Some(future) = body.as_mut() else { return Poll::Ready(()) };
@@ -202,7 +191,7 @@ impl Operations {
             drop(body);
             drop(done);
             Poll::Ready(())
-        })
+        }))
     }
 
     fn enter(self: &Arc<Self>, label: Label, thread: &Thread) -> SysResult<Operation> {
