@@ -170,7 +170,7 @@ pub(crate) async fn poll(
 }
 
 /// Reads a time-out; none for a null pointer.
-fn read_timeout(thread: &Thread, timeout: UserPtr<Timespec>) -> SysResult<Option<u64>> {
+pub(super) fn read_timeout(thread: &Thread, timeout: UserPtr<Timespec>) -> SysResult<Option<u64>> {
     match timeout.non_null() {
         Some(timeout) => timeout.read(&thread.memory)?.to_nanos().map(Some),
         None => Ok(None),

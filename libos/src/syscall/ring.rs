@@ -54,13 +54,8 @@ pub(crate) async fn ring_enter(
     _: Flags,
     timeout: UserPtr<Timespec>,
 ) -> SysResult {
-    let until = match timeout.non_null() {
-        None => None,
-        Some(timeout) => {
-            let nanoseconds = timeout.read(&thread.memory)?.to_nanos()?;
-            Some(hal::time::monotonic().saturating_add(nanoseconds))
-        }
-    };
+    let timeout = poll::read_timeout(thread, timeout)?;
+    let until = timeout.map(|timeout| hal::time::monotonic().saturating_add(timeout));
     let file = thread.files.get(fd)?;
     ring(&file)?.wait(thread, wanted as usize, until).await
 }
