@@ -382,9 +382,9 @@ fn a_deadline_interrupts_a_guest_that_never_calls_sooner_than_the_tick() {
         }
         assert!(take_need_resched());
     }
-    // A millisecond of CPU time each at most, however busy the host is; five by the tick alone.
+    // A millisecond of CPU time each, some more where the signal finds the host busy; five by the tick alone.
     let used = crate::time::thread_cpu() - began;
-    assert!(used < ROUNDS * 2_500_000, "{used} ns");
+    assert!(used < ROUNDS * 4_500_000, "{used} ns");
 }
 
 #[test]
