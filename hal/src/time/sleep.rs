@@ -18,6 +18,9 @@ use super::{
     queue::{Key, TimerQueue, fallback},
 };
 
+/// The deadline of a sleep that does not end: it is in no queue, and looks at no clock.
+const NEVER: u64 = u64::MAX;
+
 /// Waits until the monotonic clock shows `deadline` (ns); done at once when it has. Never early; late by the host's
 /// timer precision and what else its CPU has to do.
 pub fn sleep_until(deadline: u64) -> Sleep {
@@ -64,6 +67,9 @@ impl Future for Sleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.deadline == NEVER {
+            return Poll::Pending;
+        }
         if self.deadline <= monotonic() {
             self.leave();
             return Poll::Ready(());
