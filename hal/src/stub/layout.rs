@@ -27,8 +27,9 @@ pub(crate) const ANSWERS: u64 = 16 << 10;
 pub(crate) const FIRST_SLOT: u64 = 32 << 10;
 /// Bytes of a slot: the block, and the signal stack behind it.
 pub(crate) const SLOT: u64 = 32 << 10;
-/// How many threads of a stub may have guests.
-pub(crate) const SLOTS: usize = 4095;
+/// How many threads of a stub may have guests: as many as Linux numbers by default. A region is a gigabyte of addresses then, and of memory what
+/// is used of it.
+pub(crate) const SLOTS: usize = (1 << 15) - 1;
 /// Bytes of a region.
 pub(crate) const REGION: u64 = FIRST_SLOT + SLOT * SLOTS as u64;
 /// Commands that are given at once.

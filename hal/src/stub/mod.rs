@@ -39,7 +39,7 @@ use std::{
     io, mem, ptr,
     sync::{
         Arc, Weak,
-        atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering, fence},
+        atomic::{AtomicBool, AtomicUsize, Ordering, fence},
     },
     thread,
     time::Duration,
@@ -98,10 +98,8 @@ pub(crate) struct Stub {
     dead: AtomicBool,
     /// Who gives the leader orders.
     leader: Mutex<Leader>,
-    /// The host thread ids of the slots' threads.
-    tids: Box<[AtomicI32; SLOTS]>,
-    /// Slots with a thread that no context has. Whoever holds it may give out another slot.
-    free: Mutex<Vec<usize>>,
+    /// Slots with a thread that no context has, and that thread's id on the host. Whoever holds it may give out another slot.
+    free: Mutex<Vec<(usize, libc::pid_t)>>,
     /// How many slots have a thread, or are about to.
     slots: AtomicUsize,
     /// How many slots run guests.
@@ -212,7 +210,6 @@ impl Stub {
             lease,
             dead: AtomicBool::new(false),
             leader: Mutex::default(),
-            tids: Box::new([const { AtomicI32::new(0) }; SLOTS]),
             free: Mutex::default(),
             slots: AtomicUsize::new(0),
             running: AtomicUsize::new(0),
@@ -282,41 +279,34 @@ impl Stub {
         unsafe { &(*self.block(slot)).message.turn }
     }
 
-    /// Interrupts the guest in a slot.
-    pub(crate) fn kick(&self, slot: usize) {
-        let tid = self.tids[slot].load(Ordering::Relaxed);
-        // SAFETY: plain tgkill, of a thread of the stub.
-        unsafe { libc::syscall(libc::SYS_tgkill, self.pid, tid, KICK) };
-    }
-
     /// Takes a slot with a thread for a context.
     pub(crate) fn take_seat(self: &Arc<Self>) -> Result<Seat, Lost> {
         let mut free = self.free.lock();
-        let slot = match free.pop() {
-            Some(slot) => slot,
+        let (slot, tid) = match free.pop() {
+            Some(place) => place,
             None => {
                 let slot = self.slots.load(Ordering::Relaxed);
                 if slot >= SLOTS {
                     return Err(Lost);
                 }
-                self.add_thread(slot)?;
-                slot
+                (slot, self.add_thread(slot)?)
             }
         };
-        Ok(Seat { stub: self.clone(), slot })
+        Ok(Seat { stub: self.clone(), slot, tid })
     }
 
-    fn add_thread(&self, slot: usize) -> Result<(), Lost> {
+    /// Makes a thread for a slot: its number.
+    fn add_thread(&self, slot: usize) -> Result<libc::pid_t, Lost> {
         prepare_slot(&self.region, slot);
         self.slots.store(slot + 1, Ordering::SeqCst);
         let own = Region::block_in_stub(slot);
         let clone = Command::new(libc::SYS_clone, [THREAD as u64, 0, 0, 0, 0, own]);
         let tid = self.execute(&[clone])?;
         let tid = i32::try_from(tid).map_err(|_| Lost)?;
-        self.tids[slot].store(tid, Ordering::Relaxed);
         // Not where its maker is bound to.
         affinity::bind(tid, None);
-        self.await_turn(slot)
+        self.await_turn(slot)?;
+        Ok(tid)
     }
 
     /// The word by which the leader says that it has done what it was told.
@@ -486,6 +476,8 @@ impl Drop for Stub {
 pub(crate) struct Seat {
     stub: Arc<Stub>,
     slot: usize,
+    /// Its thread.
+    tid: libc::pid_t,
 }
 
 impl Seat {
@@ -506,16 +498,16 @@ impl Seat {
 
     /// Has its thread run on other CPUs than `cpu` from now on, or on all again.
     pub(crate) fn keep_off(&self, cpu: Option<usize>) {
-        let tid = self.stub.tids[self.slot].load(Ordering::Relaxed);
         match cpu {
-            Some(cpu) => affinity::keep_off(tid, cpu),
-            None => affinity::bind(tid, None),
+            Some(cpu) => affinity::keep_off(self.tid, cpu),
+            None => affinity::bind(self.tid, None),
         }
     }
 
     /// Interrupts the guest.
     pub(crate) fn kick(&self) {
-        self.stub.kick(self.slot);
+        // SAFETY: plain tgkill, of a thread of the stub.
+        unsafe { libc::syscall(libc::SYS_tgkill, self.stub.pid, self.tid, KICK) };
     }
 
     /// The caller is about to enter the guest: what is pending for its address space is done.
@@ -553,6 +545,6 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.stub.free.lock().push(self.slot);
+        self.stub.free.lock().push((self.slot, self.tid));
     }
 }
