@@ -2,7 +2,10 @@
 //!
 //! The one idea: for those who tell it is nothing when there is no trace: they keep an `Option` that is `None`.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use super::{
     Recorder,
@@ -16,7 +19,8 @@ use crate::{errno::Errno, process::Process};
 pub struct Operation {
     recorder: Arc<Recorder>,
     operation: RingOperation,
-    outcome: Outcome,
+    /// It has been told of.
+    ended: AtomicBool,
 }
 
 /// An operation was taken from a ring of `process`, which `name` says what it is called; `None` if nobody records that.
@@ -32,7 +36,7 @@ pub fn submitted(
     recorder.record(Event::Submitted(operation)).then(|| Operation {
         recorder: Arc::clone(recorder),
         operation,
-        outcome: Outcome::Dropped,
+        ended: AtomicBool::new(false),
     })
 }
 
@@ -46,13 +50,24 @@ pub fn depth(process: &Process, door: Door, ring: u32, operations: u32, completi
 
 impl Operation {
     /// It has completed with `result`.
-    pub fn completed(mut self, result: Result<u64, Errno>) {
-        self.outcome = Outcome::Linux(result);
+    pub fn completed(self, result: Result<u64, Errno>) {
+        self.completes(result);
+    }
+
+    /// The same, for who cannot give it up.
+    pub fn completes(&self, result: Result<u64, Errno>) {
+        self.end(Outcome::Linux(result));
+    }
+
+    fn end(&self, outcome: Outcome) {
+        if !self.ended.swap(true, Ordering::Relaxed) {
+            self.recorder.keep(Event::Completed(self.operation, outcome));
+        }
     }
 }
 
 impl Drop for Operation {
     fn drop(&mut self) {
-        self.recorder.keep(Event::Completed(self.operation, self.outcome));
+        self.end(Outcome::Dropped);
     }
 }

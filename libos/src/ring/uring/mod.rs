@@ -31,7 +31,7 @@ mod submit;
 
 use std::sync::{
     Arc, Weak,
-    atomic::{AtomicBool, AtomicI32, Ordering},
+    atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering},
 };
 
 use hal::time::timeout_at;
@@ -77,6 +77,9 @@ const SETUP: u32 = raw::IORING_SETUP_SQPOLL
     | raw::IORING_SETUP_DEFER_TASKRUN
     | raw::IORING_SETUP_NO_SQARRAY;
 
+/// The number of the next ring.
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
 /// What it tells of itself.
 const FEATURES: u32 = raw::IORING_FEAT_SINGLE_MMAP
     | raw::IORING_FEAT_NODROP
@@ -98,6 +101,8 @@ pub(crate) struct Uring {
     me: Weak<Self>,
     /// Who made it: its operations are that process's.
     process: Weak<Process>,
+    /// What it is called in traces.
+    number: u32,
     /// As io_uring_setup(2) got them.
     flags: u32,
     rings: Arc<Shared>,
@@ -166,6 +171,7 @@ impl Uring {
         let ring = Arc::new_cyclic(|me| Self {
             me: me.clone(),
             process: Arc::downgrade(&thread.process),
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
             flags: params.flags,
             rings,
             sqes,

@@ -13,8 +13,9 @@ use super::{
 };
 use crate::{
     errno::{Errno, SysResult},
-    process::Thread,
+    process::{Process, Thread},
     ring::operations::Label,
+    trace,
 };
 
 /// `IOSQE_FIXED_FILE`
@@ -54,12 +55,29 @@ pub(super) struct Request {
     pub(super) prepared: Prepared,
     /// Why it is not to be carried out.
     pub(super) refused: Option<Errno>,
+    /// Its record in the trace.
+    record: Option<trace::Operation>,
 }
 
 impl Request {
     /// One of `sqe`, not yet [prepared](Self::prepare).
     pub(super) fn new(sqe: Sqe) -> Self {
-        Self { sqe, prepared: Prepared::Nothing, refused: None }
+        Self { sqe, prepared: Prepared::Nothing, refused: None, record: None }
+    }
+
+    /// Has the trace tell of it.
+    #[cold]
+    pub(super) fn record(&mut self, process: &Process) {
+        let name = || op::name(self.sqe.opcode);
+        self.record = trace::submitted(process, trace::Door::IoUring, name);
+    }
+
+    /// It has ended.
+    pub(super) fn ends(&self, outcome: &Outcome) {
+        if let Some(record) = &self.record {
+            let result = u64::try_from(outcome.res);
+            record.completes(result.map_err(|_| Errno::from_raw(-outcome.res)));
+        }
     }
 
     /// Checks it and copies what it points to. `before` is what it is linked to.

@@ -16,7 +16,12 @@ use super::{
     request::{self, Outcome, Request},
     submission::Submissions,
 };
-use crate::{errno::Errno, process::Thread, ring::Operation};
+use crate::{
+    errno::Errno,
+    process::{Process, Thread},
+    ring::Operation,
+    trace,
+};
 
 /// So many submissions are taken before others have their turn.
 pub(crate) const PIECE: u32 = 64;
@@ -75,6 +80,7 @@ struct Batch(SmallVec<[Cqe; BATCH]>);
 
 impl Batch {
     fn push(&mut self, ring: &Uring, request: &Request, outcome: Outcome) {
+        request.ends(&outcome);
         if !outcome.is_told(request) {
             return;
         }
@@ -96,17 +102,20 @@ impl Uring {
         let mut intake = self.intake.lock();
         let count = count.min(intake.pending());
         let (mut batch, mut chain) = (Batch::default(), Chain::new());
-        let mut taken = Taken { count: 0, ended: false };
+        let mut taken = Taken { count: 0, ended: true };
+        let traced = thread.process.kernel.trace.is_some();
         let mut drains = false;
         while taken.count < count {
             if taken.count >= PIECE && chain.is_empty() {
-                intake.submissions.publish();
-                batch.flush(self);
-                return taken;
+                taken.ended = false;
+                break;
             }
             let Some(sqe) = intake.submissions.take() else { break };
             taken.count += 1;
             let mut request = Request::new(sqe);
+            if traced {
+                request.record(&thread.process);
+            }
             let checked = match intake.drains(&sqe, !chain.is_empty()) {
                 Ok(one) => {
                     drains |= one;
@@ -131,7 +140,17 @@ impl Uring {
         }
         intake.submissions.publish();
         batch.flush(self);
-        Taken { ended: true, ..taken }
+        if traced {
+            self.record_depth(&thread.process);
+        }
+        taken
+    }
+
+    #[cold]
+    fn record_depth(&self, process: &Process) {
+        let small = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        let (on_their_way, done) = (self.operations.count(), self.completions.available());
+        trace::depth(process, trace::Door::IoUring, self.number, small(on_their_way), small(done));
     }
 
     /// Begins a chain.
@@ -170,6 +189,7 @@ impl Uring {
 
     /// Tells of a request's end.
     pub(super) fn end(&self, request: &Request, outcome: Outcome) {
+        request.ends(&outcome);
         if outcome.is_told(request) {
             self.completions.post(&[outcome.completion(request)], outcome.kind);
         }

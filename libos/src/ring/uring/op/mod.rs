@@ -49,6 +49,14 @@ macro_rules! opcodes {
                 _ => None,
             }
         }
+
+        /// What an operation is called.
+        pub(super) fn name(opcode: u8) -> &'static str {
+            match opcode {
+                $($name => stringify!($name),)*
+                _ => "unknown",
+            }
+        }
     };
 }
 
