@@ -482,6 +482,11 @@ impl<Q: Deref<Target = WaitQueue>> Wait<Q> {
         Wait { queue, interest: events, progress: Progress::New }
     }
 
+    /// What it waits for, as it was given.
+    pub fn queue(&self) -> &Q {
+        &self.queue
+    }
+
     /// Registers now rather than at the first poll, so that no notification after this is missed.
     pub fn arm(&mut self) {
         if let Progress::New = self.progress {

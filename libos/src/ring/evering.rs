@@ -18,15 +18,16 @@ use evering::{
     spsc::{Receiver, Sender},
     wake::{How, SharedBell},
 };
-use hal::time::timeout_at;
+use hal::{sync::BiasedMutex, time::timeout_at};
 use kernel_objects::{Vmo, WaitQueue, task::BlockedReason};
 use libos_guest::abi::{self, Completion, Setup, Submission, call, flags, setup};
-use parking_lot::Mutex;
 use smallvec::SmallVec;
 
 use super::{
     Operation, Operations,
+    operations::End,
     pick::{Groups, Lent},
+    reads::{Begun, Collector, Reads},
 };
 use crate::{
     errno::{Errno, SysResult},
@@ -58,11 +59,13 @@ pub(crate) struct Evering {
     /// Who made it: its calls are that process's.
     process: Weak<Process>,
     vmo: Arc<Vmo>,
-    requests: Mutex<Requests>,
-    answers: Mutex<Answers>,
+    requests: BiasedMutex<Requests>,
+    answers: BiasedMutex<Answers>,
     operations: Arc<Operations>,
+    /// The reads that need no operation to wait.
+    reads: Arc<Reads<Self>>,
     /// Notified when a completion was sent, and when the ring is over.
-    completed: WaitQueue,
+    completed: Arc<WaitQueue>,
     /// What the guest answers when it has something: we are not looking.
     bell: SharedBell<Keeper>,
     /// A poller looks at it.
@@ -189,30 +192,33 @@ impl Evering {
             0 => IDLE,
             microseconds => u64::from(microseconds) * 1000,
         };
-        let ring = Arc::new_cyclic(|me| Self {
+        let completed = Arc::new(WaitQueue::new());
+        let ring = Arc::new_cyclic(|me: &Weak<Self>| Self {
             me: me.clone(),
             number: NEXT.fetch_add(1, Ordering::Relaxed),
             process: Arc::downgrade(&thread.process),
             vmo,
-            requests: Mutex::new(Requests {
+            requests: BiasedMutex::new(Requests {
                 receiver,
                 batch: Box::new([Submission::default(); BATCH]),
                 pending: Pending::default(),
             }),
-            answers: Mutex::new(Answers {
+            answers: BiasedMutex::new(Answers {
                 sender,
                 owed: 0,
                 groups: Groups::default(),
                 over: false,
             }),
             operations: thread.process.operations.create(),
-            completed: WaitQueue::new(),
+            reads: Reads::new(thread, Arc::clone(&completed), me.clone()),
+            completed,
             bell: link.own_bell(),
             polled: AtomicBool::new(false),
             usual: AtomicU32::new(0),
             idle: polled.then_some(idle),
             _link: link,
         });
+        thread.process.operations.add(&(Arc::clone(&ring.reads) as _));
         ring.bell.arm(How::Futex);
         Ok(ring)
     }
@@ -223,11 +229,12 @@ impl Evering {
             return Err(Errno::EPERM);
         }
         self.kick(thread)?;
+        self.collect();
         self.unreceived()
     }
 
-    /// As [`enter`](Self::enter), and waits until there are `wanted` completions or it is `until` on the monotonic clock. `ETIME`,
-    /// `EINTR`.
+    /// As [`enter`](Self::enter), which has been tried just now, and waits until there are `wanted` completions or it is `until` on the
+    /// monotonic clock. `ETIME`, `EINTR`.
     pub(crate) async fn wait(
         &self,
         thread: &Thread,
@@ -237,13 +244,44 @@ impl Evering {
         loop {
             let mut completed = self.completed.wait();
             completed.arm();
-            let there = self.enter(thread)?;
+            // Nobody is told of what came before.
+            if !self.has_news(wanted)? {
+                let waited = timeout_at(until.unwrap_or(u64::MAX), completed);
+                let waited = thread.object.interruptible(BlockedReason::WaitMany, waited).await;
+                if !matches!(waited, Ok(Ok(()))) {
+                    // It may have been told of reads, which nobody else makes then.
+                    self.collect();
+                }
+                waited.map_err(|_| Errno::EINTR)?.map_err(|_| Errno::ETIME)?;
+            }
+            self.collect();
+            let there = self.unreceived()?;
             if there >= wanted {
                 return Ok(there);
             }
-            let waited = timeout_at(until.unwrap_or(u64::MAX), completed);
-            let waited = thread.object.interruptible(BlockedReason::WaitMany, waited).await;
-            waited.map_err(|_| Errno::EINTR)?.map_err(|_| Errno::ETIME)?;
+            // There was no room for all, perhaps, and now there is.
+            self.kick(thread)?;
+        }
+    }
+
+    /// Whether a thread that waits for `wanted` completions has something to do.
+    fn has_news(&self, wanted: usize) -> SysResult<bool> {
+        Ok(self.reads.are_ready() || self.unreceived()? >= wanted)
+    }
+
+    /// Makes the reads whose turn has come.
+    fn collect(&self) {
+        let mut completions: SmallVec<[Completion; 8]> = SmallVec::new();
+        self.reads.collect(|(id, record), result| {
+            let result = result.map(|len| len as u64);
+            completions.push(Completion { id, result: encode(result) });
+            if let Some(record) = record {
+                record.completed(result);
+            }
+        });
+        if !completions.is_empty() {
+            // If they cannot be sent the ring is over, which everybody else finds out.
+            let _ = self.answer(&completions, 0);
         }
     }
 
@@ -305,18 +343,29 @@ impl Evering {
             taken = taken.saturating_add(count);
             if traced {
                 let small = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-                let (on_their_way, done) = (self.operations.count(), self.unreceived()?);
+                let (on_their_way, done) = (self.on_their_way(), self.unreceived()?);
                 let (process, door) = (&thread.process, trace::Door::Evering);
                 trace::depth(process, door, self.number, small(on_their_way), small(done));
             }
             if room == 0 {
-                if !pending.chain.is_empty() && self.operations.count() == 0 {
+                if !pending.chain.is_empty() && self.on_their_way() == 0 {
                     // A chain that takes all the room: nobody else can make some.
                     self.begin_chain(pending, thread);
                 }
                 return Ok(taken);
             }
         }
+    }
+
+    /// How many calls have begun and are not done.
+    fn on_their_way(&self) -> usize {
+        self.operations.count() + self.reads.count()
+    }
+
+    /// Ends what is on its way.
+    fn end_soon(&self) {
+        self.operations.end_soon();
+        self.reads.end();
     }
 
     fn took(&self, count: usize) {
@@ -393,7 +442,7 @@ impl Evering {
     /// The guest has made the ring useless.
     fn break_off(&self) -> Errno {
         self.answers.lock().over = true;
-        self.operations.end_soon();
+        self.end_soon();
         self.completed.notify_all();
         Errno::EIO
     }
@@ -429,6 +478,13 @@ impl Evering {
         if let Some(result) = self.at_once(thread, submission) {
             return Some(encode(result));
         }
+        if until.is_none() {
+            match self.reads.begin(thread, submission, record) {
+                Begun::Waits => return None,
+                Begun::Done(result) => return Some(encode(result.map(|len| len as u64))),
+                Begun::Unsuited => {}
+            }
+        }
         let (ring, submission, record) = (self.me.clone(), *submission, record.take());
         let begun = self.operations.begin(submission.id, thread, |operation| async move {
             let result = perform(&ring, &operation, &submission, until).await;
@@ -449,7 +505,7 @@ impl Evering {
         }
         match call {
             call::NOP => Some(Ok(0)),
-            call::CANCEL => Some(self.operations.cancel(arguments[0]).map(|()| 0)),
+            call::CANCEL => Some(self.cancel(arguments[0]).map(|()| 0)),
             call::PROVIDE => {
                 let [address, size, count, first, ..] = arguments;
                 let lent = [address, size, count, first];
@@ -462,6 +518,17 @@ impl Evering {
             number if refuses(number.into()) => Some(Err(Errno::EOPNOTSUPP)),
             number => table::dispatch_now(thread, number.into(), &arguments),
         }
+    }
+
+    /// Has the submission `id` end early, which is on its way. `ENOENT`
+    fn cancel(&self, id: u64) -> SysResult<()> {
+        let Some((id, record)) = self.reads.cancel(id) else { return self.operations.cancel(id) };
+        let result = Err(Errno::ECANCELED);
+        self.complete(id, result);
+        if let Some(record) = record {
+            record.completed(result);
+        }
+        Ok(())
     }
 
     /// Begins the chain that has been gathered.
@@ -532,7 +599,16 @@ impl Evering {
 
 impl Drop for Evering {
     fn drop(&mut self) {
-        self.operations.end_soon();
+        self.end_soon();
+    }
+}
+
+impl Collector for Evering {
+    fn collect_soon(&self) {
+        let Some(process) = self.process.upgrade() else { return };
+        let ring = self.me.clone();
+        let collect = async move { ring.upgrade().into_iter().for_each(|ring| ring.collect()) };
+        process.kernel.cpus.spawn(collect).detach();
     }
 }
 
@@ -562,7 +638,7 @@ impl File for Evering {
     }
 
     fn fdinfo(&self) -> String {
-        format!("on-their-way: {}\n", self.operations.count())
+        format!("on-their-way: {}\n", self.on_their_way())
     }
 }
 

@@ -380,21 +380,38 @@ impl Operation {
     }
 }
 
+/// What ends with its process.
+pub(crate) trait End: Send + Sync {
+    /// Nothing is left of it when this returns, and nothing begins any more.
+    fn end(&self);
+}
+
+impl End for Operations {
+    fn end(&self) {
+        Operations::end(self);
+    }
+}
+
 /// The operations of a process: a set for each of its rings.
 #[derive(Default)]
-pub(crate) struct OperationSets(Mutex<Vec<Weak<Operations>>>);
+pub(crate) struct OperationSets(Mutex<Vec<Weak<dyn End>>>);
 
 impl OperationSets {
     /// One more.
     pub(crate) fn create(&self) -> Arc<Operations> {
         let set = Arc::new(Operations::default());
-        let mut sets = self.0.lock();
-        sets.retain(|set| set.strong_count() > 0);
-        sets.push(Arc::downgrade(&set));
+        self.add(&(Arc::clone(&set) as Arc<dyn End>));
         set
     }
 
-    fn take(&self) -> Vec<Arc<Operations>> {
+    /// One more, of another kind.
+    pub(crate) fn add(&self, set: &Arc<dyn End>) {
+        let mut sets = self.0.lock();
+        sets.retain(|set| set.strong_count() > 0);
+        sets.push(Arc::downgrade(set));
+    }
+
+    fn take(&self) -> Vec<Arc<dyn End>> {
         std::mem::take(&mut *self.0.lock()).iter().filter_map(Weak::upgrade).collect()
     }
 
