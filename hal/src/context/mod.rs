@@ -346,6 +346,23 @@ impl UserContext {
         self.mxcsr = entry::KERNEL_MXCSR;
     }
 
+    /// Gives up the vector registers, of which the guest has said that it does not need them any more: what it finds in them is its own or that
+    /// of a new process, and nobody has to save and load them meanwhile. The modes in `mxcsr` stay as they are.
+    pub fn discard_xstate(&mut self) {
+        let area = self.area();
+        let live_on = area.live_on.load(Ordering::Relaxed);
+        if live_on.is_null() || !ptr::eq(live_on, worker::current_or_null()) {
+            return;
+        }
+        // SAFETY: this thread's own state.
+        let owner = unsafe { &(*live_on).extended_owner };
+        if ptr::eq(owner.get(), area) {
+            owner.set(ptr::null());
+        }
+        area.live_on.store(ptr::null_mut(), Ordering::Relaxed);
+        area.forget();
+    }
+
     #[inline]
     fn area(&self) -> &ExtendedArea {
         // Taken only in `drop`.

@@ -182,6 +182,11 @@ impl ExtendedArea {
         unsafe { self.base().add(LEGACY).cast::<u64>().read() }
     }
 
+    /// All components are in their initial state from now on.
+    pub(super) fn forget(&self) {
+        self.set_present(0);
+    }
+
     fn set_present(&self, bits: u64) {
         // SAFETY: as in `present`.
         unsafe { self.base().add(LEGACY).cast::<u64>().write(bits) }

@@ -35,6 +35,11 @@ pub const RING_SETUP: u64 = 1024;
 /// whose program was replaced, which is over then; `ETIME` when the time is up, `EINTR` at a signal; `EFAULT`, `EINVAL`.
 pub const RING_ENTER: u64 = 1025;
 
+/// `ring_park(fd, wanted: u32, timeout: *const timespec) -> completions`: as [`RING_ENTER`] for a program that keeps nothing in registers
+/// while all its tasks wait, but its stack pointer. In all others but the thread pointer and `rax` it finds anything, and in `mxcsr` and the x87 control word what a
+/// function may expect. So what the kernel keeps of it meanwhile is a place to call.
+pub const RING_PARK: u64 = 1026;
+
 /// The most entries of a queue.
 pub const MAX_ENTRIES: u32 = 1 << 15;
 /// The most bytes of a guest's arena.

@@ -7,6 +7,7 @@
 //! stay until then, which is why [`Ring::stage`] is unsafe.
 
 use std::{
+    arch::asm,
     io,
     os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
     ptr::NonNull,
@@ -24,7 +25,7 @@ use evering::{
 };
 use memmap2::MmapOptions;
 
-use crate::abi::{AT_RING, Completion, RING_ENTER, RING_SETUP, Setup, Submission};
+use crate::abi::{AT_RING, Completion, RING_ENTER, RING_PARK, RING_SETUP, Setup, Submission};
 
 /// A ring of this process with its kernel.
 pub struct Ring {
@@ -139,6 +140,17 @@ impl Ring {
         self.door.wait(wanted, timeout)
     }
 
+    /// As [`wait`](Self::wait), and keeps no register meanwhile ([`RING_PARK`]): for a loop that has nothing to do until then.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`wait`](Self::wait).
+    #[inline]
+    pub fn park(&mut self, wanted: u32, timeout: Option<Duration>) -> io::Result<()> {
+        self.sender.publish();
+        self.door.park(wanted, timeout)
+    }
+
     /// The bare memory, for tests of the kernel.
     pub fn raw_region(&self) -> RawRegion {
         let Door { bell, region: (at, len), .. } = &self.door;
@@ -177,10 +189,37 @@ impl Door {
     /// Has the kernel take what is published, and waits until there are `wanted` completions, or for `timeout`, or until a signal.
     #[inline]
     pub(crate) fn wait(&self, wanted: u32, timeout: Option<Duration>) -> io::Result<()> {
-        match self.enter(wanted, timeout) {
-            Err(error) if matches!(error.raw_os_error(), Some(libc::ETIME | libc::EINTR)) => Ok(()),
-            result => result.map(drop),
+        or_no_more_time(self.enter(wanted, timeout))
+    }
+
+    /// As [`wait`](Self::wait), and keeps no register meanwhile.
+    #[inline]
+    pub(crate) fn park(&self, wanted: u32, timeout: Option<Duration>) -> io::Result<()> {
+        let timeout = timeout.map(timespec);
+        let timeout = timeout.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+        let there: i64;
+        // SAFETY: as in `enter`; and every register of which the kernel may make something else is declared or, as the compiler keeps
+        // these two for itself, put on the stack, whose pointer stays.
+        unsafe {
+            asm!(
+                "push rbx",
+                "push rbp",
+                "syscall",
+                "pop rbp",
+                "pop rbx",
+                inlateout("rax") RING_PARK => there,
+                in("rdi") i64::from(self.fd.as_raw_fd()),
+                in("rsi") u64::from(wanted),
+                in("rdx") timeout,
+                lateout("r12") _,
+                lateout("r13") _,
+                lateout("r14") _,
+                lateout("r15") _,
+                clobber_abi("C"),
+            );
         }
+        let error = |_| io::Error::from_raw_os_error(there.unsigned_abs() as i32);
+        or_no_more_time(usize::try_from(there).map_err(error))
     }
 
     fn enter(&self, wanted: u32, timeout: Option<Duration>) -> io::Result<usize> {
@@ -190,6 +229,14 @@ impl Door {
         // SAFETY: the call reads one timespec, if there is one. What it has others do is what whoever wrote the submissions has promised.
         let there = unsafe { libc::syscall(call, fd, wanted, 0, timeout) };
         usize::try_from(there).map_err(|_| io::Error::last_os_error())
+    }
+}
+
+/// To have waited for long enough is no error, nor is a signal.
+fn or_no_more_time(result: io::Result<usize>) -> io::Result<()> {
+    match result {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ETIME | libc::EINTR)) => Ok(()),
+        result => result.map(drop),
     }
 }
 

@@ -6,7 +6,7 @@ use libos_guest::abi::Setup;
 
 use crate::{
     errno::{Errno, SysResult},
-    process::Thread,
+    process::{Current, Thread},
     ring::Evering,
     syscall::{
         argument::{Fd, Flags, UserPtr},
@@ -58,4 +58,18 @@ pub(crate) async fn ring_enter(
     let until = timeout.map(|timeout| hal::time::monotonic().saturating_add(timeout));
     let file = thread.files.get(fd)?;
     ring(&file)?.wait(thread, wanted as usize, until).await
+}
+
+/// `ring_park`
+pub(crate) async fn ring_park(
+    current: &mut Current,
+    fd: Fd,
+    wanted: u32,
+    timeout: UserPtr<Timespec>,
+) -> SysResult {
+    if let Some(result) = ring_enter_at_once(current.thread(), fd, wanted, Flags(0), timeout) {
+        return result;
+    }
+    current.context.discard_xstate();
+    ring_enter(current.thread(), fd, wanted, Flags(0), timeout).await
 }

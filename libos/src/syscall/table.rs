@@ -320,6 +320,7 @@ system_calls! {
         452 fchmodat2(dir: Fd, path: UserStr, mode: Mode, flags: Flags) now attributes::fchmodat2, Full;
         1024 ring_setup(setup: UserPtr<libos_guest::abi::Setup>) now ring::ring_setup, Full;
         1025 ring_enter(fd: Fd, wanted: u32, flags: Flags, timeout: UserPtr<Timespec>) wait (ring::ring_enter_at_once) ring::ring_enter, Full;
+        1026 ring_park(fd: Fd, wanted: u32, timeout: UserPtr<Timespec>) context ring::ring_park, Full;
     }
     absent {
         134 uselib

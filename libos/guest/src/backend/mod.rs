@@ -139,7 +139,7 @@ impl Backend for Door {
     }
 
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        Self::wait(self, 1, timeout)
+        self.park(1, timeout)
     }
 }
 
