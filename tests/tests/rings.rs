@@ -16,6 +16,10 @@ read and write: [(1, 5), (2, 5)] Ok(\"hello\")
 a chain that breaks: [(1, 0), (2, -9), (3, -125)]
 too late: [(1, 0), (2, -62)]
 cancelled: [(1, -125), (2, 0)]
+nobody has waited: 1 4
+poll: 1 1 1
+two readers of a pipe whose number is another's (true): [(1, 1), (2, 1), (3, 2)]
+a byte each: Ok(\"eh\")
 a timer: [(1, 0)]
 refused: [(1, -95), (2, -38)]
 ";

@@ -339,11 +339,29 @@ fn operations_of_rings_are_in_the_trace() {
         named.map(|(.., result)| result.as_deref().expect("each has ended")).collect()
     };
     assert_eq!(results("getppid"), ["0"; 8]);
-    assert_eq!(results("write"), ["5"]);
-    // One that got something, one that was too late, and one that was cancelled.
-    assert_eq!(results("read"), ["5", "-1 ETIME", "-1 ECANCELED"]);
+    assert_eq!(results("write"), ["5", "2"]);
+    // One that got something, one that was too late, one that was cancelled, and four that were made by whoever looked.
+    assert_eq!(results("read"), ["5", "-1 ETIME", "-1 ECANCELED", "4", "4", "1", "1"]);
     assert_eq!(results("timer"), ["0"]);
     let depths = &trace.counters["evering 0"];
     assert!(depths.iter().any(|depth| depth["operations"] == "1"), "{depths:?}");
     assert!(depths.iter().any(|depth| depth["completions"] == "9"), "{depths:?}");
+}
+
+#[test]
+fn operations_of_io_uring_are_in_the_trace() {
+    let scratch = Scratch::empty().unwrap();
+    let file = scratch.path().join("text");
+    std::fs::write(&file, "some text").unwrap();
+    let mut guest = Guest::new(kernel::guest_example("cat").unwrap(), &[file.to_str().unwrap()]);
+    guest.env.push(("LIBOS_GUEST_BACKEND".into(), "io_uring".into()));
+    let trace = traced(guest, &[]);
+    let all: Vec<_> = trace.operations.values().collect();
+    assert!(all.iter().all(|(_, door, _)| door == "io_uring"), "{all:?}");
+    let has = |name: &str, result: &str| {
+        all.iter().any(|(n, _, r)| n == name && r.as_deref() == Some(result))
+    };
+    assert!(has("READ", "9") && has("READ", "0") && has("WRITE", "9"), "{all:?}");
+    let depths = &trace.counters["io_uring 0"];
+    assert!(depths.iter().any(|depth| depth["completions"] != "0"), "{depths:?}");
 }

@@ -2,7 +2,11 @@
 //!
 //! `libos target/release/examples/ring`
 
-use std::{io, os::fd::AsRawFd, time::Duration};
+use std::{
+    io::{self, Write},
+    os::fd::{AsFd, AsRawFd},
+    time::{Duration, Instant},
+};
 
 use libos_guest::{
     Ring,
@@ -35,7 +39,7 @@ fn main() -> io::Result<()> {
     stage(&mut ring, submission(8, call::NOP.into(), &[]));
     println!("a batch: {} results", all(&mut ring, 9)?.len());
 
-    let (reader, writer) = io::pipe()?;
+    let (reader, mut writer) = io::pipe()?;
     let mut buffer = [0_u8; 16];
     let at = buffer.as_mut_ptr() as u64;
     stage(&mut ring, submission(1, libc::SYS_read, &[reader.as_raw_fd() as u64, at, 16]));
@@ -63,6 +67,41 @@ fn main() -> io::Result<()> {
     let mut done = all(&mut ring, 2)?;
     done.sort_unstable();
     println!("cancelled: {done:?}");
+
+    stage(&mut ring, submission(1, libc::SYS_read, &[reader.as_raw_fd() as u64, at, 16]));
+    ring.submit()?;
+    writer.write_all(b"seen")?;
+    let end = Instant::now() + Duration::from_secs(5);
+    let mut one = [Completion::default()];
+    while ring.reap(&mut one)? == 0 && Instant::now() < end {}
+    println!("nobody has waited: {} {}", one[0].id, one[0].result);
+
+    stage(&mut ring, submission(2, libc::SYS_read, &[reader.as_raw_fd() as u64, at, 16]));
+    ring.submit()?;
+    writer.write_all(b"told")?;
+    let mut poll = libc::pollfd { fd: ring.as_fd().as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: one pollfd, which the call reads and writes.
+    let ready = unsafe { libc::poll(&raw mut poll, 1, 5000) };
+    println!("poll: {ready} {} {}", poll.revents, ring.reap(&mut one)?);
+
+    // What it reads from is what the number meant when it was submitted.
+    let other = reader.try_clone()?;
+    let number = other.as_raw_fd() as u64;
+    for id in 1..=2 {
+        stage(&mut ring, submission(id, libc::SYS_read, &[number, at + id, 1]));
+    }
+    ring.submit()?;
+    drop(other);
+    let (another, _kept) = io::pipe()?;
+    let taken = another.as_raw_fd() as u64 == number;
+    stage(&mut ring, submission(3, libc::SYS_write, &[writer.as_raw_fd() as u64, from, 2]));
+    ring.park(3, Some(Duration::from_secs(5)))?;
+    let mut done = all(&mut ring, 3)?;
+    done.sort_unstable();
+    println!("two readers of a pipe whose number is another's ({taken}): {done:?}");
+    let mut both = [buffer[1], buffer[2]];
+    both.sort_unstable();
+    println!("a byte each: {:?}", std::str::from_utf8(&both));
 
     stage(&mut ring, submission(1, call::TIMER.into(), &[2_000_000, 0]));
     println!("a timer: {:?}", all(&mut ring, 1)?);
