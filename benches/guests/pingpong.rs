@@ -54,6 +54,8 @@ struct Rings {
     bytes: Box<[u8; 2]>,
     /// Calls that are on their way.
     awaited: u32,
+    /// It keeps no registers while it waits.
+    parks: bool,
 }
 
 impl Rings {
@@ -73,7 +75,11 @@ impl Side for Rings {
         self.stage(libc::SYS_read, self.from, 0)?;
         let mut completions = [Completion::default(); 2];
         while self.awaited > 0 {
-            self.ring.wait(self.awaited, None)?;
+            if self.parks {
+                self.ring.park(self.awaited, None)?;
+            } else {
+                self.ring.wait(self.awaited, None)?;
+            }
             let count = self.ring.reap(&mut completions)?;
             self.awaited -= count as u32;
             for completion in &completions[..count] {
@@ -99,6 +105,7 @@ fn side(door: &str, from: i32, to: i32) -> io::Result<Box<dyn Side>> {
                 to,
                 bytes: Box::new([1; 2]),
                 awaited: 0,
+                parks: door == "park",
             })
         }
     })

@@ -19,6 +19,8 @@ pub enum Door {
     Isolated,
     /// By its ring, which the guest tells it to look at.
     Kicked,
+    /// The same, and it keeps no registers while it waits.
+    Parked,
     /// By its ring, at which an idle CPU looks.
     Polled,
     /// By its io_uring.
@@ -27,13 +29,14 @@ pub enum Door {
 
 impl Door {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Call,
         Self::Uring,
         Self::SqPoll,
         Self::Trap,
         Self::Isolated,
         Self::Kicked,
+        Self::Parked,
         Self::Polled,
         Self::UringInside,
     ];
@@ -47,6 +50,7 @@ impl Door {
             Self::Trap => "inside, trap in-process",
             Self::Isolated => "inside, trap isolated",
             Self::Kicked => "inside, evering kicked",
+            Self::Parked => "inside, evering parked",
             Self::Polled => "inside, evering polled",
             Self::UringInside => "inside, io_uring",
         }
@@ -59,6 +63,7 @@ impl Door {
             Self::Uring | Self::UringInside => "uring",
             Self::SqPoll => "sqpoll",
             Self::Kicked => "evering",
+            Self::Parked => "park",
             Self::Polled => "polled",
         }
     }
@@ -67,19 +72,20 @@ impl Door {
     pub fn options(self) -> Option<&'static [&'static str]> {
         match self {
             Self::Call | Self::Uring | Self::SqPoll => None,
-            Self::Trap | Self::Kicked | Self::UringInside => Some(&["--cpus", "1"]),
+            Self::Trap | Self::Kicked | Self::Parked | Self::UringInside => Some(&["--cpus", "1"]),
             Self::Isolated => Some(&["--isolation", "always", "--cpus", "2"]),
             Self::Polled => Some(&["--cpus", "2"]),
         }
     }
 
     /// Whether `operation` can be made by it: there is no call that does nothing, io_uring has no getppid, and what goes from one process to
-    /// another waits, so a poller is of no use.
+    /// another waits, so a poller is of no use. How it waits matters to what does nothing else.
     pub fn has(self, operation: &str) -> bool {
         match self.way() {
             "call" => operation != "nop",
             "uring" | "sqpoll" if operation == "getppid" => false,
             "sqpoll" | "polled" => operation != "stream",
+            "park" => operation == "wake-up",
             _ => true,
         }
     }
@@ -92,6 +98,7 @@ impl Door {
             Self::Trap => RGBColor(46, 125, 90),
             Self::Isolated => RGBColor(140, 190, 150),
             Self::Kicked => RGBColor(40, 90, 180),
+            Self::Parked => RGBColor(30, 60, 130),
             Self::Polled => RGBColor(120, 170, 240),
             Self::UringInside => RGBColor(150, 80, 160),
         }

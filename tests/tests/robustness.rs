@@ -96,6 +96,22 @@ fn threads_are_refused_when_there_is_no_more_room() {
 }
 
 #[test]
+fn ten_thousand_threads_wait_in_read() {
+    let program = guests::build("readers.c", Build::C, &[]).unwrap();
+    let scratch = Scratch::empty().unwrap();
+    let guest = Guest::new(program, &["10000"]);
+    let native = guest.native(scratch.path()).unwrap();
+    assert_eq!(native.status, Some(0), "{}", compare::tail(&native.stderr, 30));
+    for isolation in ["never", "always"] {
+        let guest = guest.clone().options(&["--cpus", "2", "--isolation", isolation]);
+        let inside = guest.inside(scratch.path()).unwrap();
+        let errors = compare::tail(&inside.stderr, 30);
+        assert_eq!(inside.status, Some(0), "{isolation}\n{errors}");
+        assert_eq!(inside.stdout, native.stdout, "{isolation}\n{errors}");
+    }
+}
+
+#[test]
 fn descriptors_are_refused_at_the_limit() {
     says("descriptors", &[], "256 EMFILE\n-1 1\n100\n");
 }
