@@ -11,6 +11,10 @@
 //!   └───────────────────────── wait for one answer, the next timer ◄─────────────────┘
 //!                              or another thread: one entry to the kernel
 //! ```
+//!
+//! With a ring of this kernel's the thread is a coroutine of the kernel's while it waits: it [parks](crate::Ring::park), which is to return from a
+//! poll, and is called again when there is an answer, with its stack and nothing in registers. Taken off its CPU in the middle of a task it is
+//! a thread like any other.
 
 mod builder;
 pub(crate) mod event;
