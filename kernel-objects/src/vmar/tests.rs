@@ -477,6 +477,23 @@ fn child_regions_own_their_addresses() {
 }
 
 #[test]
+fn free_choice_keeps_out_of_a_child_region_whatever_is_mapped_there() {
+    let (_memory, vmar) = root();
+    let window = vmar.aspace().window();
+    let high = vmar.allocate(Placement::TopDown, 16 * PAGE).unwrap();
+    let low = vmar.allocate(Placement::BottomUp, 16 * PAGE).unwrap();
+    for child in [&high, &low] {
+        map(child, Placement::Exact(child.range().start + PAGE), PAGE).unwrap();
+    }
+    let (high, low) = (high.range(), low.range());
+    assert_eq!((high.end, low.start), (window.end, window.start));
+    assert_eq!(map(&vmar, Placement::TopDown, 4 * PAGE), Ok(high.start - 4 * PAGE));
+    assert_eq!(map(&vmar, Placement::BottomUp, 4 * PAGE), Ok(low.end));
+    let inside = Placement::Between(high.start, high.end);
+    assert_eq!(map(&vmar, inside, 4 * PAGE), Err(Error::NoResources));
+}
+
+#[test]
 fn file_and_guest_memory_are_copied_directly() {
     let (_memory, vmar) = root();
     let file = file(&vmar, 1 << 20);

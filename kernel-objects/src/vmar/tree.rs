@@ -5,7 +5,7 @@
 //! from the top remembers where it ended, and how large the holes are that it passed, so that
 //! mapping and unmapping in turn costs no walk.
 
-use std::{collections::BTreeMap, ops::Range, sync::Arc};
+use std::{cmp::Reverse, collections::BTreeMap, ops::Range, sync::Arc};
 
 use hal::{aspace::Prot, pmem::Charge};
 
@@ -337,7 +337,7 @@ impl State {
     }
 
     /// What occupies addresses below `addr` in `region`: the highest mapping or child that begins
-    /// there.
+    /// there. Mappings in a child do not count beside it, since they begin and end where it does, or inside.
     fn obstacle_below(&self, region: u64, addr: u64) -> Option<Range<u64>> {
         let mapping = self.mappings.range(..addr).next_back();
         let mapping = mapping.map(|(&start, entry)| start..entry.end);
@@ -345,7 +345,8 @@ impl State {
         let child = children.and_then(|children| children.range(..addr).next_back());
         let child = child.map(|(&start, &(end, _))| start..end);
         let blocked = self.blocked.range(..addr).next_back().map(|(&start, &end)| start..end);
-        [mapping, child, blocked].into_iter().flatten().max_by_key(|range| range.start)
+        let all = [mapping, child, blocked].into_iter().flatten();
+        all.max_by_key(|range| (range.end, Reverse(range.start)))
     }
 
     /// The highest free range of `len` bytes.
