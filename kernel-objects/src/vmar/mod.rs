@@ -287,7 +287,7 @@ impl Vmar {
             }
             Placement::BottomUp => state.find_low(self.region, len, align)?,
             Placement::Between(low, high) => {
-                state.find_between(self.region, len, align, &(low..high))?
+                state.find_between(self.region, len, align, &self.part_between(low, high))?
             }
             _ => state.find_high(self.region, len, align)?,
         };
@@ -451,7 +451,7 @@ impl Vmar {
             }
             Placement::TopDown => self.map_anywhere(&mut state, len, align, entry, install),
             Placement::Between(low, high) => {
-                let choice = low.max(self.range.start)..high.min(self.range.end);
+                let choice = self.part_between(low, high);
                 let range = state.find_between(self.region, len, align, &choice)?;
                 let start = range.start;
                 match self.tree.map_locked(&mut state, range, entry, install) {
@@ -466,6 +466,10 @@ impl Vmar {
                 self.tree.map_locked(&mut state, range, entry, install).map(|()| start)
             }
         }
+    }
+
+    fn part_between(&self, low: u64, high: u64) -> Range<u64> {
+        low.max(self.range.start)..high.min(self.range.end)
     }
 
     fn fixed(&self, addr: u64, len: u64) -> Result<Range<u64>> {

@@ -494,6 +494,21 @@ fn free_choice_keeps_out_of_a_child_region_whatever_is_mapped_there() {
 }
 
 #[test]
+fn a_choice_among_low_addresses_stays_in_the_region() {
+    let (_memory, vmar) = root();
+    let child = vmar.allocate(Placement::TopDown, 16 * PAGE).unwrap();
+    let range = child.range();
+    for between in [0..range.start + 2 * PAGE, range.end - 2 * PAGE..u64::MAX] {
+        let between = Placement::Between(between.start, between.end);
+        let made = child.allocate(between, PAGE).unwrap().range();
+        assert!(range.start <= made.start && made.end <= range.end);
+        let at = map(&child, between, PAGE).unwrap();
+        assert!(range.start <= at && at + PAGE <= range.end);
+        assert_eq!(map(&child, between, PAGE), Err(Error::NoResources));
+    }
+}
+
+#[test]
 fn file_and_guest_memory_are_copied_directly() {
     let (_memory, vmar) = root();
     let file = file(&vmar, 1 << 20);
