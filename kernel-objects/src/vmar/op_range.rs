@@ -251,6 +251,32 @@ mod tests {
         assert_eq!(done(&child, VmarOp::MapRange, base, 9 * PAGE), Err(Error::OutOfRange));
         child.destroy().unwrap();
         assert_eq!(done(&child, VmarOp::MapRange, base, PAGE), Err(Error::BadState));
-        assert_eq!(VmarOp::from_raw(11), Err(Error::InvalidArgs));
+    }
+
+    #[test]
+    fn operations_have_zircons_numbers_and_what_they_do_to_vmos() {
+        use VmarOp::*;
+        let all = [Commit, Decommit, MapRange, Zero, DontNeed, AlwaysNeed, Prefetch];
+        let raw = [1, 2, 3, 10, 12, 13, 14];
+        assert_eq!(raw.map(VmarOp::from_raw), all.map(Ok));
+        for raw in [0, 4, 6, 9, 11, 15, u32::MAX] {
+            assert_eq!(VmarOp::from_raw(raw), Err(Error::InvalidArgs));
+        }
+        for (raw, op) in raw.into_iter().zip(all) {
+            assert_eq!(op.on_vmo(), RangeOp::from_raw(raw).ok(), "the same number, if it is one");
+        }
+    }
+
+    #[test]
+    fn what_only_looks_may_be_done_to_what_cannot_be_written() {
+        let (memory, vmar) = root();
+        let args = MapArgs { perms: Prot::READ, ..MapArgs::new(vmo(&memory, 4), 4 * PAGE) };
+        let at = vmar.map(args).unwrap();
+        for op in [VmarOp::MapRange, VmarOp::Prefetch, VmarOp::DontNeed, VmarOp::AlwaysNeed] {
+            assert_eq!(done(&vmar, op, at, PAGE), Ok(()), "{op:?}");
+        }
+        vmar.protect(at, 4 * PAGE, Prot::empty()).unwrap();
+        assert_eq!(done(&vmar, VmarOp::MapRange, at, PAGE), Ok(()), "there is nothing to enter");
+        assert_eq!(done(&vmar, VmarOp::Commit, at, PAGE), Err(Error::AccessDenied));
     }
 }

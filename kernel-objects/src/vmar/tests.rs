@@ -1,5 +1,7 @@
 //! Tests of regions: placement, files, limits, truncation, children.
 
+mod refusals;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use hal::{aspace::Access, pmem::PhysicalMemory};
