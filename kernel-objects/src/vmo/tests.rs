@@ -336,3 +336,109 @@ fn a_clone_of_a_page_cache_is_its_own_memory_beyond_the_end() {
     assert_eq!((get(&clone, PAGE, 2), get(&clone, 3 * PAGE, 4)), (vec![0; 2], b"mine".to_vec()));
     assert_eq!(source.fills.load(Ordering::Relaxed), 0, "none of this is in the cache");
 }
+
+#[test]
+fn a_size_has_an_upper_bound_and_is_rounded_up_below_it() {
+    let memory = memory();
+    let made = |size| Vmo::create(&memory, size, RESIZABLE).map(|vmo| vmo.size());
+    for (size, expected) in [(0, Ok(0)), (1, Ok(PAGE)), (PAGE, Ok(PAGE)), (PAGE + 1, Ok(2 * PAGE))]
+    {
+        assert_eq!(made(size), expected);
+    }
+    for absurd in [MAX_SIZE + 1, u64::MAX] {
+        assert_eq!(made(absurd), Err(Error::OutOfRange));
+        assert_eq!(Vmo::create_unbounded(&memory, absurd).err(), Some(Error::OutOfRange));
+        let vmo = Vmo::create(&memory, PAGE, RESIZABLE).unwrap();
+        assert_eq!(vmo.set_size(absurd), Err(Error::OutOfRange));
+        assert_eq!(vmo.extend(absurd), Err(Error::OutOfRange));
+        assert_eq!((vmo.size(), vmo.content_size()), (PAGE, PAGE));
+    }
+    assert_eq!(made(MAX_SIZE), Ok(MAX_SIZE));
+    let unbounded = Vmo::create_unbounded(&memory, 5).unwrap();
+    assert_eq!((unbounded.size(), unbounded.content_size()), (MAX_SIZE, 5));
+    assert_eq!(unbounded.options(), VmoOptions::default());
+}
+
+#[test]
+fn the_content_ends_inside_and_what_lies_behind_is_zeroed() {
+    let memory = memory();
+    let vmo = Vmo::create(&memory, 3 * PAGE, VmoOptions::default()).unwrap();
+    vmo.write(0, &[7; 3 * PAGE_SIZE]).unwrap();
+    assert_eq!(vmo.set_content_size(3 * PAGE + 1), Err(Error::OutOfRange));
+    assert_eq!((vmo.content_size(), get(&vmo, 3 * PAGE - 1, 1)), (3 * PAGE, vec![7]));
+    assert_eq!(vmo.set_content_size(PAGE + 5), Ok(()));
+    assert_eq!((vmo.size(), vmo.content_size()), (3 * PAGE, PAGE + 5));
+    assert_eq!(get(&vmo, PAGE + 4, 2), [7, 0]);
+    assert_eq!(get(&vmo, 2 * PAGE, PAGE_SIZE), vec![0; PAGE_SIZE]);
+    assert_eq!(vmo.set_content_size(3 * PAGE), Ok(()));
+    assert_eq!((vmo.content_size(), get(&vmo, PAGE + 4, 2)), (3 * PAGE, vec![7, 0]));
+    vmo.note_content(PAGE);
+    assert_eq!(vmo.content_size(), 3 * PAGE, "it was more already");
+    let contiguous = Vmo::create_contiguous(&memory, PAGE, 0).unwrap();
+    assert_eq!(contiguous.set_content_size(0), Err(Error::NotSupported));
+}
+
+#[test]
+fn only_what_is_resizable_is_extended_and_never_made_smaller() {
+    let memory = memory();
+    let fixed = Vmo::create(&memory, PAGE, VmoOptions::default()).unwrap();
+    assert_eq!(fixed.extend(2 * PAGE), Err(Error::Unavailable));
+    let options = VmoOptions { resizable: true, charged: true };
+    let limited = PhysicalMemory::new(Some(2 * PAGE)).unwrap();
+    let vmo = Vmo::create(&limited, 10, options).unwrap();
+    let both = ChildOptions::REFERENCE | ChildOptions::RESIZABLE;
+    let reference = vmo.create_child(both, 0, 0).unwrap();
+    assert_eq!(reference.extend(PAGE + 1), Ok(()));
+    assert_eq!((vmo.size(), vmo.content_size(), limited.charged()), (2 * PAGE, 10, 2 * PAGE));
+    assert_eq!(vmo.extend(2 * PAGE + 1), Err(Error::NoMemory));
+    assert_eq!(vmo.extend(1), Ok(()));
+    assert_eq!((vmo.size(), reference.size()), (2 * PAGE, 2 * PAGE));
+    assert_eq!(reference.set_size(3), Ok(()));
+    assert_eq!((vmo.size(), vmo.content_size(), limited.charged()), (PAGE, 3, PAGE));
+}
+
+#[test]
+fn a_private_mapping_is_aligned_possible_and_within_the_limit() {
+    let memory = PhysicalMemory::new(Some(64 * PAGE)).unwrap();
+    let (_, cache) = file(&memory, 4 * PAGE);
+    let made = |of: &Arc<Vmo>, offset, size, charged| {
+        of.create_private(offset, size, charged).map(|made| made.size())
+    };
+    assert_eq!(made(&cache, 1, PAGE, false), Err(Error::InvalidArgs));
+    assert_eq!(made(&cache, PAGE, u64::MAX, false), Err(Error::OutOfRange));
+    assert_eq!(made(&cache, 0, MAX_SIZE + 1, false), Err(Error::OutOfRange));
+    assert_eq!(made(&cache, 0, 65 * PAGE, true), Err(Error::NoMemory));
+    assert_eq!(made(&cache, 0, 65 * PAGE, false), Ok(4 * PAGE));
+    assert_eq!(made(&cache, 3 * PAGE, 2 * PAGE, true), Ok(PAGE));
+    let contiguous = Vmo::create_contiguous(&memory, PAGE, 0).unwrap();
+    assert_eq!(made(&contiguous, 0, PAGE, false), Err(Error::NotSupported));
+    let discardable = Vmo::create_discardable(&memory, PAGE, VmoOptions::default()).unwrap();
+    assert_eq!(made(&discardable, 0, PAGE, false), Err(Error::NotSupported));
+}
+
+#[test]
+fn a_cookie_of_what_is_shown_is_seen_until_there_is_one_of_its_own() {
+    let vmo = Vmo::create(&memory(), 2 * PAGE, VmoOptions::default()).unwrap();
+    let slice = vmo.create_child(ChildOptions::SLICE, PAGE, PAGE).unwrap();
+    let copy = vmo.create_child(ChildOptions::SNAPSHOT, 0, PAGE).unwrap();
+    let seen = |vmo: &Vmo| vmo.cookie().and_then(|cookie| cookie.downcast_ref::<u8>().copied());
+    assert!([&vmo, &slice, &copy].into_iter().all(|vmo| seen(vmo).is_none()));
+    vmo.set_cookie(Arc::new(1_u8));
+    assert_eq!((seen(&vmo), seen(&slice), seen(&copy)), (Some(1), Some(1), None));
+    slice.set_cookie(Arc::new(2_u8));
+    assert_eq!((seen(&vmo), seen(&slice)), (Some(1), Some(2)));
+    let behind = |vmo: &Vmo| vmo.behind().map(|(behind, offset)| (behind.koid(), offset));
+    assert_eq!((behind(&slice), behind(&copy)), (Some((vmo.koid(), PAGE)), None));
+}
+
+#[test]
+fn references_that_are_dead_do_not_pile_up() {
+    let mut list = WeakList::<u32>::default();
+    let kept: Vec<Arc<u32>> = (0..5).map(Arc::new).collect();
+    kept.iter().for_each(|one| list.push(Arc::downgrade(one)));
+    for other in 0..1000 {
+        list.push(Arc::downgrade(&Arc::new(other)));
+        assert!(list.list.len() <= 10);
+    }
+    assert_eq!(list.live(), kept);
+}

@@ -198,6 +198,13 @@ mod tests {
         let options = ChildOptions::SNAPSHOT | ChildOptions::NO_WRITE;
         let fixed = to.create_child(options, 0, PAGE).unwrap();
         assert_eq!(fixed.transfer_data(0, PAGE, &from, 0), Err(Error::AccessDenied));
+        assert_eq!(from.transfer_data(0, PAGE, &fixed, 0), Err(Error::AccessDenied));
+        let pin = from.pin(PAGE, PAGE).unwrap();
+        assert_eq!(to.transfer_data(0, 2 * PAGE, &from, 0), Err(Error::BadState));
+        assert_eq!(from.transfer_data(PAGE, PAGE, &to, 0), Err(Error::BadState));
+        assert_eq!(to.transfer_data(0, PAGE, &from, 2 * PAGE), Ok(()), "beside the pinned page");
+        drop(pin);
+        assert_eq!(to.transfer_data(0, 2 * PAGE, &from, 0), Ok(()));
         assert_eq!(to.transfer_data(0, 0, &from, 0), Ok(()));
     }
 }
