@@ -560,9 +560,88 @@ mod tests {
 
     #[test]
     fn states_have_zircons_numbers() {
-        assert_eq!(ThreadState::Suspended.raw(), 2);
-        assert_eq!(ThreadState::Blocked(BlockedReason::Futex).raw(), 0x0303);
-        assert_eq!(ThreadState::Dead.raw(), 5);
+        let states = [
+            ThreadState::New,
+            ThreadState::Running,
+            ThreadState::Suspended,
+            ThreadState::Dying,
+            ThreadState::Dead,
+        ];
+        assert_eq!(states.map(ThreadState::raw), [0, 1, 2, 4, 5]);
+        let run = started(|_| pending());
+        let thread = run.thread();
+        for (n, reason) in (1..).zip(BlockedReason::ALL) {
+            assert_eq!(ThreadState::Blocked(reason).raw(), n << 8 | 3);
+            let blocked = thread.block(reason);
+            assert_eq!(thread.info().state, ThreadState::Blocked(reason));
+            drop(blocked);
+        }
+        assert_eq!(thread.info().state, ThreadState::Running);
+    }
+
+    #[test]
+    fn a_wait_in_a_wait_is_seen_while_it_lasts() {
+        let run = started(|_| pending());
+        let thread = run.thread();
+        let outer = thread.block(BlockedReason::Port);
+        drop(thread.block(BlockedReason::Pager));
+        assert_eq!(thread.info().state, ThreadState::Blocked(BlockedReason::Port));
+        drop(outer);
+        assert_eq!(thread.info().state, ThreadState::Running);
+    }
+
+    #[test]
+    fn one_that_is_dying_is_neither_suspended_nor_scheduled() {
+        let affinity = Some(CpuSet::default());
+        let scheduling = Scheduling { affinity, ..Scheduling::default() };
+        for exits in [true, false] {
+            let run = started(|_| pending());
+            let thread = run.thread().clone();
+            assert_eq!(thread.set_scheduling(scheduling), Ok(()));
+            assert_eq!((thread.scheduling(), thread.info().affinity), (scheduling, affinity));
+            if exits {
+                thread.exit()
+            } else {
+                thread.kill()
+            }
+            assert_eq!(thread.info().state, ThreadState::Dying);
+            assert_eq!(thread.suspend(), Err(Error::BadState));
+            assert_eq!(thread.set_scheduling(Scheduling::default()), Err(Error::BadState));
+            assert_eq!(thread.scheduling(), scheduling);
+            drop(run);
+            assert_eq!(thread.suspend(), Err(Error::BadState));
+            assert_eq!(thread.set_scheduling(Scheduling::default()), Err(Error::BadState));
+        }
+    }
+
+    #[test]
+    fn it_is_kicked_once_however_often_it_is_killed_and_not_if_it_exits() {
+        struct Kicks(AtomicU32);
+        impl Kick for Kicks {
+            fn kick(&self) {
+                self.0.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+        let kicks = Arc::new(Kicks(AtomicU32::new(0)));
+        let count = || kicks.0.swap(0, Ordering::SeqCst);
+        for (exits, expected) in [(false, 1), (true, 0)] {
+            let run = started(|_| pending());
+            let thread = run.thread().clone();
+            thread.set_kick(Some(kicks.clone()));
+            thread.interrupt();
+            thread.interrupt();
+            assert_eq!(count(), 1, "it has not looked yet");
+            thread.take_interrupt();
+            thread.interrupt_self();
+            assert_eq!((thread.work(), count()), (work::SIGNAL, 0));
+            if exits {
+                thread.exit();
+            }
+            thread.kill();
+            thread.kill();
+            assert_eq!(count(), expected);
+            assert_eq!(thread.work(), work::SIGNAL | work::KILL | work::KILLED);
+        }
     }
 
     #[test]
