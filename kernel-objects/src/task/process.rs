@@ -556,6 +556,71 @@ mod tests {
     }
 
     #[test]
+    fn a_process_may_be_critical_however_it_ends() {
+        let job = Job::root();
+        let process = Process::create(&job, "").unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(process.related_koid(), job.koid());
+        assert_eq!(job.set_critical(Critical::Always, &process), Ok(()));
+        process.exit(0);
+        let info = job.info();
+        assert_eq!((info.exited, info.return_code), (true, retcode::CRITICAL_PROCESS_KILL));
+    }
+
+    #[test]
+    fn it_is_started_at_some_time_and_killed_if_it_is_lost() {
+        let process = process();
+        let info = process.info();
+        assert_eq!((info.start_time, info.started, info.exited), (0, false, false));
+        let before = hal::time::monotonic();
+        let run = process.start(&thread(&process), pending());
+        let info = process.info();
+        assert!((before..=hal::time::monotonic()).contains(&info.start_time));
+        assert!(info.started && !info.exited && !info.debugger_attached);
+        process.lost();
+        assert_eq!(process.set_return_code(7), Err(Error::BadState), "its end is decided");
+        process.exit(8);
+        drop(run);
+        let ended = process.info();
+        assert_eq!((ended.exited, ended.return_code), (true, retcode::SYSCALL_KILL));
+        assert_eq!(ended.start_time, info.start_time);
+    }
+
+    #[test]
+    fn only_the_last_clean_up_that_was_set_is_done_and_once() {
+        let process = process();
+        let done = Arc::new(Mutex::new(Vec::new()));
+        for n in [1, 2] {
+            let done = done.clone();
+            process.set_clean_up(move || done.lock().push(n));
+        }
+        process.kill();
+        process.kill();
+        assert_eq!(*done.lock(), [2]);
+    }
+
+    #[test]
+    fn it_is_suspended_as_often_as_it_was_and_not_while_it_dies() {
+        let process = process();
+        let main = thread(&process);
+        let run = process.start(&main, pending());
+        assert_eq!((process.suspend(), process.suspend()), (Ok(()), Ok(())));
+        assert_eq!(main.work(), work::SUSPEND);
+        process.resume();
+        assert_eq!(main.work(), work::SUSPEND, "once more");
+        let late = thread(&process);
+        let late_run = late.start(pending());
+        assert_eq!(late.work(), work::SUSPEND, "with the others");
+        process.resume();
+        assert_eq!((main.work(), late.work()), (0, 0));
+        process.kill();
+        assert_eq!(process.suspend(), Err(Error::BadState));
+        assert!(!process.info().exited);
+        drop((run, late_run));
+        assert_eq!(process.suspend(), Err(Error::BadState));
+        assert!(process.info().exited);
+    }
+
+    #[test]
     fn waiting_for_its_end_is_a_future() {
         let process = process();
         assert!(process.wait_one(Signals::TASK_TERMINATED).now_or_never().is_none());

@@ -69,6 +69,10 @@ fn a_killed_job_is_dead_only_when_its_last_thread_has_noticed() {
     let run = process.start(&thread, std::future::pending());
     root.kill();
     assert!(!root.info().exited && !process.info().exited);
+    assert!(root.is_ending() && !root.signals().contains(Signals::TASK_TERMINATED));
+    assert_eq!(root.info().return_code, retcode::SYSCALL_KILL);
+    root.kill_with(retcode::OOM_KILL);
+    assert_eq!(root.info().return_code, retcode::SYSCALL_KILL, "the first remains");
     assert_eq!(Process::create(&root, "").err(), Some(Error::BadState));
     drop(run);
     assert!(root.info().exited && process.info().exited);
@@ -78,8 +82,14 @@ fn a_killed_job_is_dead_only_when_its_last_thread_has_noticed() {
 #[test]
 fn an_empty_job_dies_at_once_when_killed() {
     let root = Job::root();
+    assert!(!root.is_ending() && !root.info().kill_on_oom);
+    for kill in [true, false] {
+        root.set_kill_on_oom(kill);
+        assert_eq!(root.info().kill_on_oom, kill);
+    }
     root.kill();
-    assert!(root.info().exited);
+    assert!(root.info().exited && root.is_ending());
+    assert!(root.signals().contains(Signals::TASK_TERMINATED | NO_CHILDREN));
 }
 
 #[test]
