@@ -45,6 +45,8 @@ pub mod vmar;
 pub mod vmo;
 pub mod wait_many;
 pub mod wait_queue;
+#[cfg(all(test, not(shuttle)))]
+mod wakes;
 
 pub use channel::{Channel, Message};
 pub use clock::Clock;
