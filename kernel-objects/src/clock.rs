@@ -677,4 +677,77 @@ mod tests {
             }
         });
     }
+
+    #[test]
+    fn what_an_update_says_nothing_of_stays_and_what_is_refused_changes_nothing() {
+        let clock = clock(ClockOptions::empty());
+        let all = ClockUpdate { rate_adjust: Some(-20), error_bound: Some(9), ..set(S) };
+        assert_eq!(clock.update(&all), Ok(()));
+        let first = clock.details();
+        let ticks = |details: &ClockDetails| {
+            (details.transformation.synthetic_ticks, details.transformation.reference_ticks)
+        };
+        assert_eq!(ticks(&first), (999_980, 1_000_000), "the first update may give a rate");
+        assert_eq!(first.last_error_bound_update, first.last_value_update);
+
+        assert_eq!(clock.update(&set(2 * S)), Ok(()));
+        let second = clock.details();
+        assert_eq!(
+            (second.transformation.synthetic_offset, ticks(&second)),
+            (2 * S, ticks(&first))
+        );
+        assert_eq!(second.last_rate_adjust_update, first.last_rate_adjust_update);
+        assert_eq!(second.last_error_bound_update, first.last_error_bound_update);
+        assert!(second.error_bound == 9 && second.last_value_update > first.last_value_update);
+
+        let bound = ClockUpdate { error_bound: Some(3), ..ClockUpdate::default() };
+        assert_eq!(clock.update(&bound), Ok(()));
+        let third = clock.details();
+        assert_eq!(third.transformation, second.transformation);
+        assert_eq!(third.last_value_update, second.last_value_update);
+        assert_eq!(third.last_rate_adjust_update, second.last_rate_adjust_update);
+        assert!(third.error_bound == 3 && third.last_error_bound_update > 0);
+        assert_eq!(clock.update(&rate(-20)), Ok(()));
+        assert_eq!(clock.details().transformation, third.transformation, "its rate already");
+
+        let before = clock.details();
+        for refused in [rate(1001), set(-1), at(now(), bound)] {
+            let refused = ClockUpdate { error_bound: Some(1), ..refused };
+            assert_eq!(clock.update(&refused), Err(Error::InvalidArgs));
+            assert_eq!(ClockDetails { query: before.query, ..clock.details() }, before);
+        }
+        let mut numbers = [first, second, third, before].map(|details| details.generation);
+        numbers.sort_unstable();
+        assert!(numbers.array_windows().all(|[a, b]| a < b), "{numbers:?}");
+    }
+
+    #[test]
+    fn what_a_promise_forbids_is_allowed_until_the_clock_is_started() {
+        let both = ClockUpdate { rate_adjust: Some(1), ..set(S) };
+        for options in [MONOTONIC, CONTINUOUS] {
+            assert_eq!(clock(options).update(&both), Ok(()));
+            assert_eq!(clock(options).update(&at(now(), both)), Ok(()));
+            assert_eq!(clock(options).update_v1(&both), Ok(()));
+        }
+        let (before, clock) = (monotonic(), clock(CONTINUOUS | ClockOptions::AUTO_START));
+        let details = clock.details();
+        assert!((before..=monotonic()).contains(&details.last_value_update));
+        assert_eq!(details.last_rate_adjust_update, details.last_value_update);
+        assert_eq!((details.last_error_bound_update, details.error_bound), (0, u64::MAX));
+        assert_eq!(clock.update(&set(YEAR)), Err(Error::InvalidArgs), "it runs already");
+        assert_eq!(clock.update(&rate(1)), Ok(()));
+        let backstop = Clock::create(ClockOptions::AUTO_START, 5).map(|it| it.details().backstop);
+        assert_eq!(backstop, Ok(5));
+    }
+
+    #[test]
+    fn times_of_the_boot_clock_come_after_as_much_monotonic_time() {
+        const HOUR: u64 = 3600 * S as u64;
+        assert_eq!(ClockId::Monotonic.to_monotonic(7), 7);
+        let before = monotonic();
+        let due = ClockId::Boot.to_monotonic(boottime() + HOUR);
+        assert!((before + HOUR / 2..=monotonic() + HOUR).contains(&due));
+        let past = ClockId::Boot.to_monotonic(0);
+        assert!((before..=monotonic()).contains(&past), "at once");
+    }
 }

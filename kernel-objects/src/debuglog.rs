@@ -478,4 +478,51 @@ mod tests {
             }
         });
     }
+
+    #[test]
+    fn each_field_of_a_record_has_its_place() {
+        let record = LogRecord {
+            sequence: 0x0807_0605_0403_0201,
+            severity: Severity::Warning,
+            flags: LOG_LOCAL as u8,
+            timestamp: 0x1817_1615_1413_1211,
+            pid: 0x2827_2625_2423_2221,
+            tid: 0x3837_3635_3433_3231,
+            data: SmallVec::from_slice(b"text"),
+        };
+        let mut buffer = [0xff; 50];
+        assert_eq!(record.encode(&mut buffer), 44);
+        let expected = b"\x01\x02\x03\x04\x05\x06\x07\x08\0\0\0\0\x04\0\x40\x10\
+                         \x11\x12\x13\x14\x15\x16\x17\x18\x21\x22\x23\x24\x25\x26\x27\x28\
+                         \x31\x32\x33\x34\x35\x36\x37\x38text\xff\xff\xff\xff\xff\xff";
+        assert_eq!(&buffer, expected);
+        let severities = [
+            Severity::Trace,
+            Severity::Debug,
+            Severity::Info,
+            Severity::Warning,
+            Severity::Error,
+            Severity::Fatal,
+        ];
+        assert!(severities.iter().zip(1..).all(|(&it, n)| it as u8 == n << 4));
+        assert_eq!((RECORD_MAX, RECORD_DATA_MAX, LOG_READABLE), (256, 216, 1 << 30));
+    }
+
+    #[test]
+    fn a_reader_that_comes_late_has_missed_nothing() {
+        let log = KernelLog::with_capacity(2 * (HEADER + 1));
+        assert!(log.is_empty());
+        (b'a'..=b'e').for_each(|text| say(&log, &[text]));
+        let late = reader(&log);
+        assert!(is_readable(&late));
+        let entry = late.read().unwrap();
+        assert_eq!((&entry.record.data[..], entry.record.sequence, entry.lost), (&b"d"[..], 3, 0));
+        assert!(is_readable(&late) && late.read().is_ok() && !is_readable(&late));
+        let empty = reader(&KernelLog::new());
+        assert_eq!((empty.signals(), empty.read()), (Signals::WRITABLE, Err(Error::ShouldWait)));
+        let exact = [7; RECORD_DATA_MAX];
+        say(&log, &exact);
+        assert_eq!(late.read().map(|entry| entry.record.data.len()), Ok(RECORD_DATA_MAX));
+        assert!(reader(&log).write(0, None, b"x").is_ok(), "who reads may write");
+    }
 }

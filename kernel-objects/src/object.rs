@@ -498,4 +498,63 @@ mod tests {
         assert!(downcast::<EventPair>(object.clone()).is_err_and(|e| e == Error::WrongType));
         assert!(downcast::<Event>(object).is_ok());
     }
+
+    #[test]
+    fn a_refused_signal_changes_nothing_and_what_is_cleared_and_set_is_set() {
+        let (event, (a, b)) = (Event::create(), EventPair::create());
+        let (one, two) = (Signals::USER_0, Signals::USER_1);
+        assert_eq!(event.signal(one, one | two), Ok(()));
+        assert_eq!(
+            event.signal(one | Signals::WRITABLE, Signals::empty()),
+            Err(Error::InvalidArgs)
+        );
+        assert_eq!(event.signal(one, Signals::PEER_CLOSED), Err(Error::InvalidArgs));
+        assert_eq!(event.signals(), one | two);
+        assert_eq!(event.signal(two, one), Ok(()));
+        assert_eq!(event.signals(), one);
+        assert_eq!(a.signal_peer(Signals::empty(), one), Ok(()));
+        assert_eq!(a.signal_peer(one, two), Ok(()));
+        assert_eq!((a.signals(), b.signals()), (Signals::empty(), two));
+        assert_eq!(a.signal_peer(Signals::READABLE, one), Err(Error::InvalidArgs));
+        assert_eq!(b.signals(), two);
+        // What has no peer says so first.
+        let bad = Signals::PEER_CLOSED;
+        assert_eq!(event.signal_peer(bad, bad), Err(Error::NotSupported));
+        assert_eq!(event.peer().err(), Some(Error::NotSupported));
+        assert_eq!((event.related_koid(), a.related_koid()), (KOID_INVALID, b.koid()));
+        assert!(a.peer().is_ok_and(|peer| peer.koid() == b.koid()));
+        drop(b);
+        assert_eq!(a.peer().err(), Some(Error::PeerClosed));
+    }
+
+    #[test]
+    fn a_name_has_up_to_31_bytes_however_it_is_given() {
+        let event = Event::create();
+        for len in [0, 1, 30, 31, 32, 100] {
+            event.set_name(&"n".repeat(len));
+            assert_eq!(event.name(), "n".repeat(len.min(31)));
+            event.set_name_bytes(&vec![b'b'; len]);
+            assert_eq!(event.name_bytes(), vec![b'b'; len.min(31)]);
+        }
+        event.set_name_bytes(b"\xffx");
+        assert_eq!(event.name(), "\u{fffd}x");
+        event.set_name_bytes(b"\0x");
+        assert_eq!(event.name(), "");
+        let base = KObjectBase::with("base", Signals::USER_0);
+        assert_eq!(
+            (base.name.lock().get(), base.signal_state().get()),
+            (&b"base"[..], Signals::USER_0)
+        );
+    }
+
+    #[test]
+    fn every_number_has_one_type_or_none() {
+        let numbers: Vec<_> = (0..64).filter(|&raw| ObjectType::from_raw(raw).is_ok()).collect();
+        let mut expected: Vec<_> = (1..=35).collect();
+        expected.retain(|raw| ![7, 8, 10, 13].contains(raw));
+        assert_eq!(numbers, expected);
+        for raw in numbers {
+            assert_eq!(ObjectType::from_raw(raw).map(|it| it as u32), Ok(raw));
+        }
+    }
 }

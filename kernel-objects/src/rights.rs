@@ -231,9 +231,12 @@ mod tests {
             Rights::MANAGE_THREAD,
             Rights::APPLY_PROFILE,
             Rights::MANAGE_SOCKET,
+            Rights::RESIZE,
         ];
         assert!(bits.iter().enumerate().all(|(n, right)| right.bits() == 1 << n));
         assert_eq!(Rights::SAME_RIGHTS.bits(), 1 << 31);
+        let sets = [Rights::BASIC, Rights::IO, Rights::PROPERTY, Rights::POLICY];
+        assert_eq!(sets.map(|set| set.bits()), [0xc003, 0xc, 0xc0, 0xc00]);
     }
 
     #[test]

@@ -270,4 +270,41 @@ mod tests {
         event.base().signal_state().set(Signals::USER_0);
         assert_eq!(counts.map(|c| c.0.load(SeqCst)), [0, 1]);
     }
+
+    #[test]
+    fn those_that_fired_show_what_they_saw_and_one_that_is_cancelled_prevails() {
+        let events = [(); 3].map(|()| Event::create());
+        let [a, b, c] = events.each_ref().map(|event| event.base().signal_state());
+        let items = [11, 12, 13];
+        let items = events
+            .iter()
+            .zip(items)
+            .map(|(event, handle)| (&**event as &dyn KernelObject, Signals::USER_0, handle));
+        let mut wait = wait_many_through(items.clone());
+        assert!(poll(&mut wait).is_pending());
+        for state in [b, c] {
+            state.set(Signals::USER_0);
+            state.clear(Signals::USER_0);
+        }
+        a.set(Signals::USER_1);
+        let expected = [Signals::USER_1, Signals::USER_0, Signals::USER_0];
+        let Poll::Ready(Ok(pending)) = poll(&mut wait) else { panic!("should have ended") };
+        assert_eq!((&pending[..], &wait.pending()[..]), (&expected[..], &expected[..]));
+
+        for (first, canceled) in [(b, 13), (b, 11), (a, 12)] {
+            let mut wait = wait_many_through(items.clone());
+            assert!(poll(&mut wait).is_pending());
+            first.set(Signals::USER_0);
+            [a, b, c].into_iter().for_each(|state| state.cancel_handle(canceled));
+            assert_eq!(poll(&mut wait), Poll::Ready(Err(Error::Canceled)));
+            let closed = wait
+                .pending()
+                .iter()
+                .map(|s| s.contains(Signals::HANDLE_CLOSED))
+                .collect::<Vec<_>>();
+            assert_eq!(closed, [11, 12, 13].map(|handle| handle == canceled));
+            first.clear(Signals::USER_0);
+            assert!([a, b, c].iter().all(|state| state.watchers() == 0));
+        }
+    }
 }

@@ -190,4 +190,29 @@ mod tests {
         assert!(Clock::create(ClockOptions::empty(), 0).unwrap().mapped().is_none());
         assert_eq!(Clock::create(ClockOptions::MAPPABLE, 0).err(), Some(Error::InvalidArgs));
     }
+
+    #[test]
+    fn each_field_has_a_place_of_its_own_and_each_update_another_even_number() {
+        let memory = PhysicalMemory::new(None).unwrap();
+        let options = ClockOptions::MAPPABLE | ClockOptions::BOOT | ClockOptions::MONOTONIC;
+        let clock = Clock::create_mappable(&memory, options, 1000).unwrap();
+        let nothing = ClockUpdate::default();
+        for update in [
+            ClockUpdate { synthetic: Some(5000), ..nothing },
+            ClockUpdate { error_bound: Some(7), ..nothing },
+            ClockUpdate { rate_adjust: Some(-100), ..nothing },
+        ] {
+            let before = number(&clock);
+            assert_eq!(clock.update(&update), Ok(()));
+            assert_eq!((before % 2, number(&clock)), (0, before + 2));
+        }
+        let (shown, details) = (mapped(&clock).unwrap(), clock.details());
+        assert!(details.last_value_update < details.last_error_bound_update);
+        assert!(details.last_error_bound_update < details.last_rate_adjust_update);
+        assert_eq!(ClockDetails { query: 0, ..shown }, ClockDetails { query: 0, ..details });
+        assert!(clock.update(&ClockUpdate { rate_adjust: Some(1001), ..nothing }).is_err());
+        assert_eq!(mapped(&clock).map(|it| it.generation), Ok(details.generation));
+        let plain = Clock::create_mappable(&memory, ClockOptions::empty(), 0).unwrap();
+        assert!(plain.mapped().is_none() && !plain.default_rights().contains(crate::Rights::MAP));
+    }
 }

@@ -268,3 +268,60 @@ fn threads_that_queue_wait_and_cancel_agree_on_the_packets() {
     assert!(received.into_iter().eq(0..3 * N));
     assert!(port.inner.lock().operations.is_empty());
 }
+
+#[test]
+fn an_operation_does_not_get_the_packet_of_one_that_was_in_its_place() {
+    let port = Port::create();
+    let ((a, a_object), (b, b_object)) = (object(), object());
+    // So many that the place of the cancelled one stays in the queue.
+    assert_eq!([1, 2, 3].map(|key| user(&port, key)), [Ok(()); 3]);
+    a.base().signal_state().set(Signals::USER_0);
+    assert_eq!(port.wait_async(&a_object, 4, Signals::USER_0, NONE), Ok(()));
+    assert_eq!(port.cancel(a.koid(), 4), Ok(()));
+    assert_eq!((port.len(), port.inner.lock().stale), (3, 1));
+    assert_eq!(port.wait_async(&b_object, 5, Signals::USER_0, NONE), Ok(()));
+    assert_eq!(keys(&port), [1, 2, 3]);
+    assert_eq!((port.len(), port.inner.lock().stale), (0, 0));
+    b.base().signal_state().set(Signals::USER_0);
+    assert_eq!(keys(&port), [5], "it goes on");
+}
+
+#[test]
+fn a_closed_port_forgets_packets_of_every_kind() {
+    let port = Port::create_with(PortOptions::BIND_TO_INTERRUPT).unwrap();
+    let handle = Handle::new(port.clone());
+    let interrupt = crate::Interrupt::create_virtual();
+    assert_eq!((interrupt.bind(&port, 1), interrupt.trigger(0)), (Ok(()), Ok(())));
+    assert_eq!([1, 2, 3].map(|key| user(&port, key)), [Ok(()); 3]);
+    let (event, object) = object();
+    event.base().signal_state().set(Signals::USER_0);
+    for key in [4, 5] {
+        assert_eq!(port.wait_async(&object, key, Signals::USER_0, NONE), Ok(()));
+    }
+    assert_eq!((port.cancel_key(4), port.inner.lock().stale), (Ok(()), 1));
+    assert_eq!(port.len(), 5);
+    drop(handle);
+    assert_eq!((port.len(), port.try_wait()), (0, Err(Error::ShouldWait)));
+    assert_eq!(port.inner.lock().user_packets, 0);
+    assert_eq!(port.cancel_key(5), Err(Error::NotFound));
+}
+
+#[test]
+fn a_port_holds_so_many_packets_of_users_whatever_else_is_in_it() {
+    let port = Port::create_with(PortOptions::BIND_TO_INTERRUPT).unwrap();
+    assert!(port.takes_interrupts());
+    let interrupt = crate::Interrupt::create_virtual();
+    assert_eq!((interrupt.bind(&port, 1), interrupt.trigger(0)), (Ok(()), Ok(())));
+    let (event, object) = object();
+    event.base().signal_state().set(Signals::USER_0);
+    assert_eq!(port.wait_async(&object, 0, Signals::USER_0, NONE), Ok(()));
+    for key in 0..DEFAULT_CAPACITY as u64 {
+        assert_eq!(user(&port, key), Ok(()));
+    }
+    assert_eq!(user(&port, 0), Err(Error::ShouldWait));
+    assert_eq!(port.len(), DEFAULT_CAPACITY + 2);
+    assert!(port.try_wait().is_ok() && port.try_wait().is_ok());
+    assert_eq!(user(&port, 0), Err(Error::ShouldWait), "neither was a user's");
+    assert!(port.try_wait().is_ok());
+    assert_eq!((user(&port, 0), user(&port, 0)), (Ok(()), Err(Error::ShouldWait)));
+}

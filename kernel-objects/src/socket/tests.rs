@@ -279,3 +279,48 @@ fn a_stream_arrives_complete_between_threads() {
     });
     assert_eq!(b.base.signal_state().watchers(), 0);
 }
+
+#[test]
+fn a_refused_datagram_waits_until_the_other_end_reads_rather_than_looks() {
+    let (a, b) = datagrams();
+    assert_eq!(a.write(&vec![0; CAPACITY - 2]), Ok(CAPACITY - 2));
+    assert_eq!((a.write(b"abc"), b.write(b"x")), (Err(Error::ShouldWait), Ok(1)));
+    assert_eq!(a.signals(), READABLE);
+    assert!(read_with(&b, 1, ReadOptions::PEEK).is_ok() && read(&a, 1).is_ok());
+    assert_eq!(a.signals(), NONE, "there is no more room");
+    assert!(read(&b, 1).is_ok());
+    assert_eq!(a.signals(), WRITABLE);
+}
+
+#[test]
+fn thresholds_go_up_to_the_whole_buffer_and_end_with_what_they_tell_of() {
+    let (a, b) = stream();
+    let (rx, tx) = (Signals::SOCKET_READ_THRESHOLD, Signals::SOCKET_WRITE_THRESHOLD);
+    assert_eq!((a.set_write_threshold(CAPACITY), b.set_read_threshold(CAPACITY)), (Ok(()), Ok(())));
+    assert_eq!((a.signals(), b.signals()), (WRITABLE | tx, WRITABLE), "there is room for all");
+    assert_eq!(a.write(&vec![0; CAPACITY]), Ok(CAPACITY));
+    assert_eq!((a.signals(), b.signals()), (NONE, READABLE | WRITABLE | rx));
+    assert_eq!((b.set_write_threshold(1), b.signal(NONE, Signals::USER_0)), (Ok(()), Ok(())));
+    assert_eq!(b.signals(), READABLE | WRITABLE | rx | tx | Signals::USER_0);
+    drop(a);
+    assert_eq!(b.signals(), READABLE | rx | Signals::PEER_CLOSED | Signals::USER_0);
+    assert_eq!(b.set_write_threshold(CAPACITY + 1), Err(Error::PeerClosed), "which comes first");
+    assert_eq!((b.set_read_threshold(0), b.write_threshold()), (Ok(()), 1));
+    assert_eq!(b.signals(), READABLE | Signals::PEER_CLOSED | Signals::USER_0);
+}
+
+#[test]
+fn a_closed_or_disabled_end_says_so_before_it_looks_at_the_data() {
+    let (a, b) = datagrams();
+    let large = vec![0; CAPACITY + 1];
+    assert_eq!(a.set_disposition(DISABLED, None), Ok(()));
+    assert_eq!(a.write(&large), Err(Error::BadState));
+    drop(b);
+    assert_eq!(a.write(&large), Err(Error::PeerClosed));
+    assert_eq!((a.signals(), a.info().tx_buf_max), (OFF | Signals::PEER_CLOSED, 0));
+    let (a, b) = stream();
+    assert_eq!((a.info().rx_buf_available, a.write(&large)), (0, Ok(CAPACITY)));
+    assert_eq!(b.info().rx_buf_available, CAPACITY);
+    assert_eq!(read(&b, 0), Ok(vec![]));
+    assert_eq!(b.info().rx_buf_size, CAPACITY, "no room reads nothing of a stream");
+}
