@@ -536,6 +536,17 @@ fn the_debugger_of_the_innermost_job_sees_a_process_start_and_can_debug_it() {
 }
 
 #[test]
+fn a_second_thread_starts_for_the_debugger_of_its_process_alone() {
+    let f = faulting();
+    let (job, process) = (bind(&f.job, Debugger), bind(&f.process, Debugger));
+    let second = Thread::create(&f.process, "").and_then(|thread| thread.start(pending()));
+    let mut second = second.unwrap_or_else(|error| panic!("{error}"));
+    assert!(poll(&mut second).is_pending());
+    assert!(next(&job).is_none(), "no process starts with it");
+    assert_eq!(info(&some(&process)).exception, ExceptionType::ThreadStarting as u32);
+}
+
+#[test]
 fn a_thread_says_something_to_the_debugger_of_its_jobs_only() {
     let mut run = started(|thread| async move {
         thread.raise_user(0xf000, 42).await;
