@@ -511,6 +511,24 @@ fn a_choice_among_low_addresses_stays_in_the_region() {
 }
 
 #[test]
+fn nothing_overlaps_a_child_region_wherever_it_begins() {
+    let (_memory, vmar) = root();
+    let start = vmar.range().start + 16 * PAGE;
+    let child = vmar.allocate(Placement::Exact(start), 4 * PAGE).unwrap();
+    for (first, pages) in [(15, 2), (15, 6), (16, 4), (17, 1), (19, 2)] {
+        let (at, len) = (vmar.range().start + first * PAGE, pages * PAGE);
+        assert_eq!(map(&vmar, Placement::Exact(at), len), Err(Error::AlreadyExists), "{first}");
+        assert_eq!(map(&vmar, Placement::Replace(at), len), Err(Error::InvalidArgs), "{first}");
+        let other = vmar.allocate(Placement::Exact(at), len);
+        assert_eq!(other.err(), Some(Error::AlreadyExists), "{first}");
+        assert!(!vmar.is_free(at..at + len), "{first}");
+    }
+    assert!(child.mappings().is_empty() && vmar.mappings().is_empty());
+    assert_eq!(map(&vmar, Placement::Exact(start - PAGE), PAGE), Ok(start - PAGE));
+    assert_eq!(map(&vmar, Placement::Exact(start + 4 * PAGE), PAGE), Ok(start + 4 * PAGE));
+}
+
+#[test]
 fn file_and_guest_memory_are_copied_directly() {
     let (_memory, vmar) = root();
     let file = file(&vmar, 1 << 20);
