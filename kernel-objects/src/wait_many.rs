@@ -220,6 +220,16 @@ mod tests {
     }
 
     #[test]
+    fn what_ends_it_at_once_shows_all_that_is_set() {
+        let (a, b) = (Event::create(), Event::create());
+        let all = Signals::USER_1 | Signals::USER_2;
+        a.base().signal_state().set(Signals::USER_3);
+        b.base().signal_state().set(all);
+        let items = [(&*a as &dyn KernelObject, Signals::USER_0), (&*b, Signals::USER_1)];
+        assert_eq!(block_on(wait_many(items)).as_deref(), Ok(&[Signals::USER_3, all][..]));
+    }
+
+    #[test]
     fn dropped_it_leaves_no_watcher() {
         let a = Event::create();
         let mut wait = wait_many([(&*a as &dyn KernelObject, Signals::USER_0); 3]);
