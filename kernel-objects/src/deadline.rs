@@ -193,6 +193,19 @@ mod tests {
     }
 
     #[test]
+    fn of_several_within_its_slack_a_deadline_moves_to_the_nearest() {
+        let (base, none) = (far(5), TimerSlack::default());
+        let _others = [base - 300, base - 200, base + 250, base + 350].map(|at| Due::new(at, none));
+        for (mode, expected) in [
+            (SlackMode::Early, base - 200),
+            (SlackMode::Late, base + 250),
+            (SlackMode::Center, base - 200),
+        ] {
+            assert_eq!(Due::new(base, slack(400, mode)).at(), expected, "{mode:?}");
+        }
+    }
+
+    #[test]
     fn what_is_no_longer_due_attracts_nothing() {
         let base = far(1);
         let (a, b) = (Due::new(base, TimerSlack::default()), Due::new(base, TimerSlack::default()));
