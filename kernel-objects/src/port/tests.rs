@@ -185,6 +185,18 @@ fn closing_the_handle_ends_the_operation_but_keeps_a_queued_packet() {
 }
 
 #[test]
+fn what_is_set_already_is_told_at_once_through_a_handle_too() {
+    let (port, table) = (Port::create(), HandleTable::new());
+    let (event, _) = object();
+    event.base().signal_state().set(Signals::USER_0);
+    let value = table.insert(Handle::new(event)).unwrap_or(HandleValue::INVALID);
+    assert_eq!(table.wait_async(value, &port, 1, Signals::USER_0, NONE), Ok(()));
+    assert_eq!(keys(&port), [1]);
+    assert_eq!(table.wait_async(value, &port, 2, Signals::USER_0, WaitAsync::EDGE), Ok(()));
+    assert!(port.is_empty(), "it does not come to be set");
+}
+
+#[test]
 fn the_last_handle_closes_the_port() {
     let port = Port::create();
     let (event, object) = object();
