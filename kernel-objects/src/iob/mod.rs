@@ -481,6 +481,22 @@ mod tests {
     }
 
     #[test]
+    fn the_kernel_begins_a_region_of_numbers_that_is_there_for_calls_of_either_kind() {
+        for access in [
+            IobAccess::EP0_MEDIATED_READ,
+            IobAccess::EP0_MEDIATED_WRITE,
+            IobAccess::EP1_MEDIATED_READ,
+            IobAccess::EP1_MEDIATED_WRITE,
+        ] {
+            let regions = [IobRegion { access: ALL | access, content: IobContent::Ids(4096) }];
+            let (a, _b) = Iob::create(&memory(), &regions, false).unwrap();
+            let mut header = [0; 8];
+            a.view(0).unwrap().0.read(0, &mut header).unwrap();
+            assert_eq!(u64::from_ne_bytes(header), 4096 << 32, "{access:?}");
+        }
+    }
+
+    #[test]
     fn a_discipline_wants_memory_of_some_size() {
         let memory = memory();
         let create = |content| {
