@@ -187,6 +187,10 @@ mod tests {
 
     #[test]
     fn a_clock_is_mappable_only_if_it_was_made_so() {
+        let memory = PhysicalMemory::new(None).unwrap();
+        let create = |options| Clock::create_mappable(&memory, options, 0).unwrap();
+        assert!(create(ClockOptions::MAPPABLE).mapped().is_some());
+        assert!(create(ClockOptions::MONOTONIC).mapped().is_none(), "there is memory for it");
         assert!(Clock::create(ClockOptions::empty(), 0).unwrap().mapped().is_none());
         assert_eq!(Clock::create(ClockOptions::MAPPABLE, 0).err(), Some(Error::InvalidArgs));
     }
