@@ -403,6 +403,19 @@ mod tests {
     }
 
     #[test]
+    fn a_token_is_unpinned_though_others_are_in_quarantine_and_leaves_them_there() {
+        let bti = bti(TRANSLATING);
+        let vmo = vmo(&bti, 1);
+        let pin = || bti.pin(BOTH, &vmo, 0, PAGE, &mut [0]).unwrap();
+        let token = pin();
+        drop(pin());
+        assert_eq!((bti.info().pmo_count, bti.info().quarantine_count), (2, 1));
+        assert_eq!(token.unpin(), Ok(()));
+        assert_eq!((bti.info().pmo_count, bti.info().quarantine_count), (1, 1));
+        assert!(vmo.is_pinned(0..PAGE));
+    }
+
+    #[test]
     fn the_quarantine_of_a_bti_that_is_gone_lasts_as_long_as_the_iommu() {
         let bti = bti(TRANSLATING);
         let (vmo, iommu) = (vmo(&bti, 1), bti.iommu().clone());
