@@ -146,6 +146,21 @@ fn a_closed_peer_leaves_its_bytes() {
 }
 
 #[test]
+fn who_waits_for_bytes_is_woken_when_the_other_end_closes() {
+    for (a, b) in [stream(), datagrams()] {
+        let waiter = std::thread::spawn({
+            let b = b.clone();
+            move || block_on(b.wait_one(READABLE | Signals::PEER_CLOSED))
+        });
+        while b.base.signal_state().watchers() == 0 {
+            std::thread::yield_now();
+        }
+        drop(Handle::new(a));
+        assert_eq!(waiter.join().ok(), Some(Ok(Signals::PEER_CLOSED)));
+    }
+}
+
+#[test]
 fn an_end_that_is_disabled_cannot_write_and_the_other_reads_to_the_end() {
     for by_peer in [false, true] {
         let (a, b) = stream();
