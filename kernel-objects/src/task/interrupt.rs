@@ -160,14 +160,16 @@ mod tests {
     };
     use crate::{KernelObject, Signals};
 
+    struct Kicks(AtomicUsize);
+
+    impl Kick for Kicks {
+        fn kick(&self) {
+            self.0.fetch_add(1, SeqCst);
+        }
+    }
+
     #[test]
     fn a_kill_wakes_the_task_and_kicks_the_guest() {
-        struct Kicks(AtomicUsize);
-        impl Kick for Kicks {
-            fn kick(&self) {
-                self.0.fetch_add(1, SeqCst);
-            }
-        }
         let kicks = Arc::new(Kicks(AtomicUsize::new(0)));
         let run = started(|_| pending());
         let thread = run.thread().clone();
@@ -177,6 +179,22 @@ mod tests {
         assert!(task.join().is_ok());
         assert_eq!(kicks.0.load(SeqCst), 1);
         assert_eq!(Arc::strong_count(&kicks), 1, "a dead thread keeps no kick");
+    }
+
+    #[test]
+    fn the_first_suspension_kicks_the_guest_each_time_and_so_does_a_kill_after() {
+        let kicks = Arc::new(Kicks(AtomicUsize::new(0)));
+        let mut run = started(|_| pending());
+        let thread = run.thread().clone();
+        thread.set_kick(Some(kicks.clone()));
+        assert!(poll(&mut run).is_pending());
+        for time in 1..3 {
+            let tokens = [(); 2].map(|()| SuspendToken::create(&thread));
+            assert!(tokens.iter().all(Result::is_ok));
+            assert_eq!(kicks.0.load(SeqCst), time, "the second finds it suspended");
+        }
+        thread.kill();
+        assert_eq!(kicks.0.load(SeqCst), 3);
     }
 
     #[test]
