@@ -511,6 +511,18 @@ fn a_choice_among_low_addresses_stays_in_the_region() {
 }
 
 #[test]
+fn what_is_plain_memory_no_more_is_not_mapped_whole() {
+    let (_memory, vmar) = root();
+    let at = vmar.map(MapArgs::new(file(&vmar, 2 * PAGE), 2 * PAGE)).unwrap();
+    let plain = map(&vmar, Placement::TopDown, PAGE).unwrap();
+    let state = vmar.tree.state.lock();
+    for (at, whole) in [(at, false), (plain, true)] {
+        let (start, entry) = state.find(at).unwrap();
+        assert_eq!(vmar.install_whole(entry, start, &(at..at + PAGE), false), Ok(whole));
+    }
+}
+
+#[test]
 fn nothing_overlaps_a_child_region_wherever_it_begins() {
     let (_memory, vmar) = root();
     let start = vmar.range().start + 16 * PAGE;

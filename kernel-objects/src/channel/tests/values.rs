@@ -187,6 +187,20 @@ fn a_call_moves_handles_both_ways() {
 }
 
 #[test]
+fn a_call_does_not_send_the_end_that_it_is_made_through() {
+    let (table, a, b) = ends();
+    let mut own = HandleDisposition::moved(a);
+    own.operation = HandleOp::Duplicate;
+    let mut dispositions = [HandleDisposition::moved(event(&table, DEFAULT)), own];
+    let call = table.channel_call_etc(a, b"____".to_vec(), &mut dispositions, Room::ANY, INFINITE);
+    let error = call.now_or_never().and_then(|result| result.err());
+    assert_eq!(error, Some(Error::NotSupported.into()));
+    let results = dispositions.map(|disposition| disposition.result);
+    assert_eq!(results, [Ok(()), Err(Error::NotSupported)]);
+    assert!(table.info(a).is_ok() && receive(&table, b).is_err());
+}
+
+#[test]
 fn a_call_is_cancelled_with_its_handle_and_leaves_nothing() {
     let (table, a, b) = ends();
     let mut cx = Context::from_waker(noop_waker_ref());
