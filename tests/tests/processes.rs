@@ -131,13 +131,16 @@ fn processes_that_wait_use_no_cpu() {
         .stdin(Stdio::null())
         .spawn()
         .unwrap();
-    thread::sleep(Duration::from_secs(2));
-    let before = ticks(child.id());
-    thread::sleep(Duration::from_secs(2));
-    let used = ticks(child.id()) - before;
+    // On a busy machine it takes a while until all have begun to wait.
+    let window = || {
+        let before = ticks(child.id());
+        thread::sleep(Duration::from_secs(2));
+        ticks(child.id()) - before
+    };
+    let used = (0..8).map(|_| window()).find(|used| *used <= 2);
     child.kill().unwrap();
     child.wait().unwrap();
-    assert!(used <= 2, "{used} ticks in two seconds");
+    assert!(used.is_some(), "never idle for two seconds");
 }
 
 fn escape(how: &str, argument: &str) -> Outcome {
@@ -146,7 +149,7 @@ fn escape(how: &str, argument: &str) -> Outcome {
     let mut command = Command::new(kernel::binary().unwrap());
     command.args(["--isolation", "always"]).arg(program).args([how, argument]);
     command.current_dir(scratch.path());
-    let outcome = collect(command, None, Duration::from_secs(30)).unwrap();
+    let outcome = collect(command, None, Duration::from_secs(90)).unwrap();
     assert!(!outcome.kernel_broke(), "{how}: {}", compare::tail(&outcome.stderr, 30));
     outcome
 }
