@@ -48,8 +48,8 @@ const CPU_MASK: u32 = 0xfff;
 /// For how much CPU time of its process a guest may ignore that it is taken out of its code, ns: one that does has learnt how to block the
 /// signal. Not time as such: on a host that is busy enough a guest may get no CPU for long.
 const DEAF_CPU_NS: u64 = 3_000_000_000;
-/// The same for one that sleeps meanwhile, in time.
-const DEAF_NS: u64 = 60_000_000_000;
+/// The same for one that uses none, because it sleeps, in time.
+const DEAF_NS: u64 = 10_000_000_000;
 /// How long a worker spins for its turn, in cycles: about what waking it would cost.
 const SPIN_CYCLES: u64 = 60_000;
 /// The least it spins, so that it learns of better times.
@@ -405,7 +405,9 @@ fn wait_for_guest(placed: &mut Placed, kicker: &Kicker, state: &WorkerState, mos
                     seat.kick();
                     let (now, used) = (time::monotonic(), seat.stub().cpu_time());
                     let (since, used_then) = *kicked.get_or_insert((now, used));
-                    if now - since > DEAF_NS || used.saturating_sub(used_then) > DEAF_CPU_NS {
+                    if used.saturating_sub(used_then) > DEAF_CPU_NS
+                        || now - since > DEAF_NS && !seat.waits_for_cpu()
+                    {
                         log::warn!("a guest ignores that its turn is over: its process is ended");
                         seat.stub().kill();
                     }

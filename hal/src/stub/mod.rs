@@ -519,6 +519,16 @@ impl Seat {
         }
     }
 
+    /// Whether its thread could run if the host had a CPU for it; not if it sleeps.
+    pub(crate) fn waits_for_cpu(&self) -> bool {
+        let stat = std::fs::read(format!("/proc/{}/task/{}/stat", self.stub.pid, self.tid));
+        // The state comes behind the name, which is in parentheses and may have some.
+        stat.is_ok_and(|stat| {
+            let name_end = stat.iter().rposition(|&byte| byte == b')');
+            name_end.is_some_and(|end| stat.get(end + 2) == Some(&b'R'))
+        })
+    }
+
     /// Interrupts the guest.
     pub(crate) fn kick(&self) {
         // SAFETY: plain tgkill, of a thread of the stub.

@@ -518,7 +518,7 @@ fn what_is_plain_memory_no_more_is_not_mapped_whole() {
     let state = vmar.tree.state.lock();
     for (at, whole) in [(at, false), (plain, true)] {
         let (start, entry) = state.find(at).unwrap();
-        assert_eq!(vmar.install_whole(entry, start, &(at..at + PAGE), false), Ok(whole));
+        assert_eq!(vmar.tree.install_whole(entry, start, &(at..at + PAGE), false), Ok(whole));
     }
 }
 
