@@ -244,17 +244,15 @@ impl Evering {
         loop {
             let mut completed = self.completed.wait();
             completed.arm();
+            let mut waited = Ok(Ok(()));
             // Nobody is told of what came before.
             if !self.has_news(wanted)? {
-                let waited = timeout_at(until.unwrap_or(u64::MAX), completed);
-                let waited = thread.object.interruptible(BlockedReason::WaitMany, waited).await;
-                if !matches!(waited, Ok(Ok(()))) {
-                    // It may have been told of reads, which nobody else makes then.
-                    self.collect();
-                }
-                waited.map_err(|_| Errno::EINTR)?.map_err(|_| Errno::ETIME)?;
+                let wait = timeout_at(until.unwrap_or(u64::MAX), completed);
+                waited = thread.object.interruptible(BlockedReason::WaitMany, wait).await;
             }
+            // However it ended: it may have been told of reads, which nobody else makes then.
             self.collect();
+            waited.map_err(|_| Errno::EINTR)?.map_err(|_| Errno::ETIME)?;
             let there = self.unreceived()?;
             if there >= wanted {
                 return Ok(there);
@@ -342,10 +340,9 @@ impl Evering {
             self.answer(&answers, room - count)?;
             taken = taken.saturating_add(count);
             if traced {
-                let small = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-                let (on_their_way, done) = (self.on_their_way(), self.unreceived()?);
                 let (process, door) = (&thread.process, trace::Door::Evering);
-                trace::depth(process, door, self.number, small(on_their_way), small(done));
+                let done = self.unreceived()?;
+                trace::depth(process, door, self.number, self.on_their_way(), done);
             }
             if room == 0 {
                 if !pending.chain.is_empty() && self.on_their_way() == 0 {

@@ -6,7 +6,7 @@
 //! thread to stand in for the caller, as an [operation](super::operations) does, which costs ten times as much.
 //!
 //! ```text
-//!   arm ──► in the file's queue ──► ready ──► collect: tried ──► done
+//! begin ──► in the file's queue ──► ready ──► collect: tried ──► done
 //!                 ▲                                  │ somebody else was faster
 //!                 └──────────────────────────────────┘
 //! ```

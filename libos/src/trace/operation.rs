@@ -41,9 +41,11 @@ pub fn submitted(
 }
 
 /// Ring `ring` of `process` has so many operations that have not ended, and so many completions that the guest has not reaped.
-pub fn depth(process: &Process, door: Door, ring: u32, operations: u32, completions: u32) {
+pub fn depth(process: &Process, door: Door, ring: u32, operations: usize, completions: usize) {
     if let Some(trace) = &process.kernel.trace {
         let pid = process.pid.unsigned_abs();
+        let small = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        let (operations, completions) = (small(operations), small(completions));
         trace.recorder().record(Event::Depth { pid, door, ring, operations, completions });
     }
 }

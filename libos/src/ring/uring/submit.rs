@@ -16,12 +16,7 @@ use super::{
     request::{self, Outcome, Request},
     submission::Submissions,
 };
-use crate::{
-    errno::Errno,
-    process::{Process, Thread},
-    ring::Operation,
-    trace,
-};
+use crate::{errno::Errno, process::Thread, ring::Operation, trace};
 
 /// So many submissions are taken before others have their turn.
 pub(crate) const PIECE: u32 = 64;
@@ -141,16 +136,11 @@ impl Uring {
         intake.submissions.publish();
         batch.flush(self);
         if traced {
-            self.record_depth(&thread.process);
+            let (process, door) = (&thread.process, trace::Door::IoUring);
+            let (on_their_way, done) = (self.operations.count(), self.completions.available());
+            trace::depth(process, door, self.number, on_their_way, done);
         }
         taken
-    }
-
-    #[cold]
-    fn record_depth(&self, process: &Process) {
-        let small = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-        let (on_their_way, done) = (self.operations.count(), self.completions.available());
-        trace::depth(process, trace::Door::IoUring, self.number, small(on_their_way), small(done));
     }
 
     /// Begins a chain.
