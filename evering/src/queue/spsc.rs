@@ -394,6 +394,13 @@ impl<T: Entry, K> Receiver<T, K> {
         }
     }
 
+    /// The only entry that there is, if it is beside the index, whose line has come already.
+    #[inline]
+    fn take_alone(&self) -> Option<T> {
+        let alone = self.tail.wrapping_sub(self.head) == 1 && TailLine::takes::<T>();
+        if alone { self.ring.lines().tail.take_beside(self.tail) } else { None }
+    }
+
     #[inline]
     fn release(&mut self, head: u32) {
         self.head = head;
@@ -408,11 +415,8 @@ impl<T: Entry, K> Receiver<T, K> {
     #[inline]
     pub fn recv(&mut self) -> Result<T, RecvError> {
         if self.tail == self.head {
-            let there = self.available(1)?;
-            if there == 1
-                && TailLine::takes::<T>()
-                && let Some(entry) = self.ring.lines().tail.take_beside(self.tail)
-            {
+            self.available(1)?;
+            if let Some(entry) = self.take_alone() {
                 self.release(self.tail);
                 return Ok(entry);
             }
@@ -435,7 +439,10 @@ impl<T: Entry, K> Receiver<T, K> {
         let wanted = u32::try_from(entries.len()).unwrap_or(u32::MAX);
         let count = self.available(wanted)?.min(wanted);
         let entries = entries.get_mut(..count as usize).unwrap_or_default();
-        self.ring.read_run(self.head, entries);
+        match (self.take_alone(), &mut *entries) {
+            (Some(entry), [place]) => *place = entry,
+            _ => self.ring.read_run(self.head, entries),
+        }
         self.release(self.head.wrapping_add(count));
         Ok(count as usize)
     }
@@ -502,7 +509,8 @@ impl<T: Entry, K> Iterator for Drain<'_, T, K> {
         if self.next == self.receiver.tail {
             return None;
         }
-        let entry = self.receiver.ring.place(self.next).slot.load();
+        let alone = if self.next == self.receiver.head { self.receiver.take_alone() } else { None };
+        let entry = alone.unwrap_or_else(|| self.receiver.ring.place(self.next).slot.load());
         self.next = self.next.wrapping_add(1);
         Some(entry)
     }

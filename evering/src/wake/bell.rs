@@ -50,13 +50,13 @@ impl Bell {
     }
 
     /// Says that the caller is about to sleep. It must look for news after this, and sleep only if there
-    /// is none.
+    /// is none. Who [answers](Self::answer) it sees what the caller did before.
     pub fn arm(&self, how: How) {
         #[cfg(not(loom))]
-        self.0.store(how as u32, Ordering::Relaxed);
+        self.0.store(how as u32, Ordering::Release);
         // Loom does not know that a store follows the answer before it.
         #[cfg(loom)]
-        self.0.swap(how as u32, Ordering::Relaxed);
+        self.0.swap(how as u32, Ordering::Release);
         full_fence();
     }
 
@@ -66,9 +66,10 @@ impl Bell {
         self.0.load(Ordering::Acquire) == 0 || self.0.swap(0, Ordering::Acquire) == 0
     }
 
-    /// Whether the sleeper has not been answered yet.
+    /// Whether the sleeper has not been answered yet. Who sees that it has not, and finds no news *after* this, need not [arm](Self::arm) it
+    /// again: whoever has some sees it, too.
     pub fn is_armed(&self) -> bool {
-        self.0.load(Ordering::Relaxed) != 0
+        self.0.load(Ordering::Acquire) != 0
     }
 
     /// For who has published news: how the sleeper has to be woken, if there is one. Each sleep is
@@ -81,8 +82,8 @@ impl Bell {
 
     #[cold]
     fn take(&self) -> Option<How> {
-        // Relaxed: the fence has put the news before it already.
-        match self.0.swap(0, Ordering::Relaxed) {
+        // Acquire, for what the sleeper did before; the fence has put the news before it already.
+        match self.0.swap(0, Ordering::Acquire) {
             0 => None,
             2 => Some(How::EventFd),
             // Whatever else it says: to wake a futex in vain is harmless.
@@ -148,6 +149,9 @@ impl<K> fmt::Debug for SharedBell<K> {
         f.debug_tuple("SharedBell").field(&**self).finish()
     }
 }
+
+#[cfg(all(test, loom))]
+mod models;
 
 #[cfg(all(test, not(loom)))]
 mod tests {
