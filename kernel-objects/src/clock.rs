@@ -67,9 +67,15 @@ impl ClockId {
     pub fn to_monotonic(self, time: u64) -> Deadline {
         match self {
             Self::Monotonic => time,
-            Self::Boot => monotonic().saturating_add(time.saturating_sub(boottime())),
+            // In this order, so that time that passes in between makes it late, not early.
+            Self::Boot => translate(time, boottime(), monotonic()),
         }
     }
+}
+
+/// What the monotonic clock, which shows `monotonic`, will show when one that shows `now` will show `time`.
+fn translate(time: u64, now: u64, monotonic: u64) -> Deadline {
+    monotonic.saturating_add(time.saturating_sub(now))
 }
 
 bitflags! {
@@ -743,11 +749,17 @@ mod tests {
     #[test]
     fn times_of_the_boot_clock_come_after_as_much_monotonic_time() {
         const HOUR: u64 = 3600 * S as u64;
+        assert_eq!(reference(ClockOptions::BOOT | ClockOptions::AUTO_START), ClockId::Boot);
+        assert_eq!(reference(ClockOptions::all() - ClockOptions::BOOT), ClockId::Monotonic);
         assert_eq!(ClockId::Monotonic.to_monotonic(7), 7);
         let before = monotonic();
         let due = ClockId::Boot.to_monotonic(boottime() + HOUR);
         assert!((before + HOUR / 2..=monotonic() + HOUR).contains(&due));
         let past = ClockId::Boot.to_monotonic(0);
         assert!((before..=monotonic()).contains(&past), "at once");
+        // As on a machine that was suspended for 900 ns.
+        assert_eq!(translate(1500, 1000, 100), 600);
+        assert_eq!(translate(999, 1000, 100), 100);
+        assert_eq!(translate(u64::MAX, 1000, u64::MAX - 9), u64::MAX);
     }
 }

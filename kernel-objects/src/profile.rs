@@ -270,7 +270,7 @@ impl KernelObject for Profile {
 #[cfg(test)]
 mod tests {
     use hal::{
-        aspace::AddressSpace,
+        aspace::{AddressSpace, Prot},
         pmem::{PhysicalMemory, Reclaim},
     };
 
@@ -438,6 +438,11 @@ mod tests {
         assert_eq!(inner.memory_priority(), Ok(MemoryPriority::High));
         assert_eq!(root.memory_priority(), Ok(MemoryPriority::Default));
         assert!(!file.reclaim(&(0..PAGE), true), "mapped through a child");
+        let other = Vmo::create_with_source(&memory, PAGE, Arc::new(Zeroes)).unwrap();
+        let (perms, max_perms) = (Prot::READ, Prot::READ);
+        root.map(MapArgs { perms, max_perms, ..MapArgs::new(other.clone(), PAGE) }).unwrap();
+        other.prepare(0, false).unwrap();
+        assert!(other.reclaim(&(0..PAGE), true), "not in the region");
         let later = inner.allocate(Placement::TopDown, PAGE).unwrap();
         assert_eq!(later.memory_priority(), Ok(MemoryPriority::High));
         assert_eq!(create(&info(ProfileFlags::PRIORITY)).unwrap().apply_to_vmar(&outer), Ok(()));

@@ -215,7 +215,8 @@ mod tests {
             let deadline = clock.now() + 5 * MS;
             assert_eq!(timer.set(deadline, 0), Ok(()));
             assert!(!is_set(&timer));
-            assert_eq!(timer.info().deadline, deadline);
+            let info = TimerInfo { options: SlackMode::Center, clock, deadline, slack: 0 };
+            assert_eq!(timer.info(), info);
             assert_eq!(block_on(timer.wait_one(Signals::SIGNALED)), Ok(Signals::SIGNALED));
             assert!(clock.now() >= deadline);
             assert_eq!(timer.info().deadline, 0, "it is not armed any more");

@@ -41,16 +41,22 @@ impl Wake for Count {
     }
 }
 
-/// What `wait` ends with, which is pending before `change`, wakes its task during that, and is ready then.
+/// What `wait` ends with, which is pending before `change`, wakes its task during that, and is ready then. That is the task
+/// that polled it last.
 #[track_caller]
 fn woken<T>(wait: impl Future<Output = T>, change: impl FnOnce()) -> T {
     let count = Arc::new(Count::default());
     let waker = Waker::from(count.clone());
     let mut context = Context::from_waker(&waker);
+    let earlier = Arc::new(Count::default());
     let mut wait = pin!(wait);
+    let first = Waker::from(earlier.clone());
+    assert!(wait.as_mut().poll(&mut Context::from_waker(&first)).is_pending());
     assert!(wait.as_mut().poll(&mut context).is_pending(), "nothing has happened");
+    drop(first);
     change();
     assert_eq!(count.0.load(Ordering::Relaxed), 1, "woken once");
+    assert_eq!(earlier.0.load(Ordering::Relaxed), 0, "it has moved to another task");
     match wait.poll(&mut context) {
         Poll::Ready(result) => result,
         Poll::Pending => panic!("woken for nothing"),

@@ -153,6 +153,23 @@ fn closing_a_handle_cancels_the_waits_made_through_it() {
 }
 
 #[test]
+fn what_was_signaled_before_the_handle_was_closed_ends_the_wait() {
+    let table = HandleTable::new();
+    let value = event(&table);
+    let mut cx = Context::from_waker(noop_waker_ref());
+    let mut one = Box::pin(table.wait_one(value, Signals::USER_0));
+    let items = [(value, Signals::USER_0)];
+    let mut many = Box::pin(table.wait_many(&items));
+    assert!(one.poll_unpin(&mut cx).is_pending() && many.poll_unpin(&mut cx).is_pending());
+    let signaled = table.get::<Event>(value, Rights::SIGNAL).unwrap();
+    assert_eq!(signaled.signal(Signals::empty(), Signals::USER_0), Ok(()));
+    assert_eq!(table.close(value), Ok(()));
+    assert_eq!(one.poll_unpin(&mut cx), Poll::Ready(Ok(Signals::USER_0)));
+    let Poll::Ready(Ok(pending)) = many.poll_unpin(&mut cx) else { panic!("it has its signal") };
+    assert_eq!(pending.to_vec(), [Signals::USER_0]);
+}
+
+#[test]
 fn waiting_needs_a_valid_handle_with_the_right() {
     let table = HandleTable::new();
     let value = event(&table);

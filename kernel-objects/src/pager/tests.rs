@@ -369,7 +369,9 @@ fn failed_requests_end_with_the_error() {
     let mut many = writing(&s.vmo, 1, 4);
     let mut one = reading(&s.vmo, 6);
     assert_eq!((poll(&mut many), poll(&mut one)), (None, None));
-    // One page of a request is enough.
+    // No page is not, and one of a request is enough.
+    assert_eq!(s.op(PagerOp::Fail(Error::Io), 2, 0), Ok(()));
+    assert_eq!((poll(&mut many), s.waiting()), (None, 2));
     assert_eq!(s.op(PagerOp::Fail(Error::IoDataIntegrity), 4, 2), Ok(()));
     assert_eq!(poll(&mut many), Some(Err(Error::IoDataIntegrity)));
     assert_eq!(poll(&mut one), None);
@@ -502,6 +504,9 @@ fn clones_read_through_the_pager_and_keep_their_writes() {
     assert_eq!(s.op(PagerOp::Dirty, 2, 1), Ok(()));
     assert_eq!(poll(&mut write), Some(Ok(())));
     assert_eq!((s.dirty(), s.modified(true)), (vec![(2, 1, false)], true));
+    // The page is known by now, and nobody has to be asked.
+    assert!(!s.modified(false));
+    assert_eq!((poll(&mut writing(&slice, 0, 1)), s.modified(true)), (Some(Ok(())), true));
     slice.op_range(RangeOp::Zero, 0, PAGE).unwrap();
     assert_eq!((s.dirty(), s.modified(true)), (vec![(2, 1, true)], true));
     assert_eq!(slice.op_range(RangeOp::Decommit, 0, PAGE), Err(Error::NotSupported));

@@ -333,10 +333,14 @@ mod tests {
         assert_eq!(PolicyCondition::from_raw(12), Ok(PolicyCondition::NewProcess));
         assert_eq!(PolicyCondition::from_raw(15), Ok(PolicyCondition::AmbientMarkVmoExec));
         assert_eq!(PolicyCondition::from_raw(16), Err(Error::OutOfRange));
-        assert_eq!(PolicyAction::from_raw(4), Ok(PolicyAction::Kill));
+        use PolicyAction::*;
+        let actions = [Allow, Deny, AllowException, DenyException, Kill];
+        assert_eq!([0, 1, 2, 3, 4].map(PolicyAction::from_raw), actions.map(Ok));
         assert_eq!(PolicyAction::from_raw(5), Err(Error::NotSupported));
+        assert_eq!(PolicyOverride::from_raw(0), Ok(PolicyOverride::Allow));
         assert_eq!(PolicyOverride::from_raw(1), Ok(PolicyOverride::Deny));
         assert_eq!(PolicyOverride::from_raw(2), Err(Error::NotSupported));
+        assert_eq!(SlackMode::from_raw(0), Ok(SlackMode::Center));
         assert_eq!(SlackMode::from_raw(1), Ok(SlackMode::Early));
         assert_eq!(SlackMode::from_raw(2), Ok(SlackMode::Late));
         assert_eq!(SlackMode::from_raw(3), Err(Error::InvalidArgs));

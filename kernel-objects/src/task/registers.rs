@@ -318,8 +318,12 @@ mod tests {
         for kind in [StateKind::DebugRegs, StateKind::SingleStep] {
             assert_eq!(run.thread().read_state(kind), Err(Error::NotSupported));
         }
-        assert_eq!(StateKind::from_raw(2), Ok(StateKind::VectorRegs));
-        assert_eq!(StateKind::from_raw(4), Ok(StateKind::DebugRegs));
+        use StateKind::*;
+        for kind in [GeneralRegs, FpRegs, VectorRegs, DebugRegs, SingleStep, RegisterFs, RegisterGs]
+        {
+            assert_eq!(StateKind::from_raw(kind as u32), Ok(kind));
+        }
+        assert_eq!((GeneralRegs as u32, VectorRegs as u32, RegisterGs as u32), (0, 2, 7));
         for raw in [3, 8] {
             assert_eq!(StateKind::from_raw(raw), Err(Error::InvalidArgs));
         }

@@ -207,3 +207,43 @@ impl Vmar {
 fn aligned(va: u64, access: Access) -> Result<(), Fault> {
     if va.is_multiple_of(4) { Ok(()) } else { Err(Fault { addr: va, access, present: true }) }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs::File, io::Write, os::fd::OwnedFd, sync::Arc};
+
+    use hal::{
+        aspace::AddressSpace,
+        pmem::{PAGE_SIZE, PhysicalMemory},
+    };
+    use nix::sys::memfd::{MFdFlags, memfd_create};
+
+    use super::*;
+    use crate::{MapArgs, VmoOptions, vmo::ChildOptions};
+
+    const PAGE: u64 = PAGE_SIZE as u64;
+
+    #[test]
+    fn a_host_file_is_read_through_faults_and_no_further_than_was_asked() {
+        let memory = PhysicalMemory::new(None).unwrap();
+        let vmar = Vmar::create_root(&AddressSpace::new(&memory).unwrap()).unwrap();
+        let vmo = Vmo::create(&memory, 64 * PAGE, VmoOptions::default()).unwrap();
+        vmo.write(0, &[9; 64 * PAGE_SIZE]).unwrap();
+        // Its pages are copied a few at a time when they are written.
+        let copy: Arc<Vmo> = vmo.create_child(ChildOptions::SNAPSHOT, 0, 64 * PAGE).unwrap();
+        let va = vmar.map(MapArgs::new(copy, 64 * PAGE)).unwrap();
+        let mut file = File::from(memfd_create("file", MFdFlags::MFD_CLOEXEC).unwrap());
+        file.write_all(&[7; 64 * PAGE_SIZE]).unwrap();
+        let len = 20 * PAGE + 5;
+        let (done, stop) = vmar.read_file(va, len, &HostFile::from(OwnedFd::from(file)), 0);
+        if matches!(stop, ReadStop::Host(error) if error.would_block()) {
+            // Of this file the host never reads without waiting.
+            return;
+        }
+        assert_eq!((done, stop), (len, ReadStop::Full));
+        let mut bytes = vec![0; 64 * PAGE_SIZE];
+        vmar.read(va, &mut bytes).unwrap();
+        let (read, kept) = bytes.split_at(len as usize);
+        assert!(read.iter().all(|&byte| byte == 7) && kept.iter().all(|&byte| byte == 9));
+    }
+}

@@ -168,12 +168,13 @@ impl Vmar {
     ///
     /// # Errors
     /// [`Error::InvalidArgs`], [`Error::OutOfRange`] as [`unmap`](Self::unmap); [`Error::NotFound`]
-    /// if a page is not mapped (the rest is discarded).
+    /// if a page is not mapped (the rest is discarded); [`Error::BadState`] if this region is destroyed.
     pub fn discard(&self, addr: u64, len: u64) -> Result<()> {
         let range = self.own_range(addr, len)?;
         let mut parts: Vec<(Arc<Vmo>, Range<u64>)> = Vec::new();
         let whole = {
             let state = self.tree.state.lock();
+            state.check_alive(self.region)?;
             for (start, entry) in state.overlapping(&range) {
                 if entry.vmo.is_anonymous() || entry.vmo.copies_on_write() {
                     let piece = start.max(range.start)..entry.end.min(range.end);
@@ -192,10 +193,12 @@ impl Vmar {
     /// Marks mappings as [locked](MappingFlags::LOCKED), or as not, from the start of a range to the first page that is not mapped.
     ///
     /// # Errors
-    /// [`Error::InvalidArgs`], [`Error::OutOfRange`] as [`unmap`](Self::unmap); [`Error::NotFound`] if there is such a page.
+    /// [`Error::InvalidArgs`], [`Error::OutOfRange`] as [`unmap`](Self::unmap); [`Error::NotFound`] if there is such a page;
+    /// [`Error::BadState`] if this region is destroyed.
     pub fn set_locked(&self, addr: u64, len: u64, locked: bool) -> Result<()> {
         let range = self.own_range(addr, len)?;
         let mut state = self.tree.state.lock();
+        state.check_alive(self.region)?;
         let end = state.covered_from(&range);
         state.update(&(range.start..end), |entry| entry.flags.set(MappingFlags::LOCKED, locked));
         if end == range.end { Ok(()) } else { Err(Error::NotFound) }
@@ -214,9 +217,14 @@ impl Vmar {
     }
 
     /// Replaces the tag of all mappings in a range.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgs`], [`Error::OutOfRange`] as [`unmap`](Self::unmap); [`Error::BadState`] if this region is destroyed.
     pub fn set_tag(&self, addr: u64, len: u64, tag: u64) -> Result<()> {
         let range = self.own_range(addr, len)?;
-        self.tree.state.lock().update(&range, |entry| entry.tag = tag);
+        let mut state = self.tree.state.lock();
+        state.check_alive(self.region)?;
+        state.update(&range, |entry| entry.tag = tag);
         Ok(())
     }
 }

@@ -122,9 +122,9 @@ impl Lessons {
 
 impl Tree {
     fn enter_copy(&self, start: u64, mut entry: Entry, install: Install) -> Result<()> {
-        let writes = entry.max_perms.contains(Prot::WRITE);
         let mapper: Weak<dyn Mapper> = self.this.clone();
-        entry.vmo.add_mapper(mapper, writes);
+        // That it may be written was noted when it was mapped first.
+        entry.vmo.add_mapper(mapper, false);
         let range = start..entry.end;
         // What was accounted stays so, even where it is not writable any more.
         let accounted = entry.accounted;
@@ -157,7 +157,7 @@ mod tests {
     use hal::pmem::{PAGE_SIZE, PhysicalMemory};
 
     use super::*;
-    use crate::{MapArgs, VmoOptions};
+    use crate::{MapArgs, PageSink, PageSource, VmoOptions};
 
     const PAGE: u64 = PAGE_SIZE as u64;
 
@@ -232,6 +232,45 @@ mod tests {
         let run = second.aspace().query(private + PAGE).unwrap();
         assert!(run.prot.contains(Prot::WRITE));
         assert_eq!((byte(&second, private + PAGE), byte(&parent, private + PAGE)), (1, 1));
+    }
+
+    #[test]
+    fn what_one_child_reads_is_there_for_the_next_one() {
+        let memory = PhysicalMemory::new(None).unwrap();
+        let (parent, private, _) = parent(&memory);
+        parent.write(private, &[1; 4 * PAGE_SIZE]).unwrap();
+        let _first = child(&parent);
+        let there = |vmar: &Vmar| vmar.aspace().read(private + PAGE, &mut [0]).is_ok();
+        let (one, other) = (child(&parent), child(&parent));
+        assert!(!there(&one) && !there(&other), "nobody has touched it");
+        assert_eq!(byte(&one, private + PAGE), 1);
+        let last = child(&parent);
+        let run = last.aspace().query(private + PAGE).unwrap();
+        assert!(there(&last) && !run.prot.contains(Prot::WRITE));
+    }
+
+    struct Zeroes;
+
+    impl PageSource for Zeroes {
+        fn fill(&self, _: u64, _: u64, _: &mut PageSink<'_>) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_copy_of_a_files_private_mapping_shows_the_file_where_it_was_not_written() {
+        let memory = PhysicalMemory::new(None).unwrap();
+        let parent = Vmar::create_root(&AddressSpace::new(&memory).unwrap()).unwrap();
+        let file = Vmo::create_with_source(&memory, 4 * PAGE, Arc::new(Zeroes)).unwrap();
+        let vmo = file.create_private(0, 4 * PAGE, false).unwrap();
+        let flags = MappingFlags::PRIVATE;
+        let at = parent.map(MapArgs { flags, ..MapArgs::new(vmo, 4 * PAGE) }).unwrap();
+        parent.write(at, &[1]).unwrap();
+        let child = child(&parent);
+        child.write(at + PAGE, &[2]).unwrap();
+        file.write(0, &[9; 4 * PAGE_SIZE]).unwrap();
+        let bytes = |vmar: &Vmar| [0, 1, 2].map(|page| byte(vmar, at + page * PAGE));
+        assert_eq!((bytes(&parent), bytes(&child)), ([1, 9, 9], [1, 2, 9]));
     }
 
     #[test]

@@ -164,8 +164,10 @@ mod tests {
         pmem::{PAGE_SIZE, PhysicalMemory},
     };
 
+    use futures::FutureExt;
+
     use super::*;
-    use crate::{MapArgs, VmoOptions, vmo::ChildOptions};
+    use crate::{MapArgs, PageSink, PageSource, VmoOptions, vmo::ChildOptions};
 
     const PAGE: u64 = PAGE_SIZE as u64;
 
@@ -227,6 +229,53 @@ mod tests {
         assert!(entered(0, Access::Read) && !entered(0, Access::Write));
         assert_eq!(done(&vmar, VmarOp::Commit, at, 4 * PAGE), Ok(()));
         assert!((0..4).all(|page| entered(page, Access::Write)));
+    }
+
+    /// A file of 64 pages with content in the second half, mapped before any page was there.
+    fn half_there(memory: &Arc<PhysicalMemory>, vmar: &Vmar) -> (Arc<Vmo>, u64) {
+        let file = Vmo::create_with_source(memory, 64 * PAGE, Arc::new(Zeroes)).unwrap();
+        let at = vmar.map(MapArgs::new(file.clone(), 64 * PAGE)).unwrap();
+        file.read(40 * PAGE, &mut [0]).unwrap();
+        assert!(!file.committed(32 * PAGE..64 * PAGE).is_empty());
+        (file, at)
+    }
+
+    struct Zeroes;
+
+    impl PageSource for Zeroes {
+        fn fill(&self, _: u64, _: u64, _: &mut PageSink<'_>) -> Result {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn pages_that_came_after_the_mapping_are_mapped_where_they_are() {
+        let (memory, vmar) = root();
+        let (file, at) = half_there(&memory, &vmar);
+        let entered = |page: u64| {
+            let run = vmar.aspace().query(at + page * PAGE);
+            run.is_some_and(|run| !run.flags.contains(hal::aspace::MapFlags::RESERVED))
+        };
+        let before = [0, 31, 32, 40, 63].map(entered);
+        assert_eq!(before, [false; 5]);
+        for op in [VmarOp::DontNeed, VmarOp::AlwaysNeed] {
+            assert_eq!(done(&vmar, op, at + 32 * PAGE, 32 * PAGE), Ok(()));
+            assert!(!entered(40), "{op:?}");
+        }
+        file.read(40 * PAGE, &mut [0]).unwrap();
+        assert_eq!(done(&vmar, VmarOp::MapRange, at + 24 * PAGE, 40 * PAGE), Ok(()));
+        assert_eq!([0, 31, 32, 40, 63].map(entered), [false, false, true, true, true]);
+    }
+
+    #[test]
+    fn what_is_unmapped_meanwhile_is_not_mapped_again() {
+        let (memory, vmar) = root();
+        let at = vmar.map(MapArgs::new(vmo(&memory, 3 * PIECE / PAGE), 3 * PIECE)).unwrap();
+        let mut op = Box::pin(vmar.op_range(VmarOp::MapRange, at, 3 * PIECE));
+        assert!((&mut op).now_or_never().is_none(), "others have their turn");
+        vmar.unmap(at, 3 * PIECE).unwrap();
+        assert_eq!(futures::executor::block_on(op), Err(Error::BadState));
+        assert!(vmar.aspace().query(at).is_none());
     }
 
     #[test]

@@ -6,6 +6,7 @@ use hal::aspace::MapFlags;
 
 use super::{
     MappingFlags, PAGE, Tree, Vmar,
+    change::Removed,
     fault::Install,
     page_range, refusal,
     tree::{Entry, State},
@@ -32,7 +33,7 @@ impl Vmar {
     /// last one.
     ///
     /// # Errors
-    /// [`Error::InvalidArgs`]: unaligned, empty, or old and new place overlap. [`Error::NotFound`]:
+    /// [`Error::InvalidArgs`]: unaligned, empty, or the new place overlaps with the old one or with a child region. [`Error::NotFound`]:
     /// a page is not mapped (EFAULT). [`Error::NoResources`] or [`Error::NoMemory`]: no room
     /// (ENOMEM). The old mappings are unchanged then, except that [`Remap::To`] may have unmapped
     /// its target.
@@ -51,14 +52,7 @@ impl Vmar {
         let mut removed = Vec::new();
         if let Remap::To(to) = how {
             let target = page_range(to, new_len)?;
-            if target.start < self.range.start || target.end > self.range.end {
-                return Err(Error::InvalidArgs);
-            }
-            if target.start < old.end && old.start < target.end {
-                return Err(Error::InvalidArgs);
-            }
-            self.tree.aspace.claim(target.clone()).map_err(refusal)?;
-            removed.push(self.tree.unmap_locked(&mut state, target)?);
+            removed.push(self.clear_target(&mut state, &old, target)?);
         }
         let result = self.remap_locked(&mut state, &old, kept, new_len, how);
         if result.is_ok() && kept < old.end - old.start {
@@ -113,12 +107,7 @@ impl Vmar {
         let to = match to {
             Some(to) => {
                 let target = page_range(to, len)?;
-                let inside = target.start >= self.range.start && target.end <= self.range.end;
-                if !inside || target.start < old.end && old.start < target.end {
-                    return Err(Error::InvalidArgs);
-                }
-                self.tree.aspace.claim(target.clone()).map_err(refusal)?;
-                removed = Some(self.tree.unmap_locked(&mut state, target)?);
+                removed = Some(self.clear_target(&mut state, &old, target)?);
                 to
             }
             None => self.room(&mut state, len)?,
@@ -137,6 +126,22 @@ impl Vmar {
             part.finish();
         }
         result
+    }
+
+    /// Unmaps what is where mappings of `old` are to go.
+    fn clear_target(
+        &self,
+        state: &mut State,
+        old: &Range<u64>,
+        target: Range<u64>,
+    ) -> Result<Removed> {
+        let inside = target.start >= self.range.start && target.end <= self.range.end;
+        let overlaps = target.start < old.end && old.start < target.end;
+        if !inside || overlaps || !state.children_in(self.region, &target).is_empty() {
+            return Err(Error::InvalidArgs);
+        }
+        self.tree.aspace.claim(target.clone()).map_err(refusal)?;
+        self.tree.unmap_locked(state, target)
     }
 
     fn remap_locked(
@@ -288,6 +293,7 @@ mod tests {
         assert_eq!(byte(&vmar, new + 7 * PAGE), 0);
         assert!(vmar.read(addr, &mut [0]).is_err() || (new..new + 8 * PAGE).contains(&addr));
         assert_eq!(vmar.mappings().len(), 1);
+        assert_eq!(vmar.find(new).map(|mapping| mapping.vmo.size()), Some(8 * PAGE));
         assert_eq!(vmar.remap(new, 8 * PAGE, 2 * PAGE, Remap::InPlace), Ok(new));
         assert!(vmar.read(new + 2 * PAGE, &mut [0]).is_err());
         assert_eq!(vmar.remap(new, 2 * PAGE, 3 * PAGE, Remap::InPlace), Ok(new));
@@ -311,6 +317,27 @@ mod tests {
     }
 
     #[test]
+    fn a_child_region_is_no_target() {
+        let (_memory, vmar) = root();
+        let addr = anonymous(&vmar, 2);
+        let child = vmar.allocate(Placement::TopDown, 4 * PAGE).unwrap();
+        let inner = child.map(MapArgs {
+            placement: Placement::Exact(child.range().start),
+            ..MapArgs::new(
+                Vmo::create(vmar.aspace().memory(), PAGE, VmoOptions::default()).unwrap(),
+                PAGE,
+            )
+        });
+        let inner = inner.unwrap();
+        for to in [child.range().start, child.range().end - PAGE, child.range().start - PAGE] {
+            let refused = Err(Error::InvalidArgs);
+            assert_eq!(vmar.remap(addr, 2 * PAGE, 2 * PAGE, Remap::To(to)), refused, "{to:#x}");
+            assert_eq!(vmar.remap_keeping(addr, 2 * PAGE, Some(to)), refused, "{to:#x}");
+        }
+        assert_eq!((byte(&vmar, addr), byte(&vmar, inner)), (1, 0));
+    }
+
+    #[test]
     fn pages_move_and_leave_fresh_memory_behind() {
         let (memory, vmar) = root();
         let addr = anonymous(&vmar, 4);
@@ -324,6 +351,36 @@ mod tests {
         assert_eq!((byte(&vmar, addr), byte(&vmar, new)), (2, 0));
         drop(vmar);
         assert_eq!(memory.allocated(), 0);
+    }
+
+    #[test]
+    fn what_is_left_behind_is_charged_or_is_not_there() {
+        let memory = PhysicalMemory::new(Some(5 * PAGE)).unwrap();
+        let vmar = Vmar::create_root(&AddressSpace::new(&memory).unwrap()).unwrap();
+        let vmo = Vmo::create(&memory, 3 * PAGE, VmoOptions::default()).unwrap();
+        let flags = MappingFlags::ACCOUNT | MappingFlags::DISCARD;
+        let addr = vmar.map(MapArgs { flags, ..MapArgs::new(vmo, 3 * PAGE) }).unwrap();
+        assert_eq!(vmar.remap_keeping(addr, 3 * PAGE, None), Err(Error::NoMemory));
+        let left = vmar.mappings();
+        assert_eq!((left.len(), memory.charged()), (1, 3 * PAGE));
+        let at = left[0].range.start;
+        assert_eq!(vmar.remap(at, 3 * PAGE, 2 * PAGE, Remap::InPlace), Ok(at));
+        assert!(vmar.remap_keeping(at, 2 * PAGE, None).is_ok());
+        assert_eq!((vmar.mappings().len(), memory.charged()), (2, 4 * PAGE));
+    }
+
+    #[test]
+    fn pages_that_were_mapped_are_mapped_where_they_went() {
+        let (_memory, vmar) = root();
+        let addr = anonymous(&vmar, 4);
+        let new = vmar.remap(addr + PAGE, 2 * PAGE, 4 * PAGE, Remap::MayMove).unwrap();
+        let mut bytes = [0; 2];
+        for (page, byte) in bytes.iter_mut().enumerate() {
+            let at = new + page as u64 * PAGE;
+            vmar.aspace().read(at, std::slice::from_mut(byte)).unwrap();
+        }
+        assert_eq!(bytes, [2, 3]);
+        assert!(vmar.aspace().query(addr + PAGE).is_none());
     }
 
     #[test]

@@ -162,6 +162,11 @@ fn free_choice_avoids_trampolines() {
     }
     assert_eq!(map(&vmar, Placement::Exact(trampoline), PAGE), Err(Error::Unavailable));
     assert_eq!(map(&vmar, Placement::Replace(trampoline), PAGE), Err(Error::Unavailable));
+    let space = vmar.aspace();
+    assert_eq!(
+        space.trampoline_in(trampoline..trampoline + PAGE),
+        Some(trampoline..trampoline + PAGE)
+    );
 }
 
 #[test]
@@ -395,6 +400,12 @@ fn neighbours_of_one_object_are_one_mapping() {
     }
     assert_eq!(vmar.mappings().len(), 1);
     assert_eq!(vmar.aspace().runs().len(), 1);
+    vmar.unmap(at + 2 * PAGE, PAGE).unwrap();
+    assert_eq!(vmar.mappings().len(), 2);
+    let placement = Placement::Exact(at + 2 * PAGE);
+    let args = MapArgs { placement, vmo_offset: 2 * PAGE, ..MapArgs::new(heap.clone(), PAGE) };
+    vmar.map(args).unwrap();
+    assert_eq!(vmar.mappings().len(), 1, "on both sides");
     vmar.unmap(at + 5 * PAGE, 5 * PAGE).unwrap();
     heap.set_size(5 * PAGE).unwrap();
     assert_eq!(byte(&vmar, at + 4 * PAGE), 4);
@@ -451,6 +462,10 @@ fn with_a_region_all_regions_in_it_are_destroyed_and_the_root_never_is() {
     for region in [&child, &grandchild, &last] {
         assert_eq!(map(region, Placement::TopDown, PAGE), Err(Error::BadState));
         assert_eq!(region.destroy(), Err(Error::BadState));
+        let at = region.range().start;
+        assert_eq!(region.discard(at, PAGE), Err(Error::BadState));
+        assert_eq!(region.set_locked(at, PAGE, true), Err(Error::BadState));
+        assert_eq!(region.set_tag(at, PAGE, 1), Err(Error::BadState));
     }
 }
 
@@ -470,11 +485,14 @@ fn child_regions_own_their_addresses() {
     assert!(child.allocate(Placement::Exact(range.start), 2 * PAGE).is_err());
     assert_eq!(vmar.unmap(range.start, PAGE), Err(Error::InvalidArgs));
     assert_eq!(child.mappings().len(), 2);
+    child.unmap(range.end - PAGE, PAGE).unwrap();
+    assert_eq!(map(&child, Placement::Exact(range.end - PAGE), PAGE), Ok(range.end - PAGE));
     child.destroy().unwrap();
     assert_eq!(child.destroy(), Err(Error::BadState));
     assert_eq!(map(&grandchild, Placement::TopDown, PAGE), Err(Error::BadState));
     assert_eq!(vmar.mappings().len(), 1);
-    vmar.unmap(range.start - PAGE, PAGE).unwrap();
+    assert_eq!(map(&vmar, Placement::Exact(range.start), 16 * PAGE), Ok(range.start));
+    vmar.unmap(range.start - PAGE, 17 * PAGE).unwrap();
     assert_eq!(memory.allocated(), 0);
 }
 
@@ -610,6 +628,15 @@ fn faults_of_many_threads_agree() {
 }
 
 #[test]
+fn what_is_made_ready_to_read_is_not_copied() {
+    let (_memory, vmar) = root();
+    let clone = file(&vmar, 4 * PAGE).create_private(0, 4 * PAGE, false).unwrap();
+    assert_eq!(clone.try_prepare_range(0..2 * PAGE), Ok(2 * PAGE));
+    assert!(clone.present_run(0, PAGE).is_some_and(|run| !run.writable));
+    assert_eq!(clone.info().committed_bytes, 0);
+}
+
+#[test]
 fn populated_pages_are_resident() {
     let (_memory, vmar) = root();
     let heap = map(&vmar, Placement::TopDown, 64 * PAGE).unwrap();
@@ -619,6 +646,9 @@ fn populated_pages_are_resident() {
     vmar.populate(heap, 4 * PAGE, Access::Write).unwrap();
     let expected = [heap..heap + 4 * PAGE, heap + 9 * PAGE..heap + 10 * PAGE];
     assert_eq!(vmar.resident(all), expected);
+    let full = MapArgs { populate: true, ..MapArgs::new(anonymous(&vmar, 8 * PAGE), 8 * PAGE) };
+    let full = vmar.map(full).unwrap();
+    assert_eq!(vmar.resident(full..full + 8 * PAGE), vec![full..full + 8 * PAGE]);
     let file = file(&vmar, 64 * PAGE);
     let text = vmar.map(MapArgs { perms: Prot::READ, ..MapArgs::new(file, 80 * PAGE) }).unwrap();
     vmar.populate(text, 64 * PAGE, Access::Read).unwrap();

@@ -176,6 +176,7 @@ impl Vmo {
         let (owner, base) = self.owner();
         let place = base + range.start..base + range.end;
         if owner.write_hot(&place, |pa| self.memory.write(pa, buf)) {
+            self.note_modified();
             return Ok(());
         }
         self.access(range, true, |at, pa, len| {

@@ -406,6 +406,21 @@ mod tests {
     }
 
     #[test]
+    fn of_a_part_those_count_who_have_that_part() {
+        let vmo = vmo(&memory(), 4);
+        vmo.write(0, &[1; 4 * PAGE as usize]).unwrap();
+        let _copy = vmo.create_child(ChildOptions::SNAPSHOT, 2 * PAGE, 2 * PAGE).unwrap();
+        let used = |from: u64, to: u64| {
+            let used = vmo.memory_in(from * PAGE..to * PAGE);
+            (used.committed, used.private, used.scaled_bytes())
+        };
+        assert_eq!(used(0, 2), (2 * PAGE, 2 * PAGE, 2 * PAGE));
+        assert_eq!(used(2, 4), (2 * PAGE, 0, PAGE));
+        assert_eq!(used(3, 4), (PAGE, 0, PAGE / 2));
+        assert_eq!(used(1, 3), (2 * PAGE, PAGE, PAGE + PAGE / 2));
+    }
+
+    #[test]
     fn a_clone_of_a_page_cache_counts_what_it_copied() {
         let memory = memory();
         let file = Vmo::create_with_source(&memory, 4 * PAGE, Arc::new(Zeroes)).unwrap();

@@ -227,6 +227,16 @@ mod tests {
     }
 
     #[test]
+    fn of_pinned_pages_those_are_zeroed_that_are_asked_for() {
+        let vmo = vmo(4);
+        vmo.write(0, &[1; 4 * PAGE as usize]).unwrap();
+        let _pin = vmo.pin(0, 4 * PAGE).unwrap();
+        vmo.op_range(RangeOp::Zero, PAGE, PAGE).unwrap();
+        assert_eq!([0, 1, 2, 3].map(|page| byte(&vmo, page * PAGE)), [1, 0, 1, 1]);
+        assert_eq!((byte(&vmo, PAGE - 1), byte(&vmo, 2 * PAGE - 1)), (1, 0));
+    }
+
+    #[test]
     fn a_size_that_would_cut_pinned_pages_off_is_refused() {
         let vmo = vmo(4);
         let pin = vmo.pin(2 * PAGE, PAGE).unwrap();

@@ -106,3 +106,27 @@ impl PageSink<'_> {
         self.memory.fill(self.pa.offset(at), bytes);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vmo::PAGE;
+
+    #[test]
+    fn what_lies_outside_of_the_sink_is_left_out() {
+        let memory = PhysicalMemory::new(None).unwrap();
+        let extent = memory.allocate(3 * PAGE as usize).unwrap();
+        let (before, pa) = (extent.base(), extent.base().offset(PAGE));
+        let mut sink = PageSink { memory: &memory, pa, offset: 7 * PAGE, len: PAGE };
+        for outside in [0, 6 * PAGE, 7 * PAGE - 1, 8 * PAGE, u64::MAX] {
+            sink.write(outside, &[1; 2]);
+        }
+        assert!(memory.committed_ranges(before, 3 * PAGE).is_empty());
+        sink.write(7 * PAGE, &[2; 2]);
+        sink.write(8 * PAGE - 1, &[3; 2]);
+        let mut bytes = vec![0; 3 * PAGE as usize];
+        memory.read(before, &mut bytes);
+        let written: Vec<_> = (0..).zip(bytes).filter(|&(_, byte)| byte != 0).collect();
+        assert_eq!(written, [(PAGE, 2), (PAGE + 1, 2), (2 * PAGE - 1, 3)]);
+    }
+}

@@ -338,13 +338,37 @@ fn a_clone_of_a_page_cache_is_its_own_memory_beyond_the_end() {
 }
 
 #[test]
+fn its_debug_output_says_of_which_kind_it_is() {
+    use ChildOptions as C;
+    let memory = memory();
+    let anonymous = Vmo::create(&memory, PAGE, RESIZABLE).unwrap();
+    let child = |kind, len| anonymous.create_child(kind, 0, len).unwrap();
+    let (snapshot, reference) = (child(C::SNAPSHOT, PAGE), child(C::REFERENCE, 0));
+    let fixed = Vmo::create(&memory, PAGE, VmoOptions::default()).unwrap();
+    let (_, source) = file(&memory, PAGE);
+    for (vmo, kind) in [
+        (&anonymous, "anonymous"),
+        (&snapshot, "anonymous"),
+        (&reference, "reference"),
+        (&fixed.create_child(C::SLICE, 0, PAGE).unwrap(), "slice"),
+        (&source, "source"),
+        (&source.create_private(0, PAGE, false).unwrap(), "clone"),
+    ] {
+        assert_eq!(format!("{vmo:?}"), format!("Vmo {{ kind: {kind:?}, size: 4096 }}"));
+    }
+}
+
+#[test]
 fn a_size_has_an_upper_bound_and_is_rounded_up_below_it() {
     let memory = memory();
     let made = |size| Vmo::create(&memory, size, RESIZABLE).map(|vmo| vmo.size());
-    for (size, expected) in [(0, Ok(0)), (1, Ok(PAGE)), (PAGE, Ok(PAGE)), (PAGE + 1, Ok(2 * PAGE))]
-    {
-        assert_eq!(made(size), expected);
+    for (size, rounded) in [(0, 0), (1, PAGE), (PAGE, PAGE), (PAGE + 1, 2 * PAGE)] {
+        assert_eq!(made(size), Ok(rounded));
     }
+    assert_eq!(made(MAX_SIZE), Ok(MAX_SIZE));
+    let largest = Vmo::create(&memory, MAX_SIZE, RESIZABLE).unwrap();
+    let last = largest.create_child(ChildOptions::SNAPSHOT, MAX_SIZE - PAGE, PAGE);
+    assert_eq!(last.map(|child| child.size()), Ok(PAGE));
     for absurd in [MAX_SIZE + 1, u64::MAX] {
         assert_eq!(made(absurd), Err(Error::OutOfRange));
         assert_eq!(Vmo::create_unbounded(&memory, absurd).err(), Some(Error::OutOfRange));
@@ -441,4 +465,20 @@ fn references_that_are_dead_do_not_pile_up() {
         assert!(list.list.len() <= 10);
     }
     assert_eq!(list.live(), kept);
+}
+
+#[test]
+fn a_range_is_not_committed_when_its_last_pages_only_can_be_had() {
+    const HALF: u64 = 64 << 10;
+    let memory = memory();
+    let vmo = Vmo::create(&memory, HALF, RESIZABLE).unwrap();
+    vmo.write(0, &[1]).unwrap();
+    vmo.set_size(2 * HALF).unwrap();
+    let commit = |offset, len| vmo.op_range(RangeOp::Commit, offset, len);
+    assert_eq!(commit(HALF, HALF), Ok(()));
+    // The host has nothing more to give: its file has shrunk.
+    nix::unistd::ftruncate(&memory, 0).unwrap();
+    assert_eq!(commit(HALF, HALF), Ok(()), "they are there already");
+    assert_eq!(commit(0, HALF), Err(Error::NoMemory));
+    assert_eq!(commit(0, 2 * HALF), Err(Error::NoMemory));
 }

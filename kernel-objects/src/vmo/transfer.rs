@@ -197,8 +197,10 @@ mod tests {
         assert_eq!(contiguous.transfer_data(0, PAGE, &from, 0), Err(Error::NotSupported));
         let options = ChildOptions::SNAPSHOT | ChildOptions::NO_WRITE;
         let fixed = to.create_child(options, 0, PAGE).unwrap();
+        let target = numbered(&memory);
         assert_eq!(fixed.transfer_data(0, PAGE, &from, 0), Err(Error::AccessDenied));
-        assert_eq!(from.transfer_data(0, PAGE, &fixed, 0), Err(Error::AccessDenied));
+        assert_eq!(target.transfer_data(0, PAGE, &fixed, 0), Err(Error::AccessDenied));
+        assert_eq!(numbers(&target), numbers(&numbered(&memory)), "nothing has moved");
         let pin = from.pin(PAGE, PAGE).unwrap();
         assert_eq!(to.transfer_data(0, 2 * PAGE, &from, 0), Err(Error::BadState));
         assert_eq!(from.transfer_data(PAGE, PAGE, &to, 0), Err(Error::BadState));

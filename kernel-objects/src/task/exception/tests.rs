@@ -182,12 +182,26 @@ fn a_task_that_is_ending_has_no_new_handler_and_one_that_has_ended_closes_them()
         let bound = create_exception_channel(&task, Standard);
         assert_eq!(bound.err(), Some(Error::BadState), "dead: {task:?}");
     }
-    assert!(closed(&{
-        let job = Job::root();
+    let (empty, outer) = (Job::root(), Job::root());
+    let inner = Job::create(&outer).unwrap();
+    let _process = Process::create(&inner, "p").unwrap();
+    for job in [empty, outer] {
         let handler = bind(&job, Debugger);
         job.kill();
-        handler
-    }));
+        assert!(closed(&handler));
+    }
+}
+
+#[test]
+fn a_job_keeps_its_handlers_when_what_is_in_it_ends() {
+    let job = Job::root();
+    let handler = bind(&job, Standard);
+    let inner = Job::create(&job).unwrap();
+    drop(Process::create(&inner, "p").unwrap());
+    inner.kill();
+    drop(inner);
+    drop(Job::create(&job));
+    assert!(!handler.object().signals().contains(Signals::PEER_CLOSED));
 }
 
 #[test]

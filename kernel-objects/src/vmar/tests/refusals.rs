@@ -255,6 +255,22 @@ fn a_copy_is_of_a_root_without_regions_and_of_what_no_device_uses() {
 }
 
 #[test]
+fn what_the_page_table_refuses_is_told_in_zircons_words() {
+    use AspaceError as E;
+    for (error, expected) in [
+        (E::Taken, Error::Unavailable),
+        (E::OutOfRange, Error::OutOfRange),
+        (E::Unaligned, Error::InvalidArgs),
+        (E::NotPatchable, Error::InvalidArgs),
+        (E::NoMemory, Error::NoMemory),
+        (E::NoWindow, Error::NoMemory),
+        (E::NoStub, Error::NoMemory),
+    ] {
+        assert_eq!(refusal(error), expected);
+    }
+}
+
+#[test]
 fn faults_and_words_say_why_they_fail() {
     let (_memory, child, at) = region();
     let (none, below) = (child.range().start, at - PAGE);
