@@ -40,6 +40,8 @@ pub mod context;
 #[cfg(not(loom))]
 pub mod cpu;
 #[cfg(not(loom))]
+pub mod fault;
+#[cfg(not(loom))]
 pub mod host;
 #[cfg(not(loom))]
 pub mod irq;
@@ -53,6 +55,8 @@ mod raw_call;
 pub mod reactor;
 #[cfg(not(loom))]
 pub mod ring;
+#[cfg(not(loom))]
+pub mod seed;
 #[cfg(not(loom))]
 pub(crate) mod stub;
 pub mod sync;

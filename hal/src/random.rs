@@ -1,7 +1,7 @@
 //! Random numbers: the hardware random number generator.
 //!
 //! They are the host's `getrandom(2)`, which is seeded by the time that a process can run; this is
-//! the one place where randomness enters the kernel, so that a seeded source can be put here later.
+//! the one place where randomness enters the kernel, and where a [seed](crate::seed) takes it over.
 
 /// Fills `bytes` with random numbers fit for keys. Some 300 ns and 3 ns a byte.
 ///
@@ -9,6 +9,9 @@
 ///
 /// When the host refuses `getrandom`, which it does only under a filter that forbids it.
 pub fn fill(mut bytes: &mut [u8]) {
+    if crate::seed::fill(bytes) {
+        return;
+    }
     while !bytes.is_empty() {
         // SAFETY: pointer and length are those of one exclusively borrowed slice.
         let n = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };

@@ -58,9 +58,30 @@ impl Ready {
     }
 }
 
+static REACTOR: OnceLock<Result<Handle, String>> = OnceLock::new();
+
+/// Waits until all have been told of what the host had for them when this was called: some ten microseconds. Not for callbacks, and not under locks that
+/// those take.
+pub fn catch_up() {
+    let Some(Ok(handle)) = REACTOR.get() else { return };
+    if Handle::try_current().is_ok() {
+        // On the thread that would have to answer.
+        return;
+    }
+    let (told, has_told) = mpsc::channel();
+    handle.spawn(async move {
+        // A task that yields goes on after a look at the descriptors, and after those whom that has woken.
+        for _ in 0..2 {
+            tokio::task::yield_now().await;
+        }
+        // Who waits for it is there.
+        let _ = told.send(());
+    });
+    let _ = has_told.recv();
+}
+
 /// The reactor's runtime; started at the first call.
 fn reactor() -> io::Result<&'static Handle> {
-    static REACTOR: OnceLock<Result<Handle, String>> = OnceLock::new();
     let start = || -> io::Result<Handle> {
         let runtime = Builder::new_current_thread().enable_io().build()?;
         let handle = runtime.handle().clone();
@@ -169,17 +190,38 @@ impl Watch {
     ) -> io::Result<Self> {
         let Source::Polled(polled) = Source::new(fd.into())? else { return Ok(Self(None)) };
         let task = reactor()?.spawn(async move {
-            while let Ok(mut guard) = polled.ready(Interest::READABLE | Interest::WRITABLE).await {
+            let (mut reads, mut writes) = (true, true);
+            // In a direction that is closed nothing changes any more, and tokio would not let go of it.
+            while let Some(interest) = interest(reads, writes)
+                && let Ok(mut guard) = polled.ready(interest).await
+            {
                 let ready = guard.ready();
                 guard.clear_ready();
                 on_ready(from_tokio(ready));
-                // Once the other side is gone nothing changes any more, and tokio would not let go of it.
-                if ready.is_read_closed() && ready.is_write_closed() {
-                    return;
-                }
+                reads &= !ready.is_read_closed();
+                writes &= !ready.is_write_closed();
             }
         });
         Ok(Self(Some(task.abort_handle())))
+    }
+
+    /// Whether it calls back at all: the host does not poll files, for which nobody has to wait.
+    pub fn is_polled(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Whether it calls back no more, since the descriptor was hung up in both directions when it looked last: so is a socket that is not connected.
+    pub fn is_over(&self) -> bool {
+        self.0.as_ref().is_some_and(AbortHandle::is_finished)
+    }
+}
+
+fn interest(reads: bool, writes: bool) -> Option<Interest> {
+    match (reads, writes) {
+        (true, true) => Some(Interest::READABLE | Interest::WRITABLE),
+        (true, false) => Some(Interest::READABLE),
+        (false, true) => Some(Interest::WRITABLE),
+        (false, false) => None,
     }
 }
 
@@ -257,6 +299,7 @@ mod tests {
         for path in ["/etc/passwd", "/"] {
             let file = Readiness::new(File::open(path).unwrap()).unwrap();
             block_on(join(file.readable(), file.writable())).0.unwrap();
+            assert!(!Watch::new(File::open(path).unwrap(), |_| ()).unwrap().is_polled());
         }
     }
 
@@ -276,5 +319,33 @@ mod tests {
         // The callback is dropped, and the sender with it.
         while receiver.recv_timeout(LATE).is_ok() {}
         drop(reader);
+    }
+
+    #[test]
+    fn a_watch_goes_on_in_the_direction_that_is_open() {
+        use std::{net::Shutdown, os::unix::net::UnixStream};
+
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let (sender, receiver) = mpsc::channel();
+        let watch = Watch::new(ours.try_clone().unwrap(), move |ready| {
+            // Who has gone does not count.
+            let _ = sender.send(ready);
+        });
+        let watch = watch.unwrap();
+        theirs.shutdown(Shutdown::Write).unwrap();
+        while (&ours).write(&[0; 4096]).is_ok() {}
+        // It was told of both, and of nothing again and again.
+        let calls = std::iter::from_fn(|| receiver.recv_timeout(SOON).ok()).take(100).count();
+        assert!((1..100).contains(&calls), "{calls}");
+        while receiver.try_recv().is_ok() {}
+        theirs.set_nonblocking(true).unwrap();
+        while theirs.read(&mut [0; 4096]).is_ok() {}
+        assert!(receiver.recv_timeout(LATE).unwrap().writable);
+        assert!(!watch.is_over());
+        drop(theirs);
+        while !watch.is_over() {
+            receiver.recv_timeout(LATE).ok();
+        }
     }
 }

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use futures::future::{Either, select};
 use hal::cpu::{self, Cpus, Observer};
+use hal::fault::{self, Rules};
+use hal::host::local::Folder;
 use hal::host::stdio::Inherited;
 use hal::host::{self, FileKind, HostNode, HostStream};
 use hal::irq::HostSignals;
@@ -18,15 +20,19 @@ use hal::pmem::{PhysicalMemory, Shortage};
 use kernel_objects::Job;
 use linux_raw_sys::general as raw;
 
-use crate::config::{Config, Strace};
+use crate::config::{Config, Network, Publish, Strace};
+use crate::control::Server;
 use crate::errno::{Errno, SysResult};
 use crate::gdb::Debugger;
 use crate::kernel::Kernel;
 use crate::loader::{LoadError, search};
-use crate::net::unix;
+use crate::net::{ethernet::Ethernet, inet, publish::Listener, unix};
 use crate::process::namespaces::Kind;
-use crate::process::{Command, Descriptor, ExitStatus, FdTable, Limits, Namespaces, Process};
+use crate::process::{
+    Command, Descriptor, ExitStatus, FdTable, Ids, Limits, Namespaces, Process, Surroundings,
+};
 use crate::signal::{SigInfo, Signal};
+use crate::supervisor::Supervisor;
 use crate::syscall::{argument::Fd, strace};
 use crate::trace::Trace;
 use crate::tty::{self, Terminals};
@@ -50,27 +56,42 @@ pub fn run(config: &Config) -> Result<ExitStatus, BootError> {
     let kernel = start(config)?;
     let fs = first_context(&kernel, config)?;
     let files = inherited_files(&kernel, &fs, config, inherited);
+    // To find it out again while others make files would lend them another umask.
+    let first = FsContext { cwd: fs.root.clone(), ..fs.clone() };
+    let init = config.init.then(|| kernel.start_init(Ids::of(&fs.cred), host_limits()));
+    let init = init.transpose().map_err(|errno| BootError::Option("--init".to_owned(), errno))?;
     let process = launch_with(&kernel, config, fs, files)?;
+    let server = open_server(config)?;
+    if let Some(server) = &server {
+        server.serve(&kernel, first);
+    }
     let debugged = kernel.debugger.clone().map(|debugger| {
         let process = Arc::clone(&process);
         kernel.cpus.spawn(async move { debugger.serve(process).await })
     });
-    let status = match HostSignals::catch(&FORWARDED) {
-        Ok(signals) => {
-            kernel.cpus.block_on_with_signals(until_ended(&process), &signals, |number| {
-                forward(&process, number);
-            })
-        }
-        Err(error) => {
-            log::error!("signals of the host do not reach the program: {error}");
-            kernel.cpus.block_on(until_ended(&process))
+    let status = match init {
+        None => with_signals(&kernel, until_ended(&process), |signal| forward(&process, signal)),
+        Some(init) => {
+            let supervisor = Supervisor::new(init, Arc::clone(&process));
+            let pass = |signal| supervisor.signal(signal, || forward(&process, signal));
+            let over = supervisor.run(until_ended(&process), pass);
+            with_signals(&kernel, over, pass)
         }
     };
+    fault::arm(false);
+    // What is still waited for is the host.
+    let _hold = hal::time::hold();
     if let Some(debugged) = debugged {
         // The debugger is told how it ended.
         let _ = kernel.cpus.block_on(hal::time::timeout(LAST_WORDS, debugged));
     }
+    if let Some(server) = server {
+        server.close();
+    }
     kernel.shut_down();
+    if let Some(ethernet) = kernel.inet.ethernet() {
+        kernel.cpus.block_on(ethernet.leave());
+    }
     // A terminal at which nobody looks shows the rest to nobody.
     let shown = hal::time::timeout(LAST_WORDS, kernel.terminals.drained());
     let _ = kernel.cpus.block_on(shown);
@@ -105,9 +126,33 @@ fn launch_with(
         // No stream is a terminal, but /dev/tty is one.
         drop(kernel.terminals.adopt(terminal));
     }
+    let surroundings = Surroundings {
+        fs,
+        files,
+        limits: host_limits(),
+        terminal: kernel.terminals.controlling(),
+        debugger: kernel.debugger.clone(),
+    };
+    // Not later: it runs at once.
+    fault::arm(true);
     kernel
-        .start(command, fs, files, host_limits())
+        .start(command, surroundings)
         .map_err(|error| BootError::Program(config.program.clone(), error))
+}
+
+/// Waits for `over`, and passes on what the host sends meanwhile.
+fn with_signals<T>(kernel: &Kernel, over: impl Future<Output = T>, pass: impl Fn(Signal)) -> T {
+    match HostSignals::catch(&FORWARDED) {
+        Ok(signals) => kernel.cpus.block_on_with_signals(over, &signals, |number| {
+            if let Some(signal) = Signal::from_raw(number) {
+                pass(signal);
+            }
+        }),
+        Err(error) => {
+            log::error!("signals of the host do not reach the program: {error}");
+            kernel.cpus.block_on(over)
+        }
+    }
 }
 
 /// Waits for the end of `process`. When a signal stops it, this process stops too, for whoever started us has to see that.
@@ -129,7 +174,7 @@ async fn until_ended(process: &Process) -> ExitStatus {
 
 /// The signals that the host sends us and the first program gets: a Ctrl-C or a Ctrl-Z at the terminal, a kill(1), a changed
 /// window. Not those for the use of a terminal in the background: what the guests do there is our doing.
-const FORWARDED: [i32; 10] = [
+pub(crate) const FORWARDED: [i32; 10] = [
     Signal::SIGHUP.raw(),
     Signal::SIGINT.raw(),
     Signal::SIGQUIT.raw(),
@@ -143,8 +188,7 @@ const FORWARDED: [i32; 10] = [
 ];
 
 /// Passes a signal of the host on: one that is about the terminal to those whom it is for there, others to the first program.
-fn forward(process: &Process, number: i32) {
-    let Some(signal) = Signal::from_raw(number) else { return };
+fn forward(process: &Process, signal: Signal) {
     let terminals = &process.kernel.terminals;
     if signal == Signal::SIGCONT {
         terminals.take_again();
@@ -155,7 +199,7 @@ fn forward(process: &Process, number: i32) {
         return;
     }
     if let Err(errno) = process.send_signal(signal, SigInfo::kernel(signal)) {
-        log::warn!("signal {number} did not reach the program: {errno:?}");
+        log::warn!("signal {} did not reach the program: {errno:?}", signal.raw());
     }
 }
 
@@ -163,6 +207,8 @@ fn forward(process: &Process, number: i32) {
 pub fn start(config: &Config) -> Result<Arc<Kernel>, BootError> {
     // Before there are threads: it is much faster then.
     hal::context::prepare().map_err(|error| BootError::host("it cannot run guests", &error))?;
+    let cpus = choose_time_and_cpus(config)?;
+    plan_faults(config)?;
     let memory = PhysicalMemory::new(config.memory)
         .map_err(|error| BootError::host("it gives no memory", &error))?;
     if let Some(micros) = config.spin {
@@ -171,10 +217,11 @@ pub fn start(config: &Config) -> Result<Arc<Kernel>, BootError> {
     let strace = open_strace(config)?;
     let debugger = open_debugger(config)?;
     let root = mount_root(config, &memory)?;
-    let cpus = config.cpus.unwrap_or_else(host::system::online_cpus).min(cpu::MAX_CPUS);
     let trace = open_trace(config, cpus)?;
     let observer = trace.as_ref().map(|trace| Arc::clone(trace.recorder()) as Arc<dyn Observer>);
     let cpus = cpu::Config { cpus, stealing: true, observer, ..cpu::Config::default() };
+    let published = listen_for_guests(config)?;
+    let ethernet = join_wire(config, &memory)?;
     let cpus = Cpus::start(cpus).map_err(|error| BootError::host("it gives no threads", &error))?;
     let terminals = Terminals::new(&memory);
     let queues = MqueueFs::new(&memory);
@@ -184,8 +231,10 @@ pub fn start(config: &Config) -> Result<Arc<Kernel>, BootError> {
     let job = Job::root();
     let shortage: Weak<dyn Shortage> = Arc::<Job>::downgrade(&job);
     memory.tell_of_shortage(shortage);
+    let inodes = Arc::default();
     let kernel = Arc::new(Kernel {
-        unix: unix::Namespace::new(&memory),
+        unix: unix::Namespace::new(&memory, &inodes),
+        inet: inet::Stack::new(config.network, ethernet, &memory, &inodes),
         memory,
         terminals,
         cpus: Arc::new(cpus),
@@ -210,7 +259,81 @@ pub fn start(config: &Config) -> Result<Arc<Kernel>, BootError> {
     namespace::mount_ptys(&kernel.mounts.top(), &kernel.terminals)
         .map_err(|errno| BootError::Option("/dev/pts".to_owned(), errno))?;
     mount_views(&kernel).map_err(|errno| BootError::Option("/proc and /sys".to_owned(), errno))?;
+    for listener in published {
+        listener.serve(&kernel.inet, &kernel.cpus);
+    }
+    if let Some(ethernet) = kernel.inet.ethernet() {
+        let served = ethernet.serve(&kernel.inet, &kernel.cpus);
+        served.map_err(|error| BootError::host("--ethernet", &error))?;
+    }
     Ok(kernel)
+}
+
+/// The ports of `--publish`, which lead to the guests' own network.
+fn listen_for_guests(config: &Config) -> Result<Vec<Listener>, BootError> {
+    if !config.publish.is_empty() && config.network != Network::Loopback {
+        let why = "ports are published of the guests' own network (leave --net out)";
+        return Err(BootError::Conflict("--publish --net".to_owned(), why.to_owned()));
+    }
+    let listen = |&publish: &Publish| {
+        let refused = |error: host::HostError| {
+            BootError::Option(format!("--publish {publish}"), Errno::from_raw(error.errno()))
+        };
+        Listener::bind(publish).map_err(refused)
+    };
+    config.publish.iter().map(listen).collect()
+}
+
+/// The wire of `--ethernet`, at which the machine has an address from now on.
+fn join_wire(
+    config: &Config,
+    memory: &Arc<PhysicalMemory>,
+) -> Result<Option<Arc<Ethernet>>, BootError> {
+    let Some(segment) = &config.ethernet else { return Ok(None) };
+    let option = format!("--ethernet {segment}");
+    let conflict = |with: &str, why: &str| {
+        Err(BootError::Conflict(format!("{option} {with}"), why.to_owned()))
+    };
+    if config.network != Network::Loopback {
+        return conflict("--net", "the wire is for the guests' own network (leave --net out)");
+    } else if config.seed.is_some() || config.virtual_time {
+        let why = "what comes over the wire comes at its own time";
+        return conflict("--virtual-time or --seed", why);
+    }
+    let refused = |error: host::HostError| match Errno::from_raw(error.errno()) {
+        Errno::EADDRINUSE => {
+            let why = "another kernel has that address, or there is none left".to_owned();
+            BootError::Conflict(option.clone(), why)
+        }
+        errno => BootError::Option(option.clone(), errno),
+    };
+    let folder = Folder::open().map_err(refused)?;
+    Ethernet::join(&folder, segment, memory).map(Some).map_err(refused)
+}
+
+/// Chooses what the clocks of the process are, `--virtual-time` and `--seed`; says how many CPUs there are.
+fn choose_time_and_cpus(config: &Config) -> Result<usize, BootError> {
+    let Some(seed) = config.seed else {
+        if config.virtual_time {
+            hal::time::make_virtual().map_err(|error| BootError::host("--virtual-time", &error))?;
+        }
+        return Ok(config.cpus.unwrap_or_else(host::system::online_cpus).min(cpu::MAX_CPUS));
+    };
+    if let Some(cpus) = config.cpus.filter(|&cpus| cpus != 1) {
+        let both = format!("--seed {seed} --cpus {cpus}");
+        let why = "what several CPUs do at a time does not repeat (leave --cpus out)";
+        return Err(BootError::Conflict(both, why.to_owned()));
+    }
+    hal::seed::plant(seed).map_err(|error| BootError::host("--seed", &error))?;
+    Ok(1)
+}
+
+/// What `--fault` asks for, from the start of the first program on.
+fn plan_faults(config: &Config) -> Result<(), BootError> {
+    let mut faults = config.faults.iter().cloned();
+    let Some(first) = faults.next() else { return Ok(()) };
+    let rules = faults.try_fold(first, Rules::and);
+    rules.map(fault::plan).map_err(|why| BootError::Conflict("--fault".to_owned(), why))
 }
 
 /// The file tree: the host's, or that below `--root`, under a layer in memory, with what `--bind` adds.
@@ -232,7 +355,9 @@ fn mount_views(kernel: &Arc<Kernel>) -> SysResult<()> {
     let proc = ProcFs::new(namespace::covered(&kernel.mounts.top(), b"proc"));
     proc.attach(kernel);
     namespace::mount_system(&kernel.mounts.top(), b"/proc", proc, "proc")?;
-    let sys = SysFs::new(kernel.cpus.count(), namespace::covered(&kernel.mounts.top(), b"sys"));
+    let devices = kernel.inet.interfaces();
+    let sys =
+        SysFs::new(kernel.cpus.count(), &devices, namespace::covered(&kernel.mounts.top(), b"sys"));
     namespace::mount_system(&kernel.mounts.top(), b"/sys", sys, "sysfs")
 }
 
@@ -270,7 +395,7 @@ pub(crate) fn first_context(kernel: &Kernel, config: &Config) -> Result<FsContex
     Ok(fs)
 }
 
-fn change_dir(fs: &mut FsContext, dir: &[u8]) -> SysResult<()> {
+pub(crate) fn change_dir(fs: &mut FsContext, dir: &[u8]) -> SysResult<()> {
     let place = ops::resolve(fs, None, dir, LookupFlags::FOLLOW)?;
     ops::change_dir(fs, place)
 }
@@ -336,7 +461,7 @@ fn inherited_files(
 }
 
 /// The limits that this process has.
-fn host_limits() -> Limits {
+pub(crate) fn host_limits() -> Limits {
     let mut limits = Limits::default();
     for number in raw::RLIMIT_CPU..=raw::RLIMIT_RTTIME {
         if let Ok((soft, hard)) = host::process::limit(number) {
@@ -344,6 +469,26 @@ fn host_limits() -> Limits {
         }
     }
     limits
+}
+
+/// Where other commands reach a kernel that has a name, or is an init.
+fn open_server(config: &Config) -> Result<Option<Server>, BootError> {
+    let refused = |name: &str, error: host::HostError| match Errno::from_raw(error.errno()) {
+        Errno::EADDRINUSE => {
+            let why = "another kernel has that name (libos ps shows it)";
+            BootError::Conflict(format!("--name {name}"), why.to_owned())
+        }
+        errno => BootError::Option(format!("--name {name}"), errno),
+    };
+    match &config.name {
+        Some(name) => Server::listen(name).map(Some).map_err(|error| refused(name, error)),
+        None if config.init => {
+            let name = host::process::identity().pid.to_string();
+            let warn = |error: &host::HostError| log::warn!("libos exec will not work: {error}");
+            Ok(Server::listen(&name).inspect_err(warn).ok())
+        }
+        None => Ok(None),
+    }
 }
 
 /// The port of `--gdb`.
@@ -389,6 +534,8 @@ pub enum BootError {
     Host(String),
     /// An option's value cannot be used: the option with its value, and what is wrong.
     Option(String, Errno),
+    /// Options that do not go together: them, and why.
+    Conflict(String, String),
     /// The program cannot be loaded: its name, and why.
     Program(Vec<u8>, LoadError),
 }
@@ -402,7 +549,7 @@ impl BootError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Host(_) => 126,
-            Self::Option(..) => 2,
+            Self::Option(..) | Self::Conflict(..) => 2,
             Self::Program(_, error) => error.exit_code(),
         }
     }
@@ -418,6 +565,7 @@ impl fmt::Display for BootError {
             Self::Option(option, Errno::ENOTDIR) => {
                 write!(f, "{option}: Not a directory (name one)")
             }
+            Self::Conflict(options, why) => write!(f, "{options}: {why}"),
             Self::Option(option, errno) => write!(f, "{option}: cannot be used: {errno}"),
             Self::Program(name, error) => write!(f, "{}: {error}", name.escape_ascii()),
         }

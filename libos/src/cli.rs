@@ -10,8 +10,10 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::Parser;
+use hal::fault::Rules;
 
-use crate::config::{Bind, Config, Isolation, Strace};
+use crate::config::{Bind, Config, Isolation, Network, Publish, Segment, Strace};
+use crate::control::is_name;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -21,12 +23,36 @@ Examples:
   libos --trace out.json make -j2        a timeline of CPUs, threads and calls, for ui.perfetto.dev
   libos --memory 64M --cpus 1 sort big   with little memory and one virtual CPU
   libos --bind $PWD:$PWD make            let writes below this directory reach the host
+  libos -p 8080:80 nginx                 the host's port 8080 leads to port 80 inside
+  libos --ethernet lab python3 -m http.server  a machine on a wire: it is 10.77.0.1 for the next one,
+  libos --ethernet lab curl http://10.77.0.1:8000/  ... which is 10.77.0.2
+  libos --virtual-time sh -c 'sleep 3600; date'  an hour later, at once
+  libos --seed 7 ./racy                  the same order of its threads each time; another seed, another order
+  libos --bind $PWD:/d --fault write:short=0.5 cp a /d/b  with a host that often writes less than it was told
   libos --gdb 1234 ./prog                debug it: gdb -ex 'target remote :1234'
+  libos --init --name web sh start.sh    services; libos ps shows them, libos exec --name web sh is a shell there
   libos --root /srv/alpine /bin/sh       another tree as the root directory
+
+`exec` and `ps` as the first word are commands: libos exec --help, libos ps --help. A program of such
+a name is run by its path, or as in: libos -- ps.
 
 The guest sees the host's files; what it writes stays in memory and is gone with it, except below --bind.
 The exit status is the program's, 128+N if signal N killed it; 2 for a bad option, 126 when the
 program cannot be run and 127 when there is none of that name.";
+
+const FAULTS: &str = "\
+Have the host's calls fail now and then; may be repeated. RULES are separated by commas:
+
+  OP:FAULT=CHANCE[@WHERE]  a rule, such as read:short=0.1
+  seed=N                   the same faults again [default: that of --seed, or a random one]
+  limit=N                  not more than N faults in all
+
+OP is read, write, sync, create (files, directories and names), connect, alloc (memory for guests),
+or any for all but alloc. FAULT is short (less than wanted), eintr, eagain, eio, enospc, edquot,
+enomem, emfile, econnrefused, etimedout, reset (of a connection), or delay with a time before the
+chance: delay=5ms*0.1. WHERE is a path of the host, for what is there and below; stdio, for the
+descriptors that libos inherits; net, for the host's sockets (--net host); without it a rule is for
+what guests may write below --bind, and for the host's sockets. How many came is said at the end.";
 
 /// Run an unmodified x86-64 Linux program inside a kernel that is an ordinary process.
 #[derive(Debug, Parser)]
@@ -44,6 +70,14 @@ pub struct Cli {
     #[arg(long, value_name = "PORT")]
     gdb: Option<u16>,
 
+    /// Be init: reap orphans, pass signals on, and go on after the program's end as long as anything else runs
+    #[arg(long, conflicts_with = "zircon")]
+    init: bool,
+
+    /// What `libos exec` and `libos ps` call the kernel [default with --init: its process number]
+    #[arg(long, value_parser = parse_name, conflicts_with = "zircon")]
+    name: Option<String>,
+
     /// Number of virtual CPUs [default: the host's]
     #[arg(long, value_name = "N", value_parser = parse_cpus)]
     cpus: Option<usize>,
@@ -56,9 +90,33 @@ pub struct Cli {
     #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
     isolation: Isolation,
 
+    /// The network that guests are in: one of their own, or none
+    #[arg(long, value_name = "NET", value_enum, default_value_t)]
+    net: Network,
+
+    /// Let a port of the host, at 127.0.0.1 unless ADDR says another ([ADDR] for IPv6), lead to a port inside; may be repeated
+    #[arg(short, long, value_name = "[ADDR:]HOST:GUEST[/udp]")]
+    publish: Vec<Publish>,
+
+    /// Share a wire, eth0, with other kernels of yours that name the same segment [default ADDR: the lowest free of 10.77.0.0/24]
+    #[arg(long, value_name = "SEGMENT[=ADDR[/PREFIX]]", conflicts_with = "zircon")]
+    ethernet: Option<Segment>,
+
     /// Microseconds for which the kernel and an isolated guest may spin before they sleep; 0 is never [default: what pays]
     #[arg(long, value_name = "US", value_parser = clap::value_parser!(u32).range(..=1_000_000))]
     spin: Option<u32>,
+
+    /// Skip the time in which all guests wait: `sleep 3600` returns at once, and all clocks show that an hour has passed
+    #[arg(long)]
+    virtual_time: bool,
+
+    /// Repeat a run: the order of threads, random numbers and the clocks follow from N; with one virtual CPU, in virtual time
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+
+    /// Have the host's calls fail now and then, for example read:short=0.1,write:enospc=0.01@/srv/data,sync:delay=5ms*0.5,seed=7; may be repeated
+    #[arg(long, value_name = "RULES", long_help = FAULTS)]
+    fault: Vec<Rules>,
 
     /// Set an environment variable of the program; may be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_env)]
@@ -143,7 +201,15 @@ impl Cli {
             cpus: self.cpus,
             memory: self.memory,
             isolation: self.isolation,
+            network: self.net,
+            ethernet: self.ethernet,
+            publish: self.publish,
             spin: self.spin,
+            init: self.init,
+            name: self.name,
+            virtual_time: self.virtual_time,
+            seed: self.seed,
+            faults: self.fault,
             gdb: self.gdb,
             trace: self.trace,
             strace: self.strace.map(|file| match file.as_os_str().as_bytes() {
@@ -155,7 +221,7 @@ impl Cli {
 }
 
 /// Puts `setting` in the place of an earlier one of the same name, or at the end.
-fn set_env(env: &mut Vec<Vec<u8>>, setting: Vec<u8>) {
+pub(crate) fn set_env(env: &mut Vec<Vec<u8>>, setting: Vec<u8>) {
     let name_end = setting.iter().position(|&byte| byte == b'=').map_or(setting.len(), |at| at + 1);
     let name = setting.get(..name_end).unwrap_or(&setting);
     match env.iter_mut().find(|earlier| earlier.starts_with(name)) {
@@ -164,10 +230,17 @@ fn set_env(env: &mut Vec<Vec<u8>>, setting: Vec<u8>) {
     }
 }
 
-fn parse_env(setting: &str) -> Result<OsString, String> {
+pub(crate) fn parse_env(setting: &str) -> Result<OsString, String> {
     match setting.split_once('=') {
         Some((name, _)) if !name.is_empty() => Ok(setting.into()),
         _ => Err("expected NAME=VALUE".to_owned()),
+    }
+}
+
+fn parse_name(name: &str) -> Result<String, String> {
+    match is_name(name) {
+        true => Ok(name.to_owned()),
+        false => Err("expected at most 64 letters, digits and _.-".to_owned()),
     }
 }
 
@@ -286,8 +359,16 @@ mod tests {
             &["--bind", "nocolon", "ls"],
             &["--bind", "a:relative", "ls"],
             &["--isolation", "sometimes", "ls"],
+            &["--net", "moon", "ls"],
+            &["-p", "80", "ls"],
+            &["--name", "a/b", "ls"],
+            &["--ethernet", "a/b", "ls"],
+            &["--ethernet", "lab=10.0.0.0", "ls"],
+            &["--ethernet", "lab", "--ethernet", "lab", "ls"],
             &["--spin", "long", "ls"],
             &["--gdb", "70000", "ls"],
+            &["--fault", "read:sideways=0.1", "ls"],
+            &["--seed", "many", "ls"],
         ] {
             let error = config(args).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{args:?}");

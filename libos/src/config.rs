@@ -5,6 +5,8 @@
 
 use std::path::PathBuf;
 
+pub use crate::net::{ethernet::plan::Segment, publish::Publish};
+
 /// Everything that [`crate::cli`] can choose about a kernel and its first program.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
@@ -26,9 +28,26 @@ pub struct Config {
     pub memory: Option<u64>,
     /// Where guests run.
     pub isolation: Isolation,
+    /// Which network the guests are in.
+    pub network: Network,
+    /// The wire to other kernels.
+    pub ethernet: Option<Segment>,
+    /// Ports of the host that lead to ports of the guests' own network.
+    pub publish: Vec<Publish>,
     /// For how many microseconds at most the kernel and an isolated guest look for each other's word before they sleep; none means
     /// what pays on this machine.
     pub spin: Option<u32>,
+    /// Process 1 is the kernel's own init, and the program its child.
+    pub init: bool,
+    /// What `libos exec` and `libos ps` call the kernel.
+    pub name: Option<String>,
+    /// Whether time that nobody works through is skipped. It is the whole process's time, for good.
+    pub virtual_time: bool,
+    /// The seed by which the run repeats. Virtual time and one virtual CPU come with it, so kernels with seeds are for a process of their own, one
+    /// after the other.
+    pub seed: Option<u64>,
+    /// Faults that are injected at the edge to the host; the whole process's.
+    pub faults: Vec<hal::fault::Rules>,
     /// The port of the host's at which the first program waits for a debugger.
     pub gdb: Option<u16>,
     /// Where system calls are printed, if anywhere.
@@ -48,6 +67,18 @@ pub enum Isolation {
     Always,
     /// In the kernel's process only: there is no fork.
     Never,
+}
+
+/// Which network the guests are in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Network {
+    /// One of their own: they reach each other, at 127.0.0.1 and ::1, and by `--ethernet` those of other kernels.
+    #[default]
+    Loopback,
+    /// The host's: guests use its addresses, its ports and its neighbours.
+    Host,
+    /// None: there are no Internet sockets.
+    None,
 }
 
 /// Where `--strace` output goes.

@@ -13,7 +13,7 @@ use crate::{
     event::{aio, inotify::Instances},
     futex::FutexTable,
     gdb::Debugger,
-    net::unix,
+    net::{inet, unix},
     process::{IpcNamespace, Namespaces, PidTable},
     syscall::{strace, syslog::KernelLog},
     trace::Trace,
@@ -52,6 +52,8 @@ pub struct Kernel {
     pub futexes: FutexTable,
     /// Its Unix sockets.
     pub unix: Arc<unix::Namespace>,
+    /// Its network, and the Internet sockets in it.
+    pub inet: Arc<inet::Stack>,
     /// Who has locked which file.
     pub locks: Arc<LockTable>,
     /// The terminals.

@@ -5,13 +5,18 @@ use std::io::Write;
 use clap::Parser;
 use libos::boot::{self, BootError};
 use libos::cli::Cli;
+use libos::control::{self, options::Subcommand};
 use libos::zircon;
 
 /// The exit status after a panic of the kernel, as of every Rust program.
 const PANICKED: i32 = 101;
 
 fn main() {
-    let cli = Cli::parse();
+    let words: Vec<_> = std::env::args_os().collect();
+    if let Some(command) = Subcommand::of(&words) {
+        std::process::exit(run_command(command.unwrap_or_else(|error| error.exit())).into());
+    }
+    let cli = Cli::parse_from(words);
     start_logging(cli.log_filter());
     end_on_panic();
     let code = run(cli).unwrap_or_else(|error| {
@@ -19,8 +24,25 @@ fn main() {
         let _ = writeln!(std::io::stderr(), "libos: {error}");
         error.exit_code()
     });
+    if let Some(faults) = hal::fault::report() {
+        let _ = writeln!(std::io::stderr(), "libos: {faults}");
+    }
     // At once, without tearing the kernel down: the host takes everything back faster than we could.
     std::process::exit(code.into());
+}
+
+/// Does what is asked of kernels that are running; the exit status.
+fn run_command(command: Subcommand) -> u8 {
+    start_logging(None);
+    let done = match command {
+        Subcommand::Exec(options) => control::exec(options),
+        Subcommand::Ps(options) => control::ps(&options),
+    };
+    done.unwrap_or_else(|failure| {
+        // Standard error may be closed; the exit status says it too.
+        let _ = writeln!(std::io::stderr(), "libos: {failure}");
+        failure.status
+    })
 }
 
 /// Does what the command line asks for; the exit status.

@@ -207,7 +207,7 @@ impl UserContext {
         };
         // A guest whose call took long is not answered soon the next time either.
         if !placed.stub_looks {
-            placed.stub_looks = time::cycles().wrapping_sub(placed.trapped) < most;
+            placed.stub_looks = time::host_cycles().wrapping_sub(placed.trapped) < most;
         }
         flags.set(Flags::SPIN, placed.stub_looks && most > 0);
         flags.set(Flags::TELL_CPU, !placed.met);
@@ -228,7 +228,7 @@ impl UserContext {
         self.partial = true;
         wait_for_guest(placed, &self.kicker, state, most);
         if !placed.stub_looks {
-            placed.trapped = time::cycles();
+            placed.trapped = time::host_cycles();
         }
         let dead = placed.seat.stub().is_dead();
         placed.seat.end();
@@ -388,12 +388,15 @@ fn wait_for_guest(placed: &mut Placed, kicker: &Kicker, state: &WorkerState, mos
         };
     }
     let mut kicked = None;
+    let mut ticks = 0_u32;
     loop {
-        match waited.take().unwrap_or_else(|| turn::sleep(word, Some(time::monotonic() + TICK_NS)))
-        {
+        let tick = || turn::sleep(word, Some(time::host_monotonic() + TICK_NS));
+        match waited.take().unwrap_or_else(tick) {
             Waited::Turn => break,
             waited => {
-                let late = waited == Waited::TimedOut && cpu::runnable();
+                let ticked = waited == Waited::TimedOut;
+                ticks = ticks.saturating_add(ticked.into());
+                let late = ticked && ticks >= worker::patience() && cpu::is_wanted();
                 if late {
                     state.need_resched.store(true, Ordering::Relaxed);
                 }
@@ -403,7 +406,7 @@ fn wait_for_guest(placed: &mut Placed, kicker: &Kicker, state: &WorkerState, mos
                     || kicker.is_pending()
                 {
                     seat.kick();
-                    let (now, used) = (time::monotonic(), seat.stub().cpu_time());
+                    let (now, used) = (time::host_monotonic(), seat.stub().cpu_time());
                     let (since, used_then) = *kicked.get_or_insert((now, used));
                     if used.saturating_sub(used_then) > DEAF_CPU_NS
                         || now - since > DEAF_NS && !seat.waits_for_cpu()
@@ -431,7 +434,7 @@ fn look_often(word: &FutexWord, budget: u64) -> Option<Waited> {
             }
             std::hint::spin_loop();
         }
-        let now = time::cycles();
+        let now = time::host_cycles();
         if now.wrapping_sub(*begun.get_or_insert(now)) > budget {
             return None;
         }

@@ -29,7 +29,7 @@ pub use self::{
     isolated::limit_spinning,
     kick::{Kicker, barrier_all, barrier_everywhere},
     registers::{FpRegs, VectorRegs},
-    worker::{attach, need_resched, preempt_at, prepare, take_need_resched},
+    worker::{attach, forget_ticks, need_resched, preempt_at, prepare, take_need_resched},
     xstate::BadXstate,
 };
 use self::{

@@ -227,7 +227,7 @@ fn interrupt(
     uc: &mut libc::ucontext_t,
     fs: u64,
 ) -> bool {
-    let tick = info.si_code == libc::SI_TIMER;
+    let tick = info.si_code == libc::SI_TIMER && state.minds_tick();
     let first = tick && state.note_tick(info);
     // SAFETY: non-null only while this thread waits for that turn.
     if let Some(turn) = unsafe { state.waits_on.get().as_ref() } {

@@ -5,13 +5,13 @@
 use std::{
     cell::{Cell, OnceCell},
     io, ptr,
-    sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering},
 };
 
 use parking_lot::Mutex;
 
 use super::{BOUNDARY, UserContext, entry, gate::Place, signals, xstate::ExtendedArea};
-use crate::sync::futex_word::FutexWord;
+use crate::{cpu, seed, sync::futex_word::FutexWord, time};
 
 const PR_SET_SYSCALL_USER_DISPATCH: libc::c_int = 59;
 const PR_SYS_DISPATCH_OFF: libc::c_ulong = 0;
@@ -23,6 +23,8 @@ const GUARD: usize = 4096;
 const TICK_NS: i64 = 5_000_000;
 /// How soon a deadline's signal comes again that found the worker in the kernel.
 const AGAIN_NS: i64 = 50_000;
+/// How many ticks in a row a guest that makes no calls may have with a [seed](crate::seed), where they are a last resort: a second's.
+const SEEDED_TICKS: u32 = 200;
 /// The deadline of a worker without one.
 const NEVER: u64 = u64::MAX;
 const ARCH_SET_GS: libc::c_int = 0x1001;
@@ -55,7 +57,9 @@ pub(super) struct WorkerState {
     pub(super) fsgsbase: Cell<u8>,
     /// A tick or a deadline has come, in a guest or in kernel code.
     pub(super) need_resched: AtomicBool,
-    /// When the signal of [`preempt_at`] comes, ns of the monotonic clock; its handler resets it.
+    /// How many ticks have come since the guest was left last; counted with a seed only.
+    ticks: AtomicU32,
+    /// When the signal of [`preempt_at`] comes, ns of the host's monotonic clock; its handler resets it.
     deadline: AtomicU64,
     deadline_timer: Cell<libc::timer_t>,
     pub(super) tid: Cell<libc::pid_t>,
@@ -199,10 +203,24 @@ pub fn take_need_resched() -> bool {
 pub fn preempt_at(deadline: u64) {
     let state = STATE.get();
     // SAFETY: as in need_resched.
-    if let Some(state) = unsafe { state.as_ref() }
-        && deadline < state.deadline.load(Ordering::Relaxed)
-    {
+    let Some(state) = (unsafe { state.as_ref() }) else { return };
+    let deadline = time::to_host(deadline);
+    if deadline < state.deadline.load(Ordering::Relaxed) {
         state.set_deadline(deadline);
+    }
+}
+
+/// How many ticks a guest may have before it is taken off for one that waits.
+pub(super) fn patience() -> u32 {
+    if seed::is_planted() { SEEDED_TICKS } else { 1 }
+}
+
+/// The guest of this worker has been left for a reason of its own: ticks are counted anew.
+pub fn forget_ticks() {
+    let state = STATE.get();
+    // SAFETY: as in need_resched.
+    if let Some(state) = unsafe { state.as_ref() } {
+        state.ticks.store(0, Ordering::Relaxed);
     }
 }
 
@@ -226,6 +244,15 @@ impl WorkerState {
         unsafe {
             libc::timer_settime(self.deadline_timer.get(), flags, &raw const spec, ptr::null_mut());
         }
+    }
+
+    /// Whether a signal of one of the timers is to take the guest off the CPU; for its handler.
+    pub(super) fn minds_tick(&self) -> bool {
+        if !seed::is_planted() {
+            return true;
+        }
+        let ticks = self.ticks.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        ticks >= SEEDED_TICKS && !self.ctx.get().is_null() && cpu::is_wanted()
     }
 
     /// Notes a signal of one of the timers; for its handler. True if it is the first one since [`take_need_resched`].
@@ -291,6 +318,7 @@ impl Attached {
             tid: Cell::new(tid),
             extended_owner: Cell::new(ptr::null()),
             need_resched: AtomicBool::new(false),
+            ticks: AtomicU32::new(0),
             deadline: AtomicU64::new(NEVER),
             deadline_timer: Cell::new(ptr::null_mut()),
             place: Place::new(),

@@ -9,6 +9,7 @@ use std::{
     collections::VecDeque,
     fmt,
     future::Future,
+    io,
     panic::{self, AssertUnwindSafe},
     pin::Pin,
     task::{Context, Poll},
@@ -44,11 +45,21 @@ where
     F: FnOnce() -> T + Send + 'static,
 {
     let (sender, receiver) = oneshot::channel();
-    run_detached(move || {
+    let run = move || {
         // A receiver that is gone wants no result.
         let _ = sender.send(panic::catch_unwind(AssertUnwindSafe(job)));
-    });
+    };
+    if is_in_place() {
+        run();
+    } else {
+        run_detached(run);
+    }
     Blocking(receiver)
+}
+
+/// Whether the caller is a CPU that runs by a [seed](crate::seed): when another thread is done is up to chance.
+fn is_in_place() -> bool {
+    crate::seed::is_planted() && super::current_cpu().is_some()
 }
 
 /// The future of [`spawn_blocking`].
@@ -75,6 +86,11 @@ impl<T> Future for Blocking<T> {
 
 /// Runs `job` on the pool; nobody waits for it. On the calling thread if the host gives no thread at all.
 pub(crate) fn run_detached(job: impl FnOnce() + Send + 'static) {
+    if is_in_place() {
+        // Not now: the caller may hold locks.
+        return super::spawn(async { job() }).detach();
+    }
+    crate::time::begin_work();
     let mut pool = POOL.lock();
     pool.jobs.push_back(Box::new(job));
     if pool.idle >= pool.jobs.len() {
@@ -108,6 +124,19 @@ fn run(job: Job) {
     if panic::catch_unwind(AssertUnwindSafe(job)).is_err() {
         log::error!("a detached blocking job panicked");
     }
+    crate::time::end_work();
+}
+
+/// Runs `job`, which lasts as long as the machine does, on a thread of its own; nobody waits for it. It is no work in the sense of
+/// [virtual time](crate::time::make_virtual).
+///
+/// # Errors
+///
+/// The host's, when it gives no thread.
+pub fn run_beside(name: &str, job: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    // libc clears the new thread's memory with registers that may be a guest's.
+    crate::context::release_registers();
+    thread::Builder::new().name(name.to_owned()).spawn(job).map(drop)
 }
 
 fn serve() {

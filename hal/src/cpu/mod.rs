@@ -18,6 +18,7 @@
 //! from the others tasks that are not pinned by [`spawn_on`].
 
 mod blocking;
+mod machines;
 mod observer;
 mod park;
 mod task;
@@ -37,7 +38,8 @@ use parking_lot::Mutex;
 use crate::irq::HostSignals;
 
 pub(crate) use blocking::run_detached as run_on_pool;
-pub use blocking::{Blocking, spawn_blocking};
+pub use blocking::{Blocking, run_beside, spawn_blocking};
+pub(crate) use machines::{earliest_deadline, wake_sleepers};
 pub use observer::Observer;
 pub use task::Task;
 use worker::Machine;
@@ -45,7 +47,7 @@ pub use worker::{
     begin_stretch, current_cpu, end_stretch, has_spare, need_resched, next_deadline, queued_until,
     request_resched, runnable,
 };
-pub(crate) use worker::{busy, current_timers};
+pub(crate) use worker::{busy, current_timers, is_wanted};
 
 /// The most virtual CPUs a machine may have, as Linux's `CONFIG_NR_CPUS` bounds real ones.
 pub const MAX_CPUS: usize = 1024;
@@ -102,19 +104,23 @@ impl Cpus {
             ));
         }
         let machine = Arc::new(Machine::new(config.cpus, config.stealing));
+        machines::note(&machine);
         let cpus =
             Cpus { handle: Handle { machine: machine.clone() }, threads: Mutex::new(Vec::new()) };
         for cpu in 0..config.cpus {
             let machine = machine.clone();
             let on_start = config.on_start;
             let observer = config.observer.clone();
+            // From before it runs until after its last task.
+            crate::time::begin_work();
             let thread = thread::Builder::new()
                 .name(format!("cpu{cpu}"))
                 .stack_size(config.stack_size)
                 .spawn(move || {
                     on_start();
                     worker::run(machine, cpu, observer);
-                })?; // on failure `cpus` is dropped, which ends those that have started
+                })
+                .inspect_err(|_| crate::time::end_work())?; // on failure `cpus` is dropped, which ends those that have started
             cpus.threads.lock().push(thread);
         }
         Ok(cpus)

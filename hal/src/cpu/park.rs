@@ -31,9 +31,9 @@ impl Parker {
         self.state.word().swap(ASLEEP, Ordering::Relaxed);
     }
 
-    /// Ends what [`Parker::prepare`] began, however it ended.
-    pub(crate) fn cancel(&self) {
-        self.state.word().swap(AWAKE, Ordering::Relaxed);
+    /// Ends what [`Parker::prepare`] began, however it ended; says whether [`Parker::wake`] did.
+    pub(crate) fn cancel(&self) -> bool {
+        self.state.word().swap(AWAKE, Ordering::Relaxed) == AWAKE
     }
 
     /// Whether the owner sleeps, or is about to.
@@ -41,7 +41,7 @@ impl Parker {
         self.state.word().load(Ordering::Relaxed) == ASLEEP
     }
 
-    /// Step 3: sleeps until [`Parker::wake`], or `deadline` (ns of the monotonic clock), or for no reason.
+    /// Step 3: sleeps until [`Parker::wake`], or `deadline` (ns of the host's monotonic clock), or for no reason.
     pub(crate) fn sleep(&self, deadline: Option<u64>) {
         self.state.wait(ASLEEP, deadline);
     }

@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     context,
+    seed::Chances,
     sync::{Presence, SoleWorker},
     time::{self, TimerQueue},
 };
@@ -37,6 +38,13 @@ const SLICE_CYCLES: u64 = 1 << 23;
 const URGENT_CYCLES: u64 = SLICE_CYCLES;
 /// How often due timers are looked for while tasks run, in cycles (10 to 30 µs).
 const TIMER_CYCLES: u64 = 1 << 15;
+
+/// With a seed, the running task gives way once in this many calls if others are ready.
+const GIVE_WAY: usize = 4;
+/// With a seed, how long it takes to begin a turn, in ns.
+const TURN_NS: u64 = 1000;
+/// With a seed, how long a guest has run that was taken off its CPU, in ns.
+const PREEMPTED_NS: u64 = 1_000_000_000;
 
 /// What all CPUs of a machine share.
 #[derive(Debug)]
@@ -99,6 +107,8 @@ struct Local {
     begun: Cell<u64>,
     /// When the running task was queued, in cycles, until somebody asks; 0 if that is not measured.
     queued: Cell<u64>,
+    /// What decides about the order of tasks, with a seed.
+    chances: Option<RefCell<Chances>>,
 }
 
 thread_local! {
@@ -114,6 +124,22 @@ fn local<R>(f: impl FnOnce(Option<&Local>) -> R) -> R {
     // SAFETY: the pointer is null or was set by `run` on this thread to its own frame's `Local`, and is reset
     // before that frame ends; the reference does not outlive the call of `f`.
     f(unsafe { local.as_ref() })
+}
+
+impl Worker {
+    /// Wakes the CPU if it sleeps; says whether it did.
+    fn wake(&self) -> bool {
+        if !self.parker.is_asleep() {
+            return false;
+        }
+        // Before it can have done its work and sleep again.
+        time::begin_work();
+        let woken = self.parker.wake();
+        if !woken {
+            time::take_back();
+        }
+        woken
+    }
 }
 
 impl Machine {
@@ -167,7 +193,19 @@ impl Machine {
         for worker in &self.workers {
             // Through the lock, so that a worker about to sleep sees `closing` or is seen asleep (see `park`).
             drop(worker.inbox.lock());
-            worker.parker.wake();
+            worker.wake();
+        }
+    }
+
+    /// The earliest deadline of its CPUs' timers.
+    pub(super) fn earliest_deadline(&self) -> Option<u64> {
+        self.workers.iter().filter_map(|worker| worker.timers.next()).min()
+    }
+
+    /// Has the CPUs that sleep until a deadline look at the clock.
+    pub(super) fn wake_sleepers(&self) {
+        for worker in self.workers.iter().filter(|worker| worker.timers.next().is_some()) {
+            worker.wake();
         }
     }
 
@@ -195,7 +233,7 @@ impl Machine {
         }
         worker.mail.store(true, Ordering::Relaxed);
         drop(inbox);
-        if !worker.parker.wake() && stealable {
+        if !worker.wake() && stealable {
             self.wake_idle();
         }
     }
@@ -208,7 +246,7 @@ impl Machine {
             return;
         }
         for worker in &self.workers {
-            if worker.parker.wake() {
+            if worker.wake() {
                 return;
             }
         }
@@ -336,6 +374,9 @@ impl Local {
 
     /// The next task, and whether it is an urgent one.
     fn pop(&self, handovers: &mut u32) -> Option<(Runnable, bool)> {
+        if let Some(chances) = &self.chances {
+            return self.draw(&mut chances.borrow_mut()).map(|drawn| (drawn, false));
+        }
         if self.ahead.get() < URGENT_CYCLES
             && let Some(urgent) = self.pop_urgent()
         {
@@ -355,6 +396,17 @@ impl Local {
         };
         self.ready.set(self.ready.get() - 1);
         Some((runnable, false))
+    }
+
+    /// The next task by chance.
+    fn draw(&self, chances: &mut Chances) -> Option<Runnable> {
+        let mut queue = self.queue.borrow_mut();
+        queue.extend(self.handover.take());
+        queue.append(&mut self.urgent.borrow_mut());
+        let at = chances.below(queue.len());
+        let drawn = queue.remove(at)?;
+        self.ready.set(self.ready.get() - 1);
+        Some(drawn)
     }
 
     fn pop_urgent(&self) -> Option<Runnable> {
@@ -430,19 +482,28 @@ impl Local {
         if quiet && !self.machine.is_closing() {
             self.ended.set(0);
             observer.sleeps(self.cpu);
-            worker.parker.sleep(worker.timers.next());
+            time::end_work();
+            worker.parker.sleep(worker.timers.next().map(time::to_host));
+            // Before it is seen awake, and so counted by nobody else.
+            time::begin_work();
             observer.wakes(self.cpu);
         }
         self.machine.idle.leave();
-        worker.parker.cancel();
+        if worker.parker.cancel() {
+            // Who woke it has counted it as well.
+            time::take_back();
+        }
     }
 
     fn run_one(&self, runnable: Runnable, observer: &(impl Observer + ?Sized)) {
-        self.calls.set(RESCHED_CALLS);
         self.slice.set(0);
         self.interlude.set(false);
         self.resched.store(false, Ordering::Relaxed);
-        context::take_need_resched();
+        let preempted = context::take_need_resched();
+        match &self.chances {
+            None => self.calls.set(RESCHED_CALLS),
+            Some(_) => time::advance(if preempted { PREEMPTED_NS } else { TURN_NS }),
+        }
         if let Some(deadline) = self.worker().timers.next() {
             context::preempt_at(deadline);
         }
@@ -543,7 +604,7 @@ pub(super) fn run(machine: Arc<Machine>, cpu: usize, observer: Option<Arc<dyn Ob
         interlude: Cell::new(false),
         ahead: Cell::new(0),
         ready: Cell::new(0),
-        calls: Cell::new(RESCHED_CALLS),
+        calls: Cell::new(0),
         slice: Cell::new(0),
         resched: AtomicBool::new(false),
         running: Cell::new(false),
@@ -551,6 +612,7 @@ pub(super) fn run(machine: Arc<Machine>, cpu: usize, observer: Option<Arc<dyn Ob
         ended: Cell::new(0),
         begun: Cell::new(0),
         queued: Cell::new(0),
+        chances: Chances::planted().map(RefCell::new),
     };
     let attached = Attached;
     LOCAL.set(&raw const local);
@@ -561,6 +623,7 @@ pub(super) fn run(machine: Arc<Machine>, cpu: usize, observer: Option<Arc<dyn Ob
     }
     local.drain();
     drop((attached, sole));
+    time::end_work();
 }
 
 /// Marks the thread as being in `machine`'s `block_on` until the result is dropped.
@@ -606,6 +669,13 @@ pub fn runnable() -> bool {
     local(|local| local.is_some_and(Local::others_wait))
 }
 
+/// Whether a guest that makes no calls is to leave this CPU: for another task, or with a seed, when the host's timers are not used, for a timer.
+/// Async-signal-safe.
+pub(crate) fn is_wanted() -> bool {
+    let has_timer = |l: &Local| l.chances.is_some() && l.worker().timers.next().is_some();
+    local(|local| local.is_some_and(|l| l.others_wait() || has_timer(l)))
+}
+
 /// Whether the running task should give way soon ([`super::yield_now`]): it had its turn and somebody else waits, or a
 /// timer is due, or a preemption signal came, or [`request_resched`] was called. A few loads and stores; meant for every trip through a guest thread's loop.
 #[inline]
@@ -620,7 +690,6 @@ pub fn need_resched() -> bool {
             local.calls.set(calls - 1);
             return false;
         }
-        local.calls.set(RESCHED_CALLS);
         local.turn_is_over()
     })
 }
@@ -628,6 +697,10 @@ pub fn need_resched() -> bool {
 impl Local {
     #[cold]
     fn turn_is_over(&self) -> bool {
+        if let Some(chances) = &self.chances {
+            return self.gives_way(&mut chances.borrow_mut());
+        }
+        self.calls.set(RESCHED_CALLS);
         let now = time::cycles();
         if self.slice.get() == 0 {
             self.slice.set(now);
@@ -635,6 +708,17 @@ impl Local {
         let over = now.wrapping_sub(self.slice.get()) > SLICE_CYCLES;
         (over && self.others_wait())
             || self.worker().timers.next().is_some_and(|next| next <= time::monotonic())
+    }
+}
+
+impl Local {
+    /// Whether the running task gives way after this call, with a seed. It is asked once in each trip of a guest into the kernel.
+    fn gives_way(&self, chances: &mut Chances) -> bool {
+        context::forget_ticks();
+        time::step();
+        let timers = &self.worker().timers;
+        timers.next().is_some_and(|next| next <= time::monotonic())
+            || self.others_wait() && chances.once_in(GIVE_WAY)
     }
 }
 

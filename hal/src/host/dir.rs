@@ -14,7 +14,7 @@ use std::{
     fmt,
     mem::offset_of,
     os::{
-        fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
+        fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd},
         unix::ffi::OsStrExt,
     },
     path::Path,
@@ -27,7 +27,9 @@ use smallvec::SmallVec;
 use super::{
     Access, FileKind, HostError, HostFile, HostStat, HostStatFs, Result, Timestamp,
     error::{check, retry},
+    stamp,
 };
+use crate::fault::{Mask, Op};
 
 /// The longest path the host takes, in bytes, its NUL included.
 const PATH_MAX: usize = libc::PATH_MAX as usize;
@@ -160,6 +162,13 @@ impl HostNode {
         self.open_fd(libc::O_PATH | libc::O_DIRECTORY)
     }
 
+    /// [`HostNode::dir_handle`], for something new in the directory.
+    fn dir_to_change(&self) -> Result<OwnedFd> {
+        let dir = self.dir_handle()?;
+        Mask::of_file(dir.as_fd(), true).draw(Op::Create).check()?;
+        Ok(dir)
+    }
+
     /// `lstat`.
     pub fn stat(&self) -> Result<HostStat> {
         if self.tree.whole {
@@ -229,7 +238,7 @@ impl HostNode {
     /// never makes a terminal the controlling one.
     pub fn open_file(&self, access: Access) -> Result<HostFile> {
         let flags = access.flags() | libc::O_NONBLOCK | libc::O_NOCTTY;
-        self.open_fd(flags).map(HostFile::from)
+        self.open_fd(flags).map(|fd| HostFile::named(fd, access))
     }
 
     /// Makes a new regular file of that name and opens it; `EEXIST` when there is one.
@@ -239,21 +248,26 @@ impl HostNode {
         mode: u32,
     ) -> Result<(Arc<HostNode>, HostFile)> {
         let name = c_name(name)?;
-        let dir = self.dir_handle()?;
+        let dir = self.dir_to_change()?;
         let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
         let fd = open_at(dir.as_raw_fd(), &name, flags, mode & 0o7777, false)?;
         set_mode(&fd, mode)?;
-        Ok((self.child(name.as_bytes()), fd.into()))
+        let child = self.child(name.as_bytes());
+        stamp::made(&child);
+        stamp::modified(dir.as_raw_fd());
+        Ok((child, HostFile::named(fd, Access::ReadWrite)))
     }
 
     /// Makes a directory.
     pub fn make_dir(self: &Arc<Self>, name: &[u8], mode: u32) -> Result<Arc<HostNode>> {
         let name = c_name(name)?;
-        let dir = self.dir_handle()?;
+        let dir = self.dir_to_change()?;
         // SAFETY: the name is a C string.
         check(unsafe { libc::mkdirat(dir.as_raw_fd(), name.as_ptr(), mode & 0o7777) } as isize)?;
         let child = self.child(name.as_bytes());
         child.set_mode(mode)?;
+        stamp::made(&child);
+        stamp::modified(dir.as_raw_fd());
         Ok(child)
     }
 
@@ -261,10 +275,13 @@ impl HostNode {
     pub fn make_symlink(self: &Arc<Self>, name: &[u8], target: &[u8]) -> Result<Arc<HostNode>> {
         let name = c_name(name)?;
         let target = CString::new(target).or(error(libc::EINVAL))?;
-        let dir = self.dir_handle()?;
+        let dir = self.dir_to_change()?;
         // SAFETY: both are C strings.
         check(unsafe { libc::symlinkat(target.as_ptr(), dir.as_raw_fd(), name.as_ptr()) } as isize)?;
-        Ok(self.child(name.as_bytes()))
+        let child = self.child(name.as_bytes());
+        stamp::made(&child);
+        stamp::modified(dir.as_raw_fd());
+        Ok(child)
     }
 
     /// Makes a FIFO, a socket's name or (with the host's leave) a device, as `mode` says.
@@ -275,12 +292,14 @@ impl HostNode {
         (major, minor): (u32, u32),
     ) -> Result<Arc<HostNode>> {
         let name = c_name(name)?;
-        let dir = self.dir_handle()?;
+        let dir = self.dir_to_change()?;
         let device = libc::makedev(major, minor);
         // SAFETY: the name is a C string.
         check(unsafe { libc::mknodat(dir.as_raw_fd(), name.as_ptr(), mode, device) } as isize)?;
         let child = self.child(name.as_bytes());
         child.set_mode(mode)?;
+        stamp::made(&child);
+        stamp::modified(dir.as_raw_fd());
         Ok(child)
     }
 
@@ -288,11 +307,12 @@ impl HostNode {
     pub fn link_to(&self, dir: &Arc<HostNode>, name: &[u8]) -> Result<Arc<HostNode>> {
         let (from, old) = self.place()?;
         let new = c_name(name)?;
-        let to = dir.dir_handle()?;
+        let to = dir.dir_to_change()?;
         // SAFETY: the names are C strings.
         check(unsafe {
             libc::linkat(from.as_raw_fd(), old.as_ptr(), to.as_raw_fd(), new.as_ptr(), 0)
         } as isize)?;
+        stamp::modified(to.as_raw_fd());
         Ok(dir.child(name))
     }
 
@@ -301,13 +321,15 @@ impl HostNode {
     pub fn rename_to(&self, dir: &Arc<HostNode>, name: &[u8], no_replace: bool) -> Result<()> {
         let (from, old) = self.place()?;
         let new = c_name(name)?;
-        let to = dir.dir_handle()?;
+        let to = dir.dir_to_change()?;
         let flags = if no_replace { libc::RENAME_NOREPLACE } else { 0 };
         // SAFETY: the names are C strings.
         check(unsafe {
             libc::renameat2(from.as_raw_fd(), old.as_ptr(), to.as_raw_fd(), new.as_ptr(), flags)
         } as isize)?;
         *self.link.write() = Some(Link { parent: dir.clone(), name: name.into() });
+        stamp::modified(from.as_raw_fd());
+        stamp::modified(to.as_raw_fd());
         Ok(())
     }
 
@@ -317,6 +339,7 @@ impl HostNode {
         let flags = if dir { libc::AT_REMOVEDIR } else { 0 };
         // SAFETY: the name is a C string.
         check(unsafe { libc::unlinkat(parent.as_raw_fd(), name.as_ptr(), flags) } as isize)?;
+        stamp::modified(parent.as_raw_fd());
         Ok(())
     }
 
@@ -360,6 +383,21 @@ impl HostNode {
     /// `statfs` of the file system it is on.
     pub fn statfs(&self) -> Result<HostStatFs> {
         HostStatFs::of(self.handle()?.as_raw_fd())
+    }
+
+    /// Has the host store this directory's entries: `fsync`. Blocks.
+    pub fn sync_dir(&self) -> Result<()> {
+        let dir = self.open_fd(libc::O_RDONLY | libc::O_DIRECTORY)?;
+        Mask::of_file(dir.as_fd(), true).draw(Op::Sync).check()?;
+        // SAFETY: touches no memory.
+        retry(|| check(unsafe { libc::fsync(dir.as_raw_fd()) } as isize)).map(drop)
+    }
+
+    /// Has the host store all of the file system that this file is on: `syncfs`. Blocks.
+    pub fn sync_fs(&self) -> Result<()> {
+        let fd = self.open_fd(libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY)?;
+        // SAFETY: touches no memory.
+        check(unsafe { libc::syncfs(fd.as_raw_fd()) } as isize).map(drop)
     }
 
     /// Whether this process may read (4), write (2), execute (1) it, or all that `mode` has; by its effective ids.

@@ -17,8 +17,13 @@ use parking_lot::Mutex;
 use super::{
     HostError, HostStat, HostStatFs, Result,
     error::{check, retry},
+    stamp,
 };
-use crate::pmem::{PAGE_SIZE, PhysAddr, PhysicalMemory};
+use crate::{
+    fault::{Mask, Op},
+    pmem::{PAGE_SIZE, PhysAddr, PhysicalMemory},
+    seed,
+};
 
 /// What a file is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -78,11 +83,18 @@ pub struct HostFile {
     patience: AtomicU8,
     /// Held while the position is used.
     appending: Mutex<()>,
+    /// The faults that come of it.
+    faults: Mask,
 }
 
 impl From<OwnedFd> for HostFile {
     fn from(fd: OwnedFd) -> Self {
-        Self { fd, patience: AtomicU8::new(patience::NOWAIT), appending: Mutex::new(()) }
+        Self {
+            fd,
+            patience: AtomicU8::new(patience::NOWAIT),
+            appending: Mutex::new(()),
+            faults: Mask::default(),
+        }
     }
 }
 
@@ -93,6 +105,12 @@ impl AsFd for HostFile {
 }
 
 impl HostFile {
+    /// A file that was opened by its name, which decides about its faults.
+    pub(super) fn named(fd: OwnedFd, access: Access) -> Self {
+        let faults = Mask::of_file(fd.as_fd(), access != Access::Read);
+        Self { faults, ..Self::from(fd) }
+    }
+
     /// `fstat`.
     pub fn stat(&self) -> Result<HostStat> {
         HostStat::at(self.fd.as_raw_fd(), c"")
@@ -220,25 +238,33 @@ impl HostFile {
         unsafe { self.try_read_raw(base, len as usize, offset_of(offset)?) }.map(|n| n as u64)
     }
 
+    /// How many bytes a guest that wants to read `len` is to get at most: less, or an error, if a [fault](crate::fault) comes of it. To be asked
+    /// once for a read of a guest's, in however many pieces it is made.
+    #[inline]
+    pub fn limit_read(&self, len: usize) -> Result<usize> {
+        self.faults.draw(Op::Read).cut(len)
+    }
+
     /// Writes up to `buf.len()` bytes at `offset`. May block.
     pub fn pwrite(&self, buf: &[u8], offset: u64) -> Result<usize> {
-        // SAFETY: the slice is borrowed.
-        unsafe { self.write_raw(buf.as_ptr(), buf.len(), offset_of(offset)?, 0) }
+        let len = self.faults.draw(Op::Write).cut(buf.len())?;
+        // SAFETY: the slice is borrowed, and not shorter.
+        unsafe { self.write_raw(buf.as_ptr(), len, offset_of(offset)?, 0) }
     }
 
     /// Writes up to `buf.len()` bytes at the end of the file, wherever that is by then; how many, and the offset after
     /// them. May block.
     pub fn append(&self, buf: &[u8]) -> Result<(usize, u64)> {
+        let len = self.faults.draw(Op::Write).cut(buf.len())?;
         let _appending = self.appending.lock();
-        // SAFETY: the slice is borrowed.
-        let done =
-            unsafe { self.write_raw(buf.as_ptr(), buf.len(), AT_POSITION, libc::RWF_APPEND) }?;
+        // SAFETY: the slice is borrowed, and not shorter.
+        let done = unsafe { self.write_raw(buf.as_ptr(), len, AT_POSITION, libc::RWF_APPEND) }?;
         // SAFETY: touches no memory. The write has left the position behind itself.
         let end = unsafe { libc::lseek(self.fd.as_raw_fd(), 0, libc::SEEK_CUR) };
         Ok((done, check(end as isize)? as u64))
     }
 
-    /// Writes `len` bytes of physical memory at `offset`; says how many were. May block.
+    /// Writes `len` bytes of physical memory at `offset`, all of them unless it fails. May block.
     ///
     /// # Panics
     ///
@@ -249,20 +275,21 @@ impl HostFile {
         pa: PhysAddr,
         offset: u64,
         len: u64,
-    ) -> Result<u64> {
+    ) -> Result<()> {
         let base = memory.linear(pa, len);
         let mut done = 0;
         while done < len {
             let at = offset.checked_add(done).ok_or(HostError::from_errno(libc::EINVAL))?;
             let at = offset_of(at)?;
             // SAFETY: as in `read_into_pmem`.
-            match unsafe { self.write_raw(base.add(done as usize), (len - done) as usize, at, 0) } {
-                Ok(n) => done += n as u64,
-                Err(error) if done == 0 => return Err(error),
-                Err(_) => break,
+            let written =
+                unsafe { self.write_raw(base.add(done as usize), (len - done) as usize, at, 0) };
+            match written? {
+                0 => return Err(HostError::from_errno(libc::EIO)),
+                n => done += n as u64,
             }
         }
-        Ok(done)
+        Ok(())
     }
 
     /// Makes the file `len` bytes long.
@@ -270,20 +297,24 @@ impl HostFile {
         let len = offset_of(len)?;
         // SAFETY: touches no memory.
         retry(|| check(unsafe { libc::ftruncate(self.fd.as_raw_fd(), len) } as isize))?;
+        stamp::modified(self.fd.as_raw_fd());
         Ok(())
     }
 
     /// `fallocate(2)` with `mode`.
     pub fn allocate(&self, mode: i32, offset: u64, len: u64) -> Result<()> {
         let (offset, len) = (offset_of(offset)?, offset_of(len)?);
+        self.faults.draw(Op::Write).check()?;
         // SAFETY: touches no memory.
         let call = || unsafe { libc::fallocate(self.fd.as_raw_fd(), mode, offset, len) };
         retry(|| check(call() as isize))?;
+        stamp::modified(self.fd.as_raw_fd());
         Ok(())
     }
 
     /// `fsync`, or `fdatasync` with `data_only`. Blocks.
     pub fn sync(&self, data_only: bool) -> Result<()> {
+        self.faults.draw(Op::Sync).check()?;
         let fd = self.fd.as_raw_fd();
         // SAFETY: touch no memory.
         let call = || unsafe { if data_only { libc::fdatasync(fd) } else { libc::fsync(fd) } };
@@ -331,6 +362,11 @@ impl HostFile {
     ///
     /// As for `read_raw`.
     unsafe fn try_read_raw(&self, base: *mut u8, len: usize, offset: i64) -> Result<usize> {
+        if seed::is_planted() {
+            // What the host has in memory is up to chance.
+            // SAFETY: the caller's.
+            return unsafe { self.read_raw(base, len, offset, 0) };
+        }
         let mut patience = self.patience.load(Ordering::Relaxed);
         if patience == patience::NOWAIT {
             // SAFETY: the caller's.
@@ -399,7 +435,9 @@ impl HostFile {
         let iov = libc::iovec { iov_base: base.cast_mut().cast::<c_void>(), iov_len: len };
         // SAFETY: one iovec, whose range the caller vouches for; the host only reads it.
         let call = || unsafe { libc::pwritev2(self.fd.as_raw_fd(), &iov, 1, offset, flags) };
-        retry(|| check(call()))
+        let written = retry(|| check(call()))?;
+        stamp::modified(self.fd.as_raw_fd());
+        Ok(written)
     }
 }
 
@@ -446,7 +484,7 @@ mod tests {
         memory.read(extent.base(), &mut bytes);
         assert!(bytes[..5000].iter().all(|&b| b == 7) && bytes[5000..].iter().all(|&b| b == 0));
         memory.write(extent.base(), b"first");
-        assert_eq!(file.write_from_pmem(&memory, extent.base(), 10_000, 8192), Ok(8192));
+        assert_eq!(file.write_from_pmem(&memory, extent.base(), 10_000, 8192), Ok(()));
         let mut first = [0; 5];
         file.pread(&mut first, 10_000).unwrap();
         assert_eq!(&first, b"first");

@@ -8,10 +8,14 @@ mod dir;
 mod error;
 mod file;
 pub mod listen;
+pub mod local;
 pub mod process;
+pub mod socket;
+mod stamp;
 mod stat;
 pub mod stdio;
 pub mod system;
+pub mod wire;
 mod xattr;
 
 pub use dir::{DirEntry, HostNode};

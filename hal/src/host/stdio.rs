@@ -22,7 +22,9 @@ use super::{
 };
 use crate::{
     console::{Termios, TermiosWhen, WindowSize},
+    fault::{Mask, Op},
     reactor::{Readiness, Ready, Watch},
+    seed,
 };
 
 /// How a stream is kept from blocking.
@@ -118,6 +120,16 @@ fn same_file(one: RawFd, other: RawFd) -> bool {
     unsafe { libc::syscall(libc::SYS_kcmp, pid, pid, KCMP_FILE, one, other) == 0 }
 }
 
+/// Standard input, output and error as they are, to be passed on; none for those that are closed.
+pub fn descriptors() -> [Option<BorrowedFd<'static>>; 3] {
+    [0, 1, 2].map(|number: RawFd| {
+        // SAFETY: touches no memory; a number that is not open gives -1.
+        let open = unsafe { libc::fcntl(number, libc::F_GETFD) } >= 0;
+        // SAFETY: nobody here closes these three.
+        open.then(|| unsafe { BorrowedFd::borrow_raw(number) })
+    })
+}
+
 /// Standard input.
 pub fn stdin() -> Result<HostStream> {
     HostStream::new(io::stdin().as_fd())
@@ -149,14 +161,9 @@ impl HostStream {
     /// Writes all of `buf`, waiting as long as it takes: for a log of the kernel's own.
     pub fn write_all(&self, mut buf: &[u8]) -> Result<()> {
         while !buf.is_empty() {
-            match self.try_write(buf) {
+            match self.write_some(buf) {
                 Ok(len) => buf = buf.get(len..).unwrap_or_default(),
-                Err(error) if error.would_block() => {
-                    let mut poll =
-                        libc::pollfd { fd: self.fd.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
-                    // SAFETY: one pollfd. Whatever it returns, the write is tried again.
-                    unsafe { libc::poll(&raw mut poll, 1, -1) };
-                }
+                Err(error) if error.would_block() => self.wait_for_room(),
                 Err(error) => return Err(error),
             }
         }
@@ -254,11 +261,13 @@ impl HostStream {
 
     /// Reads what there is; 0 at the end; `EAGAIN` when it would have to wait, be it for a disk.
     pub fn try_read(&self, buf: &mut [u8]) -> Result<usize> {
+        let len = Mask::of_stdio().draw(Op::Read).cut(buf.len())?;
+        let buf = &mut buf[..len];
         if let Some(file) = &self.file {
             return file.try_read(buf);
         }
         let fd = self.fd.as_raw_fd();
-        let (ptr, len) = (buf.as_mut_ptr().cast(), buf.len());
+        let ptr = buf.as_mut_ptr().cast();
         if self.mode == Mode::PollFirst && !self.ready().readable {
             return Err(HostError::from_errno(libc::EAGAIN));
         }
@@ -274,6 +283,11 @@ impl HostStream {
 
     /// Writes what there is room for; `EAGAIN` when there is none; `EPIPE` (and no signal) without a reader.
     pub fn try_write(&self, buf: &[u8]) -> Result<usize> {
+        let len = Mask::of_stdio().draw(Op::Write).cut(buf.len())?;
+        self.write_some(&buf[..len])
+    }
+
+    fn write_some(&self, buf: &[u8]) -> Result<usize> {
         let fd = self.fd.as_raw_fd();
         let (ptr, mut len) = (buf.as_ptr().cast(), buf.len());
         if self.mode == Mode::PollFirst {
@@ -283,7 +297,7 @@ impl HostStream {
             // A writable pipe has room for this much, see pipe(7).
             len = len.min(libc::PIPE_BUF);
         }
-        retry(|| {
+        let written = retry(|| {
             check(match self.mode {
                 // SAFETY: pointer and length of one borrowed slice.
                 Mode::Socket => unsafe {
@@ -292,7 +306,22 @@ impl HostStream {
                 // SAFETY: as above.
                 _ => unsafe { libc::write(fd, ptr, len) },
             })
-        })
+        });
+        match written {
+            // How long a reader takes must not decide what guests do meanwhile.
+            Err(error) if error.would_block() && seed::is_planted() => {
+                self.wait_for_room();
+                self.write_some(buf)
+            }
+            written => written,
+        }
+    }
+
+    /// Waits on this thread until a write may do something.
+    fn wait_for_room(&self) {
+        let mut poll = libc::pollfd { fd: self.fd.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
+        // SAFETY: one pollfd. Whatever it returns, the write is tried again.
+        unsafe { libc::poll(&raw mut poll, 1, -1) };
     }
 
     /// Whether it has a position.

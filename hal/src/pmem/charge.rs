@@ -18,7 +18,7 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{OutOfMemory, PhysicalMemory, stall::Stalls};
-use crate::cpu;
+use crate::{cpu, fault};
 
 /// What is cached has at least this part of the limit, whatever was promised.
 const CACHE_SHARE: u64 = 8;
@@ -264,6 +264,9 @@ impl Charge {
     pub fn resize(&mut self, bytes: u64) -> Result<(), OutOfMemory> {
         let (counter, most) = self.memory.limit.counter(self.kind);
         if let Some(more) = bytes.checked_sub(self.bytes) {
+            if self.kind == Kind::Promised && more > 0 && fault::refuses_memory() {
+                return Err(OutOfMemory);
+            }
             let sum = counter.try_update(Ordering::Relaxed, Ordering::Relaxed, |now| {
                 now.checked_add(more).filter(|&sum| sum <= most)
             });

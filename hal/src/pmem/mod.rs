@@ -58,6 +58,8 @@ const SIZES: [u64; 6] = [8 << 40, 4 << 40, 1 << 40, 256 << 30, 64 << 30, 16 << 3
 /// Extents of up to so many bytes are kept when they are freed, however few of their pages are
 /// committed.
 const SMALL: u64 = 1 << 20;
+/// Up to so many bytes are asked for page by page whether they are committed: more take longer than a search for the next hole.
+const STEPWISE: u64 = 1 << 20;
 /// Bytes of freed extents that stay committed for reuse, at most.
 const DIRTY_CACHE: u64 = 64 << 20;
 
@@ -284,11 +286,26 @@ impl PhysicalMemory {
             if data >= end {
                 break;
             }
-            let hole = lseek64(&self.file, data.cast_signed(), Whence::SeekHole)
-                .map_or(end, |hole| hole.cast_unsigned().min(end));
+            let hole = match end - data {
+                ..=STEPWISE => self.step_to_hole(data, end),
+                _ => lseek64(&self.file, data.cast_signed(), Whence::SeekHole)
+                    .map_or(end, |hole| hole.cast_unsigned().min(end)),
+            };
             each(data..hole);
             at = hole.max(data + 1);
         }
+    }
+
+    /// Where the data that `data` is in ends, `end` if that is first. The host goes through all pages that follow one another in search of a hole, however
+    /// many are asked for, so this asks for each by itself.
+    fn step_to_hole(&self, data: u64, end: u64) -> u64 {
+        let mut at = (data / PAGE + 1) * PAGE;
+        while at < end
+            && lseek64(&self.file, at.cast_signed(), Whence::SeekData) == Ok(at.cast_signed())
+        {
+            at += PAGE;
+        }
+        at.min(end)
     }
 
     /// Gives the pages wholly inside the range back to the host; they read as zero afterwards.

@@ -79,6 +79,8 @@ const YIELDS: u32 = 50;
 const END_NS: u64 = 5_000_000_000;
 /// How often the kernel looks whether it has.
 const END_AGAIN: Duration = Duration::from_micros(50);
+/// How often the kernel looks whether a leader that has answered sleeps, when it does not at once.
+const FALL_ASLEEP: Duration = Duration::from_micros(20);
 /// How long the kernel relies on what a stub says of its leader before it looks itself, ns.
 const LOOK_AGAIN: u64 = 1_000_000;
 /// Where in a slot the signal stack begins. It has room for a fault's frame, a kick's on top of that, and one more.
@@ -388,11 +390,14 @@ impl Stub {
             if turn::is_kernels(self.answered()) && self.number().is_waited_for() {
                 return Ok(());
             }
-            if yields < YIELDS || turn::is_kernels(self.answered()) {
+            if yields < YIELDS {
                 yields += 1;
                 thread::yield_now();
+            } else if turn::is_kernels(self.answered()) {
+                // It is about to fall asleep, if others let it: to yield for ever may be a turn for those every time.
+                thread::sleep(FALL_ASLEEP);
             } else {
-                turn::sleep(self.answered(), Some(crate::time::monotonic() + LOOK_AGAIN));
+                turn::sleep(self.answered(), Some(crate::time::host_monotonic() + LOOK_AGAIN));
             }
         }
     }
@@ -458,8 +463,8 @@ impl Stub {
             }
         }
         self.kill();
-        let deadline = crate::time::monotonic() + END_NS;
-        while !at_rest && !self.is_dead() && crate::time::monotonic() < deadline {
+        let deadline = crate::time::host_monotonic() + END_NS;
+        while !at_rest && !self.is_dead() && crate::time::host_monotonic() < deadline {
             thread::sleep(END_AGAIN);
         }
     }

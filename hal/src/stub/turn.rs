@@ -64,7 +64,7 @@ pub(crate) fn look(word: &FutexWord) -> Option<Waited> {
     None
 }
 
-/// Sleeps until it is the kernel's turn, a poke, or `deadline` (ns of the monotonic clock).
+/// Sleeps until it is the kernel's turn, a poke, or `deadline` (ns of the host's monotonic clock).
 pub(crate) fn sleep(word: &FutexWord, deadline: Option<u64>) -> Waited {
     loop {
         if let Some(waited) = look(word) {
@@ -82,7 +82,7 @@ pub(crate) fn sleep(word: &FutexWord, deadline: Option<u64>) -> Waited {
         }
         word.wait_shared(asleep, deadline);
         #[cfg(not(loom))]
-        if look(word).is_none() && deadline.is_some_and(|at| crate::time::monotonic() >= at) {
+        if look(word).is_none() && deadline.is_some_and(|at| crate::time::host_monotonic() >= at) {
             return Waited::TimedOut;
         }
     }

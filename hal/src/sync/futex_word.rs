@@ -35,7 +35,7 @@ impl FutexWord {
         &self.word
     }
 
-    /// Sleeps while the word is `expected`: until a [`wake`](Self::wake), or `deadline` (ns of the monotonic clock), or for no reason.
+    /// Sleeps while the word is `expected`: until a [`wake`](Self::wake), or `deadline` (ns of the host's monotonic clock), or for no reason.
     #[cfg(not(loom))]
     pub(crate) fn wait(&self, expected: u32, deadline: Option<u64>) {
         self.wait_with(libc::FUTEX_PRIVATE_FLAG, expected, deadline);

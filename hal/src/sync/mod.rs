@@ -4,6 +4,7 @@
 //! The one idea: a protocol's file knows atomics, barriers and futexes from here alone, so that with `--cfg loom` the model checker's
 //! stand where the machine's do. All else of this crate is left out then; see `lib.rs` for the protocols that live with what they serve.
 
+pub(crate) mod at_work;
 pub(crate) mod atomic;
 pub(crate) mod barrier;
 mod bias;

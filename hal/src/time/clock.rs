@@ -1,12 +1,14 @@
 //! The clocks.
 //!
 //! They are the host's own, read through its vDSO, so a guest sees the same times as the host and
-//! timestamps of host files make sense in it. The vDSO is called directly: a guest that asks for the
-//! time pays for the way there as well, and libc's wrapper is a good part of that.
+//! timestamps of host files make sense in it; [virtual time](super::virtual_time) is ahead of that, by the same on all of them. The
+//! vDSO is called directly: a guest that asks for the time pays for the way there as well, and libc's wrapper is a good part of that.
 
 use std::{mem, ptr, sync::OnceLock};
 
 use libc::{clockid_t, timespec};
+
+use super::virtual_time;
 
 /// How many nanoseconds a second has.
 pub const NANOS_PER_SEC: u64 = 1_000_000_000;
@@ -60,6 +62,18 @@ impl Clock {
     /// longer than to look at the clock's registers.
     #[inline]
     pub fn now_split(self) -> (u64, u64) {
+        if virtual_time::is_virtual() { self.virtual_now() } else { self.host_now() }
+    }
+
+    #[cold]
+    fn virtual_now(self) -> (u64, u64) {
+        let now = virtual_time::now(self);
+        (now / NANOS_PER_SEC, now % NANOS_PER_SEC)
+    }
+
+    /// What the host's shows.
+    #[inline]
+    pub(super) fn host_now(self) -> (u64, u64) {
         let mut time = timespec { tv_sec: 0, tv_nsec: 0 };
         // SAFETY: it writes a timespec. It knows all of these clocks since Linux 3.10, and fails in no other way.
         unsafe { host_clock()(self.id(), &raw mut time) };
@@ -112,6 +126,13 @@ fn split(time: timespec) -> (u64, u64) {
 #[inline]
 pub fn monotonic() -> u64 {
     Clock::Monotonic.now()
+}
+
+/// [`Clock::Monotonic`] as the host has it, for what is done with the host: its time-outs, and how long it takes for something.
+#[inline]
+pub(crate) fn host_monotonic() -> u64 {
+    let (sec, nsec) = Clock::Monotonic.host_now();
+    sec.saturating_mul(NANOS_PER_SEC).saturating_add(nsec)
 }
 
 /// [`Clock::Boottime`].

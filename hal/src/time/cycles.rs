@@ -9,26 +9,41 @@ use std::sync::OnceLock;
 static START: OnceLock<(u64, u64)> = OnceLock::new();
 
 /// The counter. It runs at a constant rate, also while the CPU sleeps, and is the same on all CPUs of the machines that the host trusts it on.
+/// Where clocks [advance by steps](crate::seed), it counts their nanoseconds.
 #[inline]
 pub fn cycles() -> u64 {
+    if super::is_stepping() { super::thread_cpu() } else { host_cycles() }
+}
+
+/// [`cycles`] as the host has it, for how long to wait for what the host does.
+#[inline]
+pub(crate) fn host_cycles() -> u64 {
     // SAFETY: every x86-64 CPU has RDTSC; that it is enabled for user mode the vDSO relies on too.
     unsafe { std::arch::x86_64::_rdtsc() }
 }
 
 /// Takes the point from which cycles are measured; the first call counts.
 pub(crate) fn start() {
-    START.get_or_init(|| (cycles(), super::monotonic()));
+    START.get_or_init(|| (host_cycles(), super::host_monotonic()));
 }
 
 /// How many nanoseconds `count` cycles take.
 pub fn cycles_to_nanos(count: u64) -> u64 {
-    let &(first_cycles, first_nanos) = START.get_or_init(|| (cycles(), super::monotonic()));
-    let mut elapsed =
-        (cycles().wrapping_sub(first_cycles), super::monotonic().saturating_sub(first_nanos));
+    if super::is_stepping() {
+        return count;
+    }
+    let &(first_cycles, first_nanos) =
+        START.get_or_init(|| (host_cycles(), super::host_monotonic()));
+    let mut elapsed = (
+        host_cycles().wrapping_sub(first_cycles),
+        super::host_monotonic().saturating_sub(first_nanos),
+    );
     // Right after the start the ratio would be coarse; a hundred microseconds give a thousandth.
     while elapsed.1 < 100_000 {
-        elapsed =
-            (cycles().wrapping_sub(first_cycles), super::monotonic().saturating_sub(first_nanos));
+        elapsed = (
+            host_cycles().wrapping_sub(first_cycles),
+            super::host_monotonic().saturating_sub(first_nanos),
+        );
     }
     let nanos = u128::from(count) * u128::from(elapsed.1) / u128::from(elapsed.0.max(1));
     u64::try_from(nanos).unwrap_or(u64::MAX)

@@ -17,7 +17,7 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 use smallvec::SmallVec;
 
-use super::monotonic;
+use super::{monotonic, virtual_time};
 
 /// Deadline of an empty queue.
 const NEVER: u64 = u64::MAX;
@@ -38,6 +38,8 @@ struct Timers {
     by_deadline: BTreeMap<Key, Waker>,
     count: u64,
     closed: bool,
+    /// The thread that serves the queue is to look again before it waits.
+    look: bool,
 }
 
 /// Names a timer in its queue: its deadline, and a number that no other timer had or will have.
@@ -138,9 +140,15 @@ impl TimerQueue {
         unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1usize, 0usize, 0usize, 0usize) };
         loop {
             self.fire();
+            if virtual_time::is_virtual() {
+                virtual_time::skip();
+            }
             let mut timers = self.timers.lock();
             // Read under the lock, under which it is written before `earlier` is told.
             let next = self.next.load(Ordering::Relaxed);
+            if std::mem::take(&mut timers.look) {
+                continue;
+            }
             if next == NEVER {
                 self.earlier.wait(&mut timers);
             } else {
@@ -148,6 +156,12 @@ impl TimerQueue {
                 self.earlier.wait_for(&mut timers, Duration::from_nanos(rest));
             }
         }
+    }
+
+    /// Has the thread that serves the queue look at the clock.
+    fn look_again(&self) {
+        self.timers.lock().look = true;
+        self.earlier.notify_one();
     }
 
     #[cfg(test)]
@@ -160,10 +174,30 @@ impl TimerQueue {
 #[derive(Debug)]
 pub(super) struct Closed;
 
+/// The earliest deadline of all queues.
+pub(super) fn earliest() -> Option<u64> {
+    let fallback = FALLBACK.get().and_then(|queue| queue.next());
+    fallback.into_iter().chain(crate::cpu::earliest_deadline()).min()
+}
+
+/// Has all who sleep by a deadline look at the clock.
+pub(super) fn look_again() {
+    if let Some(queue) = FALLBACK.get() {
+        queue.look_again();
+    }
+    crate::cpu::wake_sleepers();
+}
+
+/// Has a thread without locks see whether time is to be skipped.
+pub(super) fn have_skipped() {
+    fallback().look_again();
+}
+
+static FALLBACK: OnceLock<Arc<TimerQueue>> = OnceLock::new();
+
 /// The queue of threads that are no CPUs.
 pub(super) fn fallback() -> &'static Arc<TimerQueue> {
-    static QUEUE: OnceLock<Arc<TimerQueue>> = OnceLock::new();
-    QUEUE.get_or_init(|| {
+    FALLBACK.get_or_init(|| {
         let queue = Arc::new(TimerQueue::new());
         let served = queue.clone();
         // libc clears the new thread's memory with registers that may be a guest's.

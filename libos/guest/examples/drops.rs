@@ -4,6 +4,9 @@
 //! that what it has is still as it should be: that bytes arrive which nobody was reading for any more, and that no call that was dropped writes to
 //! a buffer that has been used again since.
 
+#[path = "common/random.rs"]
+mod random;
+
 use std::{cell::Cell, env, future::Future, io, pin::pin, rc::Rc, time::Duration};
 
 use futures::{FutureExt, future::join_all};
@@ -13,20 +16,9 @@ use libos_guest::{
     net::{BufferGroup, UnixStream},
     pipe, sleep, timeout, yield_now,
 };
+use random::Random;
 
 const TASKS: u64 = 64;
-
-/// xorshift64*: what comes next does not matter, but that it can be had again.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % limit
-    }
-}
 
 /// What has become of the calls.
 #[derive(Default)]

@@ -2,12 +2,22 @@
 //!
 //! Rings of any size are filled with submissions of any kind; indices, flags and entries are overwritten with anything, by this thread and by
 //! another one while the kernel reads them. Errors are fine. The kernel may not fall over, and no call may fail to return.
+//!
+//! A submission that was written over may be a call that ends its own process. So each second of it is a process of its own, which may die; the
+//! one that starts them counts.
+
+#[path = "common/random.rs"]
+mod random;
 
 use std::{
     env,
     fs::File,
     io::{self, Write},
-    os::fd::{AsRawFd, FromRawFd},
+    os::{
+        fd::{AsRawFd, FromRawFd},
+        unix::process::CommandExt,
+    },
+    process::{Command, Stdio},
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
@@ -16,31 +26,17 @@ use libos_guest::{
     Ring,
     abi::{Completion, Setup, Submission, call},
 };
+use random::Random;
 
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
-    }
-
-    /// A number of the kind that goes wrong.
-    fn odd(&mut self) -> u64 {
-        match self.below(6) {
-            0 => 0,
-            1 => u64::MAX,
-            2 => self.below(64),
-            3 => 1 << self.below(64),
-            4 => (1 << self.below(64)) - 1,
-            _ => self.next(),
-        }
+/// A number of the kind that goes wrong.
+fn odd(random: &mut Random) -> u64 {
+    match random.below(6) {
+        0 => 0,
+        1 => u64::MAX,
+        2 => random.below(64),
+        3 => 1 << random.below(64),
+        4 => (1 << random.below(64)) - 1,
+        _ => random.next(),
     }
 }
 
@@ -65,7 +61,7 @@ const CALLS: [i64; 15] = [
 
 fn submission(random: &mut Random, fds: &[i32], buffer: u64) -> Submission {
     let mut arguments = [0; 6];
-    arguments.fill_with(|| random.odd());
+    arguments.fill_with(|| odd(random));
     let call = match random.below(3) {
         0 => call::NOP.wrapping_add(random.below(6) as u32),
         _ => {
@@ -94,17 +90,46 @@ fn submission(random: &mut Random, fds: &[i32], buffer: u64) -> Submission {
     }
 }
 
+/// Starts processes that scribble for a second each, and adds up what those say that lived to say it.
 fn main() -> io::Result<()> {
     let numbers: Vec<u64> = env::args().skip(1).filter_map(|word| word.parse().ok()).collect();
-    let [seed, seconds] = numbers[..] else { return Err(io::Error::other("SEED SECONDS")) };
+    let (seed, seconds) = match numbers[..] {
+        [seed] => return scribble(seed),
+        [seed, seconds] => (seed, seconds),
+        _ => return Err(io::Error::other("SEED SECONDS")),
+    };
+    let end = Instant::now() + Duration::from_secs(seconds);
+    let (mut sums, mut died) = ([0; 3], 0);
+    for seed in seed.. {
+        if Instant::now() >= end {
+            break;
+        }
+        // Signals to its process group stay among such processes.
+        let mut child = Command::new(env::current_exe()?);
+        child.arg(seed.to_string()).stdin(Stdio::null()).process_group(0);
+        let outcome = child.output()?;
+        // It may also have closed its own output, or have seen an error of a kind that it does not expect.
+        died += u32::from(!outcome.status.success());
+        let text = String::from_utf8_lossy(&outcome.stdout).into_owned();
+        let counts = text.split_whitespace().filter_map(|word| word.parse::<u64>().ok());
+        sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+    }
+    let [rings, calls, broken] = sums;
+    println!("{rings} rings, {calls} calls, {broken} broken, {died} processes died");
+    if rings == 0 { Err(io::Error::other("no process lived")) } else { Ok(()) }
+}
+
+/// One of those processes.
+fn scribble(seed: u64) -> io::Result<()> {
     // A submission that was written over may set an alarm.
     // SAFETY: it only has a signal ignored.
     unsafe { libc::signal(libc::SIGALRM, libc::SIG_IGN) };
     // It may close what the output is usually known by.
     // SAFETY: a descriptor of its own, with a number that no random one is likely to be.
     let mut output = unsafe { File::from_raw_fd(libc::fcntl(1, libc::F_DUPFD_CLOEXEC, 701)) };
-    let mut random = Random(seed | 1);
-    let end = Instant::now() + Duration::from_secs(seconds);
+    // Seeds that follow each other are to begin far apart.
+    let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let end = Instant::now() + Duration::from_secs(1);
     let (reader, writer) = io::pipe()?;
     let (left, right) = std::os::unix::net::UnixStream::pair()?;
     let fds = [reader.as_raw_fd(), writer.as_raw_fd(), left.as_raw_fd(), right.as_raw_fd(), 99];
@@ -118,7 +143,7 @@ fn main() -> io::Result<()> {
             completions: 1 << random.below(10),
             idle: random.below(100) as u32,
             arena: random.below(3) << 12,
-            region: random.odd(),
+            region: odd(&mut random),
         };
         let Ok(mut ring) = Ring::open(setup) else { continue };
         rings += 1;
@@ -136,7 +161,7 @@ fn main() -> io::Result<()> {
                             0 => random.below(2048.min(region.len() as u64)),
                             _ => random.below(region.len() as u64),
                         };
-                        region.poke(offset as usize, random.odd());
+                        region.poke(offset as usize, odd(&mut random));
                         if random.below(64) == 0 {
                             std::thread::yield_now();
                         }
@@ -153,7 +178,10 @@ fn main() -> io::Result<()> {
                     calls += 1;
                 }
                 if random.below(4) == 0 {
-                    region.poke(random.below(4096.min(region.len() as u64)) as usize, random.odd());
+                    region.poke(
+                        random.below(4096.min(region.len() as u64)) as usize,
+                        odd(&mut random),
+                    );
                 }
                 let entered = match random.below(2) {
                     0 => ring.submit(),
@@ -169,5 +197,5 @@ fn main() -> io::Result<()> {
             Ok(())
         })?;
     }
-    writeln!(output, "{rings} rings, {calls} calls, {broken} broken")
+    writeln!(output, "{rings} {calls} {broken}")
 }

@@ -4,6 +4,9 @@
 //! killed, executes another program, lets go of its ring, or writes nonsense over it. What it leaves must be nothing: whoever waits at the
 //! other end of its pipes finds them closed, its locks are free, and the memory of the machine is as it was.
 
+#[path = "common/random.rs"]
+mod random;
+
 use std::{
     convert::Infallible,
     env, fs,
@@ -16,20 +19,10 @@ use libos_guest::{
     Ring,
     abi::{Setup, Submission, call, flags},
 };
+use random::Random;
 
 /// How many calls a child has on their way.
 const EACH: u32 = 48;
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
-}
 
 /// What the calls wait for, which nobody does.
 struct Subjects {
@@ -156,7 +149,7 @@ fn child(mut random: Random, reader: OwnedFd, full: OwnedFd) -> io::Result<Infal
         _ => {
             let region = ring.raw_region();
             for offset in (0..region.len()).step_by(8) {
-                region.poke(offset, random.below(u64::MAX));
+                region.poke(offset, random.next());
             }
             let _ = ring.submit();
             let _ = ring.wait(1, Some(std::time::Duration::from_millis(1)));
@@ -185,7 +178,7 @@ fn main() -> io::Result<()> {
         // Full but for a little, so that one write begins and does not end.
         // SAFETY: it sets a number.
         unsafe { libc::fcntl(full.as_raw_fd(), libc::F_SETPIPE_SZ, 4096) };
-        let seed = random.below(u64::MAX);
+        let seed = random.next();
         // SAFETY: there is one thread.
         let pid = unsafe { libc::fork() };
         if pid == 0 {

@@ -158,6 +158,10 @@ impl Epoll {
     /// EPOLL_CTL_ADD. `EEXIST`; `EPERM` for files that are always ready; `EINVAL` for the set itself, `ELOOP` for a ring of sets.
     pub fn add(&self, fd: i32, file: &Arc<OpenFile>, interest: Interest) -> SysResult<()> {
         let queue = file.wait_queue().ok_or(Errno::EPERM)?;
+        if interest.events & EPOLLET != 0 && file.edges_are_late() {
+            // What it is ready for now counts once, and not again when that is told.
+            hal::reactor::catch_up();
+        }
         if interest.events & EPOLLEXCLUSIVE != 0 && interest.events & !EXCLUSIVE_WITH != 0 {
             return Err(Errno::EINVAL);
         }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bitflags::bitflags;
 use linux_raw_sys::net as raw;
+use zerocopy::{Immutable, IntoBytes};
 
 use super::{Address, Ucred};
 use crate::vfs::{IoDst, IoSrc, OpenFile};
@@ -31,11 +32,26 @@ bitflags! {
         const NOSIGNAL = raw::MSG_NOSIGNAL;
         /// recvmmsg(2): wait for the first only.
         const WAITFORONE = 0x10000;
+        /// More comes, which belongs to it.
+        const MORE = raw::MSG_MORE;
+        /// Without a copy, if it can be.
+        const ZEROCOPY = 0x400_0000;
         /// Descriptors that come are close-on-exec.
         const CMSG_CLOEXEC = raw::MSG_CMSG_CLOEXEC;
         /// The others are for families that are not here, or hints.
         const _ = !0;
     }
+}
+
+/// A control message of a level that is not `SOL_SOCKET`.
+#[derive(Clone, Debug)]
+pub struct Ancillary {
+    /// `cmsg_level`
+    pub level: u32,
+    /// `cmsg_type`
+    pub kind: u32,
+    /// What it says.
+    pub data: Vec<u8>,
 }
 
 /// What travels beside the bytes.
@@ -45,6 +61,8 @@ pub struct Control {
     pub files: Vec<Arc<OpenFile>>,
     /// `SCM_CREDENTIALS`, checked.
     pub credentials: Option<Ucred>,
+    /// What only some families understand, and check.
+    pub ancillary: Vec<Ancillary>,
 }
 
 /// A message to send. What was sent of it is taken from it.
@@ -83,7 +101,9 @@ pub struct Incoming<'a, 'b> {
     pub address: Option<Address>,
     /// What came beside the bytes. The files have been taken out of the socket, or are further references to those there when peeking.
     pub control: Control,
-    /// [`MessageFlags::TRUNC`]
+    /// When it came, in ns of the realtime clock, if that is known.
+    pub time: Option<u64>,
+    /// [`MessageFlags::TRUNC`], [`MessageFlags::OOB`]
     pub result: MessageFlags,
     /// Nothing more may be added: what follows has other control data.
     pub complete: bool,
@@ -99,8 +119,22 @@ impl<'a, 'b> Incoming<'a, 'b> {
             wants_address: false,
             address: None,
             control: Control::default(),
+            time: None,
             result: MessageFlags::empty(),
             complete: false,
         }
     }
+}
+
+/// `struct sock_extended_err`: what is told of an error, or of a call that is done, before an address.
+#[derive(Clone, Copy, Default, IntoBytes, Immutable)]
+#[repr(C)]
+pub(super) struct ExtendedError {
+    pub(super) errno: u32,
+    pub(super) origin: u8,
+    pub(super) kind: u8,
+    pub(super) code: u8,
+    pub(super) _pad: u8,
+    pub(super) info: u32,
+    pub(super) data: u32,
 }

@@ -8,8 +8,15 @@
 //! a fixed size that counts for the receiver, where Linux counts what its sender may send; it knows neither handles nor senders beside the bytes; and
 //! what it signals is not what poll(2) has to say.
 
+pub mod completions;
+pub mod core;
+pub mod ethernet;
+pub mod host;
+pub mod inet;
 pub mod message;
+pub mod netlink;
 pub mod options;
+pub mod publish;
 pub mod unix;
 
 use std::sync::Arc;
@@ -19,13 +26,14 @@ use smallvec::SmallVec;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 pub use self::{
-    message::{Control, Incoming, MessageFlags, Outgoing},
+    core::Core,
+    message::{Ancillary, Control, Incoming, MessageFlags, Outgoing},
     options::Options,
 };
 use crate::{
     errno::{Errno, SysResult},
     process::FsState,
-    vfs::File,
+    vfs::{Capabilities, File},
 };
 
 /// An address as the guest has it: `sa_family` and what follows.
@@ -38,6 +46,8 @@ pub enum SocketKind {
     Stream = 1,
     /// Messages, to anybody.
     Datagram = 2,
+    /// Messages with their headers, to anybody.
+    Raw = 3,
     /// Messages in order, between two ends.
     SeqPacket = 5,
 }
@@ -93,6 +103,9 @@ pub struct Ucred {
 }
 
 impl Ucred {
+    /// Whose the kernel's own sockets are.
+    pub(crate) const KERNEL: Self = Self { pid: 0, uid: 0, gid: 0 };
+
     /// What a message shows that came without: the overflow ids.
     pub const UNKNOWN: Self = Self { pid: 0, uid: 65534, gid: 65534 };
     /// What `SO_PEERCRED` shows without a peer.
@@ -107,6 +120,10 @@ pub trait Caller {
     fn effective(&self) -> Ucred;
     /// Where its paths lead.
     fn fs(&self) -> &FsState;
+    /// Whether it has all of `caps`.
+    fn has(&self, caps: Capabilities) -> bool {
+        self.fs().read().cred.has(caps)
+    }
     /// How many open files it may have on the way in messages (`RLIMIT_NOFILE`); none with the right capabilities.
     fn in_flight_limit(&self) -> u64;
 }
@@ -122,26 +139,46 @@ pub trait Socket: File {
     /// What it carries: `SO_TYPE`.
     fn kind(&self) -> SocketKind;
 
+    /// The protocol: `SO_PROTOCOL`.
+    fn protocol(&self) -> i32 {
+        0
+    }
+
+    /// What all families have.
+    fn core(&self) -> &Core;
+
     /// The options that all families have.
-    fn options(&self) -> &Options;
+    fn options(&self) -> &Options {
+        &self.core().options
+    }
 
     /// bind(2)
     fn bind(&self, caller: &dyn Caller, address: &[u8]) -> SysResult<()>;
 
-    /// listen(2)
-    fn listen(&self, caller: &dyn Caller, backlog: usize) -> SysResult<()>;
+    /// listen(2). `EOPNOTSUPP` without connections, as for [`accept`](Self::accept).
+    fn listen(&self, caller: &dyn Caller, backlog: usize) -> SysResult<()> {
+        let _ = (caller, backlog);
+        Err(Errno::EOPNOTSUPP)
+    }
 
-    /// connect(2)
-    fn connect(&self, caller: &dyn Caller, address: &[u8]) -> SysResult<()>;
+    /// connect(2). Who may not wait is told `EINPROGRESS` if it takes time, or could.
+    fn connect(&self, caller: &dyn Caller, address: &[u8], may_wait: bool) -> SysResult<()>;
 
     /// accept(2): the socket of the next connection.
-    fn accept(&self) -> SysResult<Arc<dyn Socket>>;
+    fn accept(&self) -> SysResult<Arc<dyn Socket>> {
+        Err(Errno::EOPNOTSUPP)
+    }
 
     /// getsockname(2)
     fn local_address(&self) -> SysResult<Address>;
 
     /// getpeername(2)
     fn peer_address(&self) -> SysResult<Address>;
+
+    /// Whose connection it is, as accept(2) tells: it may be over already.
+    fn accepted_address(&self) -> SysResult<Address> {
+        self.peer_address()
+    }
 
     /// Sends a message, or as much of a stream's bytes as there is room for; how many bytes. `EPIPE` where nobody receives them.
     fn send(&self, caller: &dyn Caller, message: &mut Outgoing<'_, '_>) -> SysResult;
@@ -153,10 +190,42 @@ pub trait Socket: File {
     fn shut_down(&self, how: Shutdown) -> SysResult<()>;
 
     /// The pending error, which is no more then: `SO_ERROR`.
-    fn take_error(&self) -> Option<Errno>;
+    fn take_error(&self) -> Option<Errno> {
+        self.core().take_error()
+    }
 
     /// Whether it accepts connections: `SO_ACCEPTCONN`.
-    fn is_listening(&self) -> bool;
+    fn is_listening(&self) -> bool {
+        false
+    }
+
+    /// Whether it has the options of `SOL_SOCKET` too by [`set_option`](Self::set_option) and [`option`](Self::option), but for time limits.
+    fn has_hosts_options(&self) -> bool {
+        false
+    }
+
+    /// Sets an option of a level that is not `SOL_SOCKET`.
+    fn set_option(
+        &self,
+        caller: &dyn Caller,
+        level: u32,
+        name: u32,
+        value: &[u8],
+    ) -> SysResult<()> {
+        let _ = (caller, level, name, value);
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// The value of an option of such a level, for who has room for `room` bytes.
+    fn option(&self, level: u32, name: u32, room: usize) -> SysResult<Vec<u8>> {
+        let _ = (level, name, room);
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// A number that no other socket has or had: `SO_COOKIE`.
+    fn cookie(&self) -> u64 {
+        self.core().ino()
+    }
 
     /// `SO_PEERCRED`
     fn peer_credentials(&self) -> Ucred {

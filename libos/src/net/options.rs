@@ -2,14 +2,16 @@
 //!
 //! The one idea: an option is kept where it is looked at. What a transfer asks is an atomic, so that asking costs a load.
 
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{
+    AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+};
 
 use parking_lot::Mutex;
 
 /// What a new socket may send that is not yet received, in bytes (`net.core.wmem_default`).
-const DEFAULT_BUFFER: usize = 212_992;
+pub const DEFAULT_BUFFER: usize = 212_992;
 /// The most that an ordinary process sets (`net.core.wmem_max`), before it is doubled.
-const MAX_BUFFER: usize = 212_992;
+pub const MAX_BUFFER: usize = 212_992;
 const MIN_SEND_BUFFER: usize = 4608;
 const MIN_RECEIVE_BUFFER: usize = 2304;
 
@@ -24,6 +26,8 @@ pub type Linger = [i32; 2];
 pub struct Kept {
     /// `SO_REUSEADDR`
     pub reuse_address: bool,
+    /// `SO_REUSEPORT`
+    pub reuse_port: bool,
     /// `SO_KEEPALIVE`
     pub keep_alive: bool,
     /// `SO_BROADCAST`
@@ -34,11 +38,42 @@ pub struct Kept {
     pub priority: i32,
     /// `SO_LINGER`
     pub linger: Linger,
+    /// `SO_MARK`
+    pub mark: i32,
+    /// `SO_BUSY_POLL`
+    pub busy_poll: i32,
+    /// `SO_BINDTODEVICE`: the number of a device, 0 for none.
+    pub device: u32,
+}
+
+/// Whether messages say when they came, and how exactly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timestamps {
+    /// They do not.
+    None = 0,
+    /// `SO_TIMESTAMP`
+    Micros = 1,
+    /// `SO_TIMESTAMPNS`
+    Nanos = 2,
+}
+
+/// `SOF_TIMESTAMPING_*`
+pub mod stamping {
+    /// What comes is stamped by the kernel.
+    pub const RECEIVED: u32 = 1 << 3;
+    /// Stamps of the kernel are told.
+    pub const TOLD: u32 = 1 << 4;
+    /// All that there are.
+    pub const ALL: u32 = (1 << 18) - 1;
+    /// What goes out is stamped by the device, by the kernel, when it is queued, when it is acknowledged, when it is done.
+    pub const SENT: u32 = 1 | 1 << 1 | 1 << 8 | 1 << 9 | 1 << 18;
 }
 
 /// A socket's options.
 pub struct Options {
     send_buffer: AtomicUsize,
+    /// Somebody has said how large that is.
+    send_buffer_set: AtomicBool,
     receive_buffer: AtomicUsize,
     /// At least so many bytes of a stream are waited for.
     low_water: AtomicI32,
@@ -50,21 +85,56 @@ pub struct Options {
     peek_offset: AtomicI32,
     /// `SO_PASSCRED`: who receives is told of senders.
     pub pass_credentials: AtomicBool,
+    /// `SO_OOBINLINE`: bytes out of band are received among the others.
+    pub urgent_inline: AtomicBool,
+    timestamps: AtomicU8,
+    /// `SO_TIMESTAMPING`: bits of [`stamping`].
+    pub stamping: AtomicU32,
     /// The rest.
     pub kept: Mutex<Kept>,
 }
 
 impl Default for Options {
     fn default() -> Self {
+        Self::sized(DEFAULT_BUFFER, DEFAULT_BUFFER)
+    }
+}
+
+impl Options {
+    /// Those of a socket whose buffers have these sizes at first.
+    pub fn sized(send: usize, receive: usize) -> Self {
         Self {
-            send_buffer: AtomicUsize::new(DEFAULT_BUFFER),
-            receive_buffer: AtomicUsize::new(DEFAULT_BUFFER),
+            send_buffer: AtomicUsize::new(send),
+            send_buffer_set: AtomicBool::new(false),
+            receive_buffer: AtomicUsize::new(receive),
             low_water: AtomicI32::new(1),
             receive_timeout: AtomicU64::new(FOREVER),
             send_timeout: AtomicU64::new(FOREVER),
             peek_offset: AtomicI32::new(-1),
             pass_credentials: AtomicBool::new(false),
+            urgent_inline: AtomicBool::new(false),
+            timestamps: AtomicU8::new(0),
+            stamping: AtomicU32::new(0),
             kept: Mutex::default(),
+        }
+    }
+
+    /// The same as now, for a socket that is accepted.
+    pub fn copy(&self) -> Self {
+        let number = |number: &AtomicU64| AtomicU64::new(number.load(Ordering::Relaxed));
+        Self {
+            send_buffer: AtomicUsize::new(self.send_buffer()),
+            send_buffer_set: AtomicBool::new(self.send_buffer_set.load(Ordering::Relaxed)),
+            receive_buffer: AtomicUsize::new(self.receive_buffer()),
+            low_water: AtomicI32::new(self.low_water()),
+            receive_timeout: number(&self.receive_timeout),
+            send_timeout: number(&self.send_timeout),
+            peek_offset: AtomicI32::new(-1),
+            pass_credentials: AtomicBool::new(self.passes_credentials()),
+            urgent_inline: AtomicBool::new(self.urgent_inline.load(Ordering::Relaxed)),
+            timestamps: AtomicU8::new(self.timestamps.load(Ordering::Relaxed)),
+            stamping: AtomicU32::new(self.stamping.load(Ordering::Relaxed)),
+            kept: Mutex::new(self.kept.lock().clone()),
         }
     }
 }
@@ -74,6 +144,11 @@ fn buffer(bytes: i32, least: usize) -> usize {
     // A negative number is a large one to Linux.
     let asked = usize::try_from(bytes).unwrap_or(MAX_BUFFER).min(MAX_BUFFER);
     (asked * 2).max(least)
+}
+
+/// The same for who is not limited.
+fn forced(bytes: i32, least: usize) -> usize {
+    (usize::try_from(bytes).unwrap_or(0).min(i32::MAX as usize / 2) * 2).max(least)
 }
 
 /// A time limit of `nanos`, where 0 stands for none.
@@ -94,6 +169,20 @@ impl Options {
     /// Sets `SO_SNDBUF`.
     pub fn set_send_buffer(&self, bytes: i32) {
         self.send_buffer.store(buffer(bytes, MIN_SEND_BUFFER), Ordering::Relaxed);
+        self.send_buffer_set.store(true, Ordering::Relaxed);
+    }
+
+    /// Sets `SO_SNDBUF` for who has the right to: not limited.
+    pub fn force_send_buffer(&self, bytes: i32) {
+        self.send_buffer.store(forced(bytes, MIN_SEND_BUFFER), Ordering::Relaxed);
+        self.send_buffer_set.store(true, Ordering::Relaxed);
+    }
+
+    /// It may send so much from now on, unless somebody has said how much.
+    pub fn grow_send_buffer(&self, bytes: usize) {
+        if !self.send_buffer_set.load(Ordering::Relaxed) {
+            self.send_buffer.store(bytes, Ordering::Relaxed);
+        }
     }
 
     /// `SO_RCVBUF`
@@ -104,6 +193,11 @@ impl Options {
     /// Sets `SO_RCVBUF`.
     pub fn set_receive_buffer(&self, bytes: i32) {
         self.receive_buffer.store(buffer(bytes, MIN_RECEIVE_BUFFER), Ordering::Relaxed);
+    }
+
+    /// Sets `SO_RCVBUF` for who has the right to: not limited.
+    pub fn force_receive_buffer(&self, bytes: i32) {
+        self.receive_buffer.store(forced(bytes, MIN_RECEIVE_BUFFER), Ordering::Relaxed);
     }
 
     /// `SO_RCVLOWAT`
@@ -166,6 +260,20 @@ impl Options {
                 if forward { offset.saturating_add(bytes) } else { (offset - bytes).max(0) };
             self.set_peek_offset(moved);
         }
+    }
+
+    /// Whether messages say when they came.
+    pub fn timestamps(&self) -> Timestamps {
+        match self.timestamps.load(Ordering::Relaxed) {
+            0 => Timestamps::None,
+            1 => Timestamps::Micros,
+            _ => Timestamps::Nanos,
+        }
+    }
+
+    /// Sets `SO_TIMESTAMP` and `SO_TIMESTAMPNS`, of which there is one at a time.
+    pub fn set_timestamps(&self, timestamps: Timestamps) {
+        self.timestamps.store(timestamps as u8, Ordering::Relaxed);
     }
 
     /// Whether messages to this socket say who sent them.

@@ -20,10 +20,12 @@ use super::{
 use crate::{
     config::Isolation,
     errno::{Errno, SysResult},
+    gdb::Debugger,
     kernel::Kernel,
     loader::{self, LoadError, stack},
     memory::{Image, UserMemory},
     signal::{ProcessSignals, SigSet, ThreadSignals},
+    tty::Terminal,
     vfs::{FsContext, Path},
 };
 
@@ -57,6 +59,20 @@ pub struct ByDescriptor {
     pub reachable: bool,
     /// The descriptor is of the program itself, so its path has no name for it.
     pub unnamed: bool,
+}
+
+/// What a process has that the kernel starts, beside its program.
+pub struct Surroundings {
+    /// Who and where it is.
+    pub fs: FsContext,
+    /// Its descriptors.
+    pub files: Arc<FdTable>,
+    /// Its limits.
+    pub limits: Limits,
+    /// The terminal that controls it, with it in the foreground.
+    pub terminal: Option<Arc<Terminal>>,
+    /// Who wants to debug it from its first instruction on.
+    pub(crate) debugger: Option<Arc<Debugger>>,
 }
 
 fn load(
@@ -127,14 +143,13 @@ fn load(
 }
 
 impl Kernel {
-    /// Starts `command` as the first process, or as another one beside it without a parent, with `files` as its descriptors.
+    /// Starts `command` as the first process or as another one beside it, without a parent but init.
     pub fn start(
         self: &Arc<Self>,
         command: Command,
-        fs: FsContext,
-        files: Arc<FdTable>,
-        limits: Limits,
+        surroundings: Surroundings,
     ) -> Result<Arc<Process>, LoadError> {
+        let Surroundings { fs, files, limits, terminal, debugger } = surroundings;
         let ids = Ids::of(&fs.cred);
         let stack_limit = limits.get(Resource::Stack).soft;
         let started = load(self, &fs, &ids, stack_limit, &command, OnCold::Wait)?;
@@ -159,7 +174,10 @@ impl Kernel {
         process.executed.store(true, Ordering::Relaxed);
         self.pids.register_thread(&thread);
         self.pids.register_process(&process, &Birth::FIRST).map_err(LoadError::System)?;
-        if let Some(debugger) = &self.debugger {
+        if let Some(terminal) = terminal {
+            process.begin_with_terminal(terminal);
+        }
+        if let Some(debugger) = debugger {
             debugger.hold(&thread);
         }
         let run = Current::start(thread, started.context)
@@ -199,7 +217,7 @@ impl Current {
         process.timers.clear_posix();
         process.executed.store(true, Ordering::Relaxed);
         process.attributes.lock().dumpable = true;
-        process.ids.lock().keep_capabilities = false;
+        old.privileges_of_program();
         process.renew_in_family(old.tid);
         process.membarrier.store(false, Ordering::Relaxed);
         old.leave_memory();
@@ -235,6 +253,16 @@ impl Current {
 }
 
 impl Thread {
+    /// Changes capabilities and ids to what a program gets.
+    fn privileges_of_program(&self) {
+        let (bounding, no_new_privs) = {
+            let attributes = self.attributes.lock();
+            (attributes.bounding, attributes.no_new_privs)
+        };
+        let mut fs = self.fs.write();
+        self.process.ids.lock().execute(bounding, no_new_privs, Arc::make_mut(&mut fs.cred));
+    }
+
     /// Ends all other threads of the process and waits until they have left. `EINTR` when another thread does the same, or the
     /// process is ending.
     async fn become_sole(&self) -> SysResult<()> {

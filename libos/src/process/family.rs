@@ -21,7 +21,7 @@ use crate::{
 
 /// Whose child a new process is, and what its end is to its parent.
 pub struct Birth<'a> {
-    /// Who makes it; none for a first process.
+    /// Who makes it; none for one that the kernel starts, which is a child of init if there is one.
     pub maker: Option<&'a Thread>,
     /// It is a child of its maker's parent, `CLONE_PARENT`, and its end is to that what its maker's is.
     pub sibling: bool,
@@ -30,7 +30,7 @@ pub struct Birth<'a> {
 }
 
 impl Birth<'_> {
-    /// That of a process which nobody waits for and which begins a session.
+    /// That of a process which no other waits for and which begins a session.
     pub const FIRST: Birth<'static> = Birth { maker: None, sibling: false, exit_signal: 0 };
 }
 
@@ -324,7 +324,16 @@ impl PidTable {
         let mut table = self.0.lock();
         let mut exit_signal = birth.exit_signal;
         let (group, session, parent) = match birth.maker {
-            None => (process.pid, Session::new(process.pid), 0),
+            None => {
+                let init = table.processes.get_mut(&1).filter(|entry| entry.process.is_init());
+                let parent = init.map_or(0, |entry| {
+                    // Which init ignores: it is reaped at once.
+                    exit_signal = Signal::SIGCHLD.raw() as u32;
+                    entry.children.insert(process.pid);
+                    entry.process.pid
+                });
+                (process.pid, Session::new(process.pid), parent)
+            }
             Some(thread) => {
                 let maker = &thread.process;
                 let (parent, made_by) = match birth.sibling {
@@ -348,9 +357,8 @@ impl PidTable {
         table.join_group(process, group);
         table.join_session(process, session);
         drop(table);
-        match birth.maker {
-            Some(maker) => process.inherit_terminal(&maker.process),
-            None => process.kernel.terminals.begin(process),
+        if let Some(maker) = birth.maker {
+            process.inherit_terminal(&maker.process);
         }
         Ok(())
     }

@@ -17,8 +17,10 @@ pub struct Ids {
     pub groups: Three,
     /// The capabilities that may become effective.
     pub permitted: Capabilities,
-    /// The capabilities that a program may inherit, capset(2). Programs here get what their user has.
+    /// The capabilities that root's programs may inherit beside those of the bounding set, capset(2).
     pub inheritable: Capabilities,
+    /// The capabilities that every program inherits, `PR_CAP_AMBIENT`: some of those that are permitted and inheritable.
+    pub ambient: Capabilities,
     /// They stay permitted when the last id of root goes, `PR_SET_KEEPCAPS`.
     pub keep_capabilities: bool,
 }
@@ -31,6 +33,7 @@ impl Ids {
             groups: [cred.fsgid; 3],
             permitted: cred.caps,
             inheritable: Capabilities::empty(),
+            ambient: Capabilities::empty(),
             keep_capabilities: false,
         }
     }
@@ -44,6 +47,7 @@ impl Ids {
         if had_root && !users.contains(&0) {
             if !self.keep_capabilities {
                 self.permitted = Capabilities::empty();
+                self.ambient = Capabilities::empty();
             }
             cred.caps = Capabilities::empty();
         } else if effective_before == 0 && users[1] != 0 {
@@ -51,6 +55,29 @@ impl Ids {
         } else if effective_before != 0 && users[1] == 0 {
             cred.caps = self.permitted;
         }
+    }
+
+    /// Sets what is permitted and what is inheritable; nothing else can be ambient.
+    pub fn set_capabilities(&mut self, permitted: Capabilities, inheritable: Capabilities) {
+        (self.permitted, self.inheritable) = (permitted, inheritable);
+        self.ambient &= permitted & inheritable;
+    }
+
+    /// What a program gets, execve(2): root's all of `bounding`, another's what is ambient, since files have no capabilities here.
+    pub fn execute(&mut self, bounding: Capabilities, no_new_privs: bool, cred: &mut Credentials) {
+        let [real, effective, _] = self.users;
+        let mut granted = Capabilities::empty();
+        if real == 0 || effective == 0 {
+            granted = self.inheritable | bounding;
+            if no_new_privs {
+                granted &= self.permitted;
+            }
+        }
+        self.permitted = granted | self.ambient;
+        cred.caps = if effective == 0 { self.permitted } else { self.ambient };
+        self.keep_capabilities = false;
+        (self.users[2], cred.fsuid) = (effective, effective);
+        (self.groups[2], cred.fsgid) = (self.groups[1], self.groups[1]);
     }
 
     /// Sets the group ids, and `cred` as follows from it.
@@ -74,5 +101,37 @@ mod tests {
         assert_eq!(cred.caps, Capabilities::FULL);
         ids.set_users([1000; 3], &mut cred);
         assert!(cred.caps.is_empty() && ids.permitted.is_empty());
+    }
+
+    #[test]
+    fn a_users_program_gets_what_is_ambient() {
+        let mut cred = Credentials::root();
+        let mut ids = Ids::of(&cred);
+        ids.keep_capabilities = true;
+        ids.set_capabilities(Capabilities::FULL, Capabilities::KILL);
+        ids.ambient = Capabilities::KILL;
+        ids.set_users([1000; 3], &mut cred);
+        assert_eq!(ids.permitted, Capabilities::FULL);
+        ids.execute(Capabilities::FULL, false, &mut cred);
+        assert_eq!((ids.permitted, cred.caps), (Capabilities::KILL, Capabilities::KILL));
+        ids.set_capabilities(Capabilities::KILL, Capabilities::empty());
+        ids.execute(Capabilities::FULL, false, &mut cred);
+        assert!(ids.permitted.is_empty() && cred.caps.is_empty());
+    }
+
+    #[test]
+    fn roots_program_gets_the_bounding_set_unless_privileges_are_not_to_grow() {
+        let mut cred = Credentials::root();
+        let mut ids = Ids::of(&cred);
+        let bounding = Capabilities::FULL - Capabilities::KILL;
+        ids.execute(bounding, false, &mut cred);
+        assert_eq!((ids.permitted, cred.caps), (bounding, bounding));
+        ids.set_capabilities(Capabilities::SETUID, Capabilities::empty());
+        ids.execute(bounding, true, &mut cred);
+        assert_eq!(ids.permitted, Capabilities::SETUID);
+        ids.users = [0, 1000, 0];
+        ids.execute(bounding, false, &mut cred);
+        assert_eq!((ids.permitted, cred.caps), (bounding, Capabilities::empty()));
+        assert_eq!((ids.users[2], cred.fsuid), (1000, 1000));
     }
 }

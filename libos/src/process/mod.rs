@@ -19,6 +19,7 @@ mod family;
 mod fd_table;
 mod fs_state;
 mod ids;
+pub(crate) mod init;
 mod limits;
 pub mod namespaces;
 pub(crate) mod pids;
@@ -44,7 +45,7 @@ pub(crate) use self::clone::{
 };
 pub use self::{
     attributes::{ProcessAttributes, Scheduling, ThreadAttributes},
-    exec::{ByDescriptor, Command},
+    exec::{ByDescriptor, Command, Surroundings},
     exit::ExitStatus,
     family::Birth,
     fd_table::{Descriptor, FdTable, NR_OPEN},
@@ -84,7 +85,9 @@ pub struct Process {
     session: RwLock<Arc<Session>>,
     /// It has executed a program since it was made, or began with one.
     executed: AtomicBool,
-    /// Which thread of its parent made it.
+    /// The kernel plays it: [`init`].
+    init: AtomicBool,
+    /// Which thread of its parent made it; 0 for one that the kernel has started.
     made_by: AtomicI32,
     /// Notified when one of its children has ended, stopped or gone on.
     children_changed: WaitQueue,
@@ -139,6 +142,7 @@ impl Process {
             pgid: AtomicI32::new(0),
             session: RwLock::new(Session::new(pid)),
             executed: AtomicBool::new(false),
+            init: AtomicBool::new(false),
             made_by: AtomicI32::new(0),
             children_changed: WaitQueue::new(),
             children_usage: Mutex::default(),

@@ -124,9 +124,13 @@ impl Table {
                 return false;
             }
             match self.process(member.ppid()) {
-                Some(parent) => parent.pgid() != group && parent.sid() == member.sid(),
-                // What began the first process is outside, and lets it go on.
-                None => true,
+                Some(parent)
+                    if !parent.is_init() || member.made_by.load(Ordering::Relaxed) != 0 =>
+                {
+                    parent.pgid() != group && parent.sid() == member.sid()
+                }
+                // What began it is outside, and lets it go on.
+                _ => true,
             }
         })
     }

@@ -83,6 +83,8 @@ struct Requests {
     /// Where a batch is copied to, out of the guest's reach.
     batch: Box<[Submission; BATCH]>,
     pending: Pending,
+    /// Places for completions that are [claimed](Evering::reserve) and not used yet: kept, since to claim some takes the other lock.
+    places: usize,
 }
 
 /// What has been taken and waits for the next submission.
@@ -94,10 +96,19 @@ struct Pending {
     deadline: Option<u64>,
 }
 
+/// What came of a look at the submissions.
+#[derive(Default)]
+struct Taken {
+    /// How many have been taken.
+    count: usize,
+    /// How many completions there were when the last of them were answered, if any were at once.
+    there: Option<usize>,
+}
+
 /// What is sent to the guest.
 struct Answers {
     sender: Sender<Completion, Keeper>,
-    /// How many completions are still to come, each with a place.
+    /// How many places are claimed, for completions that are to come.
     owed: usize,
     groups: Groups,
     over: bool,
@@ -202,6 +213,7 @@ impl Evering {
                 receiver,
                 batch: Box::new([Submission::default(); BATCH]),
                 pending: Pending::default(),
+                places: 0,
             }),
             answers: BiasedMutex::new(Answers {
                 sender,
@@ -228,9 +240,11 @@ impl Evering {
         if !std::ptr::eq(self.process.as_ptr(), &*thread.process) {
             return Err(Errno::EPERM);
         }
-        self.kick(thread)?;
-        self.collect();
-        self.unreceived()
+        let there = self.kick(thread)?;
+        match there {
+            Some(there) if !self.collect() => Ok(there),
+            _ => self.unreceived(),
+        }
     }
 
     /// As [`enter`](Self::enter), which has been tried just now, and waits until there are `wanted` completions or it is `until` on the
@@ -258,7 +272,7 @@ impl Evering {
                 return Ok(there);
             }
             // There was no room for all, perhaps, and now there is.
-            self.kick(thread)?;
+            let _ = self.kick(thread)?;
         }
     }
 
@@ -267,8 +281,8 @@ impl Evering {
         Ok(self.reads.are_ready() || self.unreceived()? >= wanted)
     }
 
-    /// Makes the reads whose turn has come.
-    fn collect(&self) {
+    /// Makes the reads whose turn has come. Whether one is done.
+    fn collect(&self) -> bool {
         let mut completions: SmallVec<[Completion; 8]> = SmallVec::new();
         self.reads.collect(|(id, record), result| {
             let result = result.map(|len| len as u64);
@@ -277,52 +291,65 @@ impl Evering {
                 record.completed(result);
             }
         });
-        if !completions.is_empty() {
-            // If they cannot be sent the ring is over, which everybody else finds out.
-            let _ = self.answer(&completions, 0);
+        if completions.is_empty() {
+            return false;
         }
+        // If they cannot be sent the ring is over, which everybody else finds out.
+        let _ = self.answer(&completions);
+        true
     }
 
     /// Takes what there is, and sees to it that somebody learns of what comes next: a poller where a CPU has nothing else to do, or
-    /// the guest, by the bell.
-    fn kick(&self, thread: &Thread) -> SysResult<()> {
+    /// the guest, by the bell. How many completions there were when the last were sent, if any were.
+    fn kick(&self, thread: &Thread) -> SysResult<Option<usize>> {
+        let mut there = None;
         loop {
             // Not both: a poller takes the lock again and again, and would let nobody else have it.
             if self.polled.load(Ordering::Acquire) {
-                return Ok(());
+                return Ok(there);
             }
-            self.take_all(thread)?;
+            let mut requests = self.requests.lock();
+            let is_armed = self.bell.is_armed();
+            let taken = self.take_all(thread, &mut requests)?;
+            there = taken.there.or(there);
             if let Some(idle) = self.idle
                 && !self.takes_many()
                 && hal::cpu::has_spare()
                 && !self.polled.swap(true, Ordering::AcqRel)
             {
+                drop(requests);
                 self.poll_on(thread.stand_in()?, idle);
-                return Ok(());
+                return Ok(there);
+            }
+            if is_armed {
+                // What came after that look was rung for, or is going to be.
+                return Ok(there);
             }
             self.bell.arm(How::Futex);
             // It came before the bell was up: nobody will ring for it.
-            if !self.may_take()? {
-                return Ok(());
+            if !self.may_take(&mut requests)? {
+                return Ok(there);
             }
         }
     }
 
     /// Takes submissions until there are none, or no room for more completions. `EIO` when the ring is over.
-    fn take_all(&self, thread: &Thread) -> SysResult<usize> {
-        let mut requests = self.requests.lock();
-        let Requests { receiver, batch, pending } = &mut *requests;
-        let mut taken = 0_usize;
+    fn take_all(&self, thread: &Thread, requests: &mut Requests) -> SysResult<Taken> {
+        let Requests { receiver, batch, pending, places } = requests;
+        let mut taken = Taken::default();
         loop {
             match receiver.pending() {
                 Ok(0) => {
-                    self.took(taken);
+                    self.took(taken.count);
                     return Ok(taken);
                 }
                 Ok(_) => {}
                 Err(_) => return Err(self.break_off()),
             }
-            let room = self.reserve()?;
+            if *places == 0 || self.operations.is_over() {
+                *places = self.reserve()?;
+            }
+            let room = *places;
             let some = batch.get_mut(..room).unwrap_or_default();
             let count = receiver.recv_batch(some).unwrap_or_default();
             let mut answers: SmallVec<[Completion; BATCH]> = SmallVec::new();
@@ -337,8 +364,11 @@ impl Evering {
                     }
                 }
             }
-            self.answer(&answers, room - count)?;
-            taken = taken.saturating_add(count);
+            *places = room - count;
+            if !answers.is_empty() {
+                taken.there = Some(self.answer(&answers)?);
+            }
+            taken.count = taken.count.saturating_add(count);
             if traced {
                 let (process, door) = (&thread.process, trace::Door::Evering);
                 let done = self.unreceived()?;
@@ -379,12 +409,15 @@ impl Evering {
     }
 
     /// Whether there is something to take, and room for it.
-    fn may_take(&self) -> SysResult<bool> {
-        let pending = self.requests.lock().receiver.pending();
-        let room = self.answers.lock().room(1);
-        match (pending, room) {
-            (Ok(pending), Some(room)) => Ok(pending > 0 && room > 0),
-            _ => Err(self.break_off()),
+    fn may_take(&self, requests: &mut Requests) -> SysResult<bool> {
+        match requests.receiver.pending() {
+            Ok(0) => Ok(false),
+            Ok(_) if requests.places > 0 => Ok(true),
+            Ok(_) => {
+                let room = self.answers.lock().room(1);
+                room.map(|room| room > 0).ok_or_else(|| self.break_off())
+            }
+            Err(_) => Err(self.break_off()),
         }
     }
 
@@ -402,27 +435,30 @@ impl Evering {
         Ok(room)
     }
 
-    /// Sends completions, each of which has a place, and gives back `unused` places.
-    fn answer(&self, completions: &[Completion], unused: usize) -> SysResult<()> {
+    /// Sends completions, of which there are some and each has a place: how many there are then.
+    fn answer(&self, completions: &[Completion]) -> SysResult<usize> {
         let mut answers = self.answers.lock();
-        answers.owed = answers.owed.saturating_sub(completions.len() + unused);
-        if completions.is_empty() {
-            return Ok(());
+        if answers.over {
+            return Err(Errno::EIO);
         }
+        answers.owed = answers.owed.saturating_sub(completions.len());
         // There is a place for each, unless the guest has moved its index backwards.
         let sent = answers.sender.send_batch(completions);
+        let there = answers.sender.unreceived();
         drop(answers);
-        if sent != Ok(completions.len()) {
-            return Err(self.break_off());
+        match there {
+            Ok(there) if sent == Ok(completions.len()) => {
+                self.completed.notify_all_for(PollEvents::READABLE.bits());
+                Ok(there)
+            }
+            _ => Err(self.break_off()),
         }
-        self.completed.notify_all_for(PollEvents::READABLE.bits());
-        Ok(())
     }
 
     /// Sends the completion of something that was on its way.
     fn complete(&self, id: u64, result: SysResult<u64>) {
         // If it cannot be sent the ring is over, which everybody else finds out.
-        let _ = self.answer(&[Completion { id, result: encode(result) }], 0);
+        let _ = self.answer(&[Completion { id, result: encode(result) }]);
     }
 
     /// How many completions there are to receive.
@@ -563,10 +599,11 @@ impl Evering {
         hal::cpu::spawn_spread(async move {
             let mut since = hal::time::monotonic();
             while let Some(ring) = ring.upgrade() {
-                match ring.take_all(&stand_in) {
+                let taken = ring.take_all(&stand_in, &mut ring.requests.lock());
+                match taken {
                     Err(_) => return,
-                    Ok(1..) => since = hal::time::monotonic(),
-                    Ok(0) => std::hint::spin_loop(),
+                    Ok(Taken { count: 1.., .. }) => since = hal::time::monotonic(),
+                    Ok(_) => std::hint::spin_loop(),
                 }
                 let gives_way = hal::cpu::runnable() || ring.takes_many();
                 if !gives_way && hal::time::monotonic().saturating_sub(since) <= idle {
@@ -579,7 +616,7 @@ impl Evering {
                 ring.polled.store(false, Ordering::Release);
                 ring.bell.arm(How::Futex);
                 // What came before the bell was up nobody rings for.
-                let missed = ring.may_take();
+                let missed = ring.may_take(&mut ring.requests.lock());
                 if missed == Ok(false) || missed.is_ok() && ring.polled.swap(true, Ordering::AcqRel)
                 {
                     return;
@@ -604,7 +641,11 @@ impl Collector for Evering {
     fn collect_soon(&self) {
         let Some(process) = self.process.upgrade() else { return };
         let ring = self.me.clone();
-        let collect = async move { ring.upgrade().into_iter().for_each(|ring| ring.collect()) };
+        let collect = async move {
+            if let Some(ring) = ring.upgrade() {
+                ring.collect();
+            }
+        };
         process.kernel.cpus.spawn(collect).detach();
     }
 }

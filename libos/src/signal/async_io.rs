@@ -3,7 +3,7 @@
 //! The one idea: the file's queue calls an observer, which sends the owner what it was promised. Whom and what is kept with the open file,
 //! and may be changed while it is watched.
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use kernel_objects::wait_queue::{Observer, ObserverKey};
 use linux_raw_sys::general as raw;
@@ -48,19 +48,14 @@ struct Promise {
 pub struct Readiness {
     promise: Mutex<Promise>,
     watching: Mutex<Option<ObserverKey>>,
+    /// The owner is told of urgent data.
+    urgent: OnceLock<()>,
 }
 
 impl Readiness {
     /// The owner.
     pub fn owner(&self) -> Owner {
         self.promise.lock().owner
-    }
-
-    /// Changes the owner on behalf of `thread`.
-    pub fn set_owner(&self, thread: &Thread, owner: Owner) {
-        let users = thread.process.ids.lock().users;
-        let mut promise = self.promise.lock();
-        (promise.owner, promise.users) = (owner, [users[0], users[1]]);
     }
 
     /// The signal that is sent; `None` is SIGIO without details.
@@ -102,6 +97,42 @@ pub fn watch(kernel: &Arc<Kernel>, file: &Arc<OpenFile>, fd: i32, on: bool) -> S
     Ok(())
 }
 
+/// Changes the owner of `file` on behalf of `thread`. That of a socket is told of urgent data, whether it is told of anything else or not.
+pub fn set_owner(thread: &Thread, file: &Arc<OpenFile>, owner: Owner) {
+    let readiness = file.readiness();
+    let users = thread.process.ids.lock().users;
+    {
+        let mut promise = readiness.promise.lock();
+        (promise.owner, promise.users) = (owner, [users[0], users[1]]);
+    }
+    if let (Ok(_), Some(queue)) = (file.socket(), file.wait_queue())
+        && readiness.urgent.set(()).is_ok()
+    {
+        let kernel = Arc::downgrade(&thread.process.kernel);
+        let observer = UrgentTeller { kernel, file: Arc::downgrade(file) };
+        let events = PollEvents::PRI | PollEvents::HUP;
+        queue.register(events.bits(), Arc::new(observer));
+    }
+}
+
+/// Tells of urgent data. It is with the socket's queue as long as there is the socket.
+struct UrgentTeller {
+    kernel: Weak<Kernel>,
+    file: Weak<OpenFile>,
+}
+
+impl Observer for UrgentTeller {
+    fn notify(&self, events: u32) -> bool {
+        // When all has changed, a hang-up has too, and nothing urgent is new.
+        let urgent = PollEvents::from_bits_truncate(events) == PollEvents::PRI;
+        if urgent && let (Some(kernel), Some(file)) = (self.kernel.upgrade(), self.file.upgrade()) {
+            let promise = *file.readiness().promise.lock();
+            promise.tell(&kernel, Signal::SIGURG, SigInfo::kernel(Signal::SIGURG));
+        }
+        false
+    }
+}
+
 struct Teller {
     kernel: Weak<Kernel>,
     file: Weak<OpenFile>,
@@ -122,12 +153,17 @@ impl Observer for Teller {
 
 impl Promise {
     fn keep(&self, kernel: &Kernel, ready: PollEvents) {
+        let (signal, info) = self.message(ready);
+        self.tell(kernel, signal, info);
+    }
+
+    /// Sends a signal to the owner.
+    fn tell(&self, kernel: &Kernel, signal: Signal, info: SigInfo) {
         // Should a queue of signals be full, Linux sends a plain SIGIO; that has room always.
         let send = |process: &Process, target: Option<&Thread>| {
             if !self.may_tell(process) {
                 return;
             }
-            let (signal, info) = self.message(ready);
             let _ = match target {
                 Some(thread) => thread.send_signal(signal, info),
                 None => process.send_signal(signal, info),

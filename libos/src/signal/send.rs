@@ -58,6 +58,10 @@ impl Process {
         if self.object.is_ending() {
             return Ok(());
         }
+        if self.is_init() && SigSet::UNBLOCKABLE.contains(signal) {
+            // As Linux does for the init of a pid namespace.
+            return Ok(());
+        }
         if signal == Signal::SIGKILL {
             self.begin_exit(ExitStatus::KILLED);
             return Ok(());

@@ -254,6 +254,11 @@ impl ProcessSignals {
         self.update(|pending| pending.push(signal, info, limit))
     }
 
+    /// Takes the next signal that was sent to the process, for one whose threads take none.
+    pub(crate) fn take_any(&self) -> Option<Signal> {
+        self.pop(SigSet::FULL).map(|(signal, _)| signal)
+    }
+
     /// Takes the next signal of `wanted` that was sent to the process.
     pub(super) fn pop(&self, wanted: SigSet) -> Option<(Signal, SigInfo)> {
         if self.pending().intersection(wanted).is_empty() {

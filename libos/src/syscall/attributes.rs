@@ -7,7 +7,7 @@ use crate::{
     errno::{Errno, SysResult},
     process::Thread,
     syscall::argument::{Fd, Flags, Mode, UserAddr, UserPtr, UserStr},
-    vfs::{LookupFlags, Path, Timespec, ops},
+    vfs::{LookupFlags, Path, Timespec, ops, xattr},
 };
 
 /// The place of an open file; `EBADF`.
@@ -198,12 +198,12 @@ fn give(thread: &Thread, bytes: &[u8], into: UserAddr, size: usize) -> SysResult
 
 fn get(thread: &Thread, place: &Path, name: UserStr, into: UserAddr, size: usize) -> SysResult {
     let name = attribute_name(thread, name)?;
-    let value = ops::get_xattr(&thread.fs.read(), place, &name)?;
+    let value = xattr::get(&thread.fs.read(), place, &name)?;
     give(thread, &value, into, size)
 }
 
 fn list(thread: &Thread, place: &Path, into: UserAddr, size: usize) -> SysResult {
-    let names = ops::list_xattrs(&thread.fs.read(), place)?;
+    let names = xattr::list(&thread.fs.read(), place)?;
     let mut bytes = names.join(&0);
     if !names.is_empty() {
         bytes.push(0);
@@ -228,12 +228,12 @@ fn set(
     }
     let mut bytes = vec![0; size];
     thread.memory.read_bytes(value.0, &mut bytes)?;
-    ops::set_xattr(&thread.fs.read(), place, &name, &bytes, flags.0)
+    xattr::set(&thread.fs.read(), place, &name, &bytes, flags.0)
 }
 
 fn remove(thread: &Thread, place: &Path, name: UserStr) -> SysResult<()> {
     let name = attribute_name(thread, name)?;
-    ops::remove_xattr(&thread.fs.read(), place, &name)
+    xattr::remove(&thread.fs.read(), place, &name)
 }
 
 /// Defines the path, no-follow and descriptor variants of a call on extended attributes.

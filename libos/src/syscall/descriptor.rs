@@ -145,14 +145,14 @@ fn command_now(
         }
         raw::F_SETOWN => {
             let owner = async_io::owner_from_number(&thread.process.kernel, argument as i32)?;
-            file.readiness().set_owner(thread, owner);
+            async_io::set_owner(thread, file, owner);
             Ok(0)
         }
         raw::F_GETOWN => Ok(file.readiness().owner().number() as u64),
         raw::F_SETOWN_EX => {
             let pair = UserPtr::<[i32; 2]>::new(argument).read(&thread.memory)?;
             let owner = async_io::owner_from_pair(&thread.process.kernel, pair)?;
-            file.readiness().set_owner(thread, owner);
+            async_io::set_owner(thread, file, owner);
             Ok(0)
         }
         raw::F_GETOWN_EX => {
@@ -229,18 +229,42 @@ pub(crate) fn ioctl_at_once(
         requests::FIOCLEX => thread.files.set_close_on_exec(fd, true),
         requests::FIONCLEX => thread.files.set_close_on_exec(fd, false),
         requests::FIONBIO => set_nonblocking(thread, &file, argument),
+        requests::FIOSETOWN | requests::SIOCSPGRP if file.socket().is_ok() => {
+            set_owner(thread, &file, argument)
+        }
+        requests::FIOGETOWN | requests::SIOCGPGRP if file.socket().is_ok() => {
+            let owner = file.readiness().owner().number();
+            UserPtr::<i32>::new(argument).write(&thread.memory, &owner)
+        }
         requests::FIOASYNC if !file.is_terminal() => change_async(thread, &file, fd, argument),
         request if file.is_terminal() => {
             return terminal::control_at_once(thread, &file, request, argument);
         }
-        request => return Some(file.ioctl(request, argument, &*thread.memory)),
+        request => return Some(control(thread, &file, request, argument)),
     };
     Some(done.map(|()| 0))
+}
+
+/// What a file knows, and of any socket what is about network devices.
+fn control(thread: &Thread, file: &OpenFile, request: u32, argument: u64) -> SysResult {
+    match file.ioctl(request, argument, &*thread.memory) {
+        Err(Errno::ENOTTY) if file.socket().is_ok() => {
+            thread.process.kernel.inet.control(request, argument, &*thread.memory)
+        }
+        result => result,
+    }
 }
 
 /// ioctl(2) of a terminal that has to wait until all that was written is out.
 pub(crate) async fn ioctl(thread: &Thread, fd: Fd, request: Flags, argument: u64) -> SysResult {
     terminal::control(thread, &*thread.files.get(fd)?, request.0, argument).await
+}
+
+fn set_owner(thread: &Thread, file: &Arc<OpenFile>, argument: u64) -> SysResult<()> {
+    let number = UserPtr::<i32>::new(argument).read(&thread.memory)?;
+    let owner = async_io::owner_from_number(&thread.process.kernel, number)?;
+    async_io::set_owner(thread, file, owner);
+    Ok(())
 }
 
 fn change_async(thread: &Thread, file: &Arc<OpenFile>, fd: Fd, argument: u64) -> SysResult<()> {

@@ -213,7 +213,7 @@ pub(crate) fn capset(
     if !allowed {
         return Err(Errno::EPERM);
     }
-    (ids.permitted, ids.inheritable) = (permitted, inheritable);
+    ids.set_capabilities(permitted, inheritable);
     credentials(thread, &mut fs).caps = effective;
     Ok(())
 }

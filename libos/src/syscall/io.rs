@@ -455,7 +455,24 @@ pub(crate) fn read(
 pub(crate) async fn write(thread: &Thread, fd: Fd, buffer: UserAddr, count: usize) -> SysResult {
     let file = thread.files.get(fd)?;
     let mut from = IoSrc::guest(&*thread.memory, buffer.0, count.min(MAX_TRANSFER));
-    write_all(thread, &file, WriteTo::Position, &mut from).await
+    let done = write_all(thread, &file, WriteTo::Position, &mut from).await?;
+    settle(thread, &file, done, 0).await
+}
+
+/// Ends a write of `done` bytes: with `O_DSYNC` or `O_SYNC` of the file or such `RWF_` flags not before they are stored.
+pub(crate) async fn settle(
+    thread: &Thread,
+    file: &Arc<OpenFile>,
+    done: usize,
+    flags: u32,
+) -> SysResult<usize> {
+    let opened = file.flags();
+    let dsync = opened & raw::O_DSYNC != 0 || flags & (raw::RWF_DSYNC | raw::RWF_SYNC) != 0;
+    if dsync && done > 0 {
+        let sync = opened & raw::O_SYNC == raw::O_SYNC || flags & raw::RWF_SYNC != 0;
+        store(thread, Arc::clone(file), !sync).await?;
+    }
+    Ok(done)
 }
 
 /// pread64(2)
@@ -481,7 +498,9 @@ pub(crate) async fn pwrite64(
 ) -> SysResult {
     let to = write_to(position(offset)?);
     let range = GuestRange { va: buffer.0, len: count.min(MAX_TRANSFER) };
-    write_ranges(thread, &*thread.files.get(fd)?, to, &[range]).await
+    let file = thread.files.get(fd)?;
+    let done = write_ranges(thread, &file, to, &[range]).await?;
+    settle(thread, &file, done, 0).await
 }
 
 /// readv(2)
@@ -612,10 +631,7 @@ pub(super) async fn write_with(
         _ => WriteTo::End { moves: offset.is_none() },
     };
     let done = write_vector(thread, &file, to, ranges).await?;
-    if flags.0 & (raw::RWF_DSYNC | raw::RWF_SYNC) != 0 {
-        store(thread, file, flags.0 & raw::RWF_SYNC == 0).await?;
-    }
-    Ok(done)
+    settle(thread, &file, done, flags.0).await
 }
 
 /// lseek(2)

@@ -11,6 +11,7 @@ pub mod table;
 
 pub mod adjtimex;
 pub mod aio;
+mod any_ready;
 pub mod descriptor;
 pub mod event;
 pub mod file;

@@ -138,7 +138,9 @@ fn make(kernel: &Arc<Kernel>, kind: &[u8], data: &[u8]) -> SysResult<Arc<dyn Fil
             proc.attach(kernel);
             without_options(proc)
         }
-        b"sysfs" => without_options(SysFs::new(kernel.cpus.count(), None)),
+        b"sysfs" => {
+            without_options(SysFs::new(kernel.cpus.count(), &kernel.inet.interfaces(), None))
+        }
         b"mqueue" => {
             let fs = kernel.mqueues.superblock().fs();
             MqueueFs::of(fs).ok_or(Errno::ENODEV)?;

@@ -1,24 +1,16 @@
 //! Waiting for several files: poll, ppoll, select, pselect.
 //!
 //! The one idea: all four become a list of files with the events that are wanted. It is looked at once for nothing; only when nothing is
-//! ready are places in the files' wait queues taken, and then looked at again.
+//! ready is it waited for (`any_ready`).
 
-use std::{
-    future::{Future, poll_fn},
-    pin::Pin,
-    sync::Arc,
-    task::Poll,
-};
+use std::sync::Arc;
 
-use kernel_objects::{
-    WaitQueue,
-    task::{BlockedReason, Interrupted},
-    wait_queue::Wait,
-};
+use kernel_objects::task::Interrupted;
 use linux_raw_sys::general as raw;
 use smallvec::SmallVec;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
+use super::any_ready::{Ready, Watched, any_ready};
 use crate::{
     errno::{Errno, SysResult},
     process::{Resource, Thread},
@@ -43,51 +35,14 @@ pub(crate) struct PollFd {
 /// What is told whether wanted or not.
 const ALWAYS: PollEvents = PollEvents::ERR.union(PollEvents::HUP);
 
-/// A file, and what is wanted of it.
-struct Watched {
-    file: Arc<OpenFile>,
-    wanted: PollEvents,
-}
-
-impl Watched {
-    fn ready(&self) -> PollEvents {
-        self.file.poll() & (self.wanted | ALWAYS)
+/// Which of `files` are ready, at `deadline` (0: now) if none was before.
+async fn ready_by(thread: &Thread, files: &[Watched], deadline: u64) -> Result<Ready, Interrupted> {
+    let now = files.iter().map(Watched::ready).enumerate();
+    let now: Ready = now.filter(|(_, events)| !events.is_empty()).collect();
+    if deadline == 0 || !now.is_empty() {
+        return Ok(now);
     }
-}
-
-/// Waits until one of `files` is ready or `deadline` has passed on the monotonic clock (0: do not wait).
-async fn any_ready(thread: &Thread, files: &[Watched], deadline: u64) -> Result<(), Interrupted> {
-    let ready = || files.iter().any(|watched| !watched.ready().is_empty());
-    if deadline == 0 {
-        return Ok(());
-    }
-    loop {
-        let mut waits: SmallVec<[Wait<&WaitQueue>; 4]> = files
-            .iter()
-            .filter_map(|watched| watched.file.wait_queue().map(WaitQueue::wait))
-            .collect();
-        waits.iter_mut().for_each(Wait::arm);
-        if ready() {
-            break;
-        }
-        let any = poll_fn(|context| {
-            let polled = waits.iter_mut().any(|wait| Pin::new(wait).poll(context).is_ready());
-            if polled { Poll::Ready(()) } else { Poll::Pending }
-        });
-        let waited = thread
-            .object
-            .interruptible(BlockedReason::WaitMany, hal::time::timeout_at(deadline, any))
-            .await;
-        if ready() {
-            break;
-        }
-        match waited {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) => break,
-            Err(interrupted) => return Err(interrupted),
-        }
-    }
-    Ok(())
+    any_ready(thread, files, deadline).await
 }
 
 /// The monotonic time `timeout` ns from now; 0 for none at all, the end of time for no limit.
@@ -114,8 +69,9 @@ async fn poll_fds(thread: &Thread, request: Request) -> SysResult<Result<usize, 
     }
     let mut fds = request.fds.read_slice(&thread.memory, request.count)?;
     let mut files: SmallVec<[Watched; 4]> = SmallVec::new();
-    let mut bad = false;
-    for entry in &mut fds {
+    let mut entries: SmallVec<[usize; 4]> = SmallVec::new();
+    let mut found = 0;
+    for (index, entry) in fds.iter_mut().enumerate() {
         entry.revents = 0;
         if entry.fd < 0 {
             continue;
@@ -123,28 +79,25 @@ async fn poll_fds(thread: &Thread, request: Request) -> SysResult<Result<usize, 
         match thread.files.get(Fd(entry.fd)) {
             Ok(file) => {
                 let wanted = PollEvents::from_bits_truncate(u32::from(entry.events as u16));
-                files.push(Watched { file, wanted });
+                files.push(Watched { file, wanted: wanted | ALWAYS });
+                entries.push(index);
             }
             Err(_) => {
                 entry.revents = PollEvents::NVAL.bits() as i16;
-                bad = true;
+                found += 1;
             }
         }
     }
-    let ready = files.iter().any(|watched| !watched.ready().is_empty());
-    if !bad
-        && !ready
-        && let Err(interrupted) = any_ready(thread, &files, request.deadline).await
-    {
-        return Ok(Err(interrupted));
-    }
-    let mut found = 0;
-    let mut next = files.iter();
-    for entry in &mut fds {
-        if entry.fd >= 0 && entry.revents == 0 {
-            entry.revents = next.next().map_or(0, |watched| watched.ready().bits() as i16);
+    let deadline = if found > 0 { 0 } else { request.deadline };
+    let ready = match ready_by(thread, &files, deadline).await {
+        Ok(ready) => ready,
+        Err(interrupted) => return Ok(Err(interrupted)),
+    };
+    for (index, events) in ready {
+        if let Some(entry) = entries.get(index).and_then(|&entry| fds.get_mut(entry)) {
+            entry.revents = events.bits() as i16;
+            found += 1;
         }
-        found += usize::from(entry.revents != 0);
     }
     request.fds.write_slice(&thread.memory, &fds)?;
     Ok(Ok(found))
@@ -225,17 +178,17 @@ pub(crate) async fn ppoll(
     unmask(thread, found)
 }
 
-/// The three sets of select(2): pointer, what is wanted, what makes a bit stay set.
-struct Sets([(UserAddr, PollEvents, PollEvents); 3]);
+/// The three sets of select(2): pointer, what makes a bit stay set.
+struct Sets([(UserAddr, PollEvents); 3]);
 
 impl Sets {
     fn new(read: UserAddr, write: UserAddr, except: UserAddr) -> Self {
         let readable = PollEvents::READABLE | PollEvents::RDBAND;
         let writable = PollEvents::WRITABLE | PollEvents::WRBAND;
         Self([
-            (read, readable, readable | ALWAYS),
-            (write, writable, writable | PollEvents::ERR),
-            (except, PollEvents::PRI, PollEvents::PRI),
+            (read, readable | ALWAYS),
+            (write, writable | PollEvents::ERR),
+            (except, PollEvents::PRI),
         ])
     }
 }
@@ -264,9 +217,9 @@ async fn select_fds(
     let mut numbers: SmallVec<[usize; 4]> = SmallVec::new();
     for fd in 0..count {
         let mut wanted = PollEvents::empty();
-        for (bits, (_, events, _)) in bits.iter().zip(&sets.0) {
+        for (bits, (_, counts)) in bits.iter().zip(&sets.0) {
             if has(bits, fd) {
-                wanted |= *events;
+                wanted |= *counts;
             }
         }
         if !wanted.is_empty() {
@@ -274,39 +227,18 @@ async fn select_fds(
             numbers.push(fd);
         }
     }
-    /// What is told of a file, restricted to what was asked.
-    fn answers(watched: &Watched, asked: PollEvents, counts: PollEvents) -> bool {
-        watched.wanted.intersects(asked) && watched.file.poll().intersects(counts)
-    }
-    let pass = |out: &mut [Vec<u64>; 3]| {
-        let mut found = 0;
-        for (watched, &fd) in files.iter().zip(&numbers) {
-            for ((out, bits), (_, asked, counts)) in out.iter_mut().zip(&bits).zip(&sets.0) {
-                if has(bits, fd) && answers(watched, *asked, *counts) {
-                    out[fd / WORD_BITS] |= 1 << (fd % WORD_BITS);
-                    found += 1;
-                }
-            }
-        }
-        found
+    let ready = match ready_by(thread, &files, deadline).await {
+        Ok(ready) => ready,
+        Err(interrupted) => return Ok(Err(interrupted)),
     };
-    let empty = || [vec![0; words], vec![0; words], vec![0; words]];
-    let mut out = empty();
-    let mut found = pass(&mut out);
-    while found == 0 && deadline != 0 {
-        if let Err(interrupted) = any_ready(thread, &files, deadline).await {
-            return Ok(Err(interrupted));
-        }
-        out = empty();
-        found = pass(&mut out);
-        if hal::time::monotonic() >= deadline {
-            break;
-        }
-        if found == 0 {
-            // Ready in a way that select does not tell, such as a hang-up of what is only written to.
-            hal::cpu::yield_now().await;
-            if thread.object.work() != 0 {
-                return Ok(Err(Interrupted));
+    let mut out = [vec![0; words], vec![0; words], vec![0; words]];
+    let mut found = 0;
+    for (index, events) in ready {
+        let Some(&fd) = numbers.get(index) else { continue };
+        for ((out, bits), (_, counts)) in out.iter_mut().zip(&bits).zip(&sets.0) {
+            if has(bits, fd) && events.intersects(*counts) {
+                out[fd / WORD_BITS] |= 1 << (fd % WORD_BITS);
+                found += 1;
             }
         }
     }

@@ -115,14 +115,23 @@ pub(crate) fn prctl(
         }
         options::PR_CAP_AMBIENT if second == u64::from(options::PR_CAP_AMBIENT_CLEAR_ALL) => {
             unused(&[third, fourth, fifth])?;
+            thread.process.ids.lock().ambient = Capabilities::empty();
         }
         options::PR_CAP_AMBIENT => {
-            capability(third)?;
+            let wanted = capability(third)?;
             unused(&[fourth, fifth])?;
-            // The set stays empty: only what is inheritable can be added to it, and nothing is.
+            let mut ids = thread.process.ids.lock();
             match u32::try_from(second) {
-                Ok(options::PR_CAP_AMBIENT_IS_SET | options::PR_CAP_AMBIENT_LOWER) => {}
-                Ok(options::PR_CAP_AMBIENT_RAISE) => return Err(Errno::EPERM),
+                Ok(options::PR_CAP_AMBIENT_IS_SET) => {
+                    return Ok(u64::from(ids.ambient.contains(wanted)));
+                }
+                Ok(options::PR_CAP_AMBIENT_LOWER) => ids.ambient.remove(wanted),
+                Ok(options::PR_CAP_AMBIENT_RAISE) => {
+                    if !(ids.permitted & ids.inheritable).contains(wanted) {
+                        return Err(Errno::EPERM);
+                    }
+                    ids.ambient.insert(wanted);
+                }
                 _ => return Err(Errno::EINVAL),
             }
         }

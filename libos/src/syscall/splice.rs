@@ -134,7 +134,11 @@ pub(crate) async fn copy_file_range(
     flags: Flags,
 ) -> SysResult {
     let (from, to) = (thread.files.get(from)?, thread.files.get(to)?);
-    let kind = |file: &OpenFile| file.inode().map(|inode| inode.kind());
+    // An inode knows without asking the host; an inherited file has none.
+    let kind = |file: &OpenFile| match file.inode() {
+        Some(inode) => Some(inode.kind()),
+        None => file.metadata().ok().map(|metadata| metadata.kind),
+    };
     for kind in [kind(&from), kind(&to)] {
         match kind {
             Some(FileType::Regular) => {}

@@ -47,12 +47,6 @@ pub(super) struct HostEnd {
     terminal: Weak<Terminal>,
 }
 
-/// Settings of the host as those of a guest.
-fn from_host(host: &console::Termios) -> Termios {
-    let console::Termios { iflag, oflag, cflag, lflag, line, cc } = *host;
-    Termios { iflag, oflag, cflag, lflag, line, cc, ispeed: 0, ospeed: 0 }.normalized()
-}
-
 impl HostEnd {
     /// The host's raw settings, but for output, which is treated as `guest` says.
     fn settings(host: &console::Termios, guest: &Termios) -> console::Termios {
@@ -205,7 +199,7 @@ impl Terminal {
         device: DeviceNumber,
         kernel: &KernelSlot,
     ) -> Arc<Self> {
-        let termios = from_host(settings);
+        let termios = Termios::from_host(settings);
         Arc::new_cyclic(|me| {
             let host = HostEnd {
                 stream,

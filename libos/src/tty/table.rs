@@ -19,7 +19,6 @@ use super::{
 use crate::{
     errno::{Errno, SysResult},
     kernel::Kernel,
-    process::Process,
     signal::Signal,
     vfs::{DeviceNumber, FileType, NewNode, PollEvents, attributes::Attributes},
 };
@@ -165,11 +164,9 @@ impl Terminals {
         Ok(terminal.open_unlocked())
     }
 
-    /// What a first process begins with: the console, if that is the controlling terminal of this process on the host.
-    pub(crate) fn begin(&self, process: &Process) {
-        if let Some(console) = self.console().filter(|console| console.controls_this_process()) {
-            process.begin_with_terminal(console);
-        }
+    /// What the first process begins with: the console, if that is the controlling terminal of this process on the host.
+    pub(crate) fn controlling(&self) -> Option<Arc<Terminal>> {
+        self.console().filter(|console| console.controls_this_process())
     }
 
     /// A signal of the host that is about its terminal: passed on to the foreground group. False if it is not for that.

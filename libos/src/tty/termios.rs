@@ -3,6 +3,7 @@
 //! The one idea: one struct keeps what `struct termios2` has, which is all there is; the two older shapes, `struct termios` without speeds and
 //! `struct termio` with half the bits, are views of it. See termios(3), asm-generic/termbits.h.
 
+use hal::console;
 pub use hal::console::WindowSize;
 use linux_raw_sys::general as raw;
 
@@ -82,6 +83,12 @@ fn speed(code: u32, other: u32) -> u32 {
 }
 
 impl Termios {
+    /// Settings of a terminal of the host.
+    pub(crate) fn from_host(host: &console::Termios) -> Self {
+        let console::Termios { iflag, oflag, cflag, lflag, line, cc } = *host;
+        Self { iflag, oflag, cflag, lflag, line, cc, ispeed: 0, ospeed: 0 }.normalized()
+    }
+
     /// New settings of a pty: what it cannot have is put right, as Linux does, and the speeds follow from the flags.
     pub fn normalized(mut self) -> Self {
         self.cflag = self.cflag & !(raw::CSIZE | raw::PARENB) | raw::CS8 | raw::CREAD;

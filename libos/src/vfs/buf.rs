@@ -260,7 +260,7 @@ impl<'a> IoDst<'a> {
     /// Appends up to `len` bytes of the host file `file` from `offset` on, as far as it goes; how many. Ends where the host's
     /// disk would have to be waited for, unless that is allowed; `EAGAIN` if that is at once.
     pub fn write_from_host(&mut self, file: &HostFile, offset: u64, len: usize) -> SysResult {
-        let len = len.min(self.remaining);
+        let len = file.limit_read(len.min(self.remaining)).map_err(host_errno)?;
         let mut done = 0;
         while done < len {
             let from = offset.saturating_add(done as u64);
@@ -460,6 +460,21 @@ impl<'a> IoSrc<'a> {
         }
         self.remaining -= len;
         len
+    }
+}
+
+/// The most bytes that are moved at once by way of [`with_buffer`].
+const CHUNK: usize = 128 << 10;
+/// Up to this many bytes its buffer is on the stack.
+const SMALL: usize = 4096;
+
+/// Calls `with` with a buffer of `len` bytes, at most [`CHUNK`].
+pub(crate) fn with_buffer<T>(len: usize, with: impl FnOnce(&mut [u8]) -> T) -> T {
+    if len <= SMALL {
+        let mut buf = [0; SMALL];
+        with(buf.get_mut(..len).unwrap_or_default())
+    } else {
+        with(&mut vec![0; len.min(CHUNK)])
     }
 }
 

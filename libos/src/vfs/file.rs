@@ -167,6 +167,11 @@ pub trait File: Send + Sync + Any {
         false
     }
 
+    /// Whether another thread tells of its readiness: an edge from before somebody waited may be told after.
+    fn edges_are_late(&self) -> bool {
+        false
+    }
+
     /// What the link in /proc/PID/fd says, for files without a path: `pipe:[…]`.
     fn link_text(&self) -> Vec<u8> {
         b"anon_inode:[file]".to_vec()

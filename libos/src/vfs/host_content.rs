@@ -104,7 +104,7 @@ impl PageSource for Source {
         let io = |_| kernel_objects::Error::Io;
         let file = self.0.file().map_err(io)?;
         let len = file.stat().map_err(io)?.size.saturating_sub(offset).min(len);
-        file.write_from_pmem(memory, pa, offset, len).map(drop).map_err(io)
+        file.write_from_pmem(memory, pa, offset, len).map_err(io)
     }
 
     fn may_change(&self) -> bool {
@@ -274,8 +274,8 @@ impl HostContent {
         self.file()?.sync(data_only).map_err(host_errno)
     }
 
-    /// Writes every page in the cache to the host: which of them were changed, nobody keeps.
-    fn write_back(&self, size: u64) -> SysResult<()> {
+    /// Writes every page in the cache to the host, as far as `size`: which of them were changed, nobody keeps.
+    pub fn write_back(&self, size: u64) -> SysResult<()> {
         let Some(vmo) = self.vmo.get() else { return Ok(()) };
         let file = self.file()?;
         let mut at = 0;

@@ -98,8 +98,13 @@ impl FileSystem for HostFs {
     }
 
     fn sync(&self) -> SysResult<()> {
-        let mapped = self.root.shared.mapped.lock().clone();
-        mapped.iter().try_for_each(|node| node.sync(false))
+        let shared = &self.root.shared;
+        if shared.read_only {
+            return Ok(());
+        }
+        let mapped = shared.mapped.lock().clone();
+        mapped.iter().try_for_each(|node| node.write_back())?;
+        self.root.host.sync_fs().map_err(host_errno)
     }
 }
 
@@ -154,6 +159,14 @@ impl Node {
     fn child(&self, host: Arc<HostNode>) -> SysResult<Arc<Node>> {
         let metadata = host_content::metadata(&host.stat().map_err(host_errno)?);
         Ok(Node::get(&self.shared, host, &metadata))
+    }
+
+    /// Hands the host what was written through mappings.
+    fn write_back(&self) -> SysResult<()> {
+        match &self.content {
+            Some(content) => content.write_back(self.size()?),
+            None => Ok(()),
+        }
     }
 
     fn content(&self) -> SysResult<&HostContent> {
@@ -364,6 +377,9 @@ impl Inode for Node {
     fn sync(&self, data_only: bool) -> SysResult<()> {
         match &self.content {
             Some(content) => content.sync(self.size()?, data_only),
+            None if self.kind.is_dir() && !self.shared.read_only => {
+                self.host.sync_dir().map_err(host_errno)
+            }
             None => Ok(()),
         }
     }

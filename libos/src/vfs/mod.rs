@@ -41,6 +41,7 @@ pub mod stdio;
 pub(crate) mod testing;
 pub mod tmpfs;
 pub mod writers;
+pub mod xattr;
 
 pub use buf::{GuestMemory, GuestRange, IoDst, IoSrc};
 pub use file::File;

@@ -512,6 +512,11 @@ impl OpenFile {
         }
     }
 
+    /// [`File::edges_are_late`]
+    pub fn edges_are_late(&self) -> bool {
+        matches!(&self.object, Object::File(file) if file.edges_are_late())
+    }
+
     /// fallocate(2).
     pub fn allocate(&self, mode: u32, offset: u64, len: u64) -> SysResult<()> {
         if !self.writable {

@@ -44,6 +44,12 @@ bitflags! {
         const SETUID = 1 << 7;
         /// Take capabilities away for good.
         const SETPCAP = 1 << 8;
+        /// Have ports below 1024.
+        const NET_BIND_SERVICE = 1 << 10;
+        /// Administer the network.
+        const NET_ADMIN = 1 << 12;
+        /// Make packets by hand.
+        const NET_RAW = 1 << 13;
         /// Lock memory beyond the limit.
         const IPC_LOCK = 1 << 14;
         /// Bypass the permissions of System V objects.

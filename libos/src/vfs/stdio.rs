@@ -12,7 +12,7 @@ use kernel_objects::WaitQueue;
 use linux_raw_sys::{general as raw, ioctl};
 use parking_lot::Mutex;
 
-use super::buf::{GuestMemory, IoDst, IoSrc};
+use super::buf::{GuestMemory, IoDst, IoSrc, with_buffer};
 use super::file::File;
 use super::host_content;
 use super::metadata::{FileType, Metadata};
@@ -20,11 +20,6 @@ use super::open_file::OpenFile;
 use super::readiness::PollEvents;
 use super::seek::{Seeking, Whence};
 use crate::errno::{Errno, SysResult};
-
-/// The most bytes that are moved at once, through a buffer of ours.
-const CHUNK: usize = 128 << 10;
-/// Up to this many bytes the buffer is on the stack.
-const SMALL: usize = 4096;
 
 /// One of the host's streams.
 pub struct HostStdio {
@@ -81,16 +76,6 @@ const END: i32 = raw::SEEK_END as i32;
 
 fn errno(error: HostError) -> Errno {
     Errno::from_raw(error.errno())
-}
-
-/// Calls `with` with a buffer of `len` bytes, at most [`CHUNK`].
-fn with_buffer<T>(len: usize, with: impl FnOnce(&mut [u8]) -> T) -> T {
-    if len <= SMALL {
-        let mut buf = [0; SMALL];
-        with(buf.get_mut(..len).unwrap_or_default())
-    } else {
-        with(&mut vec![0; len.min(CHUNK)])
-    }
 }
 
 fn events(ready: Ready) -> PollEvents {
@@ -174,13 +159,13 @@ impl File for HostStdio {
     }
 
     fn wait_queue(&self) -> Option<&WaitQueue> {
-        // The host does not poll files, and they are always ready.
+        // The host does not poll files: nobody would ever be told, and what is cold is fetched.
         let watch = self.shared.watch.get_or_init(|| {
             let queue = Arc::clone(&self.shared.queue);
             let notify = move |ready| {
                 queue.notify_all_for(events(ready).bits());
             };
-            self.shared.stream.watch(notify).ok()
+            self.shared.stream.watch(notify).ok().filter(Watch::is_polled)
         });
         watch.is_some().then_some(&*self.shared.queue)
     }
@@ -203,6 +188,10 @@ impl File for HostStdio {
 
     fn sync(&self, _data_only: bool) -> SysResult<()> {
         self.shared.stream.sync().map_err(errno)
+    }
+
+    fn edges_are_late(&self) -> bool {
+        true
     }
 
     fn is_on_host(&self) -> bool {

@@ -6,45 +6,37 @@
 
 use std::{
     collections::BTreeMap,
+    ops::Deref,
     sync::{
         Arc, OnceLock, Weak,
-        atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
-use hal::{pmem::Charge, sync::BiasedMutex};
-use kernel_objects::WaitQueue;
+use hal::sync::BiasedMutex;
 use parking_lot::Mutex;
 
-use super::{Namespace, datagram::Inbox, listen::Backlog, name::Name, socket::UnixSocket};
+use super::{
+    Namespace, datagram::Inbox, listen::Backlog, name::Name, socket::UnixSocket, stream::Pair,
+};
 use crate::{
     errno::{Errno, SysResult},
-    net::{Options, Shutdown, SocketKind, Ucred},
-    vfs::{PollEvents, Timespec},
+    net::{
+        Options, SocketKind, Ucred,
+        core::{Core, SENDABLE},
+        inet::diag::{CLOSE, ESTABLISHED, LISTEN},
+    },
 };
-
-/// What is told when a socket may send again.
-pub const SENDABLE: PollEvents = PollEvents::WRITABLE.union(PollEvents::WRBAND);
-
-/// Bytes of the kernel's memory that count for a socket beside what is in its queues.
-const SOCKET: u64 = 2048;
 
 /// A socket as others see it.
 pub struct Endpoint {
+    core: Core,
     space: Arc<Namespace>,
     kind: SocketKind,
-    ino: u64,
-    /// Who made it, with the real ids.
-    owner: Ucred,
-    created: Timespec,
-    pub(super) queue: WaitQueue,
-    pub(super) options: Options,
     name: OnceLock<Arc<Name>>,
-    /// Bits of [`Shutdown`], changed with the queues locked that they are about.
-    shut: AtomicU8,
-    /// A pending error, 0 for none.
-    error: AtomicI32,
     closed: AtomicBool,
+    /// Connected, and not yet accepted.
+    unaccepted: AtomicBool,
     /// Who found no room here, by address.
     waiting: Mutex<BTreeMap<usize, Weak<Endpoint>>>,
     /// Connections to accept, if it listens.
@@ -54,7 +46,40 @@ pub struct Endpoint {
     /// What it is charged for datagrams that others have not read yet.
     sent: AtomicUsize,
     pub(super) peer_credentials: Mutex<Ucred>,
-    _charge: Charge,
+    /// What it is connected by, which its socket owns.
+    pair: OnceLock<Weak<Pair>>,
+}
+
+/// What is told about a socket to who asks about all of them.
+pub struct Told {
+    /// What it carries.
+    pub kind: SocketKind,
+    /// With TCP's numbers.
+    pub state: u8,
+    /// Its number.
+    pub ino: u64,
+    /// `sun_path`, if it has a name.
+    pub name: Vec<u8>,
+    /// The number of the one that it is connected to.
+    pub peer: Option<u64>,
+    /// Of one that listens, the clients that wait.
+    pub pending: Vec<u64>,
+    /// What it has received and what it has sent; of one that listens how many connections wait, and may.
+    pub queues: (usize, usize),
+    /// `SO_SNDBUF`, `SO_RCVBUF`
+    pub buffers: (usize, usize),
+    /// Who made it.
+    pub uid: u32,
+    /// The halves that are shut down.
+    pub shut: u8,
+}
+
+impl Deref for Endpoint {
+    type Target = Core;
+
+    fn deref(&self) -> &Core {
+        &self.core
+    }
 }
 
 impl Endpoint {
@@ -64,25 +89,20 @@ impl Endpoint {
         kind: SocketKind,
         owner: Ucred,
     ) -> SysResult<Arc<Self>> {
-        let charge = space.memory.charge(SOCKET).map_err(|_| Errno::ENOMEM)?;
+        let core = Core::new(&space.memory, &space.inodes, owner, Options::default())?;
         let endpoint = Arc::new(Self {
+            core,
             space: space.clone(),
             kind,
-            ino: space.next_ino.fetch_add(1, Ordering::Relaxed),
-            owner,
-            created: Timespec::now(),
-            queue: WaitQueue::new(),
-            options: Options::default(),
             name: OnceLock::new(),
-            shut: AtomicU8::new(0),
-            error: AtomicI32::new(0),
             closed: AtomicBool::new(false),
+            unaccepted: AtomicBool::new(false),
             waiting: Mutex::default(),
             listening: Mutex::default(),
             inbox: BiasedMutex::new(Inbox::new(&space.memory)),
             sent: AtomicUsize::new(0),
             peer_credentials: Mutex::new(Ucred::NOBODY),
-            _charge: charge,
+            pair: OnceLock::new(),
         });
         space.enter(&endpoint);
         Ok(endpoint)
@@ -94,18 +114,6 @@ impl Endpoint {
 
     pub(super) fn kind(&self) -> SocketKind {
         self.kind
-    }
-
-    pub(super) fn ino(&self) -> u64 {
-        self.ino
-    }
-
-    pub(super) fn owner(&self) -> Ucred {
-        self.owner
-    }
-
-    pub(super) fn created(&self) -> Timespec {
-        self.created
     }
 
     /// Its name, if it has one.
@@ -134,35 +142,16 @@ impl Endpoint {
         self.closed.store(true, Ordering::Release);
     }
 
-    /// The halves that are shut down.
-    pub(super) fn shut(&self) -> Shutdown {
-        Shutdown::from_bits_truncate(self.shut.load(Ordering::Acquire))
+    pub(super) fn is_unaccepted(&self) -> bool {
+        self.unaccepted.load(Ordering::Relaxed)
     }
 
-    /// Shuts halves down; the caller has locked the queues that this is about, and notifies afterwards.
-    pub(super) fn set_shut(&self, halves: Shutdown) {
-        self.shut.fetch_or(halves.bits(), Ordering::Release);
+    pub(super) fn wait_to_be_accepted(&self) {
+        self.unaccepted.store(true, Ordering::Relaxed);
     }
 
-    /// The pending error, which is no more then.
-    pub(super) fn take_error(&self) -> Option<Errno> {
-        if self.error.load(Ordering::Relaxed) == 0 {
-            return None;
-        }
-        Some(self.error.swap(0, Ordering::Relaxed)).filter(|&error| error != 0).map(Errno::from_raw)
-    }
-
-    pub(super) fn has_error(&self) -> bool {
-        self.error.load(Ordering::Relaxed) != 0
-    }
-
-    pub(super) fn set_error(&self, error: Errno) {
-        self.error.store(error.raw(), Ordering::Relaxed);
-    }
-
-    /// Tells whoever waits for one of `events`.
-    pub(super) fn notify(&self, events: PollEvents) {
-        self.queue.notify_all_for(events.bits());
+    pub(super) fn accepted(&self) {
+        self.unaccepted.store(false, Ordering::Relaxed);
     }
 
     /// Whether a sender that is charged `bytes` may be told that it can send more: there is plenty of room then.
@@ -208,6 +197,45 @@ impl Endpoint {
         self.listening.lock().is_some()
     }
 
+    pub(super) fn set_pair(&self, pair: &Arc<Pair>) {
+        let _ = self.pair.set(Arc::downgrade(pair));
+    }
+
+    /// What there is to tell about it.
+    pub(super) fn tell(&self) -> Told {
+        let pair = self.pair.get().and_then(Weak::upgrade);
+        let mut told = Told {
+            kind: self.kind,
+            state: CLOSE,
+            ino: self.ino(),
+            name: self.name().map_or_else(Vec::new, |name| name.bytes().to_vec()),
+            peer: None,
+            pending: Vec::new(),
+            queues: (0, self.sent()),
+            buffers: (self.options.send_buffer(), self.options.receive_buffer()),
+            uid: self.owner().uid,
+            shut: self.shut().bits(),
+        };
+        if let Some(pair) = pair {
+            let peer = pair.other(self);
+            let number = if peer.is_unaccepted() { 0 } else { peer.ino() };
+            (told.state, told.peer) = (ESTABLISHED, Some(number));
+            told.queues = pair.queues_of(self);
+        } else if self.kind == SocketKind::Datagram {
+            let inbox = self.inbox.lock();
+            told.queues.0 = inbox.messages.first();
+            if let Some(peer) = &inbox.peer {
+                (told.state, told.peer) = (ESTABLISHED, Some(peer.ino()));
+            }
+        } else if let Some(backlog) = &*self.listening.lock() {
+            told.state = LISTEN;
+            told.queues = (backlog.pending().len(), backlog.limit());
+            let clients = backlog.pending().iter().filter_map(|server| server.connection());
+            told.pending = clients.map(|connection| connection.peer().ino()).collect();
+        }
+        told
+    }
+
     /// Its line of /proc/net/unix.
     pub(super) fn line(self: &Arc<Self>) -> String {
         const ACCEPTS: u32 = 1 << 16;
@@ -226,7 +254,7 @@ impl Endpoint {
             if listens { ACCEPTS } else { 0 },
             self.kind as u16,
             if connected { CONNECTED } else { UNCONNECTED },
-            self.ino,
+            self.ino(),
         );
         if let Some(name) = self.name() {
             line.push(' ');

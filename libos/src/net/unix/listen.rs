@@ -33,6 +33,11 @@ impl Backlog {
         &self.pending
     }
 
+    /// How many may wait, and one more.
+    pub(super) fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// Those that wait, as it accepts no more.
     pub(super) fn into_pending(self) -> Vec<Arc<UnixSocket>> {
         self.pending.into()
@@ -80,7 +85,7 @@ impl UnixSocket {
                 None => return Err(Errno::EAGAIN),
             }
         };
-        next.accepted();
+        next.end.accepted();
         self.end.room_came();
         Ok(next)
     }
@@ -118,7 +123,7 @@ impl UnixSocket {
             }
             *self.end.peer_credentials.lock() = backlog.credentials;
             server.set_connection(Connection::new(&pair, 1));
-            server.wait_to_be_accepted();
+            server.end.wait_to_be_accepted();
             backlog.pending.push_back(server);
         }
         listener.notify(PollEvents::READABLE);

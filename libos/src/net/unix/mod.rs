@@ -17,14 +17,14 @@ mod datagram;
 mod listen;
 mod stream;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::{
     collections::{BTreeMap, HashMap},
     fmt::Write,
     sync::{
         Arc, Weak,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicU32, Ordering},
     },
 };
 
@@ -36,8 +36,8 @@ use self::{
     name::Name,
     rights::{Disposal, Flight},
 };
-pub use self::{name::Binding, socket::UnixSocket};
-use super::SocketKind;
+pub use self::{endpoint::Told, name::Binding, socket::UnixSocket};
+use super::{SocketKind, core::InodeNumbers};
 use crate::errno::{Errno, SysResult};
 
 /// The most messages that wait at a socket from senders that it is not connected to (`net.unix.max_dgram_qlen`); one more is let in.
@@ -56,7 +56,7 @@ pub struct Namespace {
     names: Mutex<HashMap<AbstractName, Weak<Endpoint>>>,
     /// All, by inode number.
     sockets: Mutex<BTreeMap<u64, Weak<Endpoint>>>,
-    next_ino: AtomicU64,
+    inodes: Arc<InodeNumbers>,
     next_name: AtomicU32,
     flight: Mutex<Flight>,
     disposal: Mutex<Disposal>,
@@ -64,12 +64,12 @@ pub struct Namespace {
 
 impl Namespace {
     /// One without sockets, whose queues are in `memory`.
-    pub fn new(memory: &Arc<PhysicalMemory>) -> Arc<Self> {
+    pub fn new(memory: &Arc<PhysicalMemory>, inodes: &Arc<InodeNumbers>) -> Arc<Self> {
         Arc::new(Self {
             memory: memory.clone(),
             names: Mutex::default(),
             sockets: Mutex::default(),
-            next_ino: AtomicU64::new(1),
+            inodes: Arc::clone(inodes),
             next_name: AtomicU32::new(0),
             flight: Mutex::default(),
             disposal: Mutex::default(),
@@ -127,11 +127,21 @@ impl Namespace {
         found.filter(|endpoint| !endpoint.is_closed())
     }
 
+    /// All sockets.
+    fn all(&self) -> Vec<Arc<Endpoint>> {
+        self.sockets.lock().values().filter_map(Weak::upgrade).collect()
+    }
+
+    /// What there is to tell about each socket; nothing of one that is still to be accepted.
+    pub fn tell(&self) -> Vec<Told> {
+        let all = self.all();
+        all.iter().filter(|end| !end.is_unaccepted()).map(|end| end.tell()).collect()
+    }
+
     /// The text of /proc/net/unix.
     pub fn table(&self) -> String {
-        let sockets: Vec<_> = self.sockets.lock().values().filter_map(Weak::upgrade).collect();
         let mut text = String::from("Num       RefCount Protocol Flags    Type St Inode Path\n");
-        for endpoint in sockets {
+        for endpoint in self.all() {
             let _ = writeln!(text, "{}", endpoint.line());
         }
         text

@@ -79,6 +79,11 @@ impl Name {
         (self.bytes.first() == Some(&0)).then_some(&self.bytes)
     }
 
+    /// `sun_path`
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// As /proc/net/unix shows it: zeros are `@`.
     pub fn to_text(&self) -> String {
         String::from_utf8_lossy(&self.bytes).replace('\0', "@")

@@ -3,17 +3,14 @@
 //! The one idea: this is what descriptors share; when it is dropped the socket is closed. It owns what peers must not keep alive: the connection, from which the
 //! queues hang.
 
-use std::sync::{
-    Arc, OnceLock,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::{Arc, OnceLock};
 
 use kernel_objects::WaitQueue;
 use linux_raw_sys::{ioctl, net::AF_UNIX};
 
 use super::{
     Namespace, datagram,
-    endpoint::{Endpoint, SENDABLE},
+    endpoint::Endpoint,
     listen,
     name::{self, Alleged, Name},
     queue::{self, Queue},
@@ -22,12 +19,12 @@ use super::{
 };
 use crate::{
     errno::{Errno, SysResult},
-    net::{Address, Caller, Incoming, Options, Outgoing, Shutdown, Socket, SocketKind, Ucred},
-    vfs::{DeviceNumber, File, FileType, GuestMemory, IoDst, IoSrc, Metadata, PollEvents, ops},
+    net::{
+        Address, Caller, Core, Incoming, Outgoing, Shutdown, Socket, SocketKind, Ucred,
+        core::SENDABLE,
+    },
+    vfs::{File, GuestMemory, IoDst, IoSrc, Metadata, PollEvents, ops},
 };
-
-/// The device of sockets, as Linux's sockfs has one of its own.
-const SOCKFS: DeviceNumber = DeviceNumber::new(0, 8);
 
 /// How many bytes a socket's buffers hold that are not yet sent; linux-raw-sys knows the number by the terminals' name.
 const SIOCOUTQ: u32 = ioctl::TIOCOUTQ;
@@ -67,16 +64,13 @@ impl Sender<'_> {
 pub struct UnixSocket {
     pub(super) end: Arc<Endpoint>,
     connection: OnceLock<Connection>,
-    /// Connected, and not yet accepted.
-    unaccepted: AtomicBool,
 }
 
 impl UnixSocket {
     /// One of `space`, made by `owner`. `ENOMEM`.
     pub fn new(space: &Arc<Namespace>, kind: SocketKind, owner: Ucred) -> SysResult<Arc<Self>> {
         let end = Endpoint::new(space, kind, owner)?;
-        let (connection, unaccepted) = (OnceLock::new(), AtomicBool::new(false));
-        Ok(Arc::new(Self { end, connection, unaccepted }))
+        Ok(Arc::new(Self { end, connection: OnceLock::new() }))
     }
 
     /// Two that are connected to each other: socketpair(2).
@@ -109,14 +103,6 @@ impl UnixSocket {
     /// Connects it; false if it is.
     pub(super) fn set_connection(&self, connection: Connection) -> bool {
         self.connection.set(connection).is_ok()
-    }
-
-    pub(super) fn wait_to_be_accepted(&self) {
-        self.unaccepted.store(true, Ordering::Relaxed);
-    }
-
-    pub(super) fn accepted(&self) {
-        self.unaccepted.store(false, Ordering::Relaxed);
     }
 
     /// Calls `look` with each queue whose content is received through this socket.
@@ -188,7 +174,7 @@ impl Drop for UnixSocket {
     fn drop(&mut self) {
         let (pending, inbox) = self.end.close();
         if let Some(connection) = self.connection.get() {
-            connection.close(*self.unaccepted.get_mut());
+            connection.close(self.end.is_unaccepted());
         }
         self.end.room_came();
         drop(pending);
@@ -216,25 +202,7 @@ impl File for UnixSocket {
     }
 
     fn metadata(&self) -> Option<SysResult<Metadata>> {
-        let created = self.end.created();
-        let Ucred { uid, gid, .. } = self.end.owner();
-        Some(Ok(Metadata {
-            dev: SOCKFS,
-            ino: self.end.ino(),
-            kind: FileType::Socket,
-            mode: 0o777,
-            nlink: 1,
-            uid,
-            gid,
-            rdev: DeviceNumber(0),
-            size: 0,
-            block_size: 4096,
-            blocks: 0,
-            atime: created,
-            mtime: created,
-            ctime: created,
-            btime: None,
-        }))
+        Some(Ok(self.end.metadata()))
     }
 
     fn poll(&self) -> PollEvents {
@@ -289,11 +257,7 @@ impl File for UnixSocket {
     }
 
     fn wait_limit(&self, events: PollEvents) -> Option<u64> {
-        if events.contains(PollEvents::IN) {
-            self.end.options.receive_timeout()
-        } else {
-            self.end.options.send_timeout()
-        }
+        self.end.wait_limit(events)
     }
 
     fn takes_whole(&self, len: usize) -> bool {
@@ -306,6 +270,10 @@ impl File for UnixSocket {
             }
             None => false,
         }
+    }
+
+    fn signals_readiness(&self) -> bool {
+        true
     }
 
     fn signals_broken_pipe(&self) -> bool {
@@ -323,7 +291,7 @@ impl File for UnixSocket {
     }
 
     fn link_text(&self) -> Vec<u8> {
-        format!("socket:[{}]", self.end.ino()).into_bytes()
+        self.end.link_text()
     }
 }
 
@@ -336,8 +304,8 @@ impl Socket for UnixSocket {
         self.end.kind()
     }
 
-    fn options(&self) -> &Options {
-        &self.end.options
+    fn core(&self) -> &Core {
+        &self.end
     }
 
     fn bind(&self, caller: &dyn Caller, address: &[u8]) -> SysResult<()> {
@@ -362,7 +330,7 @@ impl Socket for UnixSocket {
         self.begin_to_listen(caller, backlog)
     }
 
-    fn connect(&self, caller: &dyn Caller, address: &[u8]) -> SysResult<()> {
+    fn connect(&self, caller: &dyn Caller, address: &[u8], _may_wait: bool) -> SysResult<()> {
         listen::connect(self, caller, address)
     }
 
@@ -403,10 +371,6 @@ impl Socket for UnixSocket {
             }
         }
         Ok(())
-    }
-
-    fn take_error(&self) -> Option<Errno> {
-        self.end.take_error()
     }
 
     fn is_listening(&self) -> bool {

@@ -12,14 +12,14 @@ use hal::sync::{BiasedGuard, BiasedMutex};
 use parking_lot::MutexGuard;
 
 use super::{
-    endpoint::{Endpoint, SENDABLE},
+    endpoint::Endpoint,
     queue::{self, Queue, Record},
     rights::{Flight, Rights},
     socket::{Sender, UnixSocket},
 };
 use crate::{
     errno::{Errno, SysResult},
-    net::{Incoming, MessageFlags, Outgoing, Shutdown, SocketKind},
+    net::{Incoming, MessageFlags, Outgoing, Shutdown, SocketKind, core::SENDABLE},
     vfs::PollEvents,
 };
 
@@ -43,7 +43,26 @@ impl Pair {
             queue: BiasedMutex::new(Queue::new(&one.space().memory)),
             filled: AtomicBool::new(false),
         };
-        Arc::new(Self { ends: [one.clone(), other.clone()], lanes: [lane(), lane()] })
+        let pair = Arc::new(Self { ends: [one.clone(), other.clone()], lanes: [lane(), lane()] });
+        one.set_pair(&pair);
+        other.set_pair(&pair);
+        pair
+    }
+
+    fn side_of(&self, end: &Endpoint) -> usize {
+        usize::from(!std::ptr::eq(&*self.ends[0], end))
+    }
+
+    /// The end that is not `end`.
+    pub(super) fn other(&self, end: &Endpoint) -> &Endpoint {
+        &self.ends[self.side_of(end) ^ 1]
+    }
+
+    /// How many bytes `end` has received, and what it is charged for those that the other one has not read.
+    pub(super) fn queues_of(&self, end: &Endpoint) -> (usize, usize) {
+        let side = self.side_of(end);
+        let received = self.lanes[side].queue.lock().bytes();
+        (received, self.lanes[side ^ 1].queue.lock().charged())
     }
 }
 

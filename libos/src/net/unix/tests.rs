@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Somebody who may do everything.
-struct Anybody(FsState);
+pub(in crate::net) struct Anybody(FsState);
 
 impl Caller for Anybody {
     fn real(&self) -> Ucred {
@@ -28,12 +28,12 @@ impl Caller for Anybody {
     }
 }
 
-fn anybody() -> Anybody {
+pub(in crate::net) fn anybody() -> Anybody {
     Anybody(FsState::new(World::new().ctx))
 }
 
 fn space() -> Arc<Namespace> {
-    Namespace::new(&PhysicalMemory::new(None).unwrap())
+    Namespace::new(&PhysicalMemory::new(None).unwrap(), &Arc::default())
 }
 
 /// Two sockets with open files that are connected to each other.

@@ -3,6 +3,8 @@
 //! The one idea: every call makes an [`Outgoing`] or an [`Incoming`] of the guest's memory, and then all go the same way. Control messages are taken apart
 //! before anything is sent, so a bad one sends nothing, and made after everything was received, so what there is no room for is dropped here.
 
+use std::sync::atomic::Ordering;
+
 use linux_raw_sys::net as raw;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -10,7 +12,9 @@ use super::{ADDRESS_MAX, read_address, write_address};
 use crate::{
     errno::{Errno, SysResult},
     net::{
-        Address, Control, Incoming, MessageFlags, Outgoing, Socket, SocketKind, Ucred,
+        Address, Ancillary, Control, Incoming, MessageFlags, Outgoing, Socket, SocketKind, Ucred,
+        inet::is_inet,
+        options::{Timestamps, stamping},
         unix::rights::FILES_MAX,
     },
     process::{Resource, Thread},
@@ -22,7 +26,7 @@ use crate::{
         },
         pace,
     },
-    timer::Timespec,
+    timer::{Timespec, Timeval},
     vfs::{Capabilities, IoDst, IoSrc, OpenFile, PollEvents},
 };
 
@@ -88,6 +92,23 @@ pub(crate) async fn send(
 
 /// Sends a message, waiting if it `may_wait`, whatever the file says.
 pub(crate) async fn send_if(
+    may_wait: bool,
+    thread: &Thread,
+    file: &OpenFile,
+    socket: &dyn Socket,
+    message: &mut Outgoing<'_, '_>,
+) -> SysResult {
+    let sent = send_all(may_wait, thread, file, socket, message).await;
+    let core = socket.core();
+    let uncopied = message.flags.contains(MessageFlags::ZEROCOPY) && core.completions.is_wanted();
+    if uncopied && sent.is_ok_and(|sent| sent > 0) {
+        core.completions.complete();
+        core.notify(PollEvents::ERR);
+    }
+    sent
+}
+
+async fn send_all(
     may_wait: bool,
     thread: &Thread,
     file: &OpenFile,
@@ -277,6 +298,9 @@ fn read_control(thread: &Thread, from: u64, len: u64) -> SysResult<Control> {
                 }
                 _ => return Err(Errno::EINVAL),
             }
+        } else {
+            let ControlHdr { level, kind, .. } = header;
+            control.ancillary.push(Ancillary { level, kind, data: data.to_vec() });
         }
         rest = rest.get(len.next_multiple_of(CONTROL_ALIGN)..).unwrap_or_default();
     }
@@ -324,6 +348,22 @@ pub(crate) async fn receive(
     receive_if(may_wait, thread, file, socket, into).await
 }
 
+/// Tells which calls that wanted no copy are done. `None` where something else may be told.
+fn receive_completions(socket: &dyn Socket, into: &mut Incoming<'_, '_>) -> Option<SysResult> {
+    if !is_inet(socket) || socket.has_hosts_options() {
+        return None;
+    }
+    let v6 = u32::from(socket.family()) == raw::AF_INET6;
+    match socket.core().completions.take(v6) {
+        Some(told) => {
+            into.control.ancillary.push(told);
+            into.result |= MessageFlags::from_bits_retain(raw::MSG_ERRQUEUE);
+            Some(Ok(0))
+        }
+        None => (socket.kind() == SocketKind::Stream).then_some(Err(Errno::EAGAIN)),
+    }
+}
+
 /// As [`receive`], waiting if it `may_wait`, whatever the file says.
 pub(crate) async fn receive_if(
     may_wait: bool,
@@ -332,6 +372,11 @@ pub(crate) async fn receive_if(
     socket: &dyn Socket,
     into: &mut Incoming<'_, '_>,
 ) -> SysResult {
+    if into.flags.bits() & raw::MSG_ERRQUEUE != 0
+        && let Some(result) = receive_completions(socket, into)
+    {
+        return result;
+    }
     into.nonblocking = !may_wait;
     let (wanted, least) = (into.data.remaining(), socket.options().low_water() as usize);
     let target = match socket.kind() {
@@ -434,7 +479,7 @@ pub(crate) async fn receive_to(
     let mut into =
         Incoming { flags, wants_address: header.name != 0, ..Incoming::bytes(&mut data) };
     let done = receive_if(may_wait, thread, file, socket, &mut into).await?;
-    let Incoming { address, control, mut result, .. } = into;
+    let Incoming { address, control, time, mut result, .. } = into;
     if header.name != 0 {
         let address: Address = address.unwrap_or_default();
         let room = header.name_len as usize;
@@ -445,6 +490,7 @@ pub(crate) async fn receive_to(
         header.name_len = address.len() as i32;
     }
     let mut out = ControlOut { thread, at: header.control, room: header.control_len, cut: false };
+    out.write_time(socket, time)?;
     out.write_all(socket, control, flags.contains(MessageFlags::CMSG_CLOEXEC))?;
     header.control_len = out.at.wrapping_sub(header.control);
     result.set(MessageFlags::CTRUNC, out.cut);
@@ -525,6 +571,30 @@ struct ControlOut<'a> {
 }
 
 impl ControlOut<'_> {
+    /// Writes when the message came, if the socket wants to know.
+    fn write_time(&mut self, socket: &dyn Socket, time: Option<u64>) -> SysResult<()> {
+        let Some(nanos) = time else { return Ok(()) };
+        let time = Timespec::from_nanos(nanos);
+        match socket.options().timestamps() {
+            Timestamps::None => {}
+            Timestamps::Micros => {
+                let time = Timeval::from_nanos(nanos);
+                self.write(raw::SOL_SOCKET, raw::SO_TIMESTAMP_OLD, time.as_bytes())?;
+            }
+            Timestamps::Nanos => {
+                self.write(raw::SOL_SOCKET, raw::SO_TIMESTAMPNS_OLD, time.as_bytes())?;
+            }
+        }
+        let bits = stamping::RECEIVED | stamping::TOLD;
+        if socket.options().stamping.load(Ordering::Relaxed) & bits == bits {
+            // Of devices there are no stamps.
+            let none = Timespec::from_nanos(0);
+            let stamps = [time.as_bytes(), none.as_bytes(), none.as_bytes()].concat();
+            self.write(raw::SOL_SOCKET, raw::SCM_TIMESTAMPING, &stamps)?;
+        }
+        Ok(())
+    }
+
     fn write_all(
         &mut self,
         socket: &dyn Socket,
@@ -533,7 +603,10 @@ impl ControlOut<'_> {
     ) -> SysResult<()> {
         if socket.options().passes_credentials() {
             let from = control.credentials.unwrap_or(Ucred::UNKNOWN);
-            self.write(raw::SCM_CREDENTIALS, from.as_bytes())?;
+            self.write(raw::SOL_SOCKET, raw::SCM_CREDENTIALS, from.as_bytes())?;
+        }
+        for Ancillary { level, kind, data } in &control.ancillary {
+            self.write(*level, *kind, data)?;
         }
         if !control.files.is_empty() {
             self.write_rights(control, close_on_exec)?;
@@ -542,7 +615,7 @@ impl ControlOut<'_> {
     }
 
     /// Writes one message, as much of it as fits.
-    fn write(&mut self, kind: u32, data: &[u8]) -> SysResult<()> {
+    fn write(&mut self, level: u32, kind: u32, data: &[u8]) -> SysResult<()> {
         if self.at == 0 || self.room < CONTROL_HDR as u64 {
             self.cut = true;
             return Ok(());
@@ -550,7 +623,7 @@ impl ControlOut<'_> {
         let whole = CONTROL_HDR + data.len();
         let len = whole.min(usize::try_from(self.room).unwrap_or(whole));
         self.cut |= len < whole;
-        let header = ControlHdr { len: len as u64, level: raw::SOL_SOCKET, kind };
+        let header = ControlHdr { len: len as u64, level, kind };
         let memory = &self.thread.memory;
         memory.write_bytes(self.at, header.as_bytes())?;
         memory.write_bytes(self.at.wrapping_add(CONTROL_HDR as u64), &data[..len - CONTROL_HDR])?;
@@ -581,7 +654,7 @@ impl ControlOut<'_> {
         self.cut |= numbers.len() < count;
         if !numbers.is_empty() {
             let cut = self.cut;
-            self.write(raw::SCM_RIGHTS, numbers.as_bytes())?;
+            self.write(raw::SOL_SOCKET, raw::SCM_RIGHTS, numbers.as_bytes())?;
             self.cut = cut;
         }
         Ok(())

@@ -11,8 +11,15 @@ use std::sync::Arc;
 use linux_raw_sys::{general as raw, net};
 
 use crate::{
+    config::Network,
     errno::{Errno, SysResult},
-    net::{Address, Caller, Shutdown, Socket, SocketKind, Ucred, unix::UnixSocket},
+    net::{
+        Address, Caller, Shutdown, Socket, SocketKind, Ucred,
+        host::HostSocket,
+        inet::address::Family,
+        netlink::{self, NetlinkSocket},
+        unix::UnixSocket,
+    },
     process::{FsState, Resource, Thread},
     syscall::{
         argument::{Fd, Flags, UserAddr, UserPtr},
@@ -25,14 +32,15 @@ use crate::{
 pub(crate) const ADDRESS_MAX: usize = 128;
 
 /// The most connections that wait to be accepted (`net.core.somaxconn`).
-const BACKLOG_MAX: usize = 4096;
+pub(crate) const BACKLOG_MAX: usize = 4096;
 
 /// The flags in the type of a socket: `SOCK_CLOEXEC`, `SOCK_NONBLOCK`.
 pub(crate) const KIND_FLAGS: u32 = raw::O_CLOEXEC | raw::O_NONBLOCK;
 /// The rest of the type.
 const KIND_MASK: u32 = 0xf;
-/// The largest number of a family, and of a type, that Linux knows.
+/// The number of types that Linux knows, and of families.
 const KIND_MAX: u32 = 11;
+const FAMILY_MAX: i32 = 46;
 /// `PF_UNIX`, the only protocol of its family.
 const UNIX: i32 = net::AF_UNIX as i32;
 
@@ -61,29 +69,30 @@ impl Caller for Thread {
     }
 }
 
-/// The flags and the kind that a type says.
-fn split_kind(family: i32, kind: i32, protocol: i32) -> SysResult<(SocketKind, u32)> {
+/// The flags in a type of a socket, and the type without them. `EAFNOSUPPORT` for a family that cannot be.
+fn split_kind(family: i32, kind: i32) -> SysResult<(u32, u32)> {
     let flags = kind as u32 & !KIND_MASK;
     if flags & !KIND_FLAGS != 0 {
         return Err(Errno::EINVAL);
     }
-    if family != UNIX {
+    if !(0..FAMILY_MAX).contains(&family) {
         return Err(Errno::EAFNOSUPPORT);
     }
     let kind = kind as u32 & KIND_MASK;
-    if kind >= KIND_MAX {
-        return Err(Errno::EINVAL);
-    }
+    if kind >= KIND_MAX { Err(Errno::EINVAL) } else { Ok((kind, flags)) }
+}
+
+/// What a Unix socket of a type carries.
+fn unix_kind(kind: u32, protocol: i32) -> SysResult<SocketKind> {
     if protocol != 0 && protocol != UNIX {
         return Err(Errno::EPROTONOSUPPORT);
     }
-    let kind = match kind {
-        net::SOCK_STREAM => SocketKind::Stream,
-        net::SOCK_DGRAM | net::SOCK_RAW => SocketKind::Datagram,
-        net::SOCK_SEQPACKET => SocketKind::SeqPacket,
-        _ => return Err(Errno::ESOCKTNOSUPPORT),
-    };
-    Ok((kind, flags))
+    match kind {
+        net::SOCK_STREAM => Ok(SocketKind::Stream),
+        net::SOCK_DGRAM | net::SOCK_RAW => Ok(SocketKind::Datagram),
+        net::SOCK_SEQPACKET => Ok(SocketKind::SeqPacket),
+        _ => Err(Errno::ESOCKTNOSUPPORT),
+    }
 }
 
 pub(crate) fn open(socket: Arc<dyn Socket>, flags: u32) -> Arc<OpenFile> {
@@ -109,8 +118,19 @@ pub(crate) fn create(
     kind: i32,
     protocol: i32,
 ) -> SysResult<(Arc<dyn Socket>, u32)> {
-    let (kind, flags) = split_kind(family, kind, protocol)?;
-    Ok((UnixSocket::new(&thread.process.kernel.unix, kind, thread.real())?, flags))
+    let (kind, flags) = split_kind(family, kind)?;
+    let kernel = &thread.process.kernel;
+    let socket: Arc<dyn Socket> = match family as u32 {
+        net::AF_UNIX => UnixSocket::new(&kernel.unix, unix_kind(kind, protocol)?, thread.real())?,
+        net::AF_INET => kernel.inet.socket(thread, Family::V4, kind, protocol)?,
+        net::AF_INET6 => kernel.inet.socket(thread, Family::V6, kind, protocol)?,
+        net::AF_NETLINK if kernel.inet.network() == Network::Host && protocol == netlink::ROUTE => {
+            HostSocket::new(&kernel.inet, thread, net::AF_NETLINK, kind, protocol)?
+        }
+        net::AF_NETLINK => NetlinkSocket::new(&kernel.inet, &kernel.unix, thread, kind, protocol)?,
+        _ => return Err(Errno::EAFNOSUPPORT),
+    };
+    Ok((socket, flags))
 }
 
 /// socketpair(2)
@@ -121,7 +141,13 @@ pub(crate) fn socketpair(
     protocol: i32,
     into: UserPtr<[i32; 2]>,
 ) -> SysResult<()> {
-    let (kind, flags) = split_kind(family, kind, protocol)?;
+    let (kind, flags) = split_kind(family, kind)?;
+    if family != UNIX {
+        // Who has no pairs of a family finds out only when there is one.
+        create(thread, family, kind as i32, protocol)?;
+        return Err(Errno::EOPNOTSUPP);
+    }
+    let kind = unix_kind(kind, protocol)?;
     let (one, other) = UnixSocket::pair(&thread.process.kernel.unix, kind, thread)?;
     let one = insert(thread, one, flags)?;
     let other = insert(thread, other, flags).inspect_err(|_| drop(thread.files.remove(one)))?;
@@ -183,7 +209,8 @@ pub(crate) async fn connect(thread: &Thread, fd: Fd, address: UserAddr, len: i32
     let file = thread.files.get(fd)?;
     let address = read_address(thread, address, len)?;
     let socket = file.socket()?;
-    until_ready(thread, &file, PollEvents::OUT, || socket.connect(thread, &address)).await
+    let may_wait = !file.nonblocking();
+    until_ready(thread, &file, PollEvents::OUT, || socket.connect(thread, &address, may_wait)).await
 }
 
 /// accept(2)
@@ -214,7 +241,7 @@ pub(crate) async fn accept4(
     let accepted = until_ready(thread, &file, PollEvents::IN, || socket.accept()).await?;
     if !address.is_null() {
         // Without a peer's address it is closed, as in Linux.
-        write_address(thread, &accepted.peer_address()?, address, len)?;
+        write_address(thread, &accepted.accepted_address()?, address, len)?;
     }
     insert(thread, accepted, flags.0)
 }

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::Subject;
+use super::net;
 use super::node::{Row, What};
 use super::sysvipc;
 use crate::errno::{Errno, SysResult};
@@ -22,6 +23,8 @@ pub(super) const ENTRIES: &[Row<Subject>] = &[
             "Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n128 ptm\n136 pts\n\nBlock devices:\n",
         )
     }),
+    // No disk is the machine's own.
+    ("diskstats", |_| What::fixed("")),
     ("filesystems", |_| {
         What::fixed(
             "nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tdevtmpfs\nnodev\toverlay\nnodev\tpipefs\nnodev\tmqueue\n",
@@ -83,6 +86,7 @@ pub(super) const ENTRIES: &[Row<Subject>] = &[
     ("sys/kernel/threads-max", |_| What::fixed(format!("{PID_MAX}\n"))),
     ("sys/kernel/version", |_| What::fixed(format!("{VERSION}\n"))),
     ("sys/kernel/yama/ptrace_scope", |_| What::fixed("0\n")),
+    ("sys/net", |_| net::settings()),
     ("sys/vm/max_map_count", |_| What::fixed("65530\n")),
     ("sys/vm/mmap_min_addr", |_| What::fixed("65536\n")),
     ("sys/vm/overcommit_memory", |_| What::fixed("0\n")),
@@ -92,6 +96,7 @@ pub(super) const ENTRIES: &[Row<Subject>] = &[
     ("sysvipc/shm", |s| with(s, sysvipc::shm)),
     ("thread-self", |_| What::Link(std::sync::Arc::new(own_thread))),
     ("uptime", |s| with(s, uptime)),
+    ("vmstat", |s| with(s, vmstat)),
     ("version", |_| What::fixed(format!("Linux version {RELEASE} (libos) {VERSION}\n"))),
 ];
 
@@ -181,6 +186,35 @@ fn meminfo(kernel: &crate::kernel::Kernel) -> SysResult<String> {
     out.push_str(
         "HugePages_Total:       0\nHugePages_Free:        0\nHugepagesize:       2048 kB\n",
     );
+    Ok(out)
+}
+
+/// Pages, of which none is ever written to a disk of the machine's own.
+fn vmstat(kernel: &crate::kernel::Kernel) -> SysResult<String> {
+    const PAGE: u64 = 4096;
+    let used = kernel.memory.committed() / PAGE;
+    let (_, host_available) = hal::host::system::memory();
+    let free = match kernel.memory.limit() {
+        Some(_) => kernel.memory_size().1,
+        None => host_available,
+    };
+    let fields = [
+        ("nr_free_pages", free / PAGE),
+        ("nr_anon_pages", used),
+        ("nr_mapped", used),
+        ("nr_file_pages", used),
+        ("nr_dirty", 0),
+        ("nr_writeback", 0),
+        ("nr_shmem", 0),
+        ("pgpgin", 0),
+        ("pgpgout", 0),
+        ("pswpin", 0),
+        ("pswpout", 0),
+    ];
+    let mut out = String::new();
+    for (name, value) in fields {
+        let _ = writeln!(out, "{name} {value}");
+    }
     Ok(out)
 }
 

@@ -6,6 +6,7 @@
 mod machine;
 mod memory;
 mod namespaces;
+mod net;
 mod node;
 mod process;
 mod sysfs;
@@ -18,6 +19,7 @@ use hal::host::HostNode;
 
 pub use self::namespaces::NamespaceFile;
 use self::node::{Directory, Node, Table, What};
+pub(crate) use self::process::state_letter;
 pub use self::sysfs::SysFs;
 use super::inode::{FileSystem, Inode};
 use super::metadata::{DeviceNumber, FileType, StatFs};
@@ -146,7 +148,7 @@ mod tests {
         assert_eq!(world.read("/7/stat"), Err(Errno::ENOENT));
         assert_eq!(world.write("/version", 0, b"x"), Err(Errno::EACCES));
         assert!(world.names("/").contains(&"cpuinfo".to_owned()));
-        assert_eq!(world.names("/sys"), ["fs", "kernel", "vm"]);
+        assert_eq!(world.names("/sys"), ["fs", "kernel", "net", "vm"]);
         let own = crate::vfs::ops::read_link(&world.ctx, None, b"/self").unwrap();
         assert_eq!(own, b"7", "the process that looks");
         assert_eq!(world.mkdir("/x"), Err(Errno::EPERM));

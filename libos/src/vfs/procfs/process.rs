@@ -10,10 +10,11 @@ use kernel_objects::vmar::{Mapping, MappingFlags};
 
 use super::memory::Memory;
 use super::namespaces::NamespaceLinks;
+use super::net;
 use super::node::{Directory, Row, Table, What};
 use crate::errno::{Errno, SysResult};
 use crate::memory::UserMemory;
-use crate::process::{Process, Thread, trace::Tracee};
+use crate::process::{Process, Thread, init, trace::Tracee};
 use crate::signal::SigSet;
 use crate::syscall::argument::Fd;
 use crate::timer::ticks;
@@ -110,7 +111,7 @@ const ENTRIES: &[Row<Subject>] = &[
     ("mem", |s| What::Special(Arc::new(Memory(s.process.clone())))),
     ("mountinfo", |s| text(s, |thread| Ok(mounts(thread, true)))),
     ("mounts", |s| text(s, |thread| Ok(mounts(thread, false)))),
-    ("net/unix", |s| text(s, |thread| Ok(thread.process.kernel.unix.table()))),
+    ("net", net::directory),
     ("ns", |s| What::Directory(Arc::new(NamespaceLinks(s.clone())))),
     ("oom_score", |_| What::fixed("0\n")),
     ("oom_score_adj", |_| What::fixed("0\n")),
@@ -131,7 +132,7 @@ fn bytes(
     What::text(move || make(&*subject.thread()?))
 }
 
-fn text(
+pub(super) fn text(
     subject: &Subject,
     make: impl Fn(&Thread) -> SysResult<String> + Send + Sync + 'static,
 ) -> What {
@@ -155,7 +156,10 @@ fn cmdline(subject: &Subject) -> What {
     let subject = subject.clone();
     What::text(move || match subject.thread() {
         Ok(thread) => strings(&thread, thread.memory.image().arguments),
-        Err(_) => subject.process().map(|_| Vec::new()),
+        Err(_) => match subject.process()?.is_init() {
+            true => Ok([init::NAME, b"\0"].concat()),
+            false => Ok(Vec::new()),
+        },
     })
 }
 
@@ -316,11 +320,32 @@ fn maps(thread: &Thread, detailed: bool) -> String {
         }
         if detailed {
             let size = (mapping.range.end - mapping.range.start) / 1024;
-            let _ = writeln!(
-                out,
-                "Size:           {size:>8} kB\nKernelPageSize:        4 kB\nMMUPageSize:           4 kB\nRss:            {size:>8} kB\nPss:            {size:>8} kB"
-            );
+            out.push_str(&details(size, &mapping));
         }
+    }
+    out
+}
+
+/// What smaps tells of a mapping of so many KiB: all of it is in memory, as far as is known without asking for each page.
+fn details(size: u64, mapping: &Mapping) -> String {
+    let private = mapping.flags.contains(MappingFlags::PRIVATE);
+    let dirty = private && mapping.perms.contains(Prot::WRITE);
+    let fields = [
+        ("Size", size),
+        ("KernelPageSize", 4),
+        ("MMUPageSize", 4),
+        ("Rss", size),
+        ("Pss", size),
+        ("Shared_Clean", if private { 0 } else { size }),
+        ("Shared_Dirty", 0),
+        ("Private_Clean", if private && !dirty { size } else { 0 }),
+        ("Private_Dirty", if dirty { size } else { 0 }),
+        ("Swap", 0),
+        ("SwapPss", 0),
+    ];
+    let mut out = String::new();
+    for (name, kib) in fields {
+        let _ = writeln!(out, "{:<16}{kib:>8} kB", format!("{name}:"));
     }
     out
 }
@@ -336,16 +361,32 @@ fn statm(thread: &Thread) -> SysResult<String> {
     Ok(format!("{} {} 0 0 0 {} 0\n", size / 4096, resident / 4096, size / 4096))
 }
 
-/// What stat shows of a process that was not waited for.
+/// The letter of a process's state, as in /proc/PID/stat.
+pub(crate) fn state_letter(process: &Process) -> char {
+    match process.threads().first() {
+        Some(thread) => state(thread).0,
+        None => threadless_state(process).0,
+    }
+}
+
+/// The state of a process without threads: one that was not waited for, or init, which waits.
+fn threadless_state(process: &Process) -> (char, &'static str) {
+    if process.is_init() { ('S', "sleeping") } else { ('Z', "zombie") }
+}
+
+/// What stat shows of a process without threads.
 fn stat_of_dead(process: &Process) -> Vec<u8> {
     let mut out = format!("{} (", process.pid).into_bytes();
     out.extend_from_slice(&process.object.name_bytes());
     let started = ticks(process.started.saturating_sub(process.kernel.started));
     let rest = format!(
-        ") Z {} {} {} 0 -1 4194316 0 0 0 0 {} 0 {} 0 20 0 1 0 {started} 0 0 {} 0 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 {}\n",
+        ") {} {} {} {} 0 -1 {} 0 0 0 0 {} 0 {} 0 20 0 1 0 {started} 0 0 {} 0 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 {}\n",
+        threadless_state(process).0,
         process.ppid(),
         process.pgid(),
         process.sid(),
+        // PF_EXITING for the dead.
+        if process.is_init() { 4_194_304 } else { 4_194_316 },
         ticks(process.usage().cpu),
         ticks(process.children_usage().cpu),
         process.limit(crate::process::Resource::AddressSpace),
@@ -360,10 +401,11 @@ fn status_of_dead(process: &Process) -> String {
         let ids = process.ids.lock();
         (ids.users, ids.groups)
     };
+    let (state, word) = threadless_state(process);
     let join =
         |[real, effective, saved]: [u32; 3]| format!("{real}\t{effective}\t{saved}\t{effective}");
     format!(
-        "Name:\t{}\nState:\tZ (zombie)\nTgid:\t{pid}\nNgid:\t0\nPid:\t{pid}\nPPid:\t{}\nTracerPid:\t0\n\
+        "Name:\t{}\nState:\t{state} ({word})\nTgid:\t{pid}\nNgid:\t0\nPid:\t{pid}\nPPid:\t{}\nTracerPid:\t0\n\
          Uid:\t{}\nGid:\t{}\nFDSize:\t0\nThreads:\t1\n",
         String::from_utf8_lossy(&process.object.name_bytes()),
         process.ppid(),
@@ -453,10 +495,7 @@ fn status(thread: &Thread) -> SysResult<String> {
         let fs = thread.fs.read_recursive();
         (fs.umask, fs.cred.clone())
     };
-    let (users, groups, permitted, inheritable) = {
-        let ids = process.ids.lock();
-        (ids.users, ids.groups, ids.permitted, ids.inheritable)
-    };
+    let ids = process.ids.lock().clone();
     let join = |ids: &[u32], last: u32| {
         let all: Vec<String> = ids.iter().chain([&last]).map(u32::to_string).collect();
         all.join("\t")
@@ -484,8 +523,8 @@ fn status(thread: &Thread) -> SysResult<String> {
         thread.tid,
         process.ppid(),
         Tracee::tracer_of(thread),
-        join(&users, cred.fsuid),
-        join(&groups, cred.fsgid),
+        join(&ids.users, cred.fsuid),
+        join(&ids.groups, cred.fsgid),
         thread.files.numbers().len().next_multiple_of(64).max(64),
         (image_stack(thread)) / 1024,
         process.object.thread_count(),
@@ -496,11 +535,11 @@ fn status(thread: &Thread) -> SysResult<String> {
         mask(thread.signals.mask()),
         mask(ignored),
         mask(caught),
-        inheritable.bits(),
-        permitted.bits(),
+        ids.inheritable.bits(),
+        ids.permitted.bits(),
         cred.caps.bits(),
         attributes.bounding.bits(),
-        0,
+        ids.ambient.bits(),
         u8::from(attributes.no_new_privs),
         cpu_mask(affinity, cpus),
         cpu_list(affinity),

@@ -1,11 +1,12 @@
-//! /sys: the few files that programs ask for how many CPUs there are, and how they lie.
+//! /sys: the few files that programs ask for how many CPUs there are and how they lie, and for the network devices.
 
 use std::sync::Arc;
 
 use hal::host::HostNode;
 
 use super::node::{Directory, Node, Row, Table, What};
-use crate::errno::SysResult;
+use crate::errno::{Errno, SysResult};
+use crate::net::inet::interface::{FLAG_RUNNING, Interface, QUEUE_LEN};
 use crate::vfs::inode::{FileSystem, Inode};
 use crate::vfs::metadata::{DeviceNumber, FileType, StatFs};
 use crate::vfs::tmpfs::anonymous_device;
@@ -22,13 +23,57 @@ pub struct SysFs {
 /// How many CPUs the machine has.
 type Cpus = usize;
 
-const ENTRIES: &[Row<Cpus>] = &[
-    ("devices/system/cpu", |cpus| What::Directory(Arc::new(CpuDirectory(*cpus)))),
+/// What the files are about.
+#[derive(Clone)]
+struct Machine {
+    cpus: Cpus,
+    devices: Arc<[Interface]>,
+}
+
+const ENTRIES: &[Row<Machine>] = &[
+    ("class/net", |machine| What::Directory(Arc::new(Devices(Arc::clone(&machine.devices))))),
+    ("devices/system/cpu", |machine| What::Directory(Arc::new(CpuDirectory(machine.cpus)))),
     ("devices/system/node/online", |_| What::fixed("0\n")),
     ("devices/system/node/possible", |_| What::fixed("0\n")),
     ("kernel/mm/transparent_hugepage/enabled", |_| What::fixed("always madvise [never]\n")),
     ("kernel/mm/transparent_hugepage/hpage_pmd_size", |_| What::fixed("2097152\n")),
 ];
+
+/// /sys/class/net: a directory for each network device.
+struct Devices(Arc<[Interface]>);
+
+impl Directory for Devices {
+    fn list(&self) -> SysResult<Vec<(Vec<u8>, FileType)>> {
+        let entry = |device: &Interface| (device.name.into(), FileType::Directory);
+        Ok(self.0.iter().map(entry).collect())
+    }
+
+    fn find(&self, name: &[u8]) -> SysResult<What> {
+        let device = self.0.iter().find(|device| device.name.as_bytes() == name);
+        let context = device.ok_or(Errno::ENOENT)?.clone();
+        Ok(What::Directory(Arc::new(Table { context, entries: DEVICE_ENTRIES, prefix: "" })))
+    }
+}
+
+/// A network device. Its flags are those that were set, without those that its state adds.
+const DEVICE_ENTRIES: &[Row<Interface>] = &[
+    ("addr_len", |_| What::fixed("6\n")),
+    ("address", |device| card(device.hardware.0)),
+    ("broadcast", |device| card(device.hardware.1)),
+    ("carrier", |_| What::fixed("1\n")),
+    ("flags", |device| What::fixed(format!("{:#x}\n", device.flags & !FLAG_RUNNING))),
+    ("ifindex", |device| What::fixed(format!("{}\n", device.index))),
+    ("iflink", |device| What::fixed(format!("{}\n", device.index))),
+    ("mtu", |device| What::fixed(format!("{}\n", device.mtu))),
+    ("operstate", |device| What::fixed(if device.has_cable { "up\n" } else { "unknown\n" })),
+    ("tx_queue_len", |_| What::fixed(format!("{QUEUE_LEN}\n"))),
+    ("type", |device| What::fixed(format!("{}\n", device.kind))),
+];
+
+fn card(address: [u8; 6]) -> What {
+    let parts: Vec<_> = address.iter().map(|byte| format!("{byte:02x}")).collect();
+    What::fixed(parts.join(":") + "\n")
+}
 
 /// /sys/devices/system/cpu: files about all CPUs, and a directory for each.
 struct CpuDirectory(Cpus);
@@ -117,10 +162,11 @@ fn range(cpus: usize) -> What {
 }
 
 impl SysFs {
-    /// That of a machine with `cpus` CPUs. Its root shows the attributes of the host directory `like`, which it covers.
-    pub fn new(cpus: usize, like: Option<Arc<HostNode>>) -> Arc<Self> {
+    /// That of a machine with `cpus` CPUs and these network devices. Its root shows the attributes of the host directory `like`, which it covers.
+    pub fn new(cpus: usize, devices: &[Interface], like: Option<Arc<HostNode>>) -> Arc<Self> {
         let device = anonymous_device();
-        let table = Table { context: cpus, entries: ENTRIES, prefix: "" };
+        let machine = Machine { cpus, devices: devices.into() };
+        let table = Table { context: machine, entries: ENTRIES, prefix: "" };
         Arc::new(Self { root: Node::root(Arc::new(table), device, like), device })
     }
 }
@@ -148,7 +194,6 @@ impl FileSystem for SysFs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::errno::Errno;
     use crate::vfs::buf::IoDst;
 
     fn read(fs: &SysFs, path: &str) -> SysResult<String> {
@@ -164,7 +209,7 @@ mod tests {
 
     #[test]
     fn the_table_makes_a_tree() {
-        let fs = SysFs::new(4, None);
+        let fs = SysFs::new(4, &[], None);
         assert_eq!(read(&fs, "devices/system/cpu/online").as_deref(), Ok("0-3\n"));
         assert_eq!(read(&fs, "devices/system/cpu/cpu3/topology/core_id").as_deref(), Ok("3\n"));
         let siblings = read(&fs, "devices/system/cpu/cpu1/topology/core_siblings");
@@ -181,7 +226,7 @@ mod tests {
             true
         })
         .unwrap();
-        assert_eq!(names, ["devices", "kernel"]);
+        assert_eq!(names, ["class", "devices", "kernel"]);
         assert_eq!(root.lookup(b"devices").unwrap().metadata().unwrap().mode, 0o555);
     }
 }

@@ -382,7 +382,7 @@ async fn accept_once(
     let accepted = until_ready_if(wait, thread, file, PollEvents::IN, || socket.accept()).await?;
     if sqe.addr != 0 {
         let (address, len) = (UserAddr(sqe.addr), UserPtr::new(sqe.off));
-        write_address(thread, &accepted.peer_address()?, address, len)?;
+        write_address(thread, &accepted.accepted_address()?, address, len)?;
     }
     let ring = ring.upgrade().ok_or(Errno::ECANCELED)?;
     let close_on_exec = sqe.op_flags & linux_raw_sys::general::O_CLOEXEC != 0;
@@ -403,7 +403,7 @@ pub(super) async fn connect(
     let connected = async {
         let file = file_of(ring, operation, sqe)?;
         let (socket, thread) = (file.socket()?, operation.thread());
-        let attempt = || socket.connect(&**thread, address);
+        let attempt = || socket.connect(&**thread, address, true);
         until_ready_if(true, thread, &file, PollEvents::OUT, attempt).await.map(|()| 0)
     };
     operation.until(until, connected).await.map(|_| 0).into()

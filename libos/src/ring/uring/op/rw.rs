@@ -304,8 +304,5 @@ async fn write(
             }?
         }
     };
-    if sqe.op_flags & (raw::RWF_DSYNC | raw::RWF_SYNC) != 0 {
-        store(thread, Arc::clone(file), sqe.op_flags & raw::RWF_SYNC == 0).await?;
-    }
-    Ok(done)
+    io::settle(thread, file, done, sqe.op_flags).await
 }
