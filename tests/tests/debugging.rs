@@ -140,7 +140,7 @@ fn gdb_breaks_in_threads() {
 fn gdb_attaches() {
     let script = format!(
         "./debuggee wait >out & p=$!; while ! grep -q waiting out; do sleep 0.05; done; \
-         {GDB} -p $p -ex 'set var total = 5' -ex 'p total' -ex detach | grep '^.1 = '; \
+         {GDB} -p $p -ex 'set var total = 5' -ex 'p total' -ex detach 2>&1 | grep '^.1 = '; \
          wait $p; echo status $?; cat out"
     );
     contains(&same(&script, false), "status 5");

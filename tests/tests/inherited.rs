@@ -49,6 +49,23 @@ fn a_file_keeps_the_position_that_it_shares() {
     same("{ echo one; $RUN echo two; echo three; } >out; cat out");
 }
 
+/// Nobody is told when a disk has answered.
+#[test]
+fn what_is_not_in_memory_is_fetched() {
+    let cold = "sync in; dd if=in iflag=nocache count=0 status=none";
+    same(&format!("{cold}; $RUN cat <in"));
+    same(&format!("{cold}; $RUN bash -c 'cat <&7' 7<in"));
+    same(&format!("seq 500000 >in; {cold}; $RUN md5sum <in"));
+    for call in ["splice(0, pipe, 9)", "sendfile(pipe, 0, None, 9)"] {
+        same(&format!(
+            "{cold}; $RUN python3 -c 'import os; end, pipe = os.pipe(); print(os.{call}, os.read(end, 9))' <in"
+        ));
+    }
+    same(&format!(
+        "{cold}; $RUN python3 -c 'import os; out = open(\"out\", \"w+\"); print(os.copy_file_range(0, out.fileno(), 9), out.read()); os.unlink(\"out\")' <in"
+    ));
+}
+
 #[test]
 fn two_numbers_of_one_file_share_its_position() {
     same("$RUN bash -c 'echo a; echo b >&2; echo c' >out 2>&1; cat out");

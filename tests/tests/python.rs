@@ -5,7 +5,7 @@
 
 use std::{
     collections::BTreeMap, env, ffi::OsString, fmt::Write, fs, path::Path, process::ExitCode,
-    time::Duration,
+    thread, time::Duration,
 };
 
 use libtest_mimic::{Failed, Trial};
@@ -16,9 +16,15 @@ use tests::{
     trials,
 };
 
-/// Modules of a few seconds.
-const QUICK: [&str; 9] = [
+/// Modules of a few seconds, and one that mostly waits.
+const QUICK: [&str; 20] = [
+    "test_socket",
+    "test_asynchat",
+    "test_asyncore",
+    "test_epoll",
     "test_fcntl",
+    "test_httplib",
+    "test_httpservers",
     "test_mmap",
     "test_os",
     "test_pathlib",
@@ -26,17 +32,33 @@ const QUICK: [&str; 9] = [
     "test_pty",
     "test_select",
     "test_shutil",
+    "test_smtplib",
+    "test_socketserver",
+    "test_telnetlib",
     "test_tempfile",
+    "test_urllib2_localnet",
+    "test_wsgiref",
 ];
 
 /// Modules of minutes.
-const LONG: [&str; 5] = [
+const LONG: [&str; 13] = [
+    "test_asyncio",
     "test_concurrent_futures",
+    "test_docxmlrpc",
+    "test_ftplib",
+    "test_imaplib",
     "test_multiprocessing_fork",
+    "test_poplib",
+    "test_selectors",
     "test_signal",
+    "test_ssl",
     "test_subprocess",
     "test_threading",
+    "test_xmlrpc",
 ];
+
+/// Modules that wait most of the time: natively and inside go on side by side.
+const WAITING: [&str; 1] = ["test_socket"];
 
 /// The suite, which Debian has in a package of its own.
 const SUITE: &str = "/usr/lib/python3.11/test/test_os.py";
@@ -101,7 +123,6 @@ fn check(module: &str) -> Result<()> {
     if !Path::new(SUITE).exists() {
         return Err("no test suite: apt-get install libpython3.11-testsuite".into());
     }
-    let scratch = Scratch::empty()?;
     let guest = Guest {
         argv: vec![
             host::locate("/usr/bin/python3.11", "python3")?.into_os_string(),
@@ -113,7 +134,22 @@ fn check(module: &str) -> Result<()> {
         timeout: Some(Duration::from_secs(900)),
         ..Guest::default()
     };
-    let native = cases(&guest.native(scratch.path())?);
+    let native = || guest.native(Scratch::empty()?.path());
+    let inside = |isolation: &str| {
+        let guest = guest.clone().options(&["--isolation", isolation]);
+        guest.inside(Scratch::empty()?.path())
+    };
+    let (native, auto, always) = if WAITING.contains(&module) {
+        thread::scope(|scope| {
+            let runs = [scope.spawn(native), scope.spawn(|| inside("auto"))];
+            let always = inside("always");
+            let [native, auto] = runs.map(|run| run.join().unwrap_or(Err("a run broke".into())));
+            (native, auto, always)
+        })
+    } else {
+        (native(), inside("auto"), inside("always"))
+    };
+    let native = cases(&native?);
     let passed: Vec<_> = native.iter().filter(|(_, ending)| **ending == Ending::Passed).collect();
     if passed.is_empty() {
         return Err("nothing passes natively".into());
@@ -121,28 +157,33 @@ fn check(module: &str) -> Result<()> {
     let needs = needs(module)?;
     let mut used = vec![false; needs.len()];
     let mut wrong = String::new();
-    for isolation in ["auto", "always"] {
-        scratch.reset()?;
-        let inside = guest.clone().options(&["--isolation", isolation]).inside(scratch.path())?;
-        let found = cases(&inside);
+    for (isolation, mut run) in [("auto", auto?), ("always", always?)] {
+        let mut found = cases(&run);
+        let lacks = |found: &Cases| -> Vec<&String> {
+            let names = passed.iter().map(|(name, _)| *name);
+            names.filter(|name| found.get(*name) != Some(&Ending::Passed)).collect()
+        };
+        let is_needed = |name: &&String| needs.iter().any(|need| name.starts_with(need.as_str()));
+        // A case that measures time may be late beside other tests: it passes if it does so in one of two runs.
+        if !lacks(&found).iter().all(is_needed) && run.status.is_some() && !run.kernel_broke() {
+            run = inside(isolation)?;
+            let passed = cases(&run).into_iter().filter(|(_, ending)| *ending == Ending::Passed);
+            found.extend(passed);
+        }
         let mut missed = String::new();
-        for (name, _) in &passed {
-            let ending = found.get(*name);
-            if ending == Some(&Ending::Passed) {
-                continue;
-            }
+        for name in lacks(&found) {
             match needs.iter().position(|need| name.starts_with(need.as_str())) {
                 Some(index) => used[index] = true,
                 None => {
-                    let _ = writeln!(missed, "{name}: {ending:?}");
+                    let _ = writeln!(missed, "{name}: {:?}", found.get(name));
                 }
             }
         }
-        if inside.status.is_none() || inside.kernel_broke() {
+        if run.status.is_none() || run.kernel_broke() {
             missed += "the run did not come to its end\n";
         }
         if !missed.is_empty() {
-            let tail = compare::tail(&inside.stderr, 60);
+            let tail = compare::tail(&run.stderr, 60);
             let _ = writeln!(wrong, "--isolation {isolation}:\n{missed}{tail}");
         }
     }

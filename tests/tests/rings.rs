@@ -98,6 +98,11 @@ fn a_program_of_tokio_uring_runs_unmodified() {
 }
 
 #[test]
+fn a_program_of_tokio_runs_unmodified() {
+    compare("tokio_echo");
+}
+
+#[test]
 fn a_program_of_monoio_runs_unmodified() {
     compare("monoio");
 }

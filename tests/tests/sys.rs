@@ -2,7 +2,7 @@
 //!
 //! Comment lines at the head of a program steer it: `// build: static`, `// flags: -lrt`, `// options: --cpus 1`,
 //! `// bind`, `// timeout: 30`, `// part: 2`, `// inside: STATUS` (no native run: only the exit status inside counts),
-//! `// retry: TIMES` (the host itself takes its time), `// uncounted` (its calls prove nothing of their results), `// session` (it leads one, without a terminal).
+//! `// again: --net host` (compared once more with these options), `// retry: TIMES` (the host itself takes its time), `// uncounted` (its calls prove nothing of their results), `// session` (it leads one, without a terminal).
 //!
 //! Every run inside is traced, and the last trial, `every_call`, sees from the traces whether each system call of the kernel was made and
 //! ended as `guests/sys/calls.tsv` says; it runs what the filter left out.
@@ -33,6 +33,7 @@ struct Program {
     build: Build,
     flags: Vec<String>,
     options: Vec<String>,
+    again: Vec<String>,
     bind: bool,
     timeout: u64,
     part: u32,
@@ -103,6 +104,7 @@ fn read(source: PathBuf) -> Result<Program> {
         build: Build::C,
         flags: Vec::new(),
         options: Vec::new(),
+        again: Vec::new(),
         bind: false,
         timeout: 60,
         part: 1,
@@ -120,6 +122,7 @@ fn read(source: PathBuf) -> Result<Program> {
             "build" => program.build = Build::from_name(value)?,
             "flags" => program.flags = words::split(value),
             "options" => program.options = words::split(value),
+            "again" => program.again = words::split(value),
             "uncounted" => program.counted = false,
             "session" => program.session = true,
             "bind" => program.bind = true,
@@ -161,7 +164,14 @@ fn run(program: &Program) -> Result<()> {
         }
     };
     *seen = Some(read_trace(log.path())?);
-    result
+    result?;
+    if program.again.is_empty() {
+        return Ok(());
+    }
+    let again: Vec<&str> = program.again.iter().map(String::as_str).collect();
+    let guest = program.guest()?.options(&again);
+    let retries = program.retries;
+    Comparison { guest, stderr: true, retries, ..Comparison::default() }.check(&Scratch::empty()?)
 }
 
 /// A run inside that must end with `status`.
