@@ -13,6 +13,7 @@ use benches::{
         setup::{SIZES, Setup},
         tables,
     },
+    options::exit,
     page,
 };
 use clap::Parser;
@@ -20,7 +21,7 @@ use tests::paths;
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    let result = match &options.role {
+    exit(match &options.role {
         Some(Role::Sample { contestant, setup, how }) => contestants::named(contestant)
             .and_then(|contestant| sample::main(contestant, setup, how)),
         Some(Role::Serve { contestant, setup }) => {
@@ -28,14 +29,7 @@ fn main() -> ExitCode {
         }
         None if options.flamegraph => draw_flamegraphs(&options),
         None => compare(&options),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    })
 }
 
 fn compare(options: &Options) -> Result<(), Box<dyn Error>> {

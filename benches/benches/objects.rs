@@ -20,7 +20,7 @@ use std::{
 
 use benches::{
     chart,
-    options::Options,
+    options::{self, Options},
     page,
     report::{self, Row, Target},
 };
@@ -120,18 +120,11 @@ const PAIRS: [Pair; 11] = [
 const BATCHES: usize = 15;
 
 fn main() -> ExitCode {
-    let run = Options::of_command_line(5).map_err(Into::into).and_then(|options| {
+    options::run(5, |options| {
         // As `libos` does: locks that favour a single CPU need it.
         hal::context::prepare()?;
-        measure(&options)
-    });
-    match run {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+        measure(options)
+    })
 }
 
 fn measure(options: &Options) -> Result<()> {

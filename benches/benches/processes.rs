@@ -10,19 +10,19 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, ExitCode},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use benches::{
     chart,
-    options::Options,
+    options::{self, Options},
     page,
-    report::{self, Row, Target, duration, median},
+    report::{self, Row, Target},
+    sides::{self, Peer, Side, run_to_end},
 };
 use tests::{
     guests::{self, Build},
     host, kernel, paths,
-    run::{Outcome, collect},
     scratch::Scratch,
 };
 
@@ -55,51 +55,8 @@ const ROWS: [Spec; 10] = [
     command("git clone", 1.5, "rm -rf copy && git clone -q repository copy"),
 ];
 
-/// Who runs a command.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Side {
-    Native,
-    Inside,
-    Peer(Peer),
-}
-
-/// Others that run Linux programs for a user.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Peer {
-    Proot,
-    Gvisor,
-    UserModeLinux,
-}
-
-impl Peer {
-    const ALL: [Self; 3] = [Self::Proot, Self::Gvisor, Self::UserModeLinux];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Proot => "proot",
-            Self::Gvisor => "gVisor",
-            Self::UserModeLinux => "User-Mode Linux",
-        }
-    }
-
-    fn program(self) -> Option<PathBuf> {
-        let (program, package) = match self {
-            Self::Proot => ("proot", "proot"),
-            Self::Gvisor => ("runsc", "runsc"),
-            Self::UserModeLinux => ("linux.uml", "user-mode-linux"),
-        };
-        host::locate(program, package).ok()
-    }
-}
-
 fn main() -> ExitCode {
-    match Options::of_command_line(5).map_err(Into::into).and_then(|options| measure(&options)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    options::run(5, measure)
 }
 
 /// What the rows work on.
@@ -156,93 +113,11 @@ impl Setting {
         }
     }
 
-    /// Runs a row's command; what it said, and how long it took, ns.
-    fn run(&self, spec: &Spec, side: Side) -> Result<(Outcome, f64), Box<dyn Error>> {
-        let words = self.words(spec);
-        let mut command = match side {
-            Side::Native => Command::new(&words[0]),
-            Side::Inside => {
-                let mut command = Command::new(kernel::binary()?);
-                command.args(spec.options).arg(&words[0]);
-                command
-            }
-            Side::Peer(peer) => {
-                let mut command = Command::new(peer.program().ok_or("not installed")?);
-                match peer {
-                    Peer::Proot => {}
-                    Peer::Gvisor => {
-                        command.args(["--rootless", "--network=none", "--platform=ptrace", "do"]);
-                    }
-                    Peer::UserModeLinux => return self.run_in_uml(spec),
-                }
-                command.arg(&words[0]);
-                command
-            }
-        };
-        command
-            .args(&words[1..])
-            .env_clear()
-            .env("PATH", host::PATH)
-            .env("LC_ALL", "C")
-            .env("HOME", "/root")
-            .current_dir(self.scratch.path());
-        let start = Instant::now();
-        let outcome = collect(command, None, Duration::from_secs(120))?;
-        Ok((outcome, start.elapsed().as_nanos() as f64))
-    }
-
-    /// A machine of its own each time, of which only the command is timed, by itself.
-    fn run_in_uml(&self, spec: &Spec) -> Result<(Outcome, f64), Box<dyn Error>> {
-        let folder = self.scratch.path();
-        let words: Vec<String> = self.words(spec).iter().map(|word| format!("'{word}'")).collect();
-        let init = folder.join("init");
-        // What an earlier row has left must not be taken for this one's.
-        let _ = fs::remove_file(folder.join("took"));
-        let script = format!(
-            "#!/bin/sh\nmount -t proc proc /proc\nmount -t tmpfs tmpfs /tmp 2>/dev/null\ncd {folder}\n\
-             export PATH={path} LC_ALL=C HOME=/root\n\
-             read start rest </proc/uptime\n{command} >{folder}/said 2>&1\nread end rest </proc/uptime\n\
-             echo $start $end >{folder}/took\nsync\n/sbin/halt -f 2>/dev/null || echo o >/proc/sysrq-trigger\n",
-            folder = folder.display(),
-            path = host::PATH,
-            command = words.join(" "),
-        );
-        fs::write(&init, script)?;
-        run_to_end(Command::new("/bin/chmod").arg("755").arg(&init))?;
-        let mut command = Command::new(Peer::UserModeLinux.program().ok_or("not installed")?);
-        command
-            .args([
-                "mem=1G",
-                "rootfstype=hostfs",
-                "rootflags=/",
-                "rw",
-                "con=null",
-                "con0=null,fd:1",
-            ])
-            .arg(format!("init={}", init.display()))
-            .env_clear()
-            .env("PATH", host::PATH)
-            // Without one it crashes.
-            .env("HOME", "/root")
-            .env("TMPDIR", "/dev/shm")
-            .current_dir(folder);
-        let mut outcome = collect(command, None, Duration::from_secs(180))?;
-        outcome.stdout = fs::read(folder.join("said")).unwrap_or_default();
-        let took = fs::read_to_string(folder.join("took")).unwrap_or_default();
-        let mut times = took.split_whitespace().map(str::parse::<f64>);
-        let (Some(Ok(start)), Some(Ok(end))) = (times.next(), times.next()) else {
-            let said = String::from_utf8_lossy(&outcome.stdout).into_owned();
-            let telling = |line: &&str| line.contains("panic") || line.contains("failed");
-            let why: Vec<&str> = said.lines().filter(telling).collect();
-            return Err(format!("the machine did not get to the end: {}", why.join("; ")).into());
-        };
-        outcome.status = Some(0);
-        Ok((outcome, (end - start) * 1e9))
-    }
-
     /// The row's figure for one side, ns.
     fn figure(&self, spec: &Spec, side: Side) -> Result<f64, Box<dyn Error>> {
-        let (outcome, elapsed) = self.run(spec, side)?;
+        let (words, limit) = (self.words(spec), Duration::from_secs(120));
+        let (outcome, elapsed) =
+            sides::run(side, spec.options, &words, self.scratch.path(), limit)?;
         let said = String::from_utf8_lossy(&outcome.stdout);
         if outcome.status != Some(0) {
             let errors = String::from_utf8_lossy(&outcome.stderr);
@@ -253,13 +128,6 @@ impl Setting {
         }
         let figure = said.trim().rsplit('\t').next().and_then(|figure| figure.parse().ok());
         figure.ok_or_else(|| format!("no figure in {said:?}").into())
-    }
-}
-
-fn run_to_end(command: &mut Command) -> Result<(), Box<dyn Error>> {
-    match command.status()?.success() {
-        true => Ok(()),
-        false => Err(format!("{command:?} failed").into()),
     }
 }
 
@@ -291,7 +159,7 @@ fn measure(options: &Options) -> Result<(), Box<dyn Error>> {
             inside: Vec::new(),
         })
         .collect();
-    let peers: Vec<Peer> = Peer::ALL.into_iter().filter(|peer| peer.program().is_some()).collect();
+    let peers = Peer::installed();
     let mut others = vec![vec![Vec::new(); peers.len()]; specs.len()];
     for round in 1..=options.rounds {
         for (index, spec) in specs.iter().enumerate() {
@@ -315,7 +183,7 @@ fn measure(options: &Options) -> Result<(), Box<dyn Error>> {
     print!("{}", report::table(&rows));
     let missed = rows.iter().filter(|row| !row.passes()).count();
     println!("{} of {} targets met, {} rounds", rows.len() - missed, rows.len(), options.rounds);
-    let beside = beside(&rows, &peers, &others);
+    let beside = report::beside(&rows, &peers, &others);
     print!("{beside}");
     let folder = page::folder()?;
     fs::write(folder.join("processes.csv"), report::csv(&rows))?;
@@ -330,21 +198,4 @@ fn measure(options: &Options) -> Result<(), Box<dyn Error>> {
         page::save("processes", "Processes", &how, &body, &["processes.svg"])?;
     }
     Ok(())
-}
-
-/// The table of the others.
-fn beside(rows: &[Row], peers: &[Peer], others: &[Vec<Vec<f64>>]) -> String {
-    if peers.is_empty() {
-        return String::new();
-    }
-    let names: Vec<&str> = peers.iter().map(|peer| peer.name()).collect();
-    let mut text = format!("| beside others | inside | {} |\n|---|---:|", names.join(" | "));
-    text.push_str(&"---:|".repeat(peers.len()));
-    text.push('\n');
-    for (row, others) in rows.iter().zip(others) {
-        let figures: Vec<String> = others.iter().map(|figures| duration(median(figures))).collect();
-        let inside = duration(median(&row.inside));
-        let _ = writeln!(text, "| {} | {inside} | {} |", row.name, figures.join(" | "));
-    }
-    text
 }

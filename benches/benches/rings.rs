@@ -5,7 +5,7 @@ use std::{env, fs, process::ExitCode};
 
 use benches::{
     ipc::{probe, server},
-    options::Options,
+    options::{self, Options},
     page,
     rings::{
         self, ping_pong, request,
@@ -14,18 +14,11 @@ use benches::{
 };
 
 fn main() -> ExitCode {
-    let run = match env::args().nth(1) {
+    options::exit(match env::args().nth(1) {
         Some(command) if command == ping_pong::ECHO => ping_pong::echo(),
         Some(command) if command == server::COMMAND => request::serve(),
-        _ => Options::of_command_line(41).map_err(Into::into).and_then(|options| measure(&options)),
-    };
-    match run {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+        _ => return options::run(41, measure),
+    })
 }
 
 fn measure(options: &Options) -> rings::Result<()> {

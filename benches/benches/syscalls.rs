@@ -14,7 +14,7 @@ use std::{
 };
 
 use benches::{
-    options::Options,
+    options::{self, Options},
     page,
     report::median,
     syscalls::{self as doors, Door},
@@ -50,13 +50,7 @@ struct Figures {
 type All = BTreeMap<(String, usize, Door), Figures>;
 
 fn main() -> ExitCode {
-    match Options::of_command_line(3).map_err(Into::into).and_then(|options| measure(&options)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    options::run(3, measure)
 }
 
 /// Seconds of CPU that children have used.

@@ -15,7 +15,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use benches::{options::Options, page, report::median};
+use benches::{
+    options::{self, Options},
+    page,
+    report::median,
+};
 use tests::{
     guests::{self, Build},
     kernel, paths,
@@ -51,13 +55,7 @@ struct Seen {
 }
 
 fn main() -> ExitCode {
-    match Options::of_command_line(3).map_err(Into::into).and_then(|options| measure(&options)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    options::run(3, measure)
 }
 
 fn measure(options: &Options) -> Result<(), Box<dyn Error>> {

@@ -13,7 +13,7 @@ use std::{
 
 use benches::{
     chart,
-    options::Options,
+    options::{self, Options},
     page,
     report::{self, Row, Target},
 };
@@ -58,13 +58,7 @@ const PROGRAMS: [(&str, f64); 3] =
     [("sha256sum of 256 MiB", 1.05), ("python3 loop", 1.05), ("/bin/true", 8.0)];
 
 fn main() -> ExitCode {
-    match Options::of_command_line(5).map_err(Into::into).and_then(|options| measure(&options)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    options::run(5, measure)
 }
 
 fn measure(options: &Options) -> Result<(), Box<dyn Error>> {

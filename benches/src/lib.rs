@@ -9,4 +9,5 @@ pub mod options;
 pub mod page;
 pub mod report;
 pub mod rings;
+pub mod sides;
 pub mod syscalls;

@@ -1,6 +1,6 @@
 //! The command line that benches with rows share: `[--save] [--rounds N] [NAME]`.
 
-use std::env;
+use std::{env, fmt::Display, process::ExitCode};
 
 /// What a run was asked for.
 #[derive(Clone, Debug)]
@@ -38,5 +38,24 @@ impl Options {
     /// Whether the row `name` is to be measured.
     pub fn wants(&self, name: &str) -> bool {
         self.filter.as_deref().is_none_or(|filter| name.contains(filter))
+    }
+}
+
+/// What such a bench's `main` does: `measure` what the command line asks for, `rounds` unless it says otherwise, and say why if it cannot.
+pub fn run<E: Display>(rounds: usize, measure: impl FnOnce(&Options) -> Result<(), E>) -> ExitCode {
+    exit(match Options::of_command_line(rounds) {
+        Ok(options) => measure(&options).map_err(|error| error.to_string()),
+        Err(error) => Err(error),
+    })
+}
+
+/// Says why it failed, if it did.
+pub fn exit<E: Display>(run: Result<(), E>) -> ExitCode {
+    match run {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Write};
 
+use crate::sides::Peer;
+
 /// A row: one operation, measured in several rounds on both sides.
 #[derive(Clone, Debug)]
 pub struct Row {
@@ -110,6 +112,23 @@ pub fn markdown(rows: &[Row]) -> String {
             row.target,
             row.verdict()
         );
+    }
+    text
+}
+
+/// The table of those beside us: their medians of each row, `others` being their figures by row and peer. Nothing when there are none.
+pub fn beside(rows: &[Row], peers: &[Peer], others: &[Vec<Vec<f64>>]) -> String {
+    if peers.is_empty() {
+        return String::new();
+    }
+    let names: Vec<&str> = peers.iter().map(|peer| peer.name()).collect();
+    let mut text = format!("| beside others | inside | {} |\n|---|---:|", names.join(" | "));
+    text.push_str(&"---:|".repeat(peers.len()));
+    text.push('\n');
+    for (row, others) in rows.iter().zip(others) {
+        let figures: Vec<String> = others.iter().map(|figures| duration(median(figures))).collect();
+        let inside = duration(median(&row.inside));
+        let _ = writeln!(text, "| {} | {inside} | {} |", row.name, figures.join(" | "));
     }
     text
 }
