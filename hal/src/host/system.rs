@@ -145,7 +145,8 @@ mod tests {
     fn the_host_has_an_x86_64_processor() {
         // Bit 0 is the FPU and bit 26 SSE2: no x86-64 is without.
         assert_eq!(hwcap() & (1 | 1 << 26), 1 | 1 << 26);
-        assert!(min_signal_stack() >= 2048);
+        // The x87 and SSE state alone takes 512 bytes; how much more there is depends on the processor.
+        assert!(min_signal_stack() > 512);
     }
 
     #[test]
