@@ -10,7 +10,7 @@ use super::{
     Stack,
     address::{Family, Name, to_bind},
     options::Numbers,
-    ports::{Claim, Held, Ports, Scope},
+    ports::{Claim, Held, Ports, Scope, Terms},
     route::Reach,
 };
 use crate::{
@@ -92,8 +92,15 @@ impl Inet {
         self.family
     }
 
-    pub(super) fn user(&self) -> u32 {
-        self.user
+    /// On which terms it shares its port, if it has one.
+    pub(super) fn terms(&self, is_listening: bool) -> Terms {
+        let kept = self.options.kept.lock();
+        Terms {
+            reuses_address: kept.reuse_address,
+            reuses_port: kept.reuse_port,
+            user: self.user,
+            is_listening,
+        }
     }
 
     pub(super) fn names(&self) -> Names {

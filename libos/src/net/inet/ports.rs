@@ -20,16 +20,23 @@ const TIME_WAIT: u64 = 60_000_000_000;
 /// How many such ports there may be before it is worth the while to look for the ones that are over.
 const WAITS_MAX: usize = 4096;
 
-/// What a claim says of itself when somebody else comes.
-pub trait Claim {
+/// On which terms a port is shared with others.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Terms {
     /// `SO_REUSEADDR`
-    fn reuses_address(&self) -> bool;
+    pub reuses_address: bool,
     /// `SO_REUSEPORT`
-    fn reuses_port(&self) -> bool;
+    pub reuses_port: bool,
     /// Whose it is.
-    fn user(&self) -> u32;
+    pub user: u32,
     /// Whether it accepts connections, which nobody does twice.
-    fn is_listening(&self) -> bool;
+    pub is_listening: bool,
+}
+
+/// Who can have a port.
+pub trait Claim {
+    /// Its terms, which somebody else who comes is told.
+    fn terms(&self) -> Terms;
 }
 
 /// The addresses of a claim.
@@ -164,17 +171,18 @@ impl<E: Claim> Ports<E> {
 
     /// Whether `end` may not have `port` at `scope` because of somebody else.
     pub fn conflicts(&self, port: u16, scope: Scope, end: &E) -> bool {
-        let (address, shared) = (end.reuses_address(), end.reuses_port());
+        let own = end.terms();
         let by_holder = self.holders(port).any(|holder| {
             if holder.is(end) || !holder.held.scope.meets(&scope) {
                 return false;
             }
             let Some(other) = holder.end.upgrade() else { return false };
-            let both_reuse = address && other.reuses_address() && !other.is_listening();
-            let both_share = shared && other.reuses_port() && other.user() == end.user();
+            let other = other.terms();
+            let both_reuse = own.reuses_address && other.reuses_address && !other.is_listening;
+            let both_share = own.reuses_port && other.reuses_port && own.user == other.user;
             !both_reuse && !both_share
         });
-        by_holder || self.waits_for(port, scope, address)
+        by_holder || self.waits_for(port, scope, own.reuses_address)
     }
 
     fn waits_for(&self, port: u16, scope: Scope, reuses_address: bool) -> bool {
@@ -236,7 +244,7 @@ impl<E: Claim> Ports<E> {
             let port = self.next;
             self.next = if port >= last { first } else { port + 1 };
             let free = self.holders(port).all(|holder| !holder.held.scope.meets(&scope));
-            if free && !(rested && self.waits_for(port, scope, end.reuses_address())) {
+            if free && !(rested && self.waits_for(port, scope, end.terms().reuses_address)) {
                 return Some(port);
             }
         }
@@ -295,13 +303,13 @@ impl<E: Claim> Ports<E> {
             if best.as_ref().is_none_or(|(least, _)| fit > *least) {
                 alike.clear();
             }
-            if end.reuses_port() {
+            if end.terms().reuses_port {
                 alike.push(Arc::clone(&end));
             }
             best = Some((fit, end));
         }
         let (_, end) = best?;
-        if alike.len() < 2 || !end.reuses_port() {
+        if alike.len() < 2 || !end.terms().reuses_port {
             return Some(end);
         }
         let chosen = spread(to, from) as usize % alike.len();
@@ -344,24 +352,11 @@ mod tests {
     use super::*;
 
     #[derive(Default)]
-    struct End {
-        address: bool,
-        port: bool,
-        listens: bool,
-    }
+    struct End(Terms);
 
     impl Claim for End {
-        fn reuses_address(&self) -> bool {
-            self.address
-        }
-        fn reuses_port(&self) -> bool {
-            self.port
-        }
-        fn user(&self) -> u32 {
-            0
-        }
-        fn is_listening(&self) -> bool {
-            self.listens
+        fn terms(&self) -> Terms {
+            self.0
         }
     }
 
@@ -400,12 +395,15 @@ mod tests {
     #[test]
     fn who_reuses_shares_but_not_with_a_listener() {
         let mut ports = Ports::default();
-        let reuses = |listens| Arc::new(End { address: true, listens, ..End::default() });
+        let reuses = |listens| {
+            Arc::new(End(Terms { reuses_address: true, is_listening: listens, ..Terms::default() }))
+        };
         let (a, b, c) = (reuses(false), reuses(true), reuses(false));
         ports.claim(80, scope("0.0.0.0"), &a).unwrap();
         ports.claim(80, scope("0.0.0.0"), &b).unwrap();
         assert_eq!(ports.claim(80, scope("0.0.0.0"), &c), Err(Errno::EADDRINUSE));
-        let shares = || Arc::new(End { port: true, listens: true, ..End::default() });
+        let shares =
+            || Arc::new(End(Terms { reuses_port: true, is_listening: true, ..Terms::default() }));
         let (d, e) = (shares(), shares());
         ports.claim(81, scope("0.0.0.0"), &d).unwrap();
         ports.claim(81, scope("0.0.0.0"), &e).unwrap();
@@ -418,8 +416,10 @@ mod tests {
     #[test]
     fn a_port_waits_after_its_connection() {
         let mut ports = Ports::default();
-        let (plain, reuses) =
-            (Arc::new(End::default()), Arc::new(End { address: true, ..End::default() }));
+        let (plain, reuses) = (
+            Arc::new(End::default()),
+            Arc::new(End(Terms { reuses_address: true, ..Terms::default() })),
+        );
         ports.wait(name("127.0.0.1", 80), true);
         assert_eq!(ports.claim(80, scope("0.0.0.0"), &plain), Err(Errno::EADDRINUSE));
         assert_eq!(ports.claim(80, scope("127.0.0.2"), &plain), Ok(80));
@@ -451,8 +451,9 @@ mod tests {
     #[test]
     fn a_packet_goes_to_whom_it_fits_best() {
         let mut ports = Ports::default();
-        let ends: Vec<_> =
-            (0..4).map(|_| Arc::new(End { address: true, ..End::default() })).collect();
+        let ends: Vec<_> = (0..4)
+            .map(|_| Arc::new(End(Terms { reuses_address: true, ..Terms::default() })))
+            .collect();
         let peers = [None, None, None, Some(name("127.0.0.1", 7))];
         for (index, ip) in ["::", "0.0.0.0", "127.0.0.1", "127.0.0.1"].into_iter().enumerate() {
             let held = Held { port: 9, scope: scope(ip), peer: peers[index], found: false };

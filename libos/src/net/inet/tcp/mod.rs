@@ -32,7 +32,7 @@ use super::{
     address::Family,
     endpoint::Inet,
     options::{Numbers, TCP},
-    ports::{Claim, Held},
+    ports::{Claim, Held, Terms},
 };
 use crate::{
     errno::{Errno, SysResult},
@@ -120,20 +120,8 @@ impl Deref for End {
 }
 
 impl Claim for End {
-    fn reuses_address(&self) -> bool {
-        self.options.kept.lock().reuse_address
-    }
-
-    fn reuses_port(&self) -> bool {
-        self.options.kept.lock().reuse_port
-    }
-
-    fn user(&self) -> u32 {
-        self.inet.user()
-    }
-
-    fn is_listening(&self) -> bool {
-        self.state() == State::Listen
+    fn terms(&self) -> Terms {
+        self.inet.terms(self.state() == State::Listen)
     }
 }
 
@@ -255,7 +243,7 @@ impl End {
         if self.elsewhere.load(Ordering::Relaxed) {
             return;
         }
-        let (local, reuses) = (self.names.lock().local, self.reuses_address());
+        let (local, reuses) = (self.names.lock().local, self.terms().reuses_address);
         self.stack().tcp.lock().wait(local, reuses);
     }
 

@@ -34,7 +34,7 @@ use super::{
     address::{Family, Name, destination, family_of, is_unspecified},
     endpoint::Inet,
     options::{Numbers, UDPLITE},
-    ports::{Claim, Ports},
+    ports::{Claim, Ports, Terms},
     route::{Reach, Route, device_in, name_on_wire},
 };
 use crate::{
@@ -60,20 +60,8 @@ impl Deref for End {
 }
 
 impl Claim for End {
-    fn reuses_address(&self) -> bool {
-        self.options.kept.lock().reuse_address
-    }
-
-    fn reuses_port(&self) -> bool {
-        self.options.kept.lock().reuse_port
-    }
-
-    fn user(&self) -> u32 {
-        self.inet.user()
-    }
-
-    fn is_listening(&self) -> bool {
-        false
+    fn terms(&self) -> Terms {
+        self.inet.terms(false)
     }
 }
 
