@@ -257,16 +257,19 @@ fn file_of(ring: &Weak<Uring>, operation: &Operation, sqe: &Sqe) -> SysResult<Ar
     Ok(file)
 }
 
-/// Tells of one of several outcomes. False if that is to be the last.
-fn tell_more(ring: &Weak<Uring>, request: &Request, outcome: Outcome) -> bool {
-    let Some(ring) = ring.upgrade() else { return false };
+/// Tells of one outcome of several, and gives others their turn. What the operation ends with, if it goes on no more: there was no room to tell it, or
+/// it has been cancelled meanwhile, for it may never have to wait.
+async fn told(
+    ring: &Weak<Uring>,
+    operation: &Operation,
+    request: &Request,
+    outcome: Outcome,
+) -> Option<Outcome> {
     let mut completion = outcome.completion(request);
     completion.flags |= linux_raw_sys::io_uring::IORING_CQE_F_MORE;
-    ring.completions.post_if_room(completion)
-}
-
-/// Between two outcomes: others have their turn. What becomes of the operation if it has been cancelled meanwhile, for it may never have to wait.
-async fn turn(operation: &Operation) -> Option<Outcome> {
+    if !ring.upgrade().is_some_and(|ring| ring.completions.post_if_room(completion)) {
+        return Some(outcome);
+    }
     pace::give_way(operation.thread()).await;
     operation.is_canceled().then(|| Outcome::error(Errno::ECANCELED))
 }

@@ -212,11 +212,11 @@ pub(super) async fn receive(
     loop {
         let outcome = receive_once(ring, operation, request, &file, until).await;
         // The end of a stream is the last thing that there is.
-        if outcome.res <= 0 || !tell_more(ring, request, outcome) {
+        if outcome.res <= 0 {
             return outcome;
         }
-        if let Some(canceled) = turn(operation).await {
-            return canceled;
+        if let Some(last) = told(ring, operation, request, outcome).await {
+            return last;
         }
     }
 }
@@ -362,11 +362,11 @@ pub(super) async fn accept(
         let accepted = accept_once(ring, operation.thread(), sqe, &file);
         let accepted = operation.until(until, accepted).await;
         let outcome = Outcome::from(accepted.map(|fd| fd as usize));
-        if !repeats || outcome.failed || !tell_more(ring, request, outcome) {
+        if !repeats || outcome.failed {
             return outcome;
         }
-        if let Some(canceled) = turn(operation).await {
-            return canceled;
+        if let Some(last) = told(ring, operation, request, outcome).await {
+            return last;
         }
     }
 }

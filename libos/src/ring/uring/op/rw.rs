@@ -191,11 +191,11 @@ async fn read_picking(
         let wanted = picked.map_or(0, |picked: Picked| picked.range(most).len);
         let mut outcome = if repeats { Outcome::from(read) } else { outcome(read, wanted) };
         settle(ring, picked, &mut outcome);
-        if !repeats || outcome.res <= 0 || !tell_more(ring, request, outcome) {
+        if !repeats || outcome.res <= 0 {
             return outcome;
         }
-        if let Some(canceled) = turn(operation).await {
-            return canceled;
+        if let Some(last) = told(ring, operation, request, outcome).await {
+            return last;
         }
     }
 }
