@@ -23,9 +23,9 @@ use bitflags::bitflags;
 use parking_lot::Mutex;
 
 pub use self::{access::ReadStop, registry::GUEST_FLOOR, table::Run};
-use self::{cache::RunCache, registry::Claims, room::Room, table::Table};
+use self::{cache::RunCache, host::Host, registry::Claims, room::Room, table::Table};
 use crate::context::rewrite::Rewriter;
-use crate::pmem::{Extent, GUEST_BOUNDARY, PAGE_SIZE, PhysAddr, PhysicalMemory};
+use crate::pmem::{Extent, PAGE_SIZE, PhysAddr, PhysicalMemory};
 pub use crate::stub::Watcher;
 use crate::stub::{
     Stub,
@@ -107,7 +107,8 @@ pub enum AspaceError {
     /// Another address space, or the kernel's own trampolines, are there.
     #[error("addresses are taken")]
     Taken,
-    /// Not wholly between [`GUEST_FLOOR`] and [`GUEST_BOUNDARY`].
+    /// Not wholly addresses that guests can have: from [`GUEST_FLOOR`] to [`GUEST_BOUNDARY`](crate::pmem::GUEST_BOUNDARY), or to
+    /// [`GUEST_END`](crate::pmem::GUEST_END) in a process of their own, less what that has itself.
     #[error("addresses are out of range")]
     OutOfRange,
     /// An address or length is not a page multiple, or a length is zero.
@@ -169,15 +170,6 @@ impl State {
     }
 }
 
-/// Where the guest's code runs.
-#[derive(Debug)]
-enum Host {
-    /// In this host process, whose addresses all such spaces share.
-    InProcess(Claims),
-    /// In a host process of its own.
-    Isolated(Arc<Stub>),
-}
-
 /// A guest address space.
 #[derive(Debug)]
 pub struct AddressSpace {
@@ -226,11 +218,11 @@ impl AddressSpace {
     /// [`AspaceError::NoWindow`] if too many spaces exist.
     pub fn new(memory: &Arc<PhysicalMemory>) -> Result<Arc<Self>, AspaceError> {
         let claims = Claims::new()?;
-        Ok(Self::with(memory, claims.window(), Host::InProcess(claims)))
+        Ok(Self::with(memory, claims.window(), Host::in_process(claims)))
     }
 
     /// Creates an empty address space in a host process of its own: no address in it is anybody else's. `window` is where mappings at
-    /// free choice should go.
+    /// free choice should go, where Linux has them if it is not said.
     ///
     /// # Errors
     /// [`AspaceError::NoStub`] when the host has no process for it.
@@ -238,8 +230,8 @@ impl AddressSpace {
         memory: &Arc<PhysicalMemory>,
         window: Option<Range<u64>>,
     ) -> Result<Arc<Self>, AspaceError> {
-        let window = window.unwrap_or_else(registry::first_window);
-        Ok(Self::with(memory, window, Host::Isolated(Self::new_stub(memory)?)))
+        let window = window.unwrap_or_else(registry::own_window);
+        Ok(Self::with(memory, window, Host::isolated(Self::new_stub(memory)?)))
     }
 
     /// Creates an empty address space in a host process of its own for a copy of this one: cheaper than [another](Self::new_isolated), for
@@ -249,7 +241,7 @@ impl AddressSpace {
     /// [`AspaceError::NoStub`] when the host has no process for it.
     pub fn new_copy(&self) -> Result<Arc<Self>, AspaceError> {
         let stub = self.spares.take().map_or_else(|| Self::new_stub(&self.memory), Ok)?;
-        let copy = Self::with(&self.memory, self.window(), Host::Isolated(stub));
+        let copy = Self::with(&self.memory, self.window(), Host::isolated(stub));
         *copy.family.lock() = Arc::downgrade(&self.spares);
         Ok(copy)
     }
@@ -272,7 +264,7 @@ impl AddressSpace {
         Arc::new(Self {
             memory: memory.clone(),
             window,
-            room: Room::new(matches!(host, Host::InProcess(_))),
+            room: Room::new(host.stub().is_none()),
             host,
             state: BiasedRwLock::default(),
             generation: Generation::default(),
@@ -298,13 +290,13 @@ impl AddressSpace {
     /// Whether its guests run in a host process of their own.
     #[must_use]
     pub fn is_isolated(&self) -> bool {
-        matches!(self.host, Host::Isolated(_))
+        self.stub().is_some()
     }
 
     /// Has `watcher` told when the host process of an [isolated](Self::is_isolated) space ends before the space does: somebody else has
     /// killed it.
     pub fn watch(&self, watcher: Weak<dyn Watcher>) {
-        if let Host::Isolated(stub) = &self.host {
+        if let Some(stub) = self.stub() {
             stub.watch(watcher);
         }
     }
@@ -312,10 +304,23 @@ impl AddressSpace {
     /// The host process that its guests run in, if that is not this one.
     #[inline]
     pub(crate) fn stub(&self) -> Option<&Arc<Stub>> {
-        match &self.host {
-            Host::Isolated(stub) => Some(stub),
-            Host::InProcess(_) => None,
+        self.host.stub()
+    }
+
+    /// Gives the space a host process of its own, with all that is mapped where it is: from then on it has all addresses. No guest code may run in it
+    /// meanwhile; contexts whose guests have trapped go on there. Who wants to be told of the process's end must [say so](Self::watch) anew.
+    ///
+    /// # Errors
+    /// [`AspaceError::NoStub`] when the host has no process for it, [`AspaceError::NoMemory`] when it allows none so many mappings.
+    pub fn isolate(&self) -> Result<(), AspaceError> {
+        let stub = Self::new_stub(&self.memory)?;
+        let change = Change::new(self);
+        if self.is_isolated() {
+            return Ok(());
         }
+        self.host.move_to(stub, &change.state.picture());
+        self.room.move_out();
+        Ok(())
     }
 
     /// The memory that is mapped here.
@@ -330,6 +335,27 @@ impl AddressSpace {
         self.window.clone()
     }
 
+    /// All addresses that it has, highest first, the [window](Self::window) among them.
+    #[must_use]
+    pub fn own(&self) -> Vec<Range<u64>> {
+        self.host.own()
+    }
+
+    /// Claims `len` bytes more until the space is dropped: where they are.
+    ///
+    /// # Errors
+    /// [`AspaceError::Taken`] when there are not so many in one place.
+    pub fn claim_more(&self, len: u64) -> Result<Range<u64>, AspaceError> {
+        self.host.claim_more(len)
+    }
+
+    /// Whether these are addresses that guests of the space can have.
+    #[must_use]
+    #[inline]
+    pub fn has(&self, range: &Range<u64>) -> bool {
+        self.host.has(range)
+    }
+
     /// Claims addresses outside of the window until the space is dropped. [`map`](Self::map) does
     /// so by itself.
     ///
@@ -337,13 +363,7 @@ impl AddressSpace {
     /// [`AspaceError::Taken`] when another space has some of them, [`AspaceError::OutOfRange`]
     /// beyond the guest's area.
     pub fn claim(&self, range: Range<u64>) -> Result<(), AspaceError> {
-        match &self.host {
-            Host::InProcess(claims) => claims.claim(range),
-            Host::Isolated(_) if range.start < GUEST_FLOOR || range.end > GUEST_BOUNDARY => {
-                Err(AspaceError::OutOfRange)
-            }
-            Host::Isolated(_) => Ok(()),
-        }
+        self.host.claim(range)
     }
 
     /// Makes the kernel's copies for the calling [`Actor`](crate::sync::Actor), the guest's only thread so far, cheaper; see
@@ -363,7 +383,7 @@ impl AddressSpace {
         if !va.is_multiple_of(PAGE) || !len.is_multiple_of(PAGE) || len == 0 {
             return Err(AspaceError::Unaligned);
         }
-        if va < GUEST_FLOOR || end > GUEST_BOUNDARY {
+        if va < GUEST_FLOOR || end > self.host.end() {
             return Err(AspaceError::OutOfRange);
         }
         Ok(va..end)
@@ -527,14 +547,9 @@ impl AddressSpace {
 
 impl Drop for AddressSpace {
     fn drop(&mut self) {
-        match &self.host {
-            // Claimed ranges hold nobody else's mappings; the host takes a whole range in one call.
-            Host::InProcess(claims) => {
-                for range in claims.ranges() {
-                    let _ = host::unmap(&range);
-                }
-            }
-            Host::Isolated(stub) => {
+        match self.host.stub() {
+            None => self.host.unmap_claims(),
+            Some(stub) => {
                 let family = self.family.get_mut().upgrade();
                 stub.retire(family.as_deref(), || self.state.read().picture());
             }

@@ -17,7 +17,7 @@ use std::{
 use parking_lot::Mutex;
 
 use super::AspaceError;
-use crate::pmem::GUEST_BOUNDARY;
+use crate::pmem::{GUEST_BOUNDARY, GUEST_END};
 
 /// Lowest guest address: the pages below are never mapped, so that a NULL dereference faults.
 pub const GUEST_FLOOR: u64 = 0x1_0000;
@@ -26,6 +26,8 @@ pub const GUEST_FLOOR: u64 = 0x1_0000;
 const FIRST_WINDOW: u64 = 0x2000_0000_0000;
 /// Bytes in a window: 96 of them fit.
 const WINDOW_SIZE: u64 = 512 << 30;
+/// Below, nothing is claimed but what somebody wants right there.
+const FOR_FIXED: u64 = 0x200_0000_0000;
 /// Claims are made in units of this where nobody else is near, so that a guest cannot fill the
 /// registry page by page.
 const COARSE: u64 = 1 << 30;
@@ -91,9 +93,9 @@ impl Registry {
     }
 }
 
-/// Where mappings at free choice go in a space that shares no addresses.
-pub(super) fn first_window() -> Range<u64> {
-    FIRST_WINDOW..FIRST_WINDOW + WINDOW_SIZE
+/// Where mappings at free choice go in a space that shares no addresses: where Linux has them.
+pub(super) fn own_window() -> Range<u64> {
+    GUEST_END - WINDOW_SIZE..GUEST_END
 }
 
 /// The claims of one address space.
@@ -148,6 +150,25 @@ impl Claims {
         let alone = registry.overlapping(&coarse).all(|(_, owner)| owner == self.owner);
         registry.insert(if alone { coarse } else { range }, self.owner);
         Ok(())
+    }
+
+    /// Claims `len` bytes, a page multiple, that nobody has: the highest ones, for windows are given from below.
+    pub(super) fn claim_more(&self, len: u64) -> Result<Range<u64>, AspaceError> {
+        let len = len.checked_next_multiple_of(COARSE).ok_or(AspaceError::OutOfRange)?;
+        let mut registry = REGISTRY.lock();
+        let mut end = GUEST_BOUNDARY;
+        loop {
+            let start = end.checked_sub(len).filter(|&start| start >= FOR_FIXED);
+            let range = start.ok_or(AspaceError::Taken)?..end;
+            let lowest = registry.overlapping(&range).next();
+            match lowest {
+                None => {
+                    registry.insert(range.clone(), self.owner);
+                    return Ok(range);
+                }
+                Some((claim, _)) => end = claim.start / COARSE * COARSE,
+            }
+        }
     }
 
     /// Everything claimed, window included.

@@ -6,7 +6,7 @@
 
 use std::sync::{
     OnceLock,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use crate::host::system::proc_text;
@@ -34,13 +34,13 @@ fn most() -> usize {
 /// The share of one address space.
 #[derive(Debug)]
 pub(super) struct Room {
-    in_process: bool,
+    in_process: AtomicBool,
     runs: AtomicUsize,
 }
 
 impl Room {
     pub(super) fn new(in_process: bool) -> Self {
-        Self { in_process, runs: AtomicUsize::new(0) }
+        Self { in_process: AtomicBool::new(in_process), runs: AtomicUsize::new(0) }
     }
 
     /// Says how many runs there are now. Called with the space locked.
@@ -50,15 +50,26 @@ impl Room {
             return;
         }
         self.runs.store(runs, Ordering::Relaxed);
-        if self.in_process && runs > old {
+        let in_process = self.in_process();
+        if in_process && runs > old {
             IN_PROCESS.fetch_add(runs - old, Ordering::Relaxed);
-        } else if self.in_process {
+        } else if in_process {
             IN_PROCESS.fetch_sub(old - runs, Ordering::Relaxed);
         }
     }
 
+    fn in_process(&self) -> bool {
+        self.in_process.load(Ordering::Relaxed)
+    }
+
+    /// From now on the space has a process for itself. Called with the space locked.
+    pub(super) fn move_out(&self) {
+        self.set_runs(0);
+        self.in_process.store(false, Ordering::Relaxed);
+    }
+
     fn used(&self) -> usize {
-        let runs = if self.in_process { &IN_PROCESS } else { &self.runs };
+        let runs = if self.in_process() { &IN_PROCESS } else { &self.runs };
         runs.load(Ordering::Relaxed)
     }
 

@@ -16,7 +16,7 @@ use super::{
     Access, AddressSpace, AspaceError, Change, Fault, MapFlags, PAGE, Prot, State,
     registry::GUEST_FLOOR, take_overlays,
 };
-use crate::pmem::{Extent, GUEST_BOUNDARY, PAGE_SIZE, PhysAddr, PhysicalMemory};
+use crate::pmem::{Extent, GUEST_END, PAGE_SIZE, PhysAddr, PhysicalMemory};
 
 /// How far a trampoline may be from the code that jumps to it: less than the 2 GiB that `jmp rel32`
 /// reaches.
@@ -171,7 +171,7 @@ impl AddressSpace {
     /// [`AspaceError::NoMemory`].
     pub(crate) fn unpatch_text(&self) -> Result<(), AspaceError> {
         let mut change = Change::new(self);
-        let dropped = self.drop_overlays(&mut change.state, &(0..GUEST_BOUNDARY))?;
+        let dropped = self.drop_overlays(&mut change.state, &(0..GUEST_END))?;
         drop(change);
         drop(dropped);
         Ok(())
@@ -211,7 +211,7 @@ impl AddressSpace {
     /// above.
     fn place(&self, state: &State, near: u64, len: u64) -> Option<u64> {
         let low = near.saturating_sub(REACH).max(GUEST_FLOOR);
-        let high = near.saturating_add(REACH - len).min(GUEST_BOUNDARY - len);
+        let high = near.saturating_add(REACH - len).min(self.host.end() - len);
         self.search_down(state, near.saturating_sub(AWAY), low, len)
             .or_else(|| self.search_down(state, near, low, len))
             .or_else(|| self.search_up(state, near.saturating_add(AWAY), high, len))

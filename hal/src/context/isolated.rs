@@ -14,7 +14,7 @@ use std::{
 };
 
 use super::{
-    BOUNDARY, Exception, Kicker, Trap, UserContext,
+    Exception, Kicker, Trap, UserContext,
     worker::{self, WorkerState},
     xstate,
 };
@@ -121,7 +121,7 @@ impl UserContext {
     #[cold]
     #[inline(never)]
     pub(super) fn run_isolated(&mut self, stub: &Arc<Stub>, space: &AddressSpace) -> Trap {
-        if !self.partial && self.regs.rip >= BOUNDARY {
+        if !self.partial && !space.has(&(self.regs.rip..self.regs.rip.saturating_add(1))) {
             return self.wild_rip();
         }
         // SAFETY: this thread's own state, valid until the thread ends.

@@ -36,14 +36,11 @@ use self::{
     worker::{WorkerState, save_live},
     xstate::ExtendedArea,
 };
-use crate::aspace::AddressSpace;
 pub use crate::aspace::{Access, Fault};
+use crate::{aspace::AddressSpace, pmem::GUEST_END};
 
 /// Guest addresses are below, all of the kernel's own code and data above.
-pub const BOUNDARY: u64 = 0x5000_0000_0000;
-
-/// End of the canonical user half: bases and addresses beyond are never a guest's.
-const USER_END: u64 = 0x7fff_ffff_f000;
+pub const BOUNDARY: u64 = crate::pmem::GUEST_BOUNDARY;
 
 /// The general registers of a guest thread.
 ///
@@ -221,7 +218,7 @@ impl UserContext {
     /// Sets the guest's FS base. Returns whether `base` is a user address; others are refused (`arch_prctl(2)`: EPERM).
     #[must_use]
     pub fn set_fs_base(&mut self, base: u64) -> bool {
-        if base >= USER_END {
+        if base >= GUEST_END {
             return false;
         }
         self.complete();

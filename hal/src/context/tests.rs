@@ -597,6 +597,49 @@ fn vector_state_survives_calls_and_kernel_work() {
     }
 }
 
+code!(calls_with_vectors:
+    "vmovdqu ymm0, [rdi]", "vmovdqu ymm7, [rdi + 0x20]", "vmovdqu ymm15, [rdi + 0x40]", "fld qword ptr [rdi + 16]", "mov rbp, fs:[0]",
+    "2:", "mov eax, 39", "syscall", "add rbx, rax", "cmp rbp, fs:[0]", "jne 3f", "dec r12", "jnz 2b",
+    "vmovdqu [rsi], ymm0", "vmovdqu [rsi + 0x20], ymm7", "vmovdqu [rsi + 0x40], ymm15", "fstp qword ptr [rsi + 0x60]",
+    "hlt", "3:", "ud2");
+
+#[test]
+fn a_guest_that_moves_to_a_stub_between_calls_notices_nothing() {
+    if !is_x86_feature_detected!("avx") {
+        return;
+    }
+    let calls = MANY * 2;
+    for moves_before in [calls + 1, 0, 1, MANY, calls - 1] {
+        let guest = Guest::new(calls_with_vectors());
+        let bytes: Vec<u8> = (0..0x60).map(|i| i * 2 + 1).collect();
+        guest.space.write(guest.data, &bytes).unwrap();
+        let mut context = guest.context();
+        assert!(context.set_fs_base(guest.data));
+        (context.regs_mut().rsi, context.regs_mut().r12) = (guest.data + 0x800, calls);
+        let mut made = 0;
+        loop {
+            if made == moves_before {
+                guest.space.isolate().unwrap();
+            }
+            match context.run(&guest.space) {
+                Trap::Syscall => {
+                    made += 1;
+                    std::hint::black_box(kernel_work());
+                    context.set_result(7);
+                }
+                Trap::Timer => {}
+                Trap::Exception(exception) if exception.signal == libc::SIGSEGV => break,
+                other => panic!("{other:?} after {made} calls, moved before {moves_before}"),
+            }
+        }
+        assert_eq!(guest.space.is_isolated(), ISOLATED.get() || moves_before <= calls);
+        assert_eq!((made, context.regs().rbx), (calls, 7 * calls));
+        let mut after = [0; 0x68];
+        guest.space.read(guest.data + 0x800, &mut after).unwrap();
+        assert_eq!((&bytes[..], &bytes[16..24]), after.split_at(0x60), "{moves_before}");
+    }
+}
+
 #[test]
 fn contexts_that_share_a_thread_keep_their_vector_state_apart() {
     if !has_avx512() {
@@ -770,6 +813,7 @@ in_a_stub!(
     a_deadline_that_has_passed_interrupts_at_once,
     a_duplicate_has_the_same_registers_and_its_own_kicker,
     a_guest_interrupted_at_any_point_goes_on_unharmed,
+    a_guest_that_moves_to_a_stub_between_calls_notices_nothing,
     a_guest_that_never_calls_is_interrupted_by_the_timer,
     a_kick_before_the_run_is_reported_once,
     a_rip_outside_of_guest_memory_is_a_fault,

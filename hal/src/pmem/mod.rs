@@ -52,6 +52,9 @@ pub const PAGE_SIZE: usize = 4096;
 /// Syscall User Dispatch lets system calls through from above it only.
 pub const GUEST_BOUNDARY: u64 = 0x5000_0000_0000;
 
+/// Where the addresses of a guest end that has a host process for itself: Linux's `TASK_SIZE`, a page below the end of the lower half.
+pub const GUEST_END: u64 = 0x7fff_ffff_f000;
+
 const PAGE: u64 = PAGE_SIZE as u64;
 /// Virtual sizes tried for the memfd, largest first.
 const SIZES: [u64; 6] = [8 << 40, 4 << 40, 1 << 40, 256 << 30, 64 << 30, 16 << 30];

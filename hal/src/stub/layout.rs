@@ -7,20 +7,23 @@
 //!              Answers: what that says
 //!              slot 0: Block (8 KiB), vector state within; signal stack
 //!              slot 1: ...                                                    one for each thread with a guest
-//!  below BOUNDARY: the guest
+//!  all the rest: the guest
 //! ```
 //!
 //! The guest can write a region as well as its stub can, but for the orders. So the kernel believes nothing that it finds there: it reads each
 //! field once, and whatever it reads can only be registers of that guest, or a wrong time to go on.
 
+use std::ops::Range;
+
 use bitflags::bitflags;
 
 use crate::{context::GeneralRegs, sync::futex_word::FutexWord};
 
-/// Where the stub's code is: above all guests, away from where hosts put programs and libraries.
-pub(crate) const CODE: u64 = 0x5f00_0000_0000;
+/// Where the stub's code is: among the addresses that sanitizers leave to libraries, for they want nearly all others; far enough below the end that the
+/// host's own stack, for as long as there is one, is not there.
+pub(crate) const CODE: u64 = 0x7e90_0000_0000;
 /// Where a stub sees its region of the control file.
-pub(crate) const CONTROL: u64 = 0x5f10_0000_0000;
+pub(crate) const CONTROL: u64 = CODE + (1 << 20);
 /// Where in a region the [`Answers`] begin, behind the [`Orders`].
 pub(crate) const ANSWERS: u64 = 16 << 10;
 /// Where in a region the slots begin.
@@ -32,6 +35,8 @@ pub(crate) const SLOT: u64 = 32 << 10;
 pub(crate) const SLOTS: usize = (1 << 15) - 1;
 /// Bytes of a region.
 pub(crate) const REGION: u64 = FIRST_SLOT + SLOT * SLOTS as u64;
+/// What no guest has.
+pub(crate) const OWN: Range<u64> = CODE..CONTROL + REGION;
 /// Commands that are given at once.
 pub(crate) const COMMANDS: usize = 128;
 /// Bytes that commands may point to.

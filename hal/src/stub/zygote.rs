@@ -24,9 +24,10 @@ use parking_lot::Mutex;
 
 use super::{
     Lost, Stub, code, filter, image,
-    layout::{CODE, CONTROL, Command, REGION},
+    layout::{CODE, CONTROL, Command, OWN, REGION},
     region::Region,
 };
+use crate::pmem::GUEST_END;
 
 /// Stubs that are there before they are needed.
 const POOL: usize = 3;
@@ -35,7 +36,6 @@ const TRIES: usize = 16;
 /// Regions that the control file has room for: as many as there can be processes.
 const REGIONS: u64 = 1 << 15;
 /// End of what user mode can have mapped.
-const TOP: u64 = 0x7fff_ffff_f000;
 /// The descriptors that a stub has: [`super::MEMORY_FD`], and that of the control file, which its code names.
 const CONTROL_FD: RawFd = 4;
 /// Bytes of the stack of a process that is about to become a zygote.
@@ -237,7 +237,7 @@ fn set_up(stub: &Stub) -> Result<(), Lost> {
         Command::new(libc::SYS_seccomp, [SET_FILTER, SPEC_ALLOW, program, 0, 0, 0]),
         Command::unmap(0, CODE),
         Command::unmap(end, CONTROL - end),
-        Command::unmap(CONTROL + REGION, TOP - CONTROL - REGION),
+        Command::unmap(OWN.end, GUEST_END - OWN.end),
     ])?;
     Ok(())
 }
@@ -264,6 +264,8 @@ fn keep(memory: OwnedFd, control: File, program: File) -> io::Result<libc::pid_t
             reap();
         }
     };
+    // libc clears the new thread's memory with registers that may be a guest's.
+    crate::context::release_registers();
     thread::Builder::new().name("stub-keeper".into()).spawn(keeper)?;
     told.recv().unwrap_or_else(|_| Err(io::Error::other("the keeper of stubs has died")))
 }

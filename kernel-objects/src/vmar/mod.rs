@@ -24,7 +24,7 @@ use std::{
 use bitflags::bitflags;
 use hal::{
     aspace::{AddressSpace, AspaceError, GUEST_FLOOR, Prot},
-    pmem::{GUEST_BOUNDARY, PAGE_SIZE},
+    pmem::{GUEST_END, PAGE_SIZE},
 };
 use parking_lot::Mutex;
 
@@ -161,7 +161,9 @@ impl Drop for Tree {
         if Arc::strong_count(&self.aspace) == 1 {
             return;
         }
-        let _ = self.aspace.unmap(GUEST_FLOOR, GUEST_BOUNDARY - GUEST_FLOOR);
+        for range in self.aspace.own() {
+            let _ = self.aspace.unmap(range.start, range.end - range.start);
+        }
     }
 }
 
@@ -219,8 +221,8 @@ fn checked_align(align: u64) -> Result<u64> {
 impl Vmar {
     /// Creates the root region of an address space, which must have no other.
     ///
-    /// It covers every guest address; free choice is limited to the space's
-    /// [window](AddressSpace::window).
+    /// It covers every guest address, of which the space may have less. Free choice is in its [window](AddressSpace::window), and what finds no room
+    /// there is put elsewhere.
     ///
     /// # Errors
     /// [`Error::NoMemory`].
@@ -229,7 +231,7 @@ impl Vmar {
     }
 
     fn create_root_with(aspace: &Arc<AddressSpace>, lessons: fork::Lessons) -> Result<Arc<Self>> {
-        let range = GUEST_FLOOR..GUEST_BOUNDARY;
+        let range = GUEST_FLOOR..GUEST_END;
         let account = aspace.memory().no_charge();
         let state = State::new(range.clone(), aspace.window(), account);
         let tree = Arc::new_cyclic(|this| Tree {
@@ -289,7 +291,7 @@ impl Vmar {
             Placement::Between(low, high) => {
                 state.find_between(self.region, len, align, &self.part_between(low, high))?
             }
-            _ => state.find_high(self.region, len, align)?,
+            _ => self.find_room(&mut state, len, align)?,
         };
         if !state.is_free(self.region, &range) {
             return Err(Error::AlreadyExists);
@@ -439,6 +441,7 @@ impl Vmar {
             Placement::Hint(addr) => {
                 if let Ok(range) = self.fixed(addr / PAGE * PAGE, len)
                     && state.is_free(self.region, &range)
+                    && self.tree.aspace.claim(range.clone()).is_ok()
                 {
                     let start = range.start;
                     match self.tree.map_locked(&mut state, range, entry.clone(), install) {
@@ -487,7 +490,7 @@ impl Vmar {
         install: Install,
     ) -> Result<u64> {
         loop {
-            let range = state.find_high(self.region, len, align)?;
+            let range = self.find_room(state, len, align)?;
             let start = range.start;
             match self.tree.map_locked(state, range.clone(), entry.clone(), install) {
                 Ok(()) => return Ok(start),
@@ -509,7 +512,24 @@ impl Vmar {
         let len = page_range(0, len)?.end;
         let mut state = self.tree.state.lock();
         state.check_alive(self.region)?;
-        state.find_high(self.region, len, align.max(PAGE)).map(|range| range.start)
+        self.find_room(&mut state, len, align.max(PAGE)).map(|range| range.start)
+    }
+
+    /// The highest free range of `len` bytes: in the window if there is one, else wherever the space has addresses or can have more.
+    fn find_room(&self, state: &mut State, len: u64, align: u64) -> Result<Range<u64>> {
+        match state.find_high(self.region, len, align) {
+            Err(Error::NoResources) if self.region == tree::ROOT => {}
+            found => return found,
+        }
+        let aspace = &self.tree.aspace;
+        for own in aspace.own() {
+            if let Ok(range) = state.find_between(self.region, len, align, &own) {
+                return Ok(range);
+            }
+        }
+        let aligned = len.checked_add(align - PAGE).ok_or(Error::NoResources)?;
+        let more = aspace.claim_more(aligned).map_err(|_| Error::NoResources)?;
+        state.find_between(self.region, len, align, &more)
     }
 
     /// The mapping that holds `addr`.

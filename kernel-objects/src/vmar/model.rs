@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use hal::{
     aspace::{Access, AddressSpace, Prot},
-    pmem::PhysicalMemory,
+    pmem::{GUEST_BOUNDARY, PhysicalMemory},
 };
 use proptest::prelude::*;
 
@@ -262,6 +262,7 @@ fn wild() -> impl Strategy<Value = u64> {
         GUEST_FLOOR,
         GUEST_BOUNDARY - PAGE,
         GUEST_BOUNDARY,
+        GUEST_END - PAGE,
         1 << 47,
         1 << 62,
         1 << 63,

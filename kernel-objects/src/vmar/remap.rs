@@ -186,7 +186,7 @@ impl Vmar {
     /// Free addresses without the kernel's trampolines among them.
     fn room(&self, state: &mut State, len: u64) -> Result<u64> {
         loop {
-            let range = state.find_high(self.region, len, PAGE)?;
+            let range = self.find_room(state, len, PAGE)?;
             match self.tree.aspace.trampoline_in(range.clone()) {
                 None => return Ok(range.start),
                 Some(trampoline) => state.block(trampoline),

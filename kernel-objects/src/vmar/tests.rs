@@ -4,7 +4,10 @@ mod refusals;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use hal::{aspace::Access, pmem::PhysicalMemory};
+use hal::{
+    aspace::Access,
+    pmem::{GUEST_BOUNDARY, PhysicalMemory},
+};
 
 use super::*;
 use crate::vmo::{PageSink, PageSource, RangeOp, VmoOptions};
@@ -85,7 +88,55 @@ fn free_choice_goes_from_the_top_down_and_fills_holes() {
     assert_eq!(map(&vmar, Placement::BottomUp, PAGE), Ok(vmar.aspace().window().start));
     let args = MapArgs { align: 2 << 20, ..MapArgs::new(anonymous(&vmar, PAGE), PAGE) };
     assert!(vmar.map(args).unwrap().is_multiple_of(2 << 20));
-    assert_eq!(map(&vmar, Placement::TopDown, 1 << 45), Err(Error::NoResources));
+    assert_eq!(map(&vmar, Placement::TopDown, 1 << 46), Err(Error::NoResources));
+}
+
+#[test]
+fn what_is_larger_than_the_window_goes_elsewhere_and_its_place_is_used_again() {
+    const TIB: u64 = 1 << 40;
+    let (_memory, vmar) = root();
+    let window = vmar.aspace().window();
+    let first = map(&vmar, Placement::TopDown, TIB).unwrap();
+    assert!(first + TIB <= window.start || first >= window.end);
+    let second = map(&vmar, Placement::TopDown, TIB).unwrap();
+    assert!(second + TIB <= first || second >= first + TIB);
+    vmar.unmap(first, TIB).unwrap();
+    for _ in 0..200 {
+        assert_eq!(map(&vmar, Placement::TopDown, TIB), Ok(first));
+        vmar.unmap(first, TIB).unwrap();
+    }
+    // The window is where the next small one goes.
+    assert!(window.contains(&map(&vmar, Placement::TopDown, PAGE).unwrap()));
+    let vmo = anonymous(&vmar, PAGE);
+    let args = MapArgs { align: 4 * TIB, ..MapArgs::new(vmo, TIB) };
+    assert!(vmar.map(args).unwrap().is_multiple_of(4 * TIB));
+}
+
+#[test]
+fn a_space_that_is_isolated_has_all_addresses_and_what_it_had() {
+    let (_memory, vmar) = root();
+    let high = Placement::Replace(GUEST_BOUNDARY);
+    assert_eq!(map(&vmar, high, PAGE), Err(Error::OutOfRange));
+    let before = map(&vmar, Placement::TopDown, PAGE).unwrap();
+    vmar.fault(before, Access::Write).unwrap();
+    vmar.aspace().write(before, b"kept").unwrap();
+    vmar.aspace().isolate().unwrap();
+    let mut bytes = [0; 4];
+    vmar.aspace().read(before, &mut bytes).unwrap();
+    assert_eq!(&bytes, b"kept");
+    assert_eq!(map(&vmar, high, PAGE), Ok(GUEST_BOUNDARY));
+    assert_eq!(map(&vmar, Placement::Exact(GUEST_END - PAGE), PAGE), Ok(GUEST_END - PAGE));
+    assert_eq!(map(&vmar, Placement::Exact(GUEST_END), PAGE), Err(Error::OutOfRange));
+    let large = map(&vmar, Placement::TopDown, 1 << 45).unwrap();
+    assert!(large + (1 << 45) <= GUEST_END);
+    // Everywhere but where its host process has something itself.
+    let own = vmar.aspace().own();
+    let stubs = own[1].end..own[0].start;
+    for at in [stubs.start, stubs.end - PAGE] {
+        assert_eq!(map(&vmar, Placement::Replace(at), PAGE), Err(Error::OutOfRange));
+    }
+    vmar.unmap(GUEST_FLOOR, GUEST_END - GUEST_FLOOR).unwrap();
+    assert!(vmar.mappings().is_empty());
 }
 
 #[test]

@@ -36,7 +36,7 @@ pub fn key_of(memory: &UserMemory, address: u64, shared: bool) -> SysResult<Fute
     if shared {
         return shared_key_of(memory, address);
     }
-    if address >= hal::pmem::GUEST_BOUNDARY {
+    if address >= hal::pmem::GUEST_END {
         return Err(Errno::EFAULT);
     }
     // No two memories that have waiters are at one place in the kernel.

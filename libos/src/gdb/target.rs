@@ -576,7 +576,7 @@ impl HwWatchpoint for Target {
         len: u64,
         kind: WatchKind,
     ) -> TargetResult<bool, Self> {
-        let fits = matches!(len, 1 | 2 | 4 | 8) && addr < hal::context::BOUNDARY;
+        let fits = matches!(len, 1 | 2 | 4 | 8) && addr < hal::pmem::GUEST_END;
         if kind != WatchKind::Write || !fits || self.watches.len() == WATCHES {
             return Ok(false);
         }

@@ -8,8 +8,6 @@ use std::{
     sync::atomic::{AtomicU8, Ordering},
 };
 
-use hal::{aspace::GUEST_FLOOR, pmem::GUEST_BOUNDARY};
-
 use super::UserMemory;
 use crate::errno::{Errno, SysResult};
 
@@ -58,6 +56,6 @@ impl UserMemory {
 
     /// How many bytes are locked.
     pub fn locked_bytes(&self) -> u64 {
-        self.vmar.locked_bytes(&(GUEST_FLOOR..GUEST_BOUNDARY))
+        self.vmar.locked_bytes(&self.vmar.range())
     }
 }

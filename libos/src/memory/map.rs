@@ -4,7 +4,7 @@ use std::{ops::Range, sync::Arc};
 
 use hal::{
     aspace::{Access, Prot},
-    pmem::PAGE_SIZE,
+    pmem::{GUEST_END, PAGE_SIZE},
 };
 use kernel_objects::{
     Error, MapArgs, MappingFlags, Placement as Place, Vmo, VmoOptions, vmar::Remap,
@@ -42,6 +42,7 @@ impl From<Placement> for Place {
 }
 
 /// What a mapping shows.
+#[derive(Clone)]
 pub enum Backing {
     /// Memory of its own that reads as zero.
     Anonymous,
@@ -55,6 +56,7 @@ pub enum Backing {
 }
 
 /// A checked mmap(2).
+#[derive(Clone)]
 pub struct MapRequest {
     /// Where to.
     pub placement: Placement,
@@ -152,6 +154,19 @@ impl UserMemory {
             tag: 0,
         };
         self.vmar.map(args).map_err(errno)
+    }
+
+    /// Whether the addresses for such a mapping are there only if the memory [has a host process for itself](hal::aspace::AddressSpace::isolate).
+    pub fn is_too_narrow(&self, placement: Placement, len: u64) -> bool {
+        if self.space.is_isolated() || len > GUEST_END {
+            return false;
+        }
+        match placement {
+            Placement::Anywhere(_) => self.vmar.find_free(len, PAGE).is_err(),
+            Placement::Replace(addr) | Placement::Free(addr) => addr
+                .checked_add(len)
+                .is_some_and(|end| end <= GUEST_END && self.space.claim(addr..end).is_err()),
+        }
     }
 
     /// Maps all of a VMO that others may have, too, and returns its address. It is writable later only if `prot` says so now.

@@ -128,7 +128,7 @@ impl UserMemory {
         self.space.leave_family();
     }
 
-    /// Whether a program could not be loaded because its addresses are another guest's.
+    /// Whether a program could not be loaded because its addresses are another guest's, or none that guests have in the kernel's own process.
     pub fn has_clashed(&self) -> bool {
         self.clashed.load(Ordering::Relaxed)
     }
@@ -136,7 +136,8 @@ impl UserMemory {
     /// Takes `range` for a program that must be there; `ENOMEM`.
     pub fn claim(&self, range: Range<u64>) -> SysResult<()> {
         self.space.claim(range).map_err(|error| {
-            self.clashed.fetch_or(error == AspaceError::Taken, Ordering::Relaxed);
+            let elsewhere = matches!(error, AspaceError::Taken | AspaceError::OutOfRange);
+            self.clashed.fetch_or(elsewhere, Ordering::Relaxed);
             Errno::ENOMEM
         })
     }
@@ -254,7 +255,7 @@ impl UserMemory {
 
     /// How much of it is in physical memory.
     pub fn resident_bytes(&self) -> u64 {
-        let ranges = self.vmar.resident(0..hal::pmem::GUEST_BOUNDARY);
+        let ranges = self.vmar.resident(self.vmar.range());
         ranges.iter().map(|range| range.end.saturating_sub(range.start)).sum()
     }
 

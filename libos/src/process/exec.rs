@@ -7,13 +7,13 @@
 //! What Linux keeps over it is then kept by itself: who waits for the process's end or holds a handle or a pidfd to it, its job, its running
 //! time. An object for each program would have an end of its own, which nobody may see.
 
-use std::sync::{Arc, Weak, atomic::Ordering};
+use std::sync::{Arc, atomic::Ordering};
 
-use hal::{aspace::Watcher, context::UserContext};
+use hal::context::UserContext;
 use kernel_objects::{KernelObject, Signals};
 
 use super::{
-    Birth, Current, ExitStatus, FdTable, FsState, Ids, Limits, Process, Resource, Share, Thread,
+    Birth, Current, FdTable, FsState, Ids, Limits, Process, Resource, Share, Thread,
     ThreadAttributes, ThreadParts,
     program::{OnCold, Programs},
 };
@@ -77,14 +77,15 @@ pub struct Surroundings {
 
 fn load(
     kernel: &Kernel,
+    isolation: Isolation,
     fs: &FsContext,
     ids: &Ids,
     stack_limit: u64,
     command: &Command,
     on_cold: OnCold,
 ) -> Result<Started, LoadError> {
-    let isolated = |isolation| UserMemory::new(&kernel.memory, isolation);
-    let mut memory = isolated(kernel.isolation).map_err(LoadError::System)?;
+    let placed = |isolation| UserMemory::new(&kernel.memory, isolation);
+    let mut memory = placed(isolation).map_err(LoadError::System)?;
     let mut random = [0; 16];
     hal::random::fill(&mut random);
     let request = loader::Request {
@@ -109,9 +110,9 @@ fn load(
     let found = command.found.as_ref().map(|found| (&*request.path, found));
     let programs = Programs::new(fs, found, on_cold);
     let loaded = match loader::load(&programs, &*memory, &request) {
-        Err(_) if memory.has_clashed() && kernel.isolation == Isolation::Auto => {
+        Err(_) if memory.has_clashed() && isolation == Isolation::Auto => {
             // Where it has all addresses for itself, then.
-            memory = isolated(Isolation::Always).map_err(LoadError::System)?;
+            memory = placed(Isolation::Always).map_err(LoadError::System)?;
             loader::load(&programs, &*memory, &request)
         }
         loaded => loaded,
@@ -152,7 +153,7 @@ impl Kernel {
         let Surroundings { fs, files, limits, terminal, debugger } = surroundings;
         let ids = Ids::of(&fs.cred);
         let stack_limit = limits.get(Resource::Stack).soft;
-        let started = load(self, &fs, &ids, stack_limit, &command, OnCold::Wait)?;
+        let started = load(self, self.isolation, &fs, &ids, stack_limit, &command, OnCold::Wait)?;
         let pid = self.pids.allocate().map_err(LoadError::System)?;
         let process = Process::new(Arc::clone(self), pid, ProcessSignals::new(), ids, limits);
         let thread = process.and_then(|process| {
@@ -197,10 +198,12 @@ impl Current {
         let fs = old.fs.read().clone();
         let ids = process.ids.lock().clone();
         let stack_limit = process.limit(Resource::Stack);
-        let mut loaded = load(&kernel, &fs, &ids, stack_limit, &command, OnCold::GiveUp);
+        let isolation = old.isolation_of_program();
+        let load =
+            move |on_cold| load(&kernel, isolation, &fs, &ids, stack_limit, &command, on_cold);
+        let mut loaded = load(OnCold::GiveUp);
         if loaded.as_ref().is_err_and(|error| OnCold::GiveUp.gives_up(error)) {
-            let patiently = move || load(&kernel, &fs, &ids, stack_limit, &command, OnCold::Wait);
-            loaded = old.off_cpu(patiently).await;
+            loaded = old.off_cpu(move || load(OnCold::Wait)).await;
         }
         let started = loaded.map_err(|error| error.errno())?;
         // From here on there is no way back: the other threads end, and the caller becomes the first.
@@ -285,14 +288,6 @@ impl Process {
     pub(super) fn enter_memory(self: &Arc<Self>, memory: &UserMemory) {
         // A process that has ended needs none.
         let _ = self.object.set_root_vmar(Arc::clone(memory.vmar()));
-        let watcher: Weak<dyn Watcher> = Arc::downgrade(self) as Weak<_>;
-        memory.address_space().watch(watcher);
-    }
-}
-
-impl Watcher for Process {
-    /// Whoever has killed the host process that it runs in has killed it.
-    fn lost(&self) {
-        self.begin_exit(ExitStatus::KILLED);
+        self.watch_host(memory);
     }
 }

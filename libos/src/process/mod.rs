@@ -23,6 +23,7 @@ pub(crate) mod init;
 mod limits;
 pub mod namespaces;
 pub(crate) mod pids;
+mod placement;
 mod program;
 mod run;
 mod session;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use hal::{
     aspace::Prot,
-    pmem::{GUEST_BOUNDARY, PAGE_SIZE},
+    pmem::{GUEST_END, PAGE_SIZE},
 };
 use linux_raw_sys::general as raw;
 
@@ -157,7 +157,7 @@ fn map(
         let file = thread.files.get(fd)?;
         // Where it could go is asked before what it would show.
         let lowest = if fixed { addr.0 } else { 0 };
-        if len > GUEST_BOUNDARY.saturating_sub(lowest) {
+        if len > GUEST_END.saturating_sub(lowest) {
             return Err(Errno::ENOMEM);
         }
         if offset.checked_add(len).is_none_or(|end| end > i64::MAX as u64) {
@@ -176,7 +176,7 @@ fn map(
     check_space(thread, len)?;
     let locked = flags & raw::MAP_LOCKED != 0;
     locked::check_new(thread, len, locked)?;
-    thread.memory.map(MapRequest {
+    let request = MapRequest {
         placement,
         len,
         prot,
@@ -185,7 +185,14 @@ fn map(
         populate: flags & raw::MAP_POPULATE != 0 || locked && len <= PIECE as u64,
         reserve: flags & raw::MAP_NORESERVE == 0,
         locked,
-    })
+    };
+    match thread.memory.map(request.clone()) {
+        // Sanitizers and garbage collectors want addresses that guests of the kernel's own process do not have.
+        Err(Errno::ENOMEM) if thread.memory.is_too_narrow(placement, len) && thread.isolate() => {
+            thread.memory.map(request)
+        }
+        mapped => mapped,
+    }
 }
 
 /// munmap(2)
@@ -389,7 +396,7 @@ pub(crate) async fn mincore(
     vector: UserAddr,
 ) -> SysResult<()> {
     let range = range(addr.0, len)?;
-    if range.end > GUEST_BOUNDARY {
+    if range.end > GUEST_END {
         return Err(Errno::ENOMEM);
     }
     let mut at = range.start;

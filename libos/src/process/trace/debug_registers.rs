@@ -44,7 +44,7 @@ impl DebugRegisters {
     /// Sets register `index`. `EIO` for those that cannot be, and to watch reads; `EINVAL` for an address that is no guest's.
     pub(crate) fn set(&mut self, index: usize, value: u64) -> Result<(), Errno> {
         match index {
-            0..PLACES if value < hal::context::BOUNDARY => self.addresses[index] = value,
+            0..PLACES if value < hal::pmem::GUEST_END => self.addresses[index] = value,
             0..PLACES => return Err(Errno::EINVAL),
             6 => self.status = value,
             7 => {
@@ -138,7 +138,7 @@ mod tests {
         assert_eq!(registers.set(7, 1 | 0xf << 16), Err(Errno::EIO));
         assert_eq!(registers.set(7, 1 | 0xd << 16), Ok(()));
         assert!(registers.are_on());
-        assert_eq!(registers.set(0, hal::context::BOUNDARY), Err(Errno::EINVAL));
+        assert_eq!(registers.set(0, hal::pmem::GUEST_END), Err(Errno::EINVAL));
         assert_eq!(registers.set(4, 0), Err(Errno::EIO));
         assert_eq!(registers.get(7), 1 | 0xd << 16);
     }

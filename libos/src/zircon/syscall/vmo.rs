@@ -2,7 +2,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use hal::pmem::GUEST_BOUNDARY;
+use hal::pmem::GUEST_END;
 use kernel_objects::{
     Error, Handle, ObjectType, Resource, Result, Rights, Vmo, VmoOptions,
     dma::Bti,
@@ -21,7 +21,7 @@ use crate::zircon::{
 };
 
 /// What an address can be at which something could be mapped.
-const GUEST_ADDRESSES: Range<u64> = 1..GUEST_BOUNDARY;
+const GUEST_ADDRESSES: Range<u64> = 1..GUEST_END;
 
 /// Copies between a VMO and `buffer`, by `copy` given how much has been done; waits for pages of both that a pager or a disk has.
 async fn transfer(
