@@ -16,9 +16,9 @@
 #include <pthread.h>
 
 /* Where the stub's code and the memory that it shares with the kernel are: what the leader is told, what it says, and the first thread's block. */
-#define CODE ((unsigned char *)0x5f0000000000)
+#define CODE ((unsigned char *)0x7e9000000000)
 #define CODE_END (CODE + 4096)
-#define ORDERS ((unsigned char *)0x5f1000000000)
+#define ORDERS (CODE + (1 << 20))
 #define ANSWERS (ORDERS + 0x4000)
 #define BLOCK (ORDERS + 0x8000)
 /* The stub's descriptor of the physical memory. */
@@ -185,7 +185,7 @@ int main(int argc, char **argv) {
         printf("%d\n", munmap(ORDERS, 4096));
         printf("%d\n", mprotect(CODE, 4096, PROT_READ | PROT_WRITE | PROT_EXEC));
     } else if (!strcmp(how, "unmap-all")) {
-        munmap((void *)0x10000, 0x4fffffff0000);
+        munmap((void *)0x10000, 0x7ffffffff000 - 0x10000);
         puts("alive");
     } else if (!strcmp(how, "mem")) {
         int fd = open("/proc/self/mem", O_RDWR);

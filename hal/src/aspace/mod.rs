@@ -25,7 +25,7 @@ use parking_lot::Mutex;
 pub use self::{access::ReadStop, registry::GUEST_FLOOR, table::Run};
 use self::{cache::RunCache, host::Host, registry::Claims, room::Room, table::Table};
 use crate::context::rewrite::Rewriter;
-use crate::pmem::{Extent, PAGE_SIZE, PhysAddr, PhysicalMemory};
+use crate::pmem::{Extent, GUEST_END, PAGE_SIZE, PhysAddr, PhysicalMemory};
 pub use crate::stub::Watcher;
 use crate::stub::{
     Stub,
@@ -378,12 +378,13 @@ impl AddressSpace {
         self.generation.now()
     }
 
-    fn check(&self, va: u64, len: u64) -> Result<Range<u64>, AspaceError> {
+    /// The range, which may be of addresses that the space [has not](Self::has).
+    fn check(va: u64, len: u64) -> Result<Range<u64>, AspaceError> {
         let end = va.checked_add(len).ok_or(AspaceError::OutOfRange)?;
         if !va.is_multiple_of(PAGE) || !len.is_multiple_of(PAGE) || len == 0 {
             return Err(AspaceError::Unaligned);
         }
-        if va < GUEST_FLOOR || end > self.host.end() {
+        if va < GUEST_FLOOR || end > GUEST_END {
             return Err(AspaceError::OutOfRange);
         }
         Ok(va..end)
@@ -403,7 +404,7 @@ impl AddressSpace {
         prot: Prot,
         flags: MapFlags,
     ) -> Result<(), AspaceError> {
-        let range = self.check(va, len)?;
+        let range = Self::check(va, len)?;
         if !pa.0.is_multiple_of(PAGE) || !self.memory.contains(pa, len) {
             return Err(AspaceError::Unaligned);
         }
@@ -445,7 +446,7 @@ impl AddressSpace {
     /// # Errors
     /// As [`map`](Self::map).
     pub fn reserve(&self, va: u64, len: u64) -> Result<(), AspaceError> {
-        let range = self.check(va, len)?;
+        let range = Self::check(va, len)?;
         self.claim(range.clone())?;
         let mut change = Change::new(self);
         let state = &mut *change.state;
@@ -466,7 +467,7 @@ impl AddressSpace {
     /// [`AspaceError::NoMemory`] when the host would have to split a mapping and allows no more: a
     /// part may be unmapped then.
     pub fn unmap(&self, va: u64, len: u64) -> Result<(), AspaceError> {
-        let range = self.check(va, len)?;
+        let range = Self::check(va, len)?;
         let mut change = Change::new(self);
         let overlays = self.unmap_locked(&mut change.state, &range)?;
         drop(change);
@@ -499,7 +500,7 @@ impl AddressSpace {
     /// [`AspaceError::NoMemory`] when the host would have to split a mapping and allows no more: a
     /// part may have changed then.
     pub fn protect(&self, va: u64, len: u64, prot: Prot) -> Result<(), AspaceError> {
-        let range = self.check(va, len)?;
+        let range = Self::check(va, len)?;
         let mut change = Change::new(self);
         let state = &mut *change.state;
         let mut overlays = Vec::new();
