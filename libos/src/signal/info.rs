@@ -8,6 +8,7 @@ use std::fmt;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::number::Signal;
+use crate::errno::{Errno, SysResult};
 
 /// The values of `si_code`.
 #[allow(missing_docs, reason = "the names are those of sigaction(2)")]
@@ -20,6 +21,8 @@ pub mod code {
     pub const SI_ASYNCIO: i32 = -4;
     pub const SI_SIGIO: i32 = -5;
     pub const SI_TKILL: i32 = -6;
+    pub const SI_DETHREAD: i32 = -7;
+    pub const SI_ASYNCNL: i32 = -60;
 
     pub const ILL_ILLOPC: i32 = 1;
     pub const ILL_ILLOPN: i32 = 2;
@@ -72,6 +75,14 @@ pub struct SigInfo {
     fields: [u64; 14],
 }
 
+/// Words of the union that mean something: Linux keeps no more.
+const KNOWN_FIELDS: usize = 4;
+/// The highest codes of signals that have codes of their own (`NSIGILL` and the like).
+const LAST_CODES: [(i32, i32); 8] =
+    [(4, 11), (5, 6), (7, 5), (8, 15), (11, 10), (17, 6), (29, 6), (31, 2)];
+/// The highest one of all others, which may be told of readiness (`NSIGPOLL`).
+const LAST_CODE: i32 = 6;
+
 /// Two ints beside each other, the first one lower in memory.
 const fn pair(low: u32, high: u32) -> u64 {
     low as u64 | (high as u64) << 32
@@ -86,6 +97,24 @@ impl SigInfo {
         self.fields[0] = first;
         self.fields[1] = second;
         self
+    }
+
+    /// What is kept of one that a guest has written, for signal `number`. `E2BIG` if it may mean more than is known here.
+    pub(crate) fn from_guest(mut self, number: i32) -> SysResult<Self> {
+        self.signo = number;
+        let beyond = self.fields.get_mut(KNOWN_FIELDS..).unwrap_or_default();
+        let has_more = beyond.iter().any(|&word| word != 0);
+        beyond.fill(0);
+        if has_more && !self.has_known_layout() { Err(Errno::E2BIG) } else { Ok(self) }
+    }
+
+    fn has_known_layout(&self) -> bool {
+        let own = LAST_CODES.iter().find(|(number, _)| *number == self.signo);
+        match self.code {
+            code::SI_KERNEL | code::SI_ASYNCNL => true,
+            1.. => self.code <= own.map_or(LAST_CODE, |(_, last)| *last),
+            _ => self.code >= code::SI_DETHREAD,
+        }
     }
 
     /// Sent by kill(2) of process `pid`, real user `uid`.

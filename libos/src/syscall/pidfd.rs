@@ -77,8 +77,9 @@ pub(crate) fn pidfd_send_signal(
     let target = target_of(thread, fd)?;
     let info = info.non_null();
     let info = info.map(|info| {
-        let itself = target.pid == thread.process.pid;
-        signal::guest_info(thread, itself, number, info, true)
+        let info = signal::guest_info(thread, number, info, true)?;
+        signal::check_pretence(&info, target.pid == thread.process.pid)?;
+        SysResult::Ok(info)
     });
     let info = info.transpose()?;
     let signal = signal::signal_or_check(number)?;

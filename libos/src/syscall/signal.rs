@@ -317,24 +317,22 @@ pub(crate) fn tgkill(thread: &Thread, tgid: i32, tid: i32, number: i32) -> SysRe
     kill_thread(thread, Some(tgid), tid, number)
 }
 
-/// Reads what a guest wants sent. Only to itself may it pretend that it comes from the kernel: `EPERM`. With `exact`, `EINVAL` for one
-/// of another signal.
+/// Reads what a guest wants sent: `E2BIG`, `EFAULT`. With `exact`, `EINVAL` for one of another signal.
 pub(super) fn guest_info(
     thread: &Thread,
-    to_self: bool,
     number: i32,
     info: UserPtr<SigInfo>,
     exact: bool,
 ) -> SysResult<SigInfo> {
-    let mut info = info.read(&thread.memory)?;
-    if exact && info.signo != number {
-        return Err(Errno::EINVAL);
-    }
-    info.signo = number;
-    if (info.code >= 0 || info.code == code::SI_TKILL) && !to_self {
-        return Err(Errno::EPERM);
-    }
-    Ok(info)
+    let info = info.read(&thread.memory)?;
+    let info = info.from_guest(if exact { info.signo } else { number })?;
+    if info.signo == number { Ok(info) } else { Err(Errno::EINVAL) }
+}
+
+/// Only to itself may a guest pretend that a signal comes from the kernel: `EPERM`.
+pub(super) fn check_pretence(info: &SigInfo, to_self: bool) -> SysResult<()> {
+    let pretends = info.code >= 0 || info.code == code::SI_TKILL;
+    if pretends && !to_self { Err(Errno::EPERM) } else { Ok(()) }
 }
 
 /// rt_sigqueueinfo(2)
@@ -344,7 +342,8 @@ pub(crate) fn rt_sigqueueinfo(
     number: i32,
     info: UserPtr<SigInfo>,
 ) -> SysResult<()> {
-    let info = guest_info(thread, pid == thread.process.pid, number, info, false)?;
+    let info = guest_info(thread, number, info, false)?;
+    check_pretence(&info, pid == thread.process.pid)?;
     let target = thread.process.kernel.pids.process_of(pid).ok_or(Errno::ESRCH)?;
     send_to_process(thread, &target, signal_or_check(number)?, Some(info))
 }
@@ -357,10 +356,11 @@ pub(crate) fn rt_tgsigqueueinfo(
     number: i32,
     info: UserPtr<SigInfo>,
 ) -> SysResult<()> {
+    let info = guest_info(thread, number, info, false)?;
     if tgid <= 0 || tid <= 0 {
         return Err(Errno::EINVAL);
     }
-    let info = guest_info(thread, tid == thread.tid, number, info, false)?;
+    check_pretence(&info, tid == thread.tid)?;
     let target = find_thread(thread, Some(tgid), tid)?;
     send_to_thread(thread, &target, signal_or_check(number)?, Some(info))
 }

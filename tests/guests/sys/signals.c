@@ -241,12 +241,38 @@ static void timers(void) {
     CALL(timer_settime(id, 0, &its, NULL));
 }
 
+/* What is behind the fields that the kernel knows. */
+static void unknown(void) {
+    SECTION("unknown fields");
+    static const int signals[] = {0, 4, 5, 7, 8, 10, 11, 17, 29, 31, 40}, codes[] = {-70, -61, -60, -59, -8, -7, -6, -1, 0, 1, 2, 3, 5, 6, 7, 11, 12, 14, 15, 16, 127, 128, 129};
+    union { siginfo_t info; char bytes[128]; } u;
+    for (unsigned i = 0; i < sizeof signals / sizeof *signals; i++) {
+        printf("%d:", signals[i]);
+        for (unsigned j = 0; j < sizeof codes / sizeof *codes; j++) {
+            memset(&u, 0, sizeof u), u.info.si_code = codes[j], u.bytes[100] = 1;
+            // Nobody gets it.
+            errno = 0, syscall(SYS_rt_sigqueueinfo, 0x3fffffff, signals[i], &u), printf(" %d", errno);
+        }
+        printf("\n");
+    }
+    memset(&u, 0, sizeof u), u.info.si_code = -70, u.bytes[47] = 1;
+    CALL(syscall(SYS_rt_sigqueueinfo, getpid(), 0, &u)), u.bytes[48] = 1, CALL(syscall(SYS_rt_sigqueueinfo, getpid(), 0, &u)), CALL(syscall(SYS_rt_tgsigqueueinfo, 0, 0, 0, &u));
+    u.info.si_code = SI_QUEUE, CALL(syscall(SYS_rt_tgsigqueueinfo, 0, 0, 0, &u));
+    sigset_t set, old;
+    sigemptyset(&set), sigaddset(&set, SIGUSR1), sigprocmask(SIG_BLOCK, &set, &old);
+    memset(&u, 7, sizeof u), u.info.si_code = SI_QUEUE;
+    CALL(syscall(SYS_rt_sigqueueinfo, getpid(), SIGUSR1, &u)), memset(&u, 9, sizeof u), CALL(sigwaitinfo(&set, &u.info));
+    for (unsigned i = 0; i < 128; i++) printf("%d%s", u.bytes[i], i % 32 == 31 ? "\n" : " ");
+    sigprocmask(SIG_SETMASK, &old, NULL);
+}
+
 int main(void) {
     actions();
     masks();
     restarts();
     stacks();
     timers();
+    unknown();
     /* ends by the default action, with a line still to print before */
     signal(SIGUSR1, SIG_DFL);
     SECTION("end");

@@ -144,7 +144,8 @@ fn of_stopped(
             UserPtr::<SigInfo>::new(data).write(&thread.memory, &info)?;
         }
         raw::PTRACE_SETSIGINFO => {
-            tracee.set_info(UserPtr::<SigInfo>::new(data).read(&thread.memory)?)?;
+            let info = UserPtr::<SigInfo>::new(data).read(&thread.memory)?;
+            tracee.set_info(info.from_guest(info.signo)?)?;
         }
         raw::PTRACE_PEEKSIGINFO => return info::peek_signals(thread, subject, addr, data),
         raw::PTRACE_GETSIGMASK => {
