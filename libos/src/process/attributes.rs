@@ -139,11 +139,27 @@ pub struct ProcessAttributes {
     pub subreaper: bool,
     /// `PR_SET_THP_DISABLE`: no huge pages, of which there are none.
     pub huge_pages_disabled: bool,
+    /// What /proc/PID/oom_score_adj says.
+    pub oom: OomAdjustment,
+}
+
+/// How much more or less gladly a process would be killed when memory is short, proc(5): -1000 to 1000.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OomAdjustment {
+    /// What it is.
+    pub now: i16,
+    /// The least that it can be set to without `CAP_SYS_RESOURCE`.
+    pub least: i16,
 }
 
 impl Default for ProcessAttributes {
     fn default() -> Self {
-        Self { dumpable: true, subreaper: false, huge_pages_disabled: false }
+        Self {
+            dumpable: true,
+            subreaper: false,
+            huge_pages_disabled: false,
+            oom: OomAdjustment::default(),
+        }
     }
 }
 

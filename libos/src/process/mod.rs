@@ -45,7 +45,7 @@ pub(crate) use self::clone::{
     install_pidfd, open_pidfd,
 };
 pub use self::{
-    attributes::{ProcessAttributes, Scheduling, ThreadAttributes},
+    attributes::{OomAdjustment, ProcessAttributes, Scheduling, ThreadAttributes},
     exec::{ByDescriptor, Command, Surroundings},
     exit::ExitStatus,
     family::Birth,

@@ -32,15 +32,6 @@ impl Special for Memory {
     fn mode(&self) -> u32 {
         0o600
     }
-
-    fn owner(&self) -> (u32, u32) {
-        let Some(process) = self.0.upgrade() else { return (0, 0) };
-        if !process.attributes.lock().dumpable {
-            return (0, 0);
-        }
-        let ids = process.ids.lock();
-        (ids.users[1], ids.groups[1])
-    }
 }
 
 /// An open one. It is of the program that ran when it was opened.

@@ -4,10 +4,12 @@
 //! system is made before the kernel that it tells about, and is [attached](ProcFs::attach) to it afterwards.
 
 mod machine;
+mod maps;
 mod memory;
 mod namespaces;
 mod net;
 mod node;
+mod oom;
 mod process;
 mod sysfs;
 mod sysvipc;

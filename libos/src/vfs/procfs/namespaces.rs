@@ -35,6 +35,10 @@ const LINKS: [(&str, Kind); 10] = [
 pub(super) struct NamespaceLinks(pub(super) Subject);
 
 impl Directory for NamespaceLinks {
+    fn mode(&self) -> u32 {
+        0o511
+    }
+
     fn list(&self) -> SysResult<Vec<(Vec<u8>, FileType)>> {
         Ok(LINKS.iter().map(|(name, _)| (name.as_bytes().to_vec(), FileType::Symlink)).collect())
     }

@@ -23,6 +23,9 @@ pub(super) type Text = Arc<dyn Fn() -> SysResult<Vec<u8>> + Send + Sync>;
 /// Takes what is written to a file.
 pub(super) type Sink = Arc<dyn Fn(&[u8]) -> SysResult<()> + Send + Sync>;
 
+/// The permissions of most directories.
+const ANYBODYS: u32 = 0o555;
+
 /// Where the entries begin that are named by a number, of a process or a descriptor.
 const NUMBERED: u64 = 1 << 32;
 
@@ -42,6 +45,18 @@ pub(super) trait Directory: Send + Sync {
     fn process(&self) -> Option<Weak<Process>> {
         None
     }
+    /// The process that it tells about, and all that is in it.
+    fn subject(&self) -> Option<Weak<Process>> {
+        None
+    }
+    /// Its permissions.
+    fn mode(&self) -> u32 {
+        ANYBODYS
+    }
+    /// Its links: two, and those of the directories in it where somebody looks at them.
+    fn links(&self) -> u32 {
+        2
+    }
 }
 
 /// A file that is no text.
@@ -50,8 +65,6 @@ pub(super) trait Special: Send + Sync {
     fn open(&self) -> SysResult<Arc<dyn File>>;
     /// Its permissions.
     fn mode(&self) -> u32;
-    /// Its user and group.
-    fn owner(&self) -> (u32, u32);
 }
 
 /// What a node is.
@@ -60,6 +73,8 @@ pub(super) enum What {
     Directory(Arc<dyn Directory>),
     /// A file with a text, that may take writes.
     File(Text, Option<Sink>),
+    /// A file with a text for its user alone.
+    Private(Text),
     /// A file that is no text.
     Special(Arc<dyn Special>),
     /// A symbolic link; the text may depend on the process that asks.
@@ -80,6 +95,14 @@ impl What {
         Self::text(move || Ok(text.clone()))
     }
 
+    /// A text is for its user alone.
+    pub(super) fn private(self) -> Self {
+        match self {
+            Self::File(text, _) => Self::Private(text),
+            other => other,
+        }
+    }
+
     /// A link that is the same for everybody.
     pub(super) fn link(target: &'static [u8]) -> Self {
         Self::Link(Arc::new(move |_| Ok(target.to_vec())))
@@ -88,7 +111,7 @@ impl What {
     fn kind(&self) -> FileType {
         match self {
             Self::Directory(_) => FileType::Directory,
-            Self::File(..) | Self::Special(_) => FileType::Regular,
+            Self::File(..) | Self::Private(_) | Self::Special(_) => FileType::Regular,
             Self::Link(_) | Self::Jump(..) => FileType::Symlink,
         }
     }
@@ -99,7 +122,8 @@ pub(super) struct Node {
     what: What,
     device: DeviceNumber,
     ino: u64,
-    owner: (u32, u32),
+    /// The process that it tells about, whose user it belongs to.
+    subject: Option<Weak<Process>>,
     time: Timespec,
     /// The host directory whose attributes show instead.
     mirror: Option<Arc<hal::host::HostNode>>,
@@ -114,7 +138,7 @@ impl Node {
     ) -> Arc<Self> {
         let what = What::Directory(directory);
         let time = Timespec::now();
-        Arc::new(Self { what, device, ino: 1, owner: (0, 0), time, mirror })
+        Arc::new(Self { what, device, ino: 1, subject: None, time, mirror })
     }
 
     /// The process whose directory it is.
@@ -122,6 +146,19 @@ impl Node {
         match &self.what {
             What::Directory(directory) => directory.process(),
             _ => None,
+        }
+    }
+
+    /// User and group. What not everybody may look into is root's while its process has something to hide.
+    fn owner(&self, mode: u32) -> (u32, u32) {
+        let process = self.subject.as_ref().and_then(Weak::upgrade);
+        let everybodys = self.kind().is_dir() && mode == ANYBODYS;
+        match process {
+            Some(process) if everybodys || process.attributes.lock().dumpable => {
+                let ids = process.ids.lock();
+                (ids.users[1], ids.groups[1])
+            }
+            _ => (0, 0),
         }
     }
 
@@ -140,22 +177,23 @@ impl Inode for Node {
 
     fn metadata(&self) -> SysResult<Metadata> {
         let mode = match &self.what {
-            What::Directory(_) => 0o555,
+            What::Directory(directory) => directory.mode(),
             What::File(_, None) => 0o444,
+            What::Private(_) => 0o400,
             What::File(_, Some(_)) => 0o644,
             What::Special(file) => file.mode(),
             What::Link(_) | What::Jump(..) => 0o777,
         };
-        let owner = match &self.what {
-            What::Special(file) => file.owner(),
-            _ => self.owner,
-        };
+        let owner = self.owner(mode);
         let mut metadata = Metadata {
             dev: self.device,
             ino: self.ino,
             kind: self.kind(),
             mode,
-            nlink: if self.kind().is_dir() { 2 } else { 1 },
+            nlink: match &self.what {
+                What::Directory(directory) => directory.links().into(),
+                _ => 1,
+            },
             uid: owner.0,
             gid: owner.1,
             rdev: DeviceNumber(0),
@@ -178,11 +216,15 @@ impl Inode for Node {
     fn lookup(&self, name: &[u8]) -> SysResult<Arc<dyn Inode>> {
         let What::Directory(directory) = &self.what else { return Err(Errno::ENOTDIR) };
         let what = directory.find(name)?;
+        let subject = match &what {
+            What::Directory(below) => below.subject(),
+            _ => None,
+        };
         Ok(Arc::new(Self {
             what,
             device: self.device,
             ino: self.child_ino(name),
-            owner: self.owner,
+            subject: subject.or_else(|| self.subject.clone()),
             time: self.time,
             mirror: None,
         }))
@@ -240,12 +282,16 @@ impl Inode for Node {
         if let What::Special(file) = &self.what {
             return file.open().map(Some);
         }
-        let What::File(text, sink) = &self.what else { return Ok(None) };
+        let (text, sink) = match &self.what {
+            What::File(text, sink) => (text, sink.as_ref()),
+            What::Private(text) => (text, None),
+            _ => return Ok(None),
+        };
         if flags & raw::O_ACCMODE != raw::O_RDONLY && sink.is_none() {
             return Err(Errno::EACCES);
         }
         let made = Mutex::new(None);
-        Ok(Some(Arc::new(TextFile { text: text.clone(), sink: sink.clone(), made })))
+        Ok(Some(Arc::new(TextFile { text: text.clone(), sink: sink.cloned(), made })))
     }
 }
 

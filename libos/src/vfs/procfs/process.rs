@@ -3,22 +3,20 @@
 use std::fmt::Write;
 use std::sync::{Arc, Weak};
 
-use hal::aspace::Prot;
 use kernel_objects::KernelObject;
 use kernel_objects::task::{BlockedReason, ThreadState};
-use kernel_objects::vmar::{Mapping, MappingFlags};
 
+use super::maps;
 use super::memory::Memory;
 use super::namespaces::NamespaceLinks;
 use super::net;
 use super::node::{Directory, Row, Table, What};
+use super::oom;
 use crate::errno::{Errno, SysResult};
-use crate::memory::UserMemory;
 use crate::process::{Process, Thread, init, trace::Tracee};
 use crate::signal::SigSet;
 use crate::syscall::argument::Fd;
 use crate::timer::ticks;
-use crate::vfs::mapped_name::MappedName;
 use crate::vfs::metadata::FileType;
 use crate::vfs::mount::Path;
 use crate::vfs::ops;
@@ -37,7 +35,7 @@ pub(super) struct Subject {
 
 impl Subject {
     /// The process, dead or alive; not one that was waited for.
-    fn process(&self) -> SysResult<Arc<Process>> {
+    pub(super) fn process(&self) -> SysResult<Arc<Process>> {
         let process = self.process.upgrade().ok_or(Errno::ESRCH)?;
         match process.kernel.pids.process(process.pid) {
             Some(known) if Arc::ptr_eq(&known, &process) => Ok(process),
@@ -69,6 +67,12 @@ impl ProcessDirectory {
 }
 
 impl Directory for ProcessDirectory {
+    fn links(&self) -> u32 {
+        let names = self.list().unwrap_or_default();
+        let below = names.iter().filter(|(_, kind)| *kind == FileType::Directory);
+        u32::try_from(below.count()).map_or(2, |count| count + 2)
+    }
+
     fn list(&self) -> SysResult<Vec<(Vec<u8>, FileType)>> {
         let mut names = self.table().list()?;
         names.push(match self.0.tid {
@@ -89,40 +93,72 @@ impl Directory for ProcessDirectory {
     fn process(&self) -> Option<Weak<Process>> {
         self.0.tid.is_none().then(|| Weak::clone(&self.0.process))
     }
+
+    fn subject(&self) -> Option<Weak<Process>> {
+        Some(Weak::clone(&self.0.process))
+    }
 }
 
 const ENTRIES: &[Row<Subject>] = &[
-    ("auxv", |s| bytes(s, |thread| Ok(thread.memory.image().auxv))),
+    ("auxv", |s| bytes(s, |thread| Ok(thread.memory.image().auxv)).private()),
     ("cgroup", |_| What::fixed("0::/\n")),
     ("cmdline", cmdline),
     ("comm", comm),
+    ("coredump_filter", |_| What::fixed("00000033\n")),
+    ("cpuset", |_| What::fixed("/\n")),
     ("cwd", |s| jump(s, |thread| Ok(thread.fs.read_recursive().cwd.clone()))),
-    ("environ", |s| bytes(s, |thread| strings(thread, thread.memory.image().environment))),
+    ("environ", |s| {
+        bytes(s, |thread| strings(thread, thread.memory.image().environment)).private()
+    }),
     ("exe", exe),
     ("fd", |s| What::Directory(Arc::new(Fds(s.clone(), false)))),
     ("fdinfo", |s| What::Directory(Arc::new(Fds(s.clone(), true)))),
+    // Everybody is who he is: there are no namespaces of users.
+    ("gid_map", |_| fixed_map(IDENTITY_MAP)),
     ("io", |_| {
         What::fixed(
             "rchar: 0\nwchar: 0\nsyscr: 0\nsyscw: 0\nread_bytes: 0\nwrite_bytes: 0\ncancelled_write_bytes: 0\n",
         )
+        .private()
     }),
     ("limits", |s| text(s, limits)),
-    ("maps", |s| text(s, |thread| Ok(maps(thread, false)))),
+    ("loginuid", |_| What::fixed("4294967295")),
+    ("maps", |s| text(s, |thread| Ok(maps::maps(thread, false)))),
     ("mem", |s| What::Special(Arc::new(Memory(s.process.clone())))),
     ("mountinfo", |s| text(s, |thread| Ok(mounts(thread, true)))),
     ("mounts", |s| text(s, |thread| Ok(mounts(thread, false)))),
     ("net", net::directory),
     ("ns", |s| What::Directory(Arc::new(NamespaceLinks(s.clone())))),
-    ("oom_score", |_| What::fixed("0\n")),
-    ("oom_score_adj", |_| What::fixed("0\n")),
-    ("personality", |_| What::fixed("00000000\n")),
+    ("oom_adj", oom::old_adjustment),
+    ("oom_score", |s| text(s, |thread| Ok(oom::score(thread)))),
+    ("oom_score_adj", oom::adjustment),
+    ("personality", |s| {
+        text(s, |thread| Ok(format!("{:08x}\n", thread.attributes.lock().personality))).private()
+    }),
+    ("projid_map", |_| fixed_map(IDENTITY_MAP)),
     ("root", |s| jump(s, |thread| Ok(thread.fs.read_recursive().root.clone()))),
-    ("smaps", |s| text(s, |thread| Ok(maps(thread, true)))),
+    ("sessionid", |_| What::fixed("4294967295")),
+    ("setgroups", |_| fixed_map("allow\n")),
+    ("smaps", |s| text(s, |thread| Ok(maps::maps(thread, true)))),
+    ("smaps_rollup", |s| text(s, |thread| Ok(maps::rollup(thread)))),
     ("stat", stat),
     ("statm", |s| text(s, statm)),
     ("status", |s| text_of_any(s, status, status_of_dead)),
+    ("timerslack_ns", |s| {
+        text(s, |thread| Ok(format!("{}\n", thread.attributes.lock().timer_slack)))
+    }),
+    ("uid_map", |_| fixed_map(IDENTITY_MAP)),
     ("wchan", |_| What::fixed("0")),
 ];
+
+/// What a namespace of users says that is not to be changed any more.
+fn fixed_map(text: &'static str) -> What {
+    let text = move || Ok(text.as_bytes().to_vec());
+    What::File(Arc::new(text), Some(Arc::new(|_| Err(Errno::EPERM))))
+}
+
+/// All ids are what they seem.
+const IDENTITY_MAP: &str = "         0          0 4294967295\n";
 
 fn bytes(
     subject: &Subject,
@@ -272,88 +308,9 @@ fn limits(thread: &Thread) -> SysResult<String> {
     Ok(out)
 }
 
-/// The name, device and inode number that a mapping shows.
-fn mapped(memory: &UserMemory, mapping: &Mapping) -> (Vec<u8>, u64, u64) {
-    if let Some(cookie) = mapping.vmo.cookie()
-        && let Some(name) = cookie.downcast_ref::<MappedName>()
-    {
-        return (name.path.clone(), name.device.0, name.ino);
-    }
-    let stack = memory.image().stack;
-    let name: &[u8] = if mapping.range.contains(&stack.end.wrapping_sub(1)) {
-        b"[stack]"
-    } else if memory.heap().contains(&mapping.range.start) {
-        b"[heap]"
-    } else {
-        b""
-    };
-    (name.to_vec(), 0, 0)
-}
-
-fn maps(thread: &Thread, detailed: bool) -> String {
-    let memory = &thread.memory;
-    let mut out = String::new();
-    for mapping in memory.vmar().mappings() {
-        let flag = |has, letter| if has { letter } else { '-' };
-        let shared = if mapping.flags.contains(MappingFlags::PRIVATE) { 'p' } else { 's' };
-        let (name, device, ino) = mapped(memory, &mapping);
-        let base = mapping.vmo.behind().map_or(0, |(_, offset)| offset);
-        let offset = if ino == 0 { 0 } else { base + mapping.vmo_offset };
-        let device = crate::vfs::DeviceNumber(device);
-        let line = format!(
-            "{:08x}-{:08x} {}{}{}{} {:08x} {:02x}:{:02x} {} ",
-            mapping.range.start,
-            mapping.range.end,
-            flag(mapping.perms.contains(Prot::READ), 'r'),
-            flag(mapping.perms.contains(Prot::WRITE), 'w'),
-            flag(mapping.perms.contains(Prot::EXEC), 'x'),
-            shared,
-            offset,
-            device.major(),
-            device.minor(),
-            ino,
-        );
-        if name.is_empty() {
-            let _ = writeln!(out, "{line}");
-        } else {
-            let _ = writeln!(out, "{line:<73}{}", String::from_utf8_lossy(&name));
-        }
-        if detailed {
-            let size = (mapping.range.end - mapping.range.start) / 1024;
-            out.push_str(&details(size, &mapping));
-        }
-    }
-    out
-}
-
-/// What smaps tells of a mapping of so many KiB: all of it is in memory, as far as is known without asking for each page.
-fn details(size: u64, mapping: &Mapping) -> String {
-    let private = mapping.flags.contains(MappingFlags::PRIVATE);
-    let dirty = private && mapping.perms.contains(Prot::WRITE);
-    let fields = [
-        ("Size", size),
-        ("KernelPageSize", 4),
-        ("MMUPageSize", 4),
-        ("Rss", size),
-        ("Pss", size),
-        ("Shared_Clean", if private { 0 } else { size }),
-        ("Shared_Dirty", 0),
-        ("Private_Clean", if private && !dirty { size } else { 0 }),
-        ("Private_Dirty", if dirty { size } else { 0 }),
-        ("Swap", 0),
-        ("SwapPss", 0),
-    ];
-    let mut out = String::new();
-    for (name, kib) in fields {
-        let _ = writeln!(out, "{:<16}{kib:>8} kB", format!("{name}:"));
-    }
-    out
-}
-
-/// Bytes mapped, and those of them that are in memory as far as is known without asking for each.
+/// Bytes mapped, and those of them that are in memory.
 fn sizes(thread: &Thread) -> (u64, u64) {
-    let mapped = thread.memory.vmar().mapped_bytes();
-    (mapped, mapped.min(thread.process.kernel.memory.committed()))
+    (thread.memory.vmar().mapped_bytes(), thread.memory.resident_bytes())
 }
 
 fn statm(thread: &Thread) -> SysResult<String> {
@@ -617,6 +574,12 @@ fn mounts(thread: &Thread, info: bool) -> String {
 struct Tasks(Subject);
 
 impl Directory for Tasks {
+    fn links(&self) -> u32 {
+        // Programs ask so whether they have other threads.
+        let threads = self.0.process().map_or(0, |process| process.object.thread_count());
+        u32::try_from(threads).map_or(2, |count| count.saturating_add(2))
+    }
+
     fn list(&self) -> SysResult<Vec<(Vec<u8>, FileType)>> {
         let threads = self.0.process()?.threads();
         let name = |thread: &Arc<Thread>| thread.tid.to_string().into_bytes();
@@ -635,6 +598,10 @@ impl Directory for Tasks {
 struct Fds(Subject, bool);
 
 impl Directory for Fds {
+    fn mode(&self) -> u32 {
+        if self.1 { 0o555 } else { 0o500 }
+    }
+
     fn list(&self) -> SysResult<Vec<(Vec<u8>, FileType)>> {
         let kind = if self.1 { FileType::Regular } else { FileType::Symlink };
         let numbers = self.0.thread()?.files.numbers();
