@@ -72,8 +72,9 @@ const NGINX_CLIENT: &str = r#"wrk -t2 -c64 -d${SECONDS_EACH}s http://127.0.0.1:$
 const POSTGRES: &str = "exec setpriv --reuid 65534 --regid 65534 --clear-groups \
     /usr/lib/postgresql/15/bin/postgres -D data -k '' -h 127.0.0.1 -p $PORT >/dev/null 2>&1";
 const POSTGRES_IS_UP: &str = "/usr/lib/postgresql/15/bin/pg_isready -q -h 127.0.0.1 -p $PORT";
-const POSTGRES_CLIENT: &str = r#"/usr/lib/postgresql/15/bin/pgbench -h 127.0.0.1 -p $PORT -U postgres -n -S -c 8 -j 2 -T $SECONDS_EACH postgres 2>/dev/null |
-    awk '/^tps/ { print "-S\t" $3 }'"#;
+/// The first run fetches the tables: natively they are in the host's cache from the start.
+const POSTGRES_CLIENT: &str = r#"run() { /usr/lib/postgresql/15/bin/pgbench -h 127.0.0.1 -p $PORT -U postgres -n -S -c 8 -j 2 -T $1 postgres 2>/dev/null; }
+    run 5 >/dev/null; run $SECONDS_EACH | awk '/^tps/ { print "-S\t" $3 }'"#;
 
 const LOADS: [Load; 7] = [
     Load {
