@@ -153,7 +153,7 @@ system_calls! {
         131 sigaltstack(new: UserPtr<StackT>, old: UserPtr<StackT>) context signal::sigaltstack, Full;
         132 utime(path: UserStr, times: UserPtr<[i64; 2]>) now attributes::utime, Full;
         133 mknod(path: UserStr, mode: Mode, device: u64) now fs::mknod, Full;
-        135 personality(persona: u32) now prctl::personality, Partial("kept; changes what uname tells and nothing else");
+        135 personality(persona: u32) now prctl::personality, Partial("kept; changes what uname tells, and a program under ADDR_NO_RANDOMIZE is isolated");
         137 statfs(path: UserStr, into: UserPtr<stat::RawStatFs>) now fs::statfs, Full;
         138 fstatfs(fd: Fd, into: UserPtr<stat::RawStatFs>) now fs::fstatfs, Full;
         140 getpriority(which: u32, who: i32) now scheduling::getpriority, Full;
