@@ -100,7 +100,7 @@ impl SigInfo {
     }
 
     /// What is kept of one that a guest has written, for signal `number`. `E2BIG` if it may mean more than is known here.
-    pub(crate) fn from_guest(mut self, number: i32) -> SysResult<Self> {
+    pub(crate) fn checked(mut self, number: i32) -> SysResult<Self> {
         self.signo = number;
         let beyond = self.fields.get_mut(KNOWN_FIELDS..).unwrap_or_default();
         let has_more = beyond.iter().any(|&word| word != 0);

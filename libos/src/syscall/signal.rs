@@ -325,7 +325,7 @@ pub(super) fn guest_info(
     exact: bool,
 ) -> SysResult<SigInfo> {
     let info = info.read(&thread.memory)?;
-    let info = info.from_guest(if exact { info.signo } else { number })?;
+    let info = info.checked(if exact { info.signo } else { number })?;
     if info.signo == number { Ok(info) } else { Err(Errno::EINVAL) }
 }
 

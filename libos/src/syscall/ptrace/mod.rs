@@ -145,7 +145,7 @@ fn of_stopped(
         }
         raw::PTRACE_SETSIGINFO => {
             let info = UserPtr::<SigInfo>::new(data).read(&thread.memory)?;
-            tracee.set_info(info.from_guest(info.signo)?)?;
+            tracee.set_info(info.checked(info.signo)?)?;
         }
         raw::PTRACE_PEEKSIGINFO => return info::peek_signals(thread, subject, addr, data),
         raw::PTRACE_GETSIGMASK => {
