@@ -80,7 +80,7 @@ static void polling(void) {
     close(s[1]), connected(s), nonblock(s[0]);
     while (write(s[0], b, sizeof b) > 0) {}
     p.fd = s[0], p.events = POLLOUT, CALL(poll(&p, 1, 10));
-    { LATER(READ, s[1], NULL, 600000); CALL(poll(&p, 1, 2000)), SHOW(p.revents); shutdown(s[0], SHUT_WR); JOINED(); }
+    { LATER(READ, s[1], NULL, 3000000); CALL(poll(&p, 1, 2000)), SHOW(p.revents); shutdown(s[0], SHUT_WR); JOINED(); }
     close(s[0]), close(s[1]);
     fd_set r, w, x;
     connected(s), write(s[0], "x", 1), until(s[1], POLLIN);
