@@ -108,7 +108,7 @@ pub enum AspaceError {
     #[error("addresses are taken")]
     Taken,
     /// Not wholly addresses that guests can have: from [`GUEST_FLOOR`] to [`GUEST_BOUNDARY`](crate::pmem::GUEST_BOUNDARY), or to
-    /// [`GUEST_END`](crate::pmem::GUEST_END) in a process of their own, less what that has itself.
+    /// [`GUEST_END`] in a process of their own, less what that has itself.
     #[error("addresses are out of range")]
     OutOfRange,
     /// An address or length is not a page multiple, or a length is zero.
