@@ -72,8 +72,11 @@ impl Drop for Background {
 
 /// The `libos` command as tests in `dir` use it.
 pub fn command(dir: &Path) -> Result<Command> {
-    let mut command = Command::new(kernel::binary()?);
+    // A shell's background jobs may ignore these, and all below them.
+    let mut command = Command::new("/usr/bin/env");
     command
+        .arg("--default-signal=INT,QUIT")
+        .arg(kernel::binary()?)
         .env_clear()
         .env("PATH", host::PATH)
         .env("LC_ALL", "C")

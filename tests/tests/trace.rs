@@ -155,10 +155,13 @@ fn program() -> Guest {
 /// What each CPU's track must be like: who runs, and below that where.
 #[track_caller]
 fn check_cpus(trace: &Trace) {
+    let mut has_worked = false;
     for cpu in trace.cpus() {
         let slices = &trace.slices[&cpu];
         let names: BTreeSet<&str> = slices.iter().map(|slice| &*slice.name).collect();
-        assert!(names.contains("idle") && names.contains("kernel"), "{cpu:?}: {names:?}");
+        // A short program may leave a CPU without work.
+        assert!(names.contains("idle"), "{cpu:?}: {names:?}");
+        has_worked |= names.contains("kernel");
         for slice in slices {
             let is_thread = slice.arguments.contains_key("tid");
             let expected = match &*slice.name {
@@ -171,6 +174,7 @@ fn check_cpus(trace: &Trace) {
             assert!(is_thread || ["guest", "kernel", "idle"].contains(&&*slice.name), "{slice:?}");
         }
     }
+    assert!(has_worked);
 }
 
 #[test]

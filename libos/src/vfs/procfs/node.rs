@@ -23,9 +23,6 @@ pub(super) type Text = Arc<dyn Fn() -> SysResult<Vec<u8>> + Send + Sync>;
 /// Takes what is written to a file.
 pub(super) type Sink = Arc<dyn Fn(&[u8]) -> SysResult<()> + Send + Sync>;
 
-/// The permissions of most directories.
-const ANYBODYS: u32 = 0o555;
-
 /// Where the entries begin that are named by a number, of a process or a descriptor.
 const NUMBERED: u64 = 1 << 32;
 
@@ -51,7 +48,7 @@ pub(super) trait Directory: Send + Sync {
     }
     /// Its permissions.
     fn mode(&self) -> u32 {
-        ANYBODYS
+        0o555
     }
     /// Its links: two, and those of the directories in it where somebody looks at them.
     fn links(&self) -> u32 {
@@ -149,12 +146,11 @@ impl Node {
         }
     }
 
-    /// User and group. What not everybody may look into is root's while its process has something to hide.
-    fn owner(&self, mode: u32) -> (u32, u32) {
+    /// User and group. Files are root's while their process has something to hide; not folders, for it may always look at its own descriptors.
+    fn owner(&self) -> (u32, u32) {
         let process = self.subject.as_ref().and_then(Weak::upgrade);
-        let everybodys = self.kind().is_dir() && mode == ANYBODYS;
         match process {
-            Some(process) if everybodys || process.attributes.lock().dumpable => {
+            Some(process) if self.kind().is_dir() || process.attributes.lock().dumpable => {
                 let ids = process.ids.lock();
                 (ids.users[1], ids.groups[1])
             }
@@ -184,7 +180,7 @@ impl Inode for Node {
             What::Special(file) => file.mode(),
             What::Link(_) | What::Jump(..) => 0o777,
         };
-        let owner = self.owner(mode);
+        let owner = self.owner();
         let mut metadata = Metadata {
             dev: self.device,
             ino: self.ino,
