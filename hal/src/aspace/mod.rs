@@ -311,7 +311,7 @@ impl AddressSpace {
     /// meanwhile; contexts whose guests have trapped go on there. Who wants to be told of the process's end must [say so](Self::watch) anew.
     ///
     /// # Errors
-    /// [`AspaceError::NoStub`] when the host has no process for it, [`AspaceError::NoMemory`] when it allows none so many mappings.
+    /// [`AspaceError::NoStub`] when the host has no process for it.
     pub fn isolate(&self) -> Result<(), AspaceError> {
         let stub = Self::new_stub(&self.memory)?;
         let change = Change::new(self);

@@ -161,9 +161,7 @@ impl Drop for Tree {
         if Arc::strong_count(&self.aspace) == 1 {
             return;
         }
-        for range in self.aspace.own() {
-            let _ = self.aspace.unmap(range.start, range.end - range.start);
-        }
+        let _ = self.aspace.unmap(GUEST_FLOOR, GUEST_END - GUEST_FLOOR);
     }
 }
 

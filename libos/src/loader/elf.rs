@@ -9,6 +9,7 @@
 use std::ops::Range;
 
 use hal::aspace::Prot;
+use hal::pmem::GUEST_END;
 use object::LittleEndian as LE;
 use object::elf;
 use object::pod;
@@ -20,8 +21,6 @@ use crate::loader::{page_ceil, page_floor};
 pub const HEADER_SIZE: usize = size_of::<FileHeader>();
 /// One program header's size in bytes (AT_PHENT).
 pub const PROGRAM_HEADER_SIZE: usize = size_of::<ProgramHeader>();
-/// Linux's `TASK_SIZE` of x86-64: one page below the end of the lower half.
-const TASK_SIZE: u64 = 0x7fff_ffff_f000;
 /// Linux refuses a larger table of program headers.
 const MAX_PROGRAM_HEADERS: usize = 65536;
 /// The longest interpreter path, NUL included.
@@ -186,7 +185,7 @@ impl Header {
             return Err(ElfError::Segment("more in the file than in memory"));
         }
         match vaddr.checked_add(mem_size) {
-            Some(end) if end <= TASK_SIZE => {}
+            Some(end) if end <= GUEST_END => {}
             _ => return Err(ElfError::Segment("beyond the end of user addresses")),
         }
         if file_size > 0 && page_offset(vaddr) != page_offset(offset) {
@@ -425,7 +424,7 @@ pub(crate) mod tests {
             if let Ok(image) = parse(&bytes) {
                 prop_assert!(image.align.is_power_of_two());
                 for segment in &image.segments {
-                    prop_assert!(segment.pages().end <= TASK_SIZE);
+                    prop_assert!(segment.pages().end <= GUEST_END);
                     prop_assert!(segment.file_pages().end <= segment.pages().end);
                     prop_assert!(segment.offset + segment.file_size <= bytes.len() as u64 || segment.file_size == 0);
                     prop_assert!(segment.tail().start <= segment.tail().end);

@@ -42,7 +42,7 @@ impl UserMemory {
                 reserve: true,
                 locked: false,
             };
-            self.map(request).is_ok()
+            self.map(&request).is_ok()
         } else {
             new == mapped || self.unmap(new..mapped).is_ok()
         };

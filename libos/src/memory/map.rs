@@ -42,7 +42,6 @@ impl From<Placement> for Place {
 }
 
 /// What a mapping shows.
-#[derive(Clone)]
 pub enum Backing {
     /// Memory of its own that reads as zero.
     Anonymous,
@@ -56,7 +55,6 @@ pub enum Backing {
 }
 
 /// A checked mmap(2).
-#[derive(Clone)]
 pub struct MapRequest {
     /// Where to.
     pub placement: Placement,
@@ -95,9 +93,8 @@ impl UserMemory {
     /// Maps memory and returns its address.
     ///
     /// `ENODEV` for a file that has no pages, `EEXIST` for [`Placement::Free`] over something, `ENOMEM` without room or memory.
-    pub fn map(&self, request: MapRequest) -> SysResult<u64> {
-        let MapRequest { placement, len, prot, shared, backing, populate, reserve, locked } =
-            request;
+    pub fn map(&self, request: &MapRequest) -> SysResult<u64> {
+        let MapRequest { placement, len, prot, shared, populate, reserve, locked, .. } = *request;
         // Under a limit every promise is kept, so nobody may go without one (vm.overcommit_memory = 2 does the same).
         let reserve = reserve || self.space.memory().limit().is_some();
         let mut flags = if shared { MappingFlags::empty() } else { MappingFlags::PRIVATE };
@@ -106,8 +103,8 @@ impl UserMemory {
         }
         flags.set(MappingFlags::LOCKED, locked || self.locks_new().is_some());
         // Mapping /dev/zero is how fresh memory was asked for before MAP_ANONYMOUS.
-        let backing = match backing {
-            Backing::File { file, .. } if devices::is_zero(&file) => Backing::Anonymous,
+        let backing = match &request.backing {
+            Backing::File { file, .. } if devices::is_zero(file) => &Backing::Anonymous,
             backing => backing,
         };
         let (vmo, vmo_offset, max_perms) = match backing {
@@ -118,9 +115,9 @@ impl UserMemory {
                 (Vmo::create(physical, len, options).map_err(errno)?, 0, Prot::all())
             }
             Backing::File { file, offset } => {
-                let (pages, offset) = file.shown(offset)?;
+                let (pages, offset) = file.shown(*offset)?;
                 if pages.cookie().is_none()
-                    && let Ok(name) = MappedName::of(&file)
+                    && let Ok(name) = MappedName::of(file)
                 {
                     pages.set_cookie(Arc::new(name));
                 }

@@ -205,6 +205,6 @@ impl UserMemory {
             reserve,
             locked: false,
         };
-        self.map(request).map(drop)
+        self.map(&request).map(drop)
     }
 }

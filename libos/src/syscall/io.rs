@@ -10,6 +10,7 @@ use std::{
 };
 
 use futures::FutureExt;
+use hal::pmem::GUEST_END;
 use kernel_objects::task::{BlockedReason, Interrupted};
 use linux_raw_sys::general as raw;
 use smallvec::SmallVec;
@@ -53,13 +54,10 @@ impl IoVec {
 /// The ranges of a vectored call.
 pub(crate) type Ranges = SmallVec<[GuestRange; 8]>;
 
-/// The end of the addresses that a process can have, as the processor and Linux have it.
-pub(super) const TASK_SIZE: u64 = 0x7fff_ffff_f000;
-
 /// `EFAULT` for a buffer that no process could have, whatever the file would do with it.
 pub(crate) fn check_reach(buffer: u64, count: u64) -> SysResult<()> {
     let end = buffer.checked_add(count);
-    if end.is_some_and(|end| end <= TASK_SIZE) { Ok(()) } else { Err(Errno::EFAULT) }
+    if end.is_some_and(|end| end <= GUEST_END) { Ok(()) } else { Err(Errno::EFAULT) }
 }
 
 /// Reads `count` iovecs. `EINVAL` for too many or a total over `isize`.

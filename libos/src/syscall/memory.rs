@@ -16,7 +16,6 @@ use crate::{
     process::{INFINITY, Resource, Thread},
     syscall::{
         argument::{Fd, Flags, UserAddr},
-        io::TASK_SIZE,
         locked,
         pace::{self, PIECE},
     },
@@ -186,10 +185,10 @@ fn map(
         reserve: flags & raw::MAP_NORESERVE == 0,
         locked,
     };
-    match thread.memory.map(request.clone()) {
+    match thread.memory.map(&request) {
         // Sanitizers and garbage collectors want addresses that guests of the kernel's own process do not have.
         Err(Errno::ENOMEM) if thread.memory.is_too_narrow(placement, len) && thread.isolate() => {
-            thread.memory.map(request)
+            thread.memory.map(&request)
         }
         mapped => mapped,
     }
@@ -198,7 +197,7 @@ fn map(
 /// munmap(2)
 pub(crate) fn munmap(thread: &Thread, addr: UserAddr, len: u64) -> SysResult<()> {
     let range = range(addr.0, len).map_err(|_| Errno::EINVAL)?;
-    if range.is_empty() || range.end > TASK_SIZE {
+    if range.is_empty() || range.end > GUEST_END {
         return Err(Errno::EINVAL);
     }
     thread.memory.unmap(range)
