@@ -183,7 +183,7 @@ fn outside(placement: &str, commands: &[&str], what: &str) -> Vec<String> {
     let commands: String = commands.iter().map(|command| format!(" -ex '{command}'")).collect();
     // Another port for each run; gdb tries again until there is somebody.
     let script = format!(
-        "port=$((20000 + $$ % 20000)); {} --isolation {placement} --gdb $port ./debuggee {what} & \
+        "port=$((10000 + $$ % 10000)); {} --isolation {placement} --gdb $port ./debuggee {what} & \
          {GDB} -ex \"target remote :$port\"{commands}; wait $!; echo status $?",
         binary.display(),
     );

@@ -1,4 +1,4 @@
-p=$((20000 + $$ % 10000)); memcached -u root -l 127.0.0.1 -p $p -U $p -t 4 -c 2048 & m=$!
+p=23465; memcached -u root -l 127.0.0.1 -p $p -U $p -t 4 -c 2048 & m=$!
 cat > c.py <<'X'
 import socket, struct, sys, threading, time
 port = int(sys.argv[1])

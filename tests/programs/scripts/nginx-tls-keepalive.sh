@@ -1,4 +1,4 @@
-p=$((30000 + $$ % 10000)); mkdir -p h logs; seq 1 200000 > h/big; echo hi > h/index.html
+p=23464; mkdir -p h logs; seq 1 200000 > h/big; echo hi > h/index.html
 openssl req -x509 -newkey rsa:2048 -nodes -keyout k -out c -days 1 -subj /CN=localhost -addext subjectAltName=DNS:localhost 2>/dev/null
 cat > n.conf <<X
 user root; worker_processes 2; error_log logs/e; pid ngx.pid; events { worker_connections 512; }
