@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 
 use crate::{
     errno::{Errno, SysResult},
+    process::PidNamespace,
     vfs::{File, IoDst, IoSrc, PollEvents, Seeking},
 };
 
@@ -97,7 +98,7 @@ impl File for EventFd {
         b"anon_inode:[eventfd]".to_vec()
     }
 
-    fn fdinfo(&self) -> String {
+    fn fdinfo(&self, _: &PidNamespace) -> String {
         format!("eventfd-count: {:16x}\n", *self.count.lock())
     }
 }

@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 
 use crate::{
     errno::{Errno, SysResult},
+    process::PidNamespace,
     vfs::{
         File, GuestMemory, IoDst, Path, PollEvents, Seeking,
         notify::{self, EventMask, InodeKey, Watcher, Watches},
@@ -323,7 +324,7 @@ impl File for Inotify {
         b"anon_inode:inotify".to_vec()
     }
 
-    fn fdinfo(&self) -> String {
+    fn fdinfo(&self, _: &PidNamespace) -> String {
         let state = self.state.lock();
         let line = |(number, watched): (&i32, &Watched)| {
             let (device, ino) = watched.key;

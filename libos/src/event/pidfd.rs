@@ -2,13 +2,13 @@
 //!
 //! The one idea: it holds on to the process itself, so it never comes to mean another one that gets the number.
 
-use std::sync::Arc;
+use std::{fmt::Write, sync::Arc};
 
 use kernel_objects::WaitQueue;
 
 use crate::{
     errno::{Errno, SysResult},
-    process::{Process, Thread},
+    process::{PidNamespace, Process, Thread},
     vfs::{File, PollEvents},
 };
 
@@ -77,16 +77,22 @@ impl File for PidFd {
         b"anon_inode:[pidfd]".to_vec()
     }
 
-    fn fdinfo(&self) -> String {
+    fn fdinfo(&self, reader: &PidNamespace) -> String {
         let known = self.process.kernel.pids.process(self.process.pid);
         let pid = match known {
             Some(known) if Arc::ptr_eq(&known, &self.process) => {
                 let thread = self.thread.as_ref().map(|_| self.thread());
-                thread.map_or(self.process.pid, |thread| thread.map_or(-1, |thread| thread.tid))
+                thread.map_or(Some(self.process.pid), |thread| thread.ok().map(|thread| thread.tid))
             }
             // It was waited for.
-            _ => -1,
+            _ => None,
         };
-        format!("Pid:\t{pid}\nNSpid:\t{pid}\n")
+        let Some(pid) = pid else { return "Pid:\t-1\nNSpid:\t-1\n".to_owned() };
+        let mut out = format!("Pid:\t{}\nNSpid:", reader.shown(pid));
+        for shown in self.process.pid_namespace.shown_from(reader, pid) {
+            let _ = write!(out, "\t{shown}");
+        }
+        out.push('\n');
+        out
     }
 }

@@ -10,6 +10,7 @@ use zerocopy::{FromZeros, Immutable, IntoBytes};
 
 use crate::{
     errno::{Errno, SysResult},
+    process::PidNamespace,
     process::Thread,
     signal::{SigInfo, SigSet, info::code},
     vfs::{File, IoDst, PollEvents, Seeking},
@@ -138,7 +139,7 @@ impl File for SignalFd {
         b"anon_inode:[signalfd]".to_vec()
     }
 
-    fn fdinfo(&self) -> String {
+    fn fdinfo(&self, _: &PidNamespace) -> String {
         format!("sigmask:\t{:016x}\n", self.set.lock().0)
     }
 }

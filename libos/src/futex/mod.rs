@@ -62,6 +62,6 @@ pub(crate) fn exit_robust_list(thread: &Thread) {
     let head = thread.robust_list.swap(0, Ordering::Relaxed);
     if head != 0 {
         let table = &thread.process.kernel.futexes;
-        robust::release_all(table, &thread.memory, head, thread.tid as u32);
+        robust::release_all(table, &thread.memory, head, thread.own_tid as u32);
     }
 }

@@ -131,8 +131,9 @@ impl MessageQueue {
             && let Some(process) = process.upgrade()
         {
             let (pid, user) = sender;
+            let info = SigInfo::message(signal, pid, user, value);
             // Should its queue of signals be full, it is not told, as on Linux.
-            let _ = process.send_signal(signal, SigInfo::message(signal, pid, user, value));
+            let _ = process.send_signal(signal, info.seen_by(&process));
         }
         Ok(())
     }

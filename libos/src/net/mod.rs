@@ -32,7 +32,7 @@ pub use self::{
 };
 use crate::{
     errno::{Errno, SysResult},
-    process::FsState,
+    process::{FsState, Process},
     vfs::{Capabilities, File},
 };
 
@@ -105,6 +105,11 @@ pub struct Ucred {
 impl Ucred {
     /// Whose the kernel's own sockets are.
     pub(crate) const KERNEL: Self = Self { pid: 0, uid: 0, gid: 0 };
+
+    /// The same, as `process` is told of it.
+    pub(crate) fn seen_by(self, process: &Process) -> Self {
+        Self { pid: process.sees(self.pid), ..self }
+    }
 
     /// What a message shows that came without: the overflow ids.
     pub const UNKNOWN: Self = Self { pid: 0, uid: 65534, gid: 65534 };

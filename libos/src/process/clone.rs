@@ -11,8 +11,8 @@ use kernel_objects::task::BlockedReason;
 use linux_raw_sys::general as raw;
 
 use super::{
-    Birth, Current, FsState, Process, ProcessAttributes, Resource, Share, Thread, ThreadParts,
-    namespaces::next_number, pids::PID_MAX, trace::Event,
+    Birth, Current, FsState, PidNamespace, Process, ProcessAttributes, Resource, Share, Thread,
+    ThreadParts, namespaces::next_number, pids::PID_MAX, trace::Event,
 };
 use crate::{
     errno::{Errno, SysResult},
@@ -28,10 +28,13 @@ pub(crate) const CLONE_CLEAR_SIGHAND: u64 = 1 << 32;
 pub(crate) const CLONE_INTO_CGROUP: u64 = 1 << 33;
 
 /// Namespaces that there may be several of.
-const NAMESPACES: u64 =
-    (raw::CLONE_NEWNS | raw::CLONE_NEWCGROUP | raw::CLONE_NEWUTS | raw::CLONE_NEWIPC) as u64;
+const NAMESPACES: u64 = (raw::CLONE_NEWNS
+    | raw::CLONE_NEWCGROUP
+    | raw::CLONE_NEWUTS
+    | raw::CLONE_NEWIPC
+    | raw::CLONE_NEWPID) as u64;
 /// Namespaces of which there is one each.
-const SINGLE_NAMESPACES: u64 = (raw::CLONE_NEWPID | raw::CLONE_NEWNET | raw::CLONE_NEWTIME) as u64;
+const SINGLE_NAMESPACES: u64 = (raw::CLONE_NEWNET | raw::CLONE_NEWTIME) as u64;
 /// All flags that make namespaces.
 pub(crate) const ALL_NAMESPACES: u64 = NAMESPACES | SINGLE_NAMESPACES | raw::CLONE_NEWUSER as u64;
 
@@ -99,7 +102,9 @@ impl CloneRequest {
             || self.has(raw::CLONE_THREAD) && self.has(raw::CLONE_NEWUSER | raw::CLONE_NEWPID)
             || self.has(raw::CLONE_PIDFD) && self.has(raw::CLONE_DETACHED | raw::CLONE_THREAD)
             // A first process would get a sibling that nobody waits for.
-            || self.has(raw::CLONE_PARENT) && thread.process.ppid() == 0;
+            || self.has(raw::CLONE_PARENT)
+                && (thread.process.ppid() == 0 || thread.process.is_namespace_init())
+            || self.has(raw::CLONE_THREAD) && !thread.bears_among_its_own();
         if invalid {
             return Err(Errno::EINVAL);
         }
@@ -118,7 +123,8 @@ pub(crate) fn check_namespaces(thread: &Thread, flags: u64) -> SysResult<()> {
     if flags & (NAMESPACES | SINGLE_NAMESPACES) != 0 && !privileged() {
         return Err(Errno::EPERM);
     }
-    if flags & SINGLE_NAMESPACES != 0 { Err(Errno::EINVAL) } else { Ok(()) }
+    let twice = flags & u64::from(raw::CLONE_NEWPID) != 0 && !thread.bears_among_its_own();
+    if twice || flags & SINGLE_NAMESPACES != 0 { Err(Errno::EINVAL) } else { Ok(()) }
 }
 
 /// `EAGAIN` when the caller's user has as many threads as it may have.
@@ -141,8 +147,9 @@ fn check_limit(thread: &Thread) -> SysResult<()> {
     if exempt || threads() < limit { Ok(()) } else { Err(Errno::EAGAIN) }
 }
 
-/// Takes `tid`, that clone3(2) asks for, for a new task: `EINVAL` if it is no number of one, `EPERM`, `EEXIST` if it is taken.
-fn allocate_as(thread: &Thread, tid: i32) -> SysResult<i32> {
+/// Takes a number that is `tid` in `namespace`, as clone3(2) asks for, for a new task: `EINVAL` if it is no number of one, `EPERM`, `EEXIST` if it is
+/// taken.
+fn allocate_as(thread: &Thread, namespace: &Arc<PidNamespace>, tid: i32) -> SysResult<i32> {
     if !(1..PID_MAX).contains(&tid) {
         return Err(Errno::EINVAL);
     }
@@ -150,7 +157,7 @@ fn allocate_as(thread: &Thread, tid: i32) -> SysResult<i32> {
     if !cred.has(Capabilities::SYS_ADMIN) && !cred.has(Capabilities::CHECKPOINT_RESTORE) {
         return Err(Errno::EPERM);
     }
-    thread.process.kernel.pids.allocate_as(tid)
+    thread.process.kernel.pids.allocate_as(namespace, tid)
 }
 
 /// What a task has before it has a thread that gives it back: its number, and its process if that is new.
@@ -174,23 +181,29 @@ impl Drop for Unborn<'_> {
 }
 
 impl Current {
-    /// Makes a thread or a process, and says its number. With `CLONE_VFORK` that is when the new one has executed a program or ended: the caller waits
+    /// Makes a thread or a process, and says its number as the caller knows it. With `CLONE_VFORK` that is when the new one has executed a program or ended: the caller waits
     /// for it whatever signals come, but those that kill.
     pub(crate) async fn clone_task(&mut self, request: &CloneRequest) -> SysResult<i32> {
         let event = request.event();
         let traced = self.thread.tracee().is_some();
         let (tid, released) = self.make_task(request)?;
         if traced && !request.has(raw::CLONE_UNTRACED) {
-            Box::pin(self.tell_event(event, tid as u64, Some(CLONE))).await;
+            Box::pin(self.tell_birth(event, tid)).await;
         }
         if let Some(released) = released {
             // That it is dropped is the message.
             let _ = self.thread.object.blocked(BlockedReason::Pager, released).await;
             if traced {
-                Box::pin(self.tell_event(Event::VforkDone, tid as u64, Some(CLONE))).await;
+                Box::pin(self.tell_birth(Event::VforkDone, tid)).await;
             }
         }
-        Ok(tid)
+        Ok(self.thread.process.sees(tid))
+    }
+
+    /// Tells its tracer that the task `tid` was made, by what that calls it.
+    async fn tell_birth(&mut self, event: Event, tid: i32) {
+        let tracer = self.thread.tracee().map(|tracee| tracee.tracer.sees(tid));
+        self.tell_event(event, tracer.unwrap_or(tid) as u64, Some(CLONE)).await;
     }
 
     fn make_task(
@@ -206,9 +219,10 @@ impl Current {
             return Err(Errno::ERESTARTNOINTR);
         }
         check_limit(&thread)?;
+        let namespaces = thread.namespaces.read().renewed(kernel, request.flags)?;
         let tid = match request.tid {
-            None => kernel.pids.allocate()?,
-            Some(tid) => allocate_as(&thread, tid)?,
+            None => kernel.pids.allocate(&namespaces.pid)?,
+            Some(tid) => allocate_as(&thread, &namespaces.pid, tid)?,
         };
         let mut unborn = Unborn { maker: &thread, tid, process: None, born: false };
         let memory = match request.has(raw::CLONE_VM) {
@@ -226,7 +240,7 @@ impl Current {
         }
         let new_process = match request.has(raw::CLONE_THREAD) {
             true => None,
-            false => Some(process.fork(&thread, tid, request)?),
+            false => Some(process.fork(&thread, tid, &namespaces.pid, request)?),
         };
         unborn.process.clone_from(&new_process);
         if let Some(new) = &new_process
@@ -240,10 +254,11 @@ impl Current {
         }
         if request.has(raw::CLONE_PARENT_SETTID) {
             // As on Linux, a bad address is no error.
-            let _ = request.parent_tid.write(&thread.memory, &(tid as u32));
+            let _ = request.parent_tid.write(&thread.memory, &(process.sees(tid) as u32));
         }
         if request.has(raw::CLONE_CHILD_SETTID) {
-            let _ = request.child_tid.write(&memory, &(tid as u32));
+            let own_tid = namespaces.pid.shown(tid);
+            let _ = request.child_tid.write(&memory, &(own_tid as u32));
         }
         let shares_only_memory = !request.has(raw::CLONE_VFORK) && request.has(raw::CLONE_VM);
         let parts = ThreadParts {
@@ -254,7 +269,7 @@ impl Current {
                 false => thread.files.duplicate(),
             },
             fs: request.fs_state(&thread, new_process.as_deref()),
-            namespaces: thread.namespaces.read().renewed(kernel, request.flags),
+            namespaces,
             signals: thread.signals.for_clone(!shares_only_memory),
             attributes: thread.attributes.lock().inherited(request.has(raw::CLONE_IO)),
         };
@@ -301,15 +316,29 @@ impl Current {
     }
 }
 
+impl Thread {
+    /// Whether its children are in the namespace of process numbers that it is in itself.
+    fn bears_among_its_own(&self) -> bool {
+        Arc::ptr_eq(&self.namespaces.read().pid, &self.process.pid_namespace)
+    }
+}
+
 impl Process {
-    /// A process numbered `pid` like this one, made by its thread `maker`: known, but without threads.
-    fn fork(&self, maker: &Thread, pid: i32, request: &CloneRequest) -> SysResult<Arc<Self>> {
+    /// A process like this one, made by its thread `maker`: known, but without threads. It is `pid` to the kernel and has a name in `namespace`.
+    fn fork(
+        &self,
+        maker: &Thread,
+        pid: i32,
+        namespace: &Arc<PidNamespace>,
+        request: &CloneRequest,
+    ) -> SysResult<Arc<Self>> {
         let signals = self.signals.for_fork(request.has(raw::CLONE_SIGHAND));
         if request.flags & CLONE_CLEAR_SIGHAND != 0 {
             signals.reset_for_exec();
         }
         let (ids, limits) = (self.ids.lock().clone(), self.limits.read().clone());
-        let process = Self::new(Arc::clone(&self.kernel), pid, signals, ids, limits)?;
+        let (kernel, namespace) = (Arc::clone(&self.kernel), Arc::clone(namespace));
+        let process = Self::new(kernel, pid, namespace, signals, ids, limits)?;
         let inherited = self.attributes.lock().clone();
         *process.attributes.lock() = ProcessAttributes { subreaper: false, ..inherited };
         let membarrier = self.membarrier.load(Ordering::Relaxed);

@@ -154,8 +154,10 @@ impl Kernel {
         let ids = Ids::of(&fs.cred);
         let stack_limit = limits.get(Resource::Stack).soft;
         let started = load(self, self.isolation, &fs, &ids, stack_limit, &command, OnCold::Wait)?;
-        let pid = self.pids.allocate().map_err(LoadError::System)?;
-        let process = Process::new(Arc::clone(self), pid, ProcessSignals::new(), ids, limits);
+        let numbers = &self.namespaces.pid;
+        let pid = self.pids.allocate(numbers).map_err(LoadError::System)?;
+        let (signals, numbers) = (ProcessSignals::new(), Arc::clone(numbers));
+        let process = Process::new(Arc::clone(self), pid, numbers, signals, ids, limits);
         let thread = process.and_then(|process| {
             let parts = ThreadParts {
                 process,

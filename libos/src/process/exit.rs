@@ -91,12 +91,28 @@ impl Process {
     }
 
     /// Lets go of what is the process's and not its threads': they have all left.
-    pub(super) fn clean_up(&self) {
+    pub(super) fn clean_up(self: &Arc<Self>) {
         self.operations.end();
         self.end_with_terminal();
         self.timers.clear();
         self.kernel.locks.release_everywhere(LockOwner::Process(self.pid));
         self.undo_semaphores();
+        if !self.is_namespace_init() {
+            self.be_missed();
+            return;
+        }
+        // The namespace ends with it, and whoever waits for it sees nobody left in there.
+        self.end_namespace();
+        let init = Arc::clone(self);
+        let end = async move {
+            init.alone_in_namespace().await;
+            init.be_missed();
+        };
+        self.kernel.cpus.handle().spawn(end).detach();
+    }
+
+    /// Everybody is told that it has ended.
+    fn be_missed(&self) {
         self.leave_family();
         self.ended.notify_all();
     }

@@ -85,6 +85,18 @@ impl Process {
         aftermath.send();
     }
 
+    /// It is the init of a namespace and ends: those of its children who have ended already are waited for by nobody.
+    pub(super) fn reap_children(&self) {
+        let mut table = self.kernel.pids.0.lock();
+        let mut aftermath = Aftermath::default();
+        let dead = table.children(self.pid).filter(|child| child.has_ended());
+        for pid in dead.map(|child| child.pid).collect::<Vec<_>>() {
+            table.tell_end(pid, &mut aftermath);
+        }
+        drop(table);
+        aftermath.send();
+    }
+
     /// A thread of it leaves: the processes that it has made are another one's, and those that want to hear of it do. Those of the last thread
     /// are left to [`leave_family`](Self::leave_family).
     pub(super) fn leave_children(&self, thread: &Thread) {
@@ -191,13 +203,21 @@ impl Table {
         children.filter_map(|&child| self.process(child))
     }
 
-    /// Who gets the orphans of `process`: the nearest ancestor that wants them, or the first one.
+    /// Who gets the orphans of `process`: the nearest ancestor in its namespace that wants them, or the first one there.
     fn reaper(&self, process: &Process) -> Option<Arc<Process>> {
+        let namespace = &process.pid_namespace;
         let mut reaper = self.process(process.ppid())?;
-        while !reaper.attributes.lock().subreaper
-            && let Some(parent) = self.process(reaper.ppid())
-        {
-            reaper = parent;
+        loop {
+            if !Arc::ptr_eq(&reaper.pid_namespace, namespace) {
+                return namespace.init();
+            }
+            if reaper.attributes.lock().subreaper {
+                break;
+            }
+            match self.process(reaper.ppid()) {
+                Some(parent) => reaper = parent,
+                None => break,
+            }
         }
         Some(Arc::clone(reaper))
     }
@@ -275,15 +295,18 @@ impl Table {
                 signal = None;
             }
         }
+        if parent.is_namespace_init() && parent.object.is_ending() {
+            (signal, nobody_waits) = (None, !traced);
+        }
         if let Some(signal) = signal {
             let (code, status) = code_and_status(child.status());
             let info = child.news(code, status).with_signal(signal);
             let acts_at_once = SigSet::STOP.contains(signal)
                 || matches!(signal, Signal::SIGKILL | Signal::SIGCONT);
             if acts_at_once {
-                aftermath.signals.push((Arc::clone(&parent), signal, info));
+                aftermath.signals.push((Arc::clone(&parent), signal, info.seen_by(&parent)));
             } else {
-                let _ = parent.send_signal(signal, info);
+                let _ = parent.send_signal(signal, info.seen_by(&parent));
             }
         }
         if nobody_waits {
@@ -296,7 +319,8 @@ impl Table {
         let Some(parent) = self.process(child.ppid()) else { return };
         let action = parent.signals.with(|actions| actions.get(Signal::SIGCHLD));
         if action.handler != action::SIG_IGN && !action.has(action::flags::SA_NOCLDSTOP) {
-            let _ = parent.send_signal(Signal::SIGCHLD, child.news(code, signal.raw()));
+            let news = child.news(code, signal.raw()).seen_by(parent);
+            let _ = parent.send_signal(Signal::SIGCHLD, news);
         }
         parent.children_changed.notify_all();
     }
@@ -319,9 +343,12 @@ impl PidTable {
     }
 
     /// Enters a new process: from now on it is found, and a member of its maker's group and session. `EAGAIN` when its maker
-    /// was waited for meanwhile.
+    /// was waited for meanwhile, `ENOMEM` when its namespace is at its end.
     pub fn register_process(&self, process: &Arc<Process>, birth: &Birth<'_>) -> SysResult<()> {
         let mut table = self.0.lock();
+        if process.pid_namespace.is_ending() {
+            return Err(Errno::ENOMEM);
+        }
         let mut exit_signal = birth.exit_signal;
         let (group, session, parent) = match birth.maker {
             None => {
@@ -350,6 +377,7 @@ impl PidTable {
                 (maker.pgid(), maker.session(), parent)
             }
         };
+        process.pid_namespace.born(process);
         process.ppid.store(parent, Ordering::Relaxed);
         let entry =
             Entry { process: Arc::clone(process), children: Default::default(), exit_signal };

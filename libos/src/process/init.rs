@@ -24,11 +24,13 @@ impl Kernel {
         ids: Ids,
         limits: Limits,
     ) -> SysResult<Arc<Process>> {
-        let pid = self.pids.allocate_as(1).map_err(|_| Errno::EAGAIN)?;
+        let numbers = &self.namespaces.pid;
+        let pid = self.pids.allocate_as(numbers, 1).map_err(|_| Errno::EAGAIN)?;
         let signals = ProcessSignals::new();
         let ignore = SigAction { handler: action::SIG_IGN, ..SigAction::default() };
         signals.with(|actions| actions.set(Signal::SIGCHLD, ignore));
-        let process = Process::new(Arc::clone(self), pid, signals, ids, limits)?;
+        let process =
+            Process::new(Arc::clone(self), pid, Arc::clone(numbers), signals, ids, limits)?;
         process.object.set_name_bytes(NAME);
         process.init.store(true, Ordering::Relaxed);
         self.pids.register_process(&process, &Birth::FIRST)?;

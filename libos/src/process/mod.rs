@@ -9,7 +9,7 @@
 //! killed loses its body where that waits, and settles what it owes others when the body is dropped (`exit`).
 //!
 //! All processes are in the root job of their kernel. A job can not be left, so it is no session or process group, which
-//! setsid(2) and setpgid(2) leave; it is what pid namespaces will be.
+//! setsid(2) and setpgid(2) leave.
 
 mod attributes;
 mod clone;
@@ -22,6 +22,7 @@ mod ids;
 pub(crate) mod init;
 mod limits;
 pub mod namespaces;
+pub(crate) mod pid_namespace;
 pub(crate) mod pids;
 mod placement;
 mod program;
@@ -54,6 +55,7 @@ pub use self::{
     ids::Ids,
     limits::{INFINITY, Limit, Limits, Resource},
     namespaces::{IpcNamespace, Namespace, Namespaces},
+    pid_namespace::PidNamespace,
     pids::PidTable,
     program::Program,
     run::CutShort,
@@ -74,8 +76,12 @@ use crate::{
 
 /// What the threads of a process share.
 pub struct Process {
-    /// Its number, that of its first thread.
+    /// Its number within the kernel, that of its first thread.
     pub pid: i32,
+    /// Its number as it knows it itself.
+    pub own_pid: i32,
+    /// The namespace that it knows numbers by.
+    pub pid_namespace: Arc<PidNamespace>,
     /// Its life: its threads, its root VMAR, how it ended.
     pub object: Arc<kernel_objects::Process>,
     /// The kernel it runs in.
@@ -126,10 +132,11 @@ pub struct Process {
 }
 
 impl Process {
-    /// A process without threads, in no group and no session yet. `EAGAIN` when the kernel takes no more.
+    /// A process without threads that has a name in `pid_namespace`, in no group and no session yet. `EAGAIN` when the kernel takes no more.
     pub fn new(
         kernel: Arc<Kernel>,
         pid: i32,
+        pid_namespace: Arc<PidNamespace>,
         signals: ProcessSignals,
         ids: Ids,
         limits: Limits,
@@ -137,6 +144,8 @@ impl Process {
         let object = kernel_objects::Process::create(&kernel.job, "").map_err(|_| Errno::EAGAIN)?;
         let process = Arc::new(Self {
             pid,
+            own_pid: pid_namespace.shown(pid),
+            pid_namespace,
             object,
             kernel,
             ppid: AtomicI32::new(0),
@@ -187,7 +196,7 @@ impl Process {
         self.object.threads().iter().filter_map(|object| Thread::of(object)).collect()
     }
 
-    /// The thread `tid`, if it is one of this process.
+    /// The thread that the kernel calls `tid`, if it is one of this process.
     pub fn thread(&self, tid: i32) -> Option<Arc<Thread>> {
         let thread = self.kernel.pids.thread(tid)?;
         std::ptr::eq(&*thread.process, self).then_some(thread)

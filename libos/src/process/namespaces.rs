@@ -1,8 +1,8 @@
 //! What a process sees of the machine instead of all of it: namespaces(7).
 //!
 //! The one idea: a namespace is a value that threads share. The tree of mounts is with the directories that are in it
-//! ([`FsContext`](crate::vfs::FsContext)); names and System V objects are here. Of users, process numbers, networks and clocks there is one
-//! each, as in a Linux that was configured without their namespaces.
+//! ([`FsContext`](crate::vfs::FsContext)); names and System V objects are here. Those of process numbers are in [`pid_namespace`](super::pid_namespace).
+//! Of users, networks and clocks there is one each, as in a Linux that was configured without their namespaces.
 
 use std::sync::{
     Arc,
@@ -12,7 +12,9 @@ use std::sync::{
 use linux_raw_sys::general as raw;
 use parking_lot::RwLock;
 
+use super::PidNamespace;
 use crate::{
+    errno::SysResult,
     ipc::Ipc,
     kernel::{Kernel, Names},
     vfs::mount_namespace::MountNamespace,
@@ -52,6 +54,8 @@ pub struct Namespaces {
     pub ipc: Arc<IpcNamespace>,
     /// The number of the namespace of control groups: there is one group, so all of them show the same.
     pub cgroup: u64,
+    /// Process numbers: the one that its children will be in.
+    pub pid: Arc<PidNamespace>,
 }
 
 impl Namespaces {
@@ -64,12 +68,16 @@ impl Namespaces {
                 objects: Ipc::default(),
             }),
             cgroup: Kind::Cgroup.first_number(),
+            pid: PidNamespace::first(),
         }
     }
 
-    /// These, with new ones of the kinds in `flags` (`CLONE_NEW*`).
-    pub fn renewed(&self, kernel: &Kernel, flags: u64) -> Self {
+    /// These, with new ones of the kinds in `flags` (`CLONE_NEW*`). `ENOSPC` when one would be too deep in others.
+    pub fn renewed(&self, kernel: &Kernel, flags: u64) -> SysResult<Self> {
         let mut new = self.clone();
+        if flags & u64::from(raw::CLONE_NEWPID) != 0 {
+            new.pid = self.pid.nested()?;
+        }
         if flags & u64::from(raw::CLONE_NEWUTS) != 0 {
             let names = RwLock::new(self.uts.names.read().clone());
             new.uts = Arc::new(Uts { number: next_number(), names });
@@ -82,7 +90,7 @@ impl Namespaces {
         if flags & u64::from(raw::CLONE_NEWCGROUP) != 0 {
             new.cgroup = next_number();
         }
-        new
+        Ok(new)
     }
 }
 
@@ -162,6 +170,8 @@ pub enum Namespace {
     Ipc(Arc<IpcNamespace>),
     /// Control groups: all show the same.
     Cgroup(u64),
+    /// Process numbers.
+    Pid(Arc<PidNamespace>),
     /// The only one of its kind.
     Only(Kind),
 }
@@ -174,6 +184,7 @@ impl Namespace {
             Self::Uts(_) => Kind::Uts,
             Self::Ipc(_) => Kind::Ipc,
             Self::Cgroup(_) => Kind::Cgroup,
+            Self::Pid(_) => Kind::Pid,
             Self::Only(kind) => *kind,
         }
     }
@@ -185,6 +196,7 @@ impl Namespace {
             Self::Uts(uts) => uts.number,
             Self::Ipc(ipc) => ipc.number,
             Self::Cgroup(number) => *number,
+            Self::Pid(numbers) => numbers.number,
             Self::Only(kind) => kind.first_number(),
         }
     }

@@ -1,7 +1,7 @@
 //! Numbers for processes and threads, and who has them.
 //!
-//! The one idea: one space of numbers for both (pid_namespaces(7)), given out in ascending order and used again
-//! only after all others were. The number of a process is taken until it was waited for, and as long as a process group or a session
+//! The one idea: one space of numbers for both, given out in ascending order and used again
+//! only after all others were; other [namespaces](super::pid_namespace) have names for some of them. The number of a process is taken until it was waited for, and as long as a process group or a session
 //! has it. With the number goes what processes are to each other, so that all of it changes under one lock: parents and
 //! children ([`family`](super::family)), groups and sessions ([`session`](super::session)).
 //!
@@ -14,7 +14,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{Process, Thread, trace::Tracee};
+use super::{PidNamespace, Process, Thread, trace::Tracee};
 use crate::errno::{Errno, SysResult};
 
 /// One more than the highest number: the default of /proc/sys/kernel/pid_max on 64-bit Linux.
@@ -29,10 +29,16 @@ pub(super) struct Entry {
     pub(super) exit_signal: u32,
 }
 
+/// So many numbers with names in namespaces, and it is looked which of them mean nobody any more.
+const FIRST_SWEEP: usize = 1024;
+
 #[derive(Default)]
 pub(super) struct Table {
     next: i32,
     threads: BTreeMap<i32, Weak<Thread>>,
+    /// The namespaces of those that have names besides, until their numbers are used again.
+    nested: BTreeMap<i32, Arc<PidNamespace>>,
+    sweep_at: usize,
     pub(super) processes: BTreeMap<i32, Entry>,
     /// The threads that somebody traces, dead or alive, by number.
     pub(super) tracees: BTreeMap<i32, Arc<Tracee>>,
@@ -51,6 +57,45 @@ impl Table {
             || self.sessions.contains_key(&number)
     }
 
+    /// Gives `number`, which is nobody's, to one who is in `namespace` and `own` there, if that is given.
+    fn name(
+        &mut self,
+        number: i32,
+        namespace: &Arc<PidNamespace>,
+        own: Option<i32>,
+    ) -> SysResult<()> {
+        if let Some(old) = self.nested.remove(&number) {
+            old.forget(number);
+        }
+        if namespace.is_first() {
+            return Ok(());
+        }
+        if self.nested.len() >= self.sweep_at.max(FIRST_SWEEP) {
+            let mut nested = std::mem::take(&mut self.nested);
+            nested.retain(|&number, namespace| {
+                let taken = self.is_taken(number);
+                if !taken {
+                    namespace.forget(number);
+                }
+                taken
+            });
+            (self.sweep_at, self.nested) = (2 * nested.len(), nested);
+        }
+        namespace.enter(number, own, |number| self.is_taken(number))?;
+        self.nested.insert(number, Arc::clone(namespace));
+        Ok(())
+    }
+
+    fn free_number(&mut self) -> SysResult<i32> {
+        for _ in 0..PID_MAX {
+            self.next = if self.next + 1 < PID_MAX { self.next + 1 } else { 1 };
+            if !self.is_taken(self.next) {
+                return Ok(self.next);
+            }
+        }
+        Err(Errno::EAGAIN)
+    }
+
     /// The process with the number, dead or alive.
     pub(super) fn process(&self, pid: i32) -> Option<&Arc<Process>> {
         self.processes.get(&pid).map(|entry| &entry.process)
@@ -65,6 +110,7 @@ impl Table {
         }
         remove_member(&mut self.groups, entry.process.pgid(), pid);
         remove_member(&mut self.sessions, entry.process.sid(), pid);
+        entry.process.pid_namespace.tell_left();
         Some(entry)
     }
 }
@@ -84,28 +130,28 @@ pub(super) fn remove_member(sets: &mut BTreeMap<i32, BTreeSet<i32>>, number: i32
 pub struct PidTable(pub(super) Mutex<Table>);
 
 impl PidTable {
-    /// A number that nobody has. It is taken from now on until [`PidTable::release`]; `EAGAIN` when all are.
-    pub fn allocate(&self) -> SysResult<i32> {
-        let mut table = self.0.lock();
-        for _ in 0..PID_MAX {
-            table.next = if table.next + 1 < PID_MAX { table.next + 1 } else { 1 };
-            let pid = table.next;
-            if !table.is_taken(pid) {
-                table.threads.insert(pid, Weak::new());
-                return Ok(pid);
-            }
-        }
-        Err(Errno::EAGAIN)
+    /// A number that nobody has, with a name in `namespace` and those around it. It is taken from now on until [`PidTable::release`]; `EAGAIN`
+    /// when all are, `ENOMEM` when the namespace is at its end.
+    pub fn allocate(&self, namespace: &Arc<PidNamespace>) -> SysResult<i32> {
+        self.allocate_named(namespace, None)
     }
 
-    /// Takes `tid`, until [`PidTable::release`]; `EEXIST` when somebody has it.
-    pub fn allocate_as(&self, tid: i32) -> SysResult<i32> {
+    /// As [`allocate`](Self::allocate), with the name `own` in `namespace`; `EEXIST` when somebody has it there, `EINVAL` for the first
+    /// member of one if it is not 1.
+    pub fn allocate_as(&self, namespace: &Arc<PidNamespace>, own: i32) -> SysResult<i32> {
+        self.allocate_named(namespace, Some(own))
+    }
+
+    fn allocate_named(&self, namespace: &Arc<PidNamespace>, own: Option<i32>) -> SysResult<i32> {
         let mut table = self.0.lock();
-        if table.is_taken(tid) {
-            return Err(Errno::EEXIST);
-        }
-        table.threads.insert(tid, Weak::new());
-        Ok(tid)
+        let number = match own.filter(|_| namespace.is_first()) {
+            Some(number) if table.is_taken(number) => return Err(Errno::EEXIST),
+            Some(number) => number,
+            None => table.free_number()?,
+        };
+        table.name(number, namespace, own)?;
+        table.threads.insert(number, Weak::new());
+        Ok(number)
     }
 
     /// Says which thread has the number.

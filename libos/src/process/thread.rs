@@ -45,8 +45,10 @@ impl From<Interrupted> for Errno {
 
 /// A thread of a process.
 pub struct Thread {
-    /// Its number; that of the first thread is the process's.
+    /// Its number within the kernel; that of the first thread is the process's.
     pub tid: i32,
+    /// Its number as its process knows it.
+    pub own_tid: i32,
     /// Its life: whether it runs, waits, is stopped or ends, its name, its running time. The new program of execve(2) has the same.
     pub object: Arc<kernel_objects::Thread>,
     /// The process it belongs to.
@@ -166,6 +168,7 @@ impl Thread {
         futex_waiter.set_priority(attributes.scheduling.priority);
         let thread = Arc::new(Self {
             tid,
+            own_tid: process.sees(tid),
             process,
             memory,
             files: Share::new(files),

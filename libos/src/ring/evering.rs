@@ -31,6 +31,7 @@ use super::{
 };
 use crate::{
     errno::{Errno, SysResult},
+    process::PidNamespace,
     process::{Process, Thread},
     syscall::{argument::Fd, table},
     trace,
@@ -675,7 +676,7 @@ impl File for Evering {
         b"anon_inode:[evering]".to_vec()
     }
 
-    fn fdinfo(&self) -> String {
+    fn fdinfo(&self, _: &PidNamespace) -> String {
         format!("on-their-way: {}\n", self.on_their_way())
     }
 }

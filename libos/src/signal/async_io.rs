@@ -209,24 +209,22 @@ impl Promise {
 }
 
 /// The owner that `F_SETOWN` names by one number, negative for a group; `EINVAL`, `ESRCH`.
-pub fn owner_from_number(kernel: &Kernel, number: i32) -> SysResult<Owner> {
+pub fn owner_from_number(process: &Process, number: i32) -> SysResult<Owner> {
     match number {
         0 => Ok(Owner::Nobody),
         i32::MIN => Err(Errno::EINVAL),
-        group if group < 0 => existing(kernel, Owner::Group(-group)),
-        pid => existing(kernel, Owner::Process(pid)),
+        group if group < 0 => existing(process, KIND_GROUP, -group),
+        pid => existing(process, KIND_PROCESS, pid),
     }
 }
 
 /// The owner of a `struct f_owner_ex`; `EINVAL`, `ESRCH`.
-pub fn owner_from_pair(kernel: &Kernel, [kind, number]: [i32; 2]) -> SysResult<Owner> {
-    let owner = match kind {
-        KIND_THREAD => Owner::Thread(number),
-        KIND_PROCESS => Owner::Process(number),
-        KIND_GROUP => Owner::Group(number),
-        _ => return Err(Errno::EINVAL),
-    };
-    if number == 0 { Ok(Owner::Nobody) } else { existing(kernel, owner) }
+pub fn owner_from_pair(process: &Process, [kind, number]: [i32; 2]) -> SysResult<Owner> {
+    match kind {
+        KIND_THREAD | KIND_PROCESS | KIND_GROUP if number == 0 => Ok(Owner::Nobody),
+        KIND_THREAD | KIND_PROCESS | KIND_GROUP => existing(process, kind, number),
+        _ => Err(Errno::EINVAL),
+    }
 }
 
 const KIND_THREAD: i32 = raw::F_OWNER_TID as i32;
@@ -234,32 +232,34 @@ const KIND_PROCESS: i32 = raw::F_OWNER_PID as i32;
 const KIND_GROUP: i32 = raw::F_OWNER_PGRP as i32;
 
 impl Owner {
-    /// What `F_GETOWN` tells.
-    pub fn number(self) -> i32 {
+    /// What `F_GETOWN` tells `process`.
+    pub fn number(self, process: &Process) -> i32 {
         match self {
             Self::Nobody => 0,
-            Self::Thread(number) | Self::Process(number) => number,
-            Self::Group(group) => -group,
+            Self::Thread(number) | Self::Process(number) => process.sees(number),
+            Self::Group(group) => -process.sees(group),
         }
     }
 
-    /// What `F_GETOWN_EX` tells.
-    pub fn pair(self) -> [i32; 2] {
+    /// What `F_GETOWN_EX` tells `process`.
+    pub fn pair(self, process: &Process) -> [i32; 2] {
         match self {
             Self::Nobody => [KIND_THREAD, 0],
-            Self::Thread(tid) => [KIND_THREAD, tid],
-            Self::Process(pid) => [KIND_PROCESS, pid],
-            Self::Group(group) => [KIND_GROUP, group],
+            Self::Thread(tid) => [KIND_THREAD, process.sees(tid)],
+            Self::Process(pid) => [KIND_PROCESS, process.sees(pid)],
+            Self::Group(group) => [KIND_GROUP, process.sees(group)],
         }
     }
 }
 
-fn existing(kernel: &Kernel, owner: Owner) -> SysResult<Owner> {
-    let exists = match owner {
-        Owner::Nobody => true,
-        Owner::Thread(tid) => kernel.pids.thread(tid).is_some(),
-        Owner::Process(pid) => kernel.pids.process(pid).is_some(),
-        Owner::Group(group) => !kernel.pids.group(group).is_empty(),
+/// Who is a `kind` that `process` calls `number`; `ESRCH`.
+fn existing(process: &Process, kind: i32, number: i32) -> SysResult<Owner> {
+    let pids = &process.kernel.pids;
+    let number = process.visible().meant(number)?;
+    let (owner, exists) = match kind {
+        KIND_THREAD => (Owner::Thread(number), pids.thread(number).is_some()),
+        KIND_GROUP => (Owner::Group(number), !pids.group(number).is_empty()),
+        _ => (Owner::Process(number), pids.process(number).is_some()),
     };
     if exists { Ok(owner) } else { Err(Errno::ESRCH) }
 }

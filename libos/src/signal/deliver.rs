@@ -46,6 +46,8 @@ pub(crate) async fn deliver(current: &mut Current, cut_short: &mut Option<CutSho
             let action = process.signals.with(|actions| actions.take_for_delivery(signal));
             match action.handler {
                 SIG_IGN => {}
+                // What it has done itself ends an init, too.
+                SIG_DFL if process.ignores_as_init(signal, &action) && !info.is_synchronous() => {}
                 SIG_DFL => {
                     let fate = default_action(current.thread(), signal, continued);
                     if let Some(fate) = fate {

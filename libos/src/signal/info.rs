@@ -9,6 +9,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::number::Signal;
 use crate::errno::{Errno, SysResult};
+use crate::process::Process;
 
 /// The values of `si_code`.
 #[allow(missing_docs, reason = "the names are those of sigaction(2)")]
@@ -173,6 +174,18 @@ impl SigInfo {
     /// The same information under another signal, as clone(2)'s exit signal needs.
     pub const fn with_signal(mut self, signal: Signal) -> Self {
         self.signo = signal.raw();
+        self
+    }
+
+    /// The same, as `process` is told of a sender whom the kernel calls `pid`.
+    pub(crate) fn seen_by(mut self, process: &Process) -> Self {
+        self.fields[0] = pair(process.sees(self.pid().cast_signed()).cast_unsigned(), self.uid());
+        self
+    }
+
+    /// The same, sent by nobody whom the receiver has a name for.
+    pub(crate) const fn from_stranger(mut self) -> Self {
+        self.fields[0] = pair(0, self.uid());
         self
     }
 

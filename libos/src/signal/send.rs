@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use super::{
-    info::SigInfo,
+    action::{SIG_DFL, SigAction},
+    info::{SigInfo, code},
     number::{SigSet, Signal},
     pending::Queued,
 };
@@ -62,6 +63,15 @@ impl Process {
             // As Linux does for the init of a pid namespace.
             return Ok(());
         }
+        let from_kernel = info.code == code::SI_KERNEL;
+        if self.is_namespace_init()
+            && SigSet::UNBLOCKABLE.contains(signal)
+            && !from_kernel
+            && info.pid() != 0
+        {
+            // Only who is outside of the namespace, and has no number in it, ends or stops its init.
+            return Ok(());
+        }
         if signal == Signal::SIGKILL {
             self.begin_exit(ExitStatus::KILLED);
             return Ok(());
@@ -79,6 +89,13 @@ impl Process {
         self.queue(target, sender, signal, info)
     }
 
+    /// Whether `signal` does nothing to it because it is the init of a namespace without a handler for that.
+    pub(super) fn ignores_as_init(&self, signal: Signal, action: &SigAction) -> bool {
+        self.is_namespace_init()
+            && action.handler == SIG_DFL
+            && !SigSet::UNBLOCKABLE.contains(signal)
+    }
+
     /// Makes `signal` pending unless it is ignored, and has somebody look.
     fn queue(
         &self,
@@ -87,7 +104,8 @@ impl Process {
         signal: Signal,
         info: SigInfo,
     ) -> SysResult<()> {
-        let ignored = self.signals.with(|actions| actions.get(signal).ignores(signal))
+        let action = self.signals.with(|actions| actions.get(signal));
+        let ignored = (action.ignores(signal) || self.ignores_as_init(signal, &action))
             && !target.is_traced(self);
         let held_back = match target {
             Target::Thread(thread) => thread.signals.holds_back(signal),

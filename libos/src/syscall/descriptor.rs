@@ -144,19 +144,19 @@ fn command_now(
             file.set_flags(flags).map(|()| 0)
         }
         raw::F_SETOWN => {
-            let owner = async_io::owner_from_number(&thread.process.kernel, argument as i32)?;
+            let owner = async_io::owner_from_number(&thread.process, argument as i32)?;
             async_io::set_owner(thread, file, owner);
             Ok(0)
         }
-        raw::F_GETOWN => Ok(file.readiness().owner().number() as u64),
+        raw::F_GETOWN => Ok(file.readiness().owner().number(&thread.process) as u64),
         raw::F_SETOWN_EX => {
             let pair = UserPtr::<[i32; 2]>::new(argument).read(&thread.memory)?;
-            let owner = async_io::owner_from_pair(&thread.process.kernel, pair)?;
+            let owner = async_io::owner_from_pair(&thread.process, pair)?;
             async_io::set_owner(thread, file, owner);
             Ok(0)
         }
         raw::F_GETOWN_EX => {
-            let pair = file.readiness().owner().pair();
+            let pair = file.readiness().owner().pair(&thread.process);
             UserPtr::<[i32; 2]>::new(argument).write(&thread.memory, &pair).map(|()| 0)
         }
         raw::F_SETSIG => {
@@ -233,7 +233,7 @@ pub(crate) fn ioctl_at_once(
             set_owner(thread, &file, argument)
         }
         requests::FIOGETOWN | requests::SIOCGPGRP if file.socket().is_ok() => {
-            let owner = file.readiness().owner().number();
+            let owner = file.readiness().owner().number(&thread.process);
             UserPtr::<i32>::new(argument).write(&thread.memory, &owner)
         }
         requests::FIOASYNC if !file.is_terminal() => change_async(thread, &file, fd, argument),
@@ -262,7 +262,7 @@ pub(crate) async fn ioctl(thread: &Thread, fd: Fd, request: Flags, argument: u64
 
 fn set_owner(thread: &Thread, file: &Arc<OpenFile>, argument: u64) -> SysResult<()> {
     let number = UserPtr::<i32>::new(argument).read(&thread.memory)?;
-    let owner = async_io::owner_from_number(&thread.process.kernel, number)?;
+    let owner = async_io::owner_from_number(&thread.process, number)?;
     async_io::set_owner(thread, file, owner);
     Ok(())
 }

@@ -144,7 +144,7 @@ pub(crate) fn futex(
             }
             raw::FUTEX_TRYLOCK_PI => try_lock_pi(thread, word, key(word)?, false).map(|_| 0),
             raw::FUTEX_UNLOCK_PI => {
-                pi::unlock(table, &thread.memory, (word.0, key(word)?), thread.tid as u32)
+                pi::unlock(table, &thread.memory, (word.0, key(word)?), thread.own_tid as u32)
                     .map(|()| 0)
             }
             _ => Err(Errno::ENOSYS),
@@ -159,8 +159,8 @@ fn try_lock_pi(
     wait: bool,
 ) -> SysResult<pi::Attempt<'_>> {
     let kernel = &thread.process.kernel;
-    let exists = |tid: u32| kernel.pids.thread(tid as i32).is_some();
-    let who = (thread.tid as u32, &thread.futex_waiter);
+    let exists = |tid: u32| thread.process.visible().thread(tid as i32).is_some();
+    let who = (thread.own_tid as u32, &thread.futex_waiter);
     pi::lock(&kernel.futexes, &thread.memory, (word.0, key), who, wait, exists)
 }
 
@@ -175,7 +175,7 @@ async fn lock_pi(thread: &Thread, word: UserAddr, key: FutexKey, deadline: u64) 
             .await;
         if queued.leave() {
             let value = thread.memory.with_faults(|space| space.load_u32(word.0))?;
-            if value & FUTEX_TID_MASK == thread.tid as u32 {
+            if value & FUTEX_TID_MASK == thread.own_tid as u32 {
                 return Ok(());
             }
             // Woken by something other than a hand-over: try again.
@@ -358,7 +358,7 @@ pub(crate) fn get_robust_list(
     let list = match tid {
         0 => thread.robust_list.load(Ordering::Relaxed),
         tid => {
-            let other = thread.process.kernel.pids.thread(tid).ok_or(Errno::ESRCH)?;
+            let other = thread.process.visible().thread(tid).ok_or(Errno::ESRCH)?;
             other.robust_list.load(Ordering::Relaxed)
         }
     };

@@ -16,22 +16,22 @@ use crate::{
 
 /// getpid(2)
 pub(crate) fn getpid(thread: &Thread) -> SysResult<i32> {
-    Ok(thread.process.pid)
+    Ok(thread.process.own_pid)
 }
 
 /// gettid(2)
 pub(crate) fn gettid(thread: &Thread) -> SysResult<i32> {
-    Ok(thread.tid)
+    Ok(thread.own_tid)
 }
 
 /// getppid(2)
 pub(crate) fn getppid(thread: &Thread) -> SysResult<i32> {
-    Ok(thread.process.ppid())
+    Ok(thread.process.sees(thread.process.ppid()))
 }
 
 /// getpgrp(2)
 pub(crate) fn getpgrp(thread: &Thread) -> SysResult<i32> {
-    Ok(thread.process.pgid())
+    Ok(thread.process.sees(thread.process.pgid()))
 }
 
 /// getpgid(2)
@@ -39,16 +39,16 @@ pub(crate) fn getpgid(thread: &Thread, pid: i32) -> SysResult<i32> {
     if pid == 0 {
         return getpgrp(thread);
     }
-    let process = thread.process.kernel.pids.process_of(pid).ok_or(Errno::ESRCH)?;
-    Ok(process.pgid())
+    let process = thread.process.visible().process_of(pid).ok_or(Errno::ESRCH)?;
+    Ok(thread.process.sees(process.pgid()))
 }
 
 /// getsid(2)
 pub(crate) fn getsid(thread: &Thread, pid: i32) -> SysResult<i32> {
-    let kernel = &thread.process.kernel;
-    let pid = if pid == 0 { thread.process.pid } else { pid };
-    let process = kernel.pids.process_of(pid).ok_or(Errno::ESRCH)?;
-    Ok(process.sid())
+    let own = &thread.process;
+    let pid = if pid == 0 { own.own_pid } else { pid };
+    let process = own.visible().process_of(pid).ok_or(Errno::ESRCH)?;
+    Ok(own.sees(process.sid()))
 }
 
 fn user(thread: &Thread, which: usize) -> SysResult<u32> {
@@ -167,10 +167,8 @@ pub(crate) fn capget(
     if pid < 0 {
         return Err(Errno::EINVAL);
     }
-    let target = match thread.process.kernel.pids.thread(if pid == 0 { thread.tid } else { pid }) {
-        Some(target) => target,
-        None => return Err(Errno::ESRCH),
-    };
+    let tid = if pid == 0 { thread.own_tid } else { pid };
+    let target = thread.process.visible().thread(tid).ok_or(Errno::ESRCH)?;
     let effective = target.fs.read().cred.caps.bits();
     let (permitted, inheritable) = {
         let ids = target.process.ids.lock();
@@ -192,7 +190,7 @@ pub(crate) fn capset(
 ) -> SysResult<()> {
     let halves = halves(thread, header)?.ok_or(Errno::EINVAL)?;
     let pid = header.read(&thread.memory)?.pid;
-    if pid != 0 && pid != thread.tid {
+    if pid != 0 && pid != thread.own_tid {
         return Err(Errno::EPERM);
     }
     let data = data.read_slice(&thread.memory, halves)?;

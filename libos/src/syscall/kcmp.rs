@@ -82,7 +82,7 @@ pub(crate) fn kcmp(
     first_index: u64,
     second_index: u64,
 ) -> SysResult<u32> {
-    let pids = &thread.process.kernel.pids;
+    let pids = thread.process.visible();
     let find = |tid| pids.thread(tid).ok_or(Errno::ESRCH);
     let (first, second) = (find(first)?, find(second)?);
     remote::may_attach(thread, &first.process)?;

@@ -147,7 +147,7 @@ pub(crate) async fn record(
                     other.last.wrapping_sub(other.start).wrapping_add(1) as i64
                 };
                 request.pid = match other.owner {
-                    LockOwner::Process(pid) => pid,
+                    LockOwner::Process(pid) => thread.process.sees(pid),
                     LockOwner::OpenFile(_) => -1,
                 };
             }

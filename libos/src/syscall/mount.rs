@@ -15,6 +15,7 @@ use crate::{
         argument::{Flags, UserStr},
         fs::At,
     },
+    tty::{DevPts, PtySettings, Terminals},
     vfs::{
         Capabilities, FileSystem, LookupFlags, MountFlags, Path, Superblock,
         mount::Unmount,
@@ -100,7 +101,7 @@ pub(crate) fn mount(
     if has(raw::MS_MOVE) {
         return target.move_here(&from()?);
     }
-    let fs = make(&thread.process.kernel, &kind.ok_or(Errno::EINVAL)?, &data)?;
+    let fs = make(thread, &kind.ok_or(Errno::EINVAL)?, &data)?;
     let name = source_text.unwrap_or_else(|| b"none".to_vec());
     let name = String::from_utf8_lossy(&name);
     target.mount_here(Superblock::new(fs), None, mount_flags(flags), &name).map(drop)
@@ -125,7 +126,8 @@ fn propagate(target: &Path, flags: u64) -> SysResult<()> {
 }
 
 /// A new file system of the type with the options in `data`. `ENODEV` for a type that is not known, `EINVAL` for an option that is not.
-fn make(kernel: &Arc<Kernel>, kind: &[u8], data: &[u8]) -> SysResult<Arc<dyn FileSystem>> {
+fn make(thread: &Thread, kind: &[u8], data: &[u8]) -> SysResult<Arc<dyn FileSystem>> {
+    let kernel = &thread.process.kernel;
     let without_options =
         |fs: Arc<dyn FileSystem>| if data.is_empty() { Ok(fs) } else { Err(Errno::EINVAL) };
     match kind {
@@ -134,9 +136,12 @@ fn make(kernel: &Arc<Kernel>, kind: &[u8], data: &[u8]) -> SysResult<Arc<dyn Fil
             tmpfs(kernel, name, data)
         }
         b"proc" => {
-            let proc = ProcFs::new(None);
-            proc.attach(kernel);
-            without_options(proc)
+            let numbers = &thread.process.pid_namespace;
+            without_options(ProcFs::of_namespace(kernel, numbers))
+        }
+        b"devpts" => {
+            let terminals = Terminals::instance(kernel, PtySettings::parse(data)?);
+            Ok(DevPts::new(&terminals))
         }
         b"sysfs" => {
             without_options(SysFs::new(kernel.cpus.count(), &kernel.inet.interfaces(), None))

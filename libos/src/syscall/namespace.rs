@@ -34,6 +34,7 @@ pub(crate) fn unshare(thread: &Thread, flags: u64) -> SysResult<()> {
     }
     check_namespaces(thread, flags)?;
     thread.check_itself()?;
+    let renewed = thread.namespaces.read().renewed(&thread.process.kernel, flags)?;
     if has(flags, raw::CLONE_NEWNS) {
         thread.unshare_fs(|context| {
             context.leave_mounts(next_number());
@@ -49,8 +50,7 @@ pub(crate) fn unshare(thread: &Thread, flags: u64) -> SysResult<()> {
         thread.process.undo_semaphores();
     }
     if flags & ALL_NAMESPACES != 0 {
-        let mut namespaces = thread.namespaces.write();
-        *namespaces = namespaces.renewed(&thread.process.kernel, flags);
+        *thread.namespaces.write() = renewed;
     }
     Ok(())
 }
@@ -77,7 +77,7 @@ pub(crate) fn setns(thread: &Thread, fd: Fd, flags: Flags) -> SysResult<()> {
     let mounts = Arc::clone(&other.fs.read().mounts);
     let all = [
         Namespace::Only(Kind::User),
-        Namespace::Only(Kind::Pid),
+        Namespace::Pid(Arc::clone(&other.process.pid_namespace)),
         Namespace::Only(Kind::Net),
         Namespace::Only(Kind::Time),
         Namespace::Cgroup(of_other.cgroup),
@@ -125,6 +125,13 @@ fn enter(thread: &Thread, namespace: &Namespace) -> SysResult<()> {
         }
         Namespace::Cgroup(number) => {
             thread.namespaces.write().cgroup = *number;
+            Ok(())
+        }
+        Namespace::Pid(numbers) => {
+            if !numbers.is_within(&thread.process.pid_namespace) {
+                return Err(Errno::EINVAL);
+            }
+            thread.namespaces.write().pid = Arc::clone(numbers);
             Ok(())
         }
         Namespace::Only(_) => Ok(()),

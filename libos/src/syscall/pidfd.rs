@@ -45,7 +45,7 @@ pub(crate) fn pidfd_open(thread: &Thread, pid: i32, flags: Flags) -> SysResult<F
     if flags.0 & !(raw::O_NONBLOCK | PIDFD_THREAD) != 0 || pid <= 0 {
         return Err(Errno::EINVAL);
     }
-    let pids = &thread.process.kernel.pids;
+    let pids = thread.process.visible();
     if flags.0 & PIDFD_THREAD != 0 {
         let target = pids.thread(pid).ok_or(Errno::ESRCH)?;
         return install_pidfd(thread, PidFd::of_thread(&target), flags.0);

@@ -96,20 +96,21 @@ pub(crate) async fn execveat(
 /// setpgid(2). A thread that leads no process is no process: `EINVAL`.
 pub(crate) fn setpgid(thread: &Thread, pid: i32, group: i32) -> SysResult<()> {
     let process = &thread.process;
-    let pid = if pid == 0 { process.pid } else { pid };
+    let pid = if pid == 0 { process.own_pid } else { pid };
     let group = if group == 0 { pid } else { group };
     if group < 0 {
         return Err(Errno::EINVAL);
     }
-    let pids = &process.kernel.pids;
+    let pids = process.visible();
     if pids.process(pid).is_none() && pids.thread(pid).is_some() {
         return Err(Errno::EINVAL);
     }
-    process.move_to_group(pid, group)
+    let group = pids.meant(group).map_err(|_| Errno::EPERM);
+    process.move_to_group(pids.meant(pid)?, group?)
 }
 
 /// setsid(2)
 pub(crate) fn setsid(thread: &Thread) -> SysResult<i32> {
     thread.process.begin_session()?;
-    Ok(thread.process.pid)
+    Ok(thread.process.own_pid)
 }

@@ -36,7 +36,7 @@ pub(super) fn may_attach(thread: &Thread, other: &Arc<Process>) -> SysResult<()>
 }
 
 fn memory_of(thread: &Thread, pid: i32) -> SysResult<Arc<UserMemory>> {
-    let other = thread.process.kernel.pids.process_of(pid).ok_or(Errno::ESRCH)?;
+    let other = thread.process.visible().process_of(pid).ok_or(Errno::ESRCH)?;
     may_attach(thread, &other)?;
     other.memory().ok_or(Errno::ESRCH)
 }

@@ -20,8 +20,8 @@ use crate::{
 
 /// The thread `tid`, the caller for 0; `ESRCH`.
 fn find(thread: &Thread, tid: i32) -> SysResult<Arc<Thread>> {
-    let tid = if tid == 0 { thread.tid } else { tid };
-    thread.process.kernel.pids.thread(tid).ok_or(Errno::ESRCH)
+    let tid = if tid == 0 { thread.own_tid } else { tid };
+    thread.process.visible().thread(tid).ok_or(Errno::ESRCH)
 }
 
 /// As [`find`], for the calls that refuse negative numbers.
@@ -362,14 +362,14 @@ pub(crate) fn getcpu(thread: &Thread, cpu: UserPtr<u32>, node: UserPtr<u32>) -> 
 fn prioritized(thread: &Thread, which: u32, who: i32) -> SysResult<Vec<Arc<Thread>>> {
     let own = &thread.process;
     let of_processes = |chosen: &dyn Fn(&Process) -> bool| {
-        let processes = own.kernel.pids.processes();
+        let processes = own.visible().processes();
         let chosen = processes.iter().filter(|process| chosen(process));
         chosen.flat_map(|process| process.threads()).collect()
     };
     let threads: Vec<_> = match which {
         raw::PRIO_PROCESS => vec![find(thread, who)?],
         raw::PRIO_PGRP => {
-            let group = if who == 0 { own.pgid() } else { who };
+            let group = if who == 0 { own.pgid() } else { own.visible().meant(who)? };
             of_processes(&|process| process.pgid() == group)
         }
         raw::PRIO_USER => {

@@ -197,6 +197,11 @@ fn sender(thread: &Thread) -> (u32, u32) {
     (thread.process.pid as u32, thread.process.ids.lock().users[0])
 }
 
+/// What of `info`, which `thread` has made up, gets to `target`: no number that means somebody else there.
+fn as_told(thread: &Thread, target: &Process, info: SigInfo) -> SigInfo {
+    if target.sees(thread.process.pid) == 0 { info.from_stranger() } else { info }
+}
+
 /// Whether `thread` may send `signal` to `target`; `EPERM`. See kill(2).
 fn may_send(thread: &Thread, target: &Process, signal: Option<Signal>) -> SysResult<()> {
     if std::ptr::eq(Arc::as_ptr(&thread.process), target) {
@@ -228,9 +233,9 @@ pub(super) fn send_to_process(
 ) -> SysResult<()> {
     may_send(thread, target, signal)?;
     let Some(signal) = signal else { return Ok(()) };
-    let info = info.unwrap_or_else(|| {
+    let info = info.map(|info| as_told(thread, target, info)).unwrap_or_else(|| {
         let (pid, uid) = sender(thread);
-        SigInfo::kill(signal, pid, uid)
+        SigInfo::kill(signal, pid, uid).seen_by(target)
     });
     target.send_signal_from(thread, signal, info)
 }
@@ -261,9 +266,9 @@ pub(super) fn send_to_thread(
 ) -> SysResult<()> {
     may_send(thread, &target.process, signal)?;
     let Some(signal) = signal else { return Ok(()) };
-    let info = info.unwrap_or_else(|| {
+    let info = info.map(|info| as_told(thread, &target.process, info)).unwrap_or_else(|| {
         let (pid, uid) = sender(thread);
-        SigInfo::tkill(signal, pid, uid)
+        SigInfo::tkill(signal, pid, uid).seen_by(&target.process)
     });
     target.send_signal_from(thread, signal, info)
 }
@@ -271,21 +276,23 @@ pub(super) fn send_to_thread(
 /// kill(2)
 pub(crate) fn kill(thread: &Thread, pid: i32, number: i32) -> SysResult<()> {
     let signal = signal_or_check(number);
-    let kernel = &thread.process.kernel;
+    let visible = thread.process.visible();
     if pid > 0 {
         // Also a thread's number finds its process.
-        let target = kernel.pids.process_of(pid).ok_or(Errno::ESRCH)?;
+        let target = visible.process_of(pid).ok_or(Errno::ESRCH)?;
         return send_to_process(thread, &target, signal?, None);
     }
     let targets = match pid {
-        0 => kernel.pids.group(thread.process.pgid()),
+        0 => thread.process.kernel.pids.group(thread.process.pgid()),
         -1 => {
-            let mut all = kernel.pids.processes();
-            all.retain(|target| target.pid != 1 && target.pid != thread.process.pid);
+            let mut all = visible.processes();
+            all.retain(|target| {
+                thread.process.sees(target.pid) != 1 && target.pid != thread.process.pid
+            });
             all
         }
         i32::MIN => return Err(Errno::ESRCH),
-        group => kernel.pids.group(-group),
+        group => visible.group(-group),
     };
     send_to_each(thread, targets, signal?, None)
 }
@@ -295,9 +302,10 @@ fn find_thread(thread: &Thread, tgid: Option<i32>, tid: i32) -> SysResult<Arc<Th
     if tid <= 0 || tgid.is_some_and(|tgid| tgid <= 0) {
         return Err(Errno::EINVAL);
     }
-    let target = thread.process.kernel.pids.thread(tid).ok_or(Errno::ESRCH)?;
+    let visible = thread.process.visible();
+    let target = visible.thread(tid).ok_or(Errno::ESRCH)?;
     match tgid {
-        Some(tgid) if target.process.pid != tgid => Err(Errno::ESRCH),
+        Some(tgid) if Ok(target.process.pid) != visible.meant(tgid) => Err(Errno::ESRCH),
         _ => Ok(target),
     }
 }
@@ -343,8 +351,8 @@ pub(crate) fn rt_sigqueueinfo(
     info: UserPtr<SigInfo>,
 ) -> SysResult<()> {
     let info = guest_info(thread, number, info, false)?;
-    check_pretence(&info, pid == thread.process.pid)?;
-    let target = thread.process.kernel.pids.process_of(pid).ok_or(Errno::ESRCH)?;
+    check_pretence(&info, pid == thread.process.own_pid)?;
+    let target = thread.process.visible().process_of(pid).ok_or(Errno::ESRCH)?;
     send_to_process(thread, &target, signal_or_check(number)?, Some(info))
 }
 
@@ -360,7 +368,7 @@ pub(crate) fn rt_tgsigqueueinfo(
     if tgid <= 0 || tid <= 0 {
         return Err(Errno::EINVAL);
     }
-    check_pretence(&info, tid == thread.tid)?;
+    check_pretence(&info, tid == thread.own_tid)?;
     let target = find_thread(thread, Some(tgid), tid)?;
     send_to_thread(thread, &target, signal_or_check(number)?, Some(info))
 }

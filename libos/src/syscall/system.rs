@@ -173,7 +173,7 @@ pub(crate) fn prlimit64(
     let new = new.non_null().map(|pointer| pointer.read(&thread.memory)).transpose()?;
     let process = match pid {
         0 => Arc::clone(&thread.process),
-        pid => Arc::clone(&thread.process.kernel.pids.thread(pid).ok_or(Errno::ESRCH)?.process),
+        pid => Arc::clone(&thread.process.visible().thread(pid).ok_or(Errno::ESRCH)?.process),
     };
     if !Arc::ptr_eq(&process, &thread.process) {
         let caller = thread.process.ids.lock().clone();

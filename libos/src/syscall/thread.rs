@@ -170,7 +170,7 @@ pub(crate) fn exit_group(thread: &Thread, code: i32) -> SysResult<()> {
 /// set_tid_address(2)
 pub(crate) fn set_tid_address(thread: &Thread, word: UserAddr) -> SysResult<i32> {
     thread.clear_child_tid.store(word.0, Ordering::Relaxed);
-    Ok(thread.tid)
+    Ok(thread.own_tid)
 }
 
 /// sched_yield(2)

@@ -40,19 +40,23 @@ pub(crate) async fn wait4(
     if options.0 & !(raw::WNOHANG | raw::WUNTRACED | raw::WCONTINUED | CHILDREN) != 0 {
         return Err(Errno::EINVAL);
     }
+    let visible = thread.process.visible();
     let whom = match pid {
         i32::MIN => return Err(Errno::ESRCH),
         -1 => Whom::Any,
         0 => Whom::Group(thread.process.pgid()),
-        pid if pid < 0 => Whom::Group(-pid),
-        pid => Whom::Pid(pid),
+        pid if pid < 0 => Whom::Group(visible.meant(-pid).unwrap_or(NOBODY)),
+        pid => Whom::Pid(visible.meant(pid).unwrap_or(NOBODY)),
     };
     let wish = Wish { whom, options: options.0 | raw::WEXITED };
     let Some(waited) = wait(thread, &wish).await? else { return Ok(0) };
     status.write_if_wanted(&thread.memory, &waited.word())?;
     usage.write_if_wanted(&thread.memory, &waited.usage.into())?;
-    Ok(waited.pid)
+    Ok(thread.process.sees(waited.pid))
 }
+
+/// The number of no child.
+const NOBODY: i32 = -1;
 
 const P_ALL: u32 = 0;
 const P_PID: u32 = 1;
@@ -61,11 +65,12 @@ const P_PIDFD: u32 = 3;
 
 /// Whom waitid(2) means, and whether it may wait for them.
 fn chosen(thread: &Thread, kind: u32, id: i32) -> SysResult<(Whom, bool)> {
+    let meant = |id| thread.process.visible().meant(id).unwrap_or(NOBODY);
     let whom = match (kind, id) {
         (P_ALL, _) => Whom::Any,
-        (P_PID, 1..) => Whom::Pid(id),
+        (P_PID, 1..) => Whom::Pid(meant(id)),
         (P_PGID, 0) => Whom::Group(thread.process.pgid()),
-        (P_PGID, 1..) => Whom::Group(id),
+        (P_PGID, 1..) => Whom::Group(meant(id)),
         (P_PIDFD, 0..) => {
             let file = thread.files.get(Fd(id))?;
             let process = Arc::clone(file.downcast::<PidFd>().ok_or(Errno::EBADF)?.process());
@@ -135,7 +140,11 @@ pub(crate) async fn waitid(
         let (head, child) = match &result {
             Ok(Some(waited)) => (
                 Info { signo: Signal::SIGCHLD.raw(), errno: 0, code: waited.code },
-                ChildInfo { pid: waited.pid, uid: waited.uid, status: waited.status },
+                ChildInfo {
+                    pid: thread.process.sees(waited.pid),
+                    uid: waited.uid,
+                    status: waited.status,
+                },
             ),
             _ => Default::default(),
         };

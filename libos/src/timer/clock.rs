@@ -46,7 +46,7 @@ impl ClockId {
                 } else if number == 0 {
                     Self::ProcessCpu(Arc::clone(&thread.process))
                 } else {
-                    let pids = &thread.process.kernel.pids;
+                    let pids = thread.process.visible();
                     Self::ProcessCpu(pids.process(number).ok_or(Errno::EINVAL)?)
                 }
             }
@@ -56,8 +56,8 @@ impl ClockId {
 
     /// The thread of the caller's process with the number, the caller for 0.
     fn thread(thread: &Thread, number: i32) -> SysResult<Arc<Thread>> {
-        let tid = if number == 0 { thread.tid } else { number };
-        thread.process.thread(tid).ok_or(Errno::EINVAL)
+        let tid = if number == 0 { thread.own_tid } else { number };
+        thread.process.thread_called(tid).ok_or(Errno::EINVAL)
     }
 
     /// What it shows, ns.

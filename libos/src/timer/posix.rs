@@ -73,7 +73,7 @@ impl PosixTimers {
                 Notice::Timer { signal: signal(signo)?, id, value, thread: None }
             }
             Some(SigEvent { notify: SIGEV_THREAD_ID, signo, value, tid, .. }) => {
-                let thread = process.thread(tid).ok_or(Errno::EINVAL)?;
+                let thread = process.thread_called(tid).ok_or(Errno::EINVAL)?;
                 let thread = Some(Arc::downgrade(&thread));
                 Notice::Timer { signal: signal(signo)?, id, value, thread }
             }

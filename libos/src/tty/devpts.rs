@@ -1,16 +1,16 @@
 //! devpts: the file system of /dev/pts, with a node for each pty's slave.
 //!
-//! The one idea: it has nothing of its own; what it lists are the ptys that have names at the moment ([`Terminals`]). See pts(4),
+//! The one idea: it has nothing of its own; what it lists are the ptys that have names at the moment ([`Terminals`]). Each that is mounted has others. See pts(4),
 //! Documentation/filesystems/devpts.rst.
 
-use std::sync::Arc;
+use std::{any::Any, sync::Arc};
 
 use super::table::{Named, PTMX, Terminals};
 use crate::{
     errno::{Errno, SysResult},
     vfs::{
         AttributeChange, DeviceNumber, DirEntry, File, FileSystem, FileType, Inode, Metadata,
-        NewNode, StatFs, attributes::Attributes, devices, inode::DirSink, inode::FIRST_COOKIE,
+        NewNode, StatFs, attributes::Attributes, inode::DirSink, inode::FIRST_COOKIE,
         tmpfs::anonymous_device,
     },
 };
@@ -32,11 +32,22 @@ impl DevPts {
     pub fn new(terminals: &Arc<Terminals>) -> Arc<Self> {
         let device = anonymous_device();
         let root = Attributes::new(&NewNode::new(FileType::Directory, 0o755, 0, 0), 2);
-        // Whoever wants a new pty takes /dev/ptmx.
-        let node = NewNode::new(FileType::CharDevice, 0, 0, 0);
+        let node = NewNode::new(FileType::CharDevice, terminals.settings().ptmx_mode, 0, 0);
         let ptmx = Arc::new(Attributes::new(&node, 1));
         let terminals = Arc::clone(terminals);
         Arc::new(Self { root: Arc::new(Root { terminals, device, attributes: root, ptmx }) })
+    }
+}
+
+impl DevPts {
+    /// The ptys that are in it.
+    pub fn terminals(&self) -> &Arc<Terminals> {
+        &self.root.terminals
+    }
+
+    /// Those of `fs`, if it is one like this.
+    pub fn terminals_of(fs: &dyn FileSystem) -> Option<Arc<Terminals>> {
+        (fs as &dyn Any).downcast_ref::<Self>().map(|fs| Arc::clone(fs.terminals()))
     }
 }
 
@@ -58,7 +69,7 @@ impl FileSystem for DevPts {
     }
 
     fn options(&self) -> String {
-        ",gid=5,mode=620,ptmxmode=000".to_owned()
+        self.root.terminals.settings().to_string()
     }
 }
 
@@ -89,7 +100,8 @@ struct Root {
 impl Root {
     fn node(&self, ino: u64, rdev: DeviceNumber, attributes: &Arc<Attributes>) -> Arc<dyn Inode> {
         let attributes = Arc::clone(attributes);
-        Arc::new(Node { dev: self.device, ino, rdev, attributes })
+        let terminals = Arc::clone(&self.terminals);
+        Arc::new(Node { dev: self.device, ino, rdev, attributes, terminals })
     }
 }
 
@@ -151,6 +163,7 @@ struct Node {
     ino: u64,
     rdev: DeviceNumber,
     attributes: Arc<Attributes>,
+    terminals: Arc<Terminals>,
 }
 
 impl Inode for Node {
@@ -167,7 +180,8 @@ impl Inode for Node {
         Ok(())
     }
 
-    fn open(&self, flags: u32) -> SysResult<Option<Arc<dyn File>>> {
-        devices::open(self.rdev, flags).map(Some)
+    fn open(&self, _flags: u32) -> SysResult<Option<Arc<dyn File>>> {
+        let instance = Some(Arc::clone(&self.terminals));
+        Ok(Some(Arc::new(super::Node { device: self.rdev, instance })))
     }
 }

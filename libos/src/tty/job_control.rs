@@ -85,7 +85,8 @@ impl Process {
                 {
                     for signal in [Signal::SIGHUP, Signal::SIGCONT] {
                         // A standard signal needs no room in the queue.
-                        let info = SigInfo::kill(signal, self.pid.unsigned_abs(), user);
+                        let info =
+                            SigInfo::kill(signal, self.pid.unsigned_abs(), user).seen_by(&member);
                         let _ = member.send_signal(signal, info);
                     }
                 }

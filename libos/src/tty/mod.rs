@@ -10,6 +10,7 @@ mod host;
 pub mod job_control;
 pub mod master;
 pub mod node;
+mod settings;
 pub mod slave;
 pub mod table;
 pub mod terminal;
@@ -19,6 +20,6 @@ mod tests;
 mod transfer;
 
 pub use self::{
-    devpts::DevPts, job_control::Controlling, master::Master, node::Node, slave::Slave,
-    table::Terminals, terminal::Terminal,
+    devpts::DevPts, job_control::Controlling, master::Master, node::Node, settings::PtySettings,
+    slave::Slave, table::Terminals, terminal::Terminal,
 };

@@ -12,6 +12,7 @@ use hal::{host::HostStream, pmem::PhysicalMemory};
 use parking_lot::Mutex;
 
 use super::{
+    PtySettings,
     master::Master,
     slave::Slave,
     terminal::{KernelSlot, Terminal},
@@ -31,14 +32,8 @@ pub const CONSOLE: DeviceNumber = DeviceNumber::new(5, 1);
 pub const PTMX: DeviceNumber = DeviceNumber::new(5, 2);
 /// The major number of slaves.
 const PTS_MAJOR: u32 = 136;
-/// How many ptys there can be: the default of /proc/sys/kernel/pty/max.
-const PTY_MAX: u32 = 4096;
 /// Bytes that a pty can have on their way, and those of its own.
 const PTY: u64 = 64 << 10;
-/// The group `tty`, which slaves belong to, and their mode: as systemd and containers mount /dev/pts.
-const TTY_GROUP: u32 = 5;
-const PTS_MODE: u32 = 0o620;
-
 /// Whether a terminal of this kernel has the number, if any has.
 pub(crate) fn is_terminal(device: DeviceNumber) -> bool {
     matches!(device, TTY | CONSOLE | PTMX) || device.major() == PTS_MAJOR
@@ -57,10 +52,11 @@ pub(super) struct Named {
     terminal: Weak<Terminal>,
 }
 
-/// The terminals of a kernel.
+/// The terminals of a kernel, or those of one more file system of them.
 pub struct Terminals {
     kernel: KernelSlot,
     memory: Arc<PhysicalMemory>,
+    settings: PtySettings,
     /// By number; without its name once the master is closed, as long as somebody has the slave.
     ptys: Mutex<BTreeMap<u32, Option<Named>>>,
     /// Those of the host that this process was started with; the first is the console.
@@ -70,9 +66,21 @@ pub struct Terminals {
 impl Terminals {
     /// None yet.
     pub fn new(memory: &Arc<PhysicalMemory>) -> Arc<Self> {
+        Self::with_settings(memory, PtySettings::FIRST)
+    }
+
+    /// None yet, and no others than ptys: those of a file system mounted with `settings`.
+    pub fn instance(kernel: &Arc<Kernel>, settings: PtySettings) -> Arc<Self> {
+        let terminals = Self::with_settings(&kernel.memory, settings);
+        terminals.attach(kernel);
+        terminals
+    }
+
+    fn with_settings(memory: &Arc<PhysicalMemory>, settings: PtySettings) -> Arc<Self> {
         Arc::new(Self {
             kernel: KernelSlot::default(),
             memory: Arc::clone(memory),
+            settings,
             ptys: Mutex::default(),
             hosts: Mutex::default(),
         })
@@ -83,14 +91,22 @@ impl Terminals {
         let _ = self.kernel.set(Arc::downgrade(kernel));
     }
 
-    /// A new pty: its master. The slave's node belongs to `uid`. `ENOSPC` when there are too many, `ENOMEM`.
-    pub fn open_pty(self: &Arc<Self>, uid: u32) -> SysResult<Arc<Master>> {
+    /// How their file system was mounted.
+    pub fn settings(&self) -> &PtySettings {
+        &self.settings
+    }
+
+    /// A new pty: its master. The slave's node belongs to `uid` and `gid` unless its file system says otherwise. `ENOSPC` when there are too
+    /// many, `ENOMEM`.
+    pub fn open_pty(self: &Arc<Self>, uid: u32, gid: u32) -> SysResult<Arc<Master>> {
         let charge = self.memory.charge(PTY).map_err(|_| Errno::ENOMEM)?;
         let mut ptys = self.ptys.lock();
-        let number = (0..PTY_MAX).find(|number| !ptys.contains_key(number)).ok_or(Errno::ENOSPC)?;
+        let PtySettings { mode, user, group, max, .. } = self.settings;
+        let number = (0..max).find(|number| !ptys.contains_key(number)).ok_or(Errno::ENOSPC)?;
         let device = DeviceNumber::new(PTS_MAJOR, number);
         let terminal = Terminal::pty(device, &self.kernel, Arc::downgrade(self), charge);
-        let node = NewNode::new(FileType::CharDevice, PTS_MODE, uid, TTY_GROUP);
+        let (uid, gid) = (user.unwrap_or(uid), group.unwrap_or(gid));
+        let node = NewNode::new(FileType::CharDevice, mode, uid, gid);
         let attributes = Arc::new(Attributes::new(&node, 1));
         let named = Named { device, attributes, terminal: Arc::downgrade(&terminal) };
         ptys.insert(number, Some(named));

@@ -15,6 +15,7 @@ use super::readiness::PollEvents;
 use super::seek::Seeking;
 use crate::errno::{Errno, SysResult};
 use crate::net::Socket;
+use crate::process::PidNamespace;
 
 /// What does the I/O of an open file that is no plain file or directory.
 ///
@@ -189,8 +190,8 @@ pub trait File: Send + Sync + Any {
         Err(Errno::ENXIO)
     }
 
-    /// Lines after the first ones in /proc/PID/fdinfo.
-    fn fdinfo(&self) -> String {
+    /// Lines after the first ones in /proc/PID/fdinfo, with processes as `_reader` numbers them.
+    fn fdinfo(&self, _reader: &PidNamespace) -> String {
         String::new()
     }
 }

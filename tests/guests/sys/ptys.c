@@ -5,7 +5,10 @@
 #include <poll.h>
 #include <pthread.h>
 #include <pty.h>
+#include <sched.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <termios.h>
 
@@ -372,8 +375,35 @@ static void ends(void) {
     done();
 }
 
+/* File systems of ptys that have nothing to do with each other. */
+static void instances(void) {
+    SECTION("instances");
+    if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL)) perror("alone");
+    mkdir("pts", 0755), mkdir("dev", 0755), mkdir("dev/pts", 0755);
+    CALL(mount("devpts", "pts", "devpts", 0, "newinstance,ptmxmode=0666,mode=620,gid=7"));
+    CALL(mount("devpts", "dev/pts", "devpts", 0, ""));
+    CALL(mount("devpts", "pts", "devpts", 0, "mode=x"));
+    CALL(mount("devpts", "pts", "devpts", 0, "other"));
+    unsigned number = 99;
+    struct stat st;
+    CALL(stat("pts/ptmx", &st)), SHOW(st.st_mode), SHOW(st.st_rdev == makedev(5, 2));
+    int one = open("pts/ptmx", O_RDWR | O_NOCTTY), unlock = 0;
+    CALL(ioctl(one, TIOCGPTN, &number)), SHOW(number), CALL(ioctl(one, TIOCSPTLCK, &unlock));
+    CALL(stat("pts/0", &st)), SHOW(st.st_mode), SHOW(st.st_gid), SHOW(st.st_rdev == makedev(136, 0));
+    CALL(access("dev/pts/0", F_OK));
+    int side = open("pts/0", O_RDWR | O_NOCTTY);
+    CALL(write(side, "x", 1)), CALL(read(one, &number, 1));
+    CALL(mknod("dev/ptmx", S_IFCHR | 0666, makedev(5, 2)));
+    int two = open("dev/ptmx", O_RDWR | O_NOCTTY), three = open("dev/ptmx", O_RDWR | O_NOCTTY);
+    CALL(ioctl(three, TIOCGPTN, &number)), SHOW(number);
+    CALL(stat("dev/pts/1", &st)), SHOW(st.st_mode), SHOW(st.st_gid);
+    CALL(access("pts/1", F_OK)), CALL(access("dev/pts/0", F_OK));
+    close(two), CALL(access("dev/pts/0", F_OK));
+    CALL(umount("pts")), close(side), close(one), CALL(umount("pts")), close(three), CALL(umount("dev/pts"));
+}
+
 int main(void) {
     signal(SIGHUP, SIG_IGN);
-    opening(), lines(), output(), flow(), raw(), settings(), packets(), ends();
+    opening(), lines(), output(), flow(), raw(), settings(), packets(), ends(), instances();
     return 0;
 }

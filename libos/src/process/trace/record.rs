@@ -193,6 +193,16 @@ impl Tracer {
         }
     }
 
+    /// What it calls the task that the kernel calls `number`; 0 if it has no name for that.
+    pub(crate) fn sees(&self, number: i32) -> i32 {
+        match self {
+            Self::Guest { process, .. } => {
+                process.upgrade().map_or(0, |process| process.sees(number))
+            }
+            Self::Outside(_) => number,
+        }
+    }
+
     /// Whether it is the thread `tid`.
     pub(crate) fn is_thread(&self, thread: i32) -> bool {
         matches!(self, Self::Guest { tid, .. } if tid.load(Ordering::Relaxed) == thread)
@@ -214,7 +224,7 @@ impl Tracer {
             action.handler == action::SIG_IGN || stopped && action.has(action::flags::SA_NOCLDSTOP);
         if !deaf {
             // One that is pending already says as much.
-            let _ = process.send_signal(Signal::SIGCHLD, info);
+            let _ = process.send_signal(Signal::SIGCHLD, info.seen_by(&process));
         }
         process.children_changed().notify_all();
     }

@@ -101,7 +101,7 @@ impl Thread {
     fn notice(&self, code: i32) -> SigInfo {
         let uid = self.process.ids.lock().users[0];
         let signal = Signal::from_raw(code & 0x7f).unwrap_or(Signal::SIGTRAP);
-        SigInfo::notice(signal, code, self.tid as u32, uid)
+        SigInfo::notice(signal, code, self.own_tid as u32, uid)
     }
 }
 
@@ -369,9 +369,10 @@ impl Current {
         self.steps.debug = DebugRegisters::default();
         self.steps.forced = false;
         if tracee.wants(Event::Exec) {
-            self.tell_event(Event::Exec, old.tid as u64, Some(number)).await;
+            let old = tracee.tracer.sees(old.tid);
+            self.tell_event(Event::Exec, old as u64, Some(number)).await;
         } else if !tracee.seized {
-            let pid = self.thread.process.pid as u32;
+            let pid = self.thread.process.own_pid as u32;
             let uid = self.thread.process.ids.lock().users[0];
             let info = SigInfo::kill(Signal::SIGTRAP, pid, uid);
             let _ = self.thread.send_signal_from(&self.thread, Signal::SIGTRAP, info);

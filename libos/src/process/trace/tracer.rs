@@ -87,8 +87,9 @@ impl Thread {
         Ok(tracee)
     }
 
-    /// The thread `tid`, which this one traces; `ESRCH`.
+    /// The thread that it calls `tid`, which it traces; `ESRCH`.
     pub(crate) fn tracee_of(&self, tid: i32) -> SysResult<Arc<Tracee>> {
+        let tid = self.process.visible().meant(tid)?;
         let table = self.process.kernel.pids.0.lock();
         let tracee = table.tracees.get(&tid).filter(|tracee| tracee.tracer.is_thread(self.tid));
         tracee.cloned().ok_or(Errno::ESRCH)
@@ -261,7 +262,7 @@ impl Tracee {
         stop.code = signal.raw() | (Event::Stop as i32) << 8;
         let uid = thread.process.ids.lock().users[0];
         let tid = thread.tid as u32;
-        stop.info = Some(SigInfo::notice(signal, stop.code, tid, uid));
+        stop.info = Some(SigInfo::notice(signal, stop.code, thread.own_tid as u32, uid));
         drop(state);
         self.tracer.tell(SigInfo::child(code::CLD_STOPPED, tid, uid, signal.raw(), 0, 0));
     }

@@ -58,6 +58,7 @@ pub(crate) use self::{
 };
 use crate::{
     errno::{Errno, SysResult},
+    process::PidNamespace,
     process::{Process, Resource, Thread},
     ring::Operations,
     vfs::{File, PollEvents, Seeking},
@@ -342,7 +343,7 @@ impl File for Uring {
         b"anon_inode:[io_uring]".to_vec()
     }
 
-    fn fdinfo(&self) -> String {
+    fn fdinfo(&self, _: &PidNamespace) -> String {
         format!("on-their-way: {}\n", self.operations.count())
     }
 }

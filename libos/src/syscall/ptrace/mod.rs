@@ -48,7 +48,7 @@ fn options(data: u64) -> SysResult<Options> {
 
 /// The thread `tid`, if the caller may trace it.
 fn target(thread: &Thread, tid: i32) -> SysResult<Arc<Thread>> {
-    let target = thread.process.kernel.pids.thread(tid).ok_or(Errno::ESRCH)?;
+    let target = thread.process.visible().thread(tid).ok_or(Errno::ESRCH)?;
     if Arc::ptr_eq(&target.process, &thread.process) {
         return Err(Errno::EPERM);
     }
@@ -82,7 +82,7 @@ pub(crate) fn ptrace(
         _ => {}
     }
     let tracee = thread.tracee_of(tid)?;
-    let subject = || thread.process.kernel.pids.thread(tid).ok_or(Errno::ESRCH);
+    let subject = || thread.process.visible().thread(tid).ok_or(Errno::ESRCH);
     match request {
         raw::PTRACE_KILL => {
             subject()?.process.send_signal(Signal::SIGKILL, SigInfo::kernel(Signal::SIGKILL))?;

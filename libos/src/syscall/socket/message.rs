@@ -293,8 +293,7 @@ fn read_control(thread: &Thread, from: u64, len: u64) -> SysResult<Control> {
                 raw::SCM_RIGHTS => read_rights(thread, data, &mut control)?,
                 raw::SCM_CREDENTIALS => {
                     let given = Ucred::read_from_bytes(data).map_err(|_| Errno::EINVAL)?;
-                    check_credentials(thread, given)?;
-                    control.credentials = Some(given);
+                    control.credentials = Some(check_credentials(thread, given)?);
                 }
                 _ => return Err(Errno::EINVAL),
             }
@@ -319,20 +318,21 @@ fn read_rights(thread: &Thread, data: &[u8], control: &mut Control) -> SysResult
     Ok(())
 }
 
-/// Whether the thread may say that a message is from `given`: its own ids, or any with the capabilities to change to them.
-fn check_credentials(thread: &Thread, given: Ucred) -> SysResult<()> {
+/// What the kernel calls `given`, if the thread may say that a message is from there: its own ids, or any with the capabilities to change to
+/// them.
+fn check_credentials(thread: &Thread, given: Ucred) -> SysResult<Ucred> {
     let cred = thread.fs.read().cred.clone();
     let own = {
         let ids = thread.process.ids.lock();
         (ids.users.contains(&given.uid) || cred.has(Capabilities::SETUID))
             && (ids.groups.contains(&given.gid) || cred.has(Capabilities::SETGID))
     };
-    let pid = given.pid == thread.process.pid || cred.has(Capabilities::SYS_ADMIN);
+    let pid = given.pid == thread.process.own_pid || cred.has(Capabilities::SYS_ADMIN);
     if !own || !pid {
         return Err(Errno::EPERM);
     }
-    let exists = thread.process.kernel.pids.process(given.pid).is_some();
-    if exists { Ok(()) } else { Err(Errno::ESRCH) }
+    let sender = thread.process.visible().process(given.pid).ok_or(Errno::ESRCH)?;
+    Ok(Ucred { pid: sender.pid, ..given })
 }
 
 // Receiving.
@@ -603,6 +603,7 @@ impl ControlOut<'_> {
     ) -> SysResult<()> {
         if socket.options().passes_credentials() {
             let from = control.credentials.unwrap_or(Ucred::UNKNOWN);
+            let from = from.seen_by(&self.thread.process);
             self.write(raw::SOL_SOCKET, raw::SCM_CREDENTIALS, from.as_bytes())?;
         }
         for Ancillary { level, kind, data } in &control.ancillary {

@@ -169,8 +169,8 @@ pub(crate) fn msgctl(thread: &Thread, id: i32, command: i32, buffer: UserAddr) -
                 bytes: status.bytes,
                 count: status.count,
                 capacity: status.capacity,
-                sender: status.sender,
-                receiver: status.receiver,
+                sender: thread.process.sees(status.sender),
+                receiver: thread.process.sees(status.receiver),
                 unused: [0; 2],
             };
             buffer.cast().write(&thread.memory, &raw)?;

@@ -195,7 +195,8 @@ pub(crate) fn semctl(
                 GETNCNT => Query::Growing,
                 _ => Query::Zero,
             };
-            table.get(id)?.query(&caller, number, query)
+            let answer = table.get(id)?.query(&caller, number, query)?;
+            Ok(if command == GETPID { thread.process.sees(answer) } else { answer })
         }
         GETALL => {
             let values = table.get(id)?.values(&caller)?;

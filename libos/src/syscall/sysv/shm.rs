@@ -157,7 +157,7 @@ struct RawUse {
     swap: [u64; 2],
 }
 
-fn status(segment: &Segment) -> RawSegment {
+fn status(thread: &Thread, segment: &Segment) -> RawSegment {
     let status = segment.status();
     RawSegment {
         permission: (&status.permission).into(),
@@ -165,8 +165,8 @@ fn status(segment: &Segment) -> RawSegment {
         attached: status.attached,
         detached: status.detached,
         changed: status.changed,
-        creator: segment.creator,
-        last_pid: status.last_pid,
+        creator: thread.process.sees(segment.creator),
+        last_pid: thread.process.sees(status.last_pid),
         attachments: segment.attachments() as u64,
         unused: [0; 2],
     }
@@ -211,7 +211,7 @@ pub(crate) fn shmctl(thread: &Thread, id: i32, command: i32, buffer: UserAddr) -
             if command != SHM_STAT_ANY {
                 segment.with_permission(|permission| permission.check(&caller, READ))?;
             }
-            buffer.cast().write(&thread.memory, &status(&segment))?;
+            buffer.cast().write(&thread.memory, &status(thread, &segment))?;
             Ok(if command == IPC_STAT { 0 } else { segment.id() })
         }
         IPC_SET => {

@@ -342,7 +342,7 @@ impl Call<'_> {
                 terminal.set_controlling(process, steal, self.file.readable() || privileged)
             }
             requests::TIOCGPGRP if !mine => Err(Errno::ENOTTY),
-            requests::TIOCGPGRP => self.write(terminal.foreground().unwrap_or(0)),
+            requests::TIOCGPGRP => self.write(process.sees(terminal.foreground().unwrap_or(0))),
             requests::TIOCSPGRP => {
                 match job_control::check(self.thread, terminal, Signal::SIGTTOU) {
                     Err(Errno::EIO) => return Err(Errno::ENOTTY),
@@ -352,10 +352,10 @@ impl Call<'_> {
                 if group < 0 {
                     return Err(Errno::EINVAL);
                 }
-                terminal.set_foreground(process, group)
+                terminal.set_foreground(process, process.visible().meant(group)?)
             }
             _ => match terminal.session() {
-                Some(session) if mine => self.write(session),
+                Some(session) if mine => self.write(process.sees(session)),
                 _ => Err(Errno::ENOTTY),
             },
         }

@@ -16,8 +16,8 @@ pub(super) use self::{
 use crate::{
     errno::{Errno, SysResult},
     process::Thread,
-    tty::{Node, Slave, table},
-    vfs::{Capabilities, File, LookupFlags, OpenFile, ops},
+    tty::{DevPts, Node, Slave, Terminals, table},
+    vfs::{Capabilities, File, LookupFlags, OpenFile, Path, ops},
 };
 
 /// Makes an open terminal of a node that was found; other files stay as they are. Without `O_NOCTTY` among `flags` it may
@@ -27,13 +27,19 @@ pub(super) fn complete_open(
     file: Arc<OpenFile>,
     flags: u32,
 ) -> SysResult<Arc<OpenFile>> {
-    let Some(&Node { device }) = file.downcast::<Node>() else { return Ok(file) };
+    let Some(Node { device, instance }) = file.downcast::<Node>().cloned() else {
+        return Ok(file);
+    };
     let process = &thread.process;
-    let terminals = &process.kernel.terminals;
+    let beside =
+        || file.path().filter(|_| device == table::PTMX).and_then(|ptmx| beside(thread, ptmx));
+    let terminals = instance.or_else(beside);
+    let terminals = terminals.as_ref().unwrap_or(&process.kernel.terminals);
     let privileged = is_administrator(thread);
     let slave = match device {
         table::PTMX => {
-            let master = terminals.open_pty(thread.fs.read().cred.fsuid)?;
+            let cred = Arc::clone(&thread.fs.read().cred);
+            let master = terminals.open_pty(cred.fsuid, cred.fsgid)?;
             return Ok(reopened(master, &file, flags));
         }
         table::TTY => process.terminal().ok_or(Errno::ENXIO)?.open(privileged)?,
@@ -43,6 +49,13 @@ pub(super) fn complete_open(
         slave.terminal().opened_by(process, file.readable());
     }
     Ok(reopened(slave, &file, flags))
+}
+
+/// The ptys whose file system is mounted at `pts` beside the node `ptmx`, as /dev/pts is beside /dev/ptmx.
+fn beside(thread: &Thread, ptmx: &Path) -> Option<Arc<Terminals>> {
+    let pts =
+        ops::resolve(&thread.fs.read(), Some(&ptmx.parent()), b"pts", LookupFlags::FOLLOW).ok()?;
+    DevPts::terminals_of(&**pts.mount().superblock().fs())
 }
 
 fn reopened(terminal: Arc<dyn File>, node: &OpenFile, flags: u32) -> Arc<OpenFile> {

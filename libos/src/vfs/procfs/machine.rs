@@ -1,6 +1,7 @@
 //! The files of /proc that tell about the machine, and /proc/sys.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
 use super::Subject;
 use super::net;
@@ -34,7 +35,7 @@ pub(super) const ENTRIES: &[Row<Subject>] = &[
     ("meminfo", |s| with(s, meminfo)),
     ("mounts", |_| What::link(b"self/mounts")),
     ("net", |_| What::link(b"self/net")),
-    ("self", |_| What::Link(std::sync::Arc::new(own))),
+    ("self", |s| own(s, |pid| format!("{pid}"))),
     ("stat", |s| with(s, stat)),
     ("swaps", |_| What::fixed("Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n")),
     ("sys/fs/aio-max-nr", |_| What::fixed(format!("{}\n", aio::REQUESTS_MAX))),
@@ -94,7 +95,7 @@ pub(super) const ENTRIES: &[Row<Subject>] = &[
     ("sysvipc/msg", |s| with(s, sysvipc::msg)),
     ("sysvipc/sem", |s| with(s, sysvipc::sem)),
     ("sysvipc/shm", |s| with(s, sysvipc::shm)),
-    ("thread-self", |_| What::Link(std::sync::Arc::new(own_thread))),
+    ("thread-self", |s| own(s, |pid| format!("{pid}/task/{pid}"))),
     ("uptime", |s| with(s, uptime)),
     ("vmstat", |s| with(s, vmstat)),
     ("version", |_| What::fixed(format!("Linux version {RELEASE} (libos) {VERSION}\n"))),
@@ -116,12 +117,13 @@ fn semaphore_limits() -> String {
     format!("{}\t{}\t{}\t{}\n", sem::SEMMSL, sem::SEMMNS, sem::SEMOPM, sem::SEMMNI)
 }
 
-fn own(pid: i32) -> SysResult<Vec<u8>> {
-    if pid == 0 { Err(Errno::ENOENT) } else { Ok(pid.to_string().into_bytes()) }
-}
-
-fn own_thread(pid: i32) -> SysResult<Vec<u8>> {
-    if pid == 0 { Err(Errno::ENOENT) } else { Ok(format!("{pid}/task/{pid}").into_bytes()) }
+/// A link to a place of whoever reads it.
+fn own(subject: &Subject, place: fn(i32) -> String) -> What {
+    let subject = subject.clone();
+    What::Link(Arc::new(move |pid| match subject.shown(pid) {
+        0 => Err(Errno::ENOENT),
+        pid => Ok(place(pid).into_bytes()),
+    }))
 }
 
 fn host(text: std::io::Result<Vec<u8>>) -> SysResult<String> {

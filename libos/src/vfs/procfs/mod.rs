@@ -28,18 +28,31 @@ use super::metadata::{DeviceNumber, FileType, StatFs};
 use super::tmpfs::anonymous_device;
 use crate::errno::{Errno, SysResult};
 use crate::kernel::Kernel;
-use crate::process::Process;
+use crate::process::{PidNamespace, Process, pid_namespace::Visible};
 
 /// The magic number of statfs(2).
 const PROC_MAGIC: u64 = 0x9fa0;
 
-/// The kernel that the files tell about.
+/// The kernel that the files tell about, and by what numbers.
 #[derive(Clone, Default)]
-struct Subject(Arc<OnceLock<Weak<Kernel>>>);
+struct Subject {
+    kernel: Arc<OnceLock<Weak<Kernel>>>,
+    /// The namespace that numbers processes; none is the kernel's first.
+    numbers: Option<Arc<PidNamespace>>,
+}
 
 impl Subject {
     fn kernel(&self) -> SysResult<Arc<Kernel>> {
-        self.0.get().and_then(Weak::upgrade).ok_or(Errno::ENOENT)
+        self.kernel.get().and_then(Weak::upgrade).ok_or(Errno::ENOENT)
+    }
+
+    /// What a process is called that the kernel calls `pid`; 0 if it has no number here.
+    fn shown(&self, pid: i32) -> i32 {
+        self.numbers.as_ref().map_or(pid, |numbers| numbers.shown(pid))
+    }
+
+    fn numbers(&self, kernel: &Kernel) -> Arc<PidNamespace> {
+        Arc::clone(self.numbers.as_ref().unwrap_or(&kernel.namespaces.pid))
     }
 }
 
@@ -53,7 +66,18 @@ pub struct ProcFs {
 impl ProcFs {
     /// One that tells nothing yet. Its root shows the attributes of the host directory `like`, which it covers.
     pub fn new(like: Option<Arc<HostNode>>) -> Arc<Self> {
-        let subject = Subject::default();
+        Self::around(Subject::default(), like)
+    }
+
+    /// One about the processes that have numbers in `numbers`.
+    pub fn of_namespace(kernel: &Arc<Kernel>, numbers: &Arc<PidNamespace>) -> Arc<Self> {
+        let numbers = Some(Arc::clone(numbers));
+        let proc = Self::around(Subject { numbers, ..Subject::default() }, None);
+        proc.attach(kernel);
+        proc
+    }
+
+    fn around(subject: Subject, like: Option<Arc<HostNode>>) -> Arc<Self> {
         let device = anonymous_device();
         let root = Node::root(Arc::new(Root(subject.clone())), device, like);
         Arc::new(Self { subject, root, device })
@@ -61,7 +85,7 @@ impl ProcFs {
 
     /// Makes it tell about `kernel`; the first call counts.
     pub fn attach(&self, kernel: &Arc<Kernel>) {
-        let _ = self.subject.0.set(Arc::downgrade(kernel));
+        let _ = self.subject.kernel.set(Arc::downgrade(kernel));
     }
 }
 
@@ -98,7 +122,9 @@ impl Directory for Root {
     fn list(&self) -> SysResult<Vec<(Vec<u8>, FileType)>> {
         let mut names = self.machine().list()?;
         if let Ok(kernel) = self.0.kernel() {
-            let mut pids: Vec<i32> = kernel.pids.processes().iter().map(|p| p.pid).collect();
+            let processes = kernel.pids.processes();
+            let shown = processes.iter().map(|process| self.0.shown(process.pid));
+            let mut pids: Vec<i32> = shown.filter(|&pid| pid != 0).collect();
             pids.sort_unstable();
             let pids = pids.iter().map(|pid| (pid.to_string().into_bytes(), FileType::Directory));
             names.extend(pids);
@@ -110,8 +136,9 @@ impl Directory for Root {
         let Some(id) = number(name) else { return self.machine().find(name) };
         // The directory of a thread that leads no process is found, though not listed.
         let kernel = self.0.kernel()?;
-        let process = kernel.pids.process_of(id).ok_or(Errno::ENOENT)?;
-        Ok(process::directory(&process))
+        let numbers = self.0.numbers(&kernel);
+        let process = Visible::new(&kernel.pids, &numbers).process_of(id).ok_or(Errno::ENOENT)?;
+        Ok(process::directory(&process, numbers))
     }
 }
 

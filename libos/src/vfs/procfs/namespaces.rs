@@ -24,12 +24,15 @@ const LINKS: [(&str, Kind); 10] = [
     ("mnt", Kind::Mount),
     ("net", Kind::Net),
     ("pid", Kind::Pid),
-    ("pid_for_children", Kind::Pid),
+    (FOR_CHILDREN, Kind::Pid),
     ("time", Kind::Time),
     ("time_for_children", Kind::Time),
     ("user", Kind::User),
     ("uts", Kind::Uts),
 ];
+
+/// The namespace of process numbers that its children will be in.
+const FOR_CHILDREN: &str = "pid_for_children";
 
 /// The directory.
 pub(super) struct NamespaceLinks(pub(super) Subject);
@@ -45,26 +48,30 @@ impl Directory for NamespaceLinks {
 
     fn find(&self, name: &[u8]) -> SysResult<What> {
         let known = LINKS.iter().find(|(known, _)| known.as_bytes() == name);
-        let &(_, kind) = known.ok_or(Errno::ENOENT)?;
+        let &(name, kind) = known.ok_or(Errno::ENOENT)?;
         let (subject, again) = (self.0.clone(), self.0.clone());
         Ok(What::Jump(
             Arc::new(move || {
                 let thread = subject.thread()?;
-                let number = namespace(&thread, kind).number();
+                let number = namespace(&thread, name, kind).number();
                 Ok(format!("{}:[{number}]", kind.word()).into_bytes())
             }),
             Arc::new(move || {
                 let thread = again.thread()?;
-                let file = Arc::new(NamespaceFile(namespace(&thread, kind)));
+                let file = Arc::new(NamespaceFile(namespace(&thread, name, kind)));
                 Ok(Path::detached(Arc::new(Reopen { file, flags: raw::O_RDONLY })))
             }),
         ))
     }
 }
 
-/// The namespace of one kind that a thread is in.
-fn namespace(thread: &Thread, kind: Kind) -> Namespace {
+/// The namespace that a thread's link `name` leads to, which is of `kind`.
+fn namespace(thread: &Thread, name: &str, kind: Kind) -> Namespace {
     match kind {
+        Kind::Pid if name == FOR_CHILDREN => {
+            Namespace::Pid(Arc::clone(&thread.namespaces.read().pid))
+        }
+        Kind::Pid => Namespace::Pid(Arc::clone(&thread.process.pid_namespace)),
         Kind::Mount => Namespace::Mount(Arc::clone(&thread.fs.read_recursive().mounts)),
         Kind::Uts => Namespace::Uts(Arc::clone(&thread.namespaces.read().uts)),
         Kind::Ipc => Namespace::Ipc(Arc::clone(&thread.namespaces.read().ipc)),

@@ -13,7 +13,7 @@ use super::net;
 use super::node::{Directory, Row, Table, What};
 use super::oom;
 use crate::errno::{Errno, SysResult};
-use crate::process::{Process, Thread, init, trace::Tracee};
+use crate::process::{PidNamespace, Process, Thread, init, trace::Tracee};
 use crate::signal::SigSet;
 use crate::syscall::argument::Fd;
 use crate::timer::ticks;
@@ -29,7 +29,9 @@ const MAX_STRINGS: u64 = 4 << 20;
 #[derive(Clone)]
 pub(super) struct Subject {
     process: Weak<Process>,
-    /// The thread whose directory it is; none if it is that of the process.
+    /// By what numbers it and others are told.
+    numbers: Arc<PidNamespace>,
+    /// The thread whose directory it is, by the kernel's number; none if it is that of the process.
     tid: Option<i32>,
 }
 
@@ -52,9 +54,9 @@ impl Subject {
     }
 }
 
-/// The directory of `process`.
-pub(super) fn directory(process: &Arc<Process>) -> What {
-    let subject = Subject { process: Arc::downgrade(process), tid: None };
+/// The directory of `process`, which tells of processes by `numbers`.
+pub(super) fn directory(process: &Arc<Process>, numbers: Arc<PidNamespace>) -> What {
+    let subject = Subject { process: Arc::downgrade(process), numbers, tid: None };
     What::Directory(Arc::new(ProcessDirectory(subject)))
 }
 
@@ -178,13 +180,13 @@ pub(super) fn text(
 /// A file that the dead have, too.
 fn text_of_any(
     subject: &Subject,
-    make: impl Fn(&Thread) -> SysResult<String> + Send + Sync + 'static,
-    make_of_dead: impl Fn(&Process) -> String + Send + Sync + 'static,
+    make: impl Fn(&Thread, &PidNamespace) -> SysResult<String> + Send + Sync + 'static,
+    make_of_dead: impl Fn(&Process, &PidNamespace) -> String + Send + Sync + 'static,
 ) -> What {
     let subject = subject.clone();
     What::text(move || match subject.thread() {
-        Ok(thread) => Ok(make(&thread)?.into_bytes()),
-        Err(_) => Ok(make_of_dead(&*subject.process()?).into_bytes()),
+        Ok(thread) => Ok(make(&thread, &subject.numbers)?.into_bytes()),
+        Err(_) => Ok(make_of_dead(&*subject.process()?, &subject.numbers).into_bytes()),
     })
 }
 
@@ -206,7 +208,7 @@ fn children(subject: &Subject, tid: i32) -> What {
         let process = subject.process()?;
         let mut list = String::new();
         for child in process.kernel.pids.children(process.pid, Some(tid)) {
-            let _ = write!(list, "{child} ");
+            let _ = write!(list, "{} ", subject.numbers.shown(child));
         }
         Ok(list.into_bytes())
     })
@@ -332,16 +334,16 @@ fn threadless_state(process: &Process) -> (char, &'static str) {
 }
 
 /// What stat shows of a process without threads.
-fn stat_of_dead(process: &Process) -> Vec<u8> {
-    let mut out = format!("{} (", process.pid).into_bytes();
+fn stat_of_dead(process: &Process, numbers: &PidNamespace) -> Vec<u8> {
+    let mut out = format!("{} (", numbers.shown(process.pid)).into_bytes();
     out.extend_from_slice(&process.object.name_bytes());
     let started = ticks(process.started.saturating_sub(process.kernel.started));
     let rest = format!(
         ") {} {} {} {} 0 -1 {} 0 0 0 0 {} 0 {} 0 20 0 1 0 {started} 0 0 {} 0 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 {}\n",
         threadless_state(process).0,
-        process.ppid(),
-        process.pgid(),
-        process.sid(),
+        numbers.shown(process.ppid()),
+        numbers.shown(process.pgid()),
+        numbers.shown(process.sid()),
         // PF_EXITING for the dead.
         if process.is_init() { 4_194_304 } else { 4_194_316 },
         ticks(process.usage().cpu),
@@ -353,7 +355,7 @@ fn stat_of_dead(process: &Process) -> Vec<u8> {
     out
 }
 
-fn status_of_dead(process: &Process) -> String {
+fn status_of_dead(process: &Process, numbers: &PidNamespace) -> String {
     let (users, groups) = {
         let ids = process.ids.lock();
         (ids.users, ids.groups)
@@ -365,10 +367,10 @@ fn status_of_dead(process: &Process) -> String {
         "Name:\t{}\nState:\t{state} ({word})\nTgid:\t{pid}\nNgid:\t0\nPid:\t{pid}\nPPid:\t{}\nTracerPid:\t0\n\
          Uid:\t{}\nGid:\t{}\nFDSize:\t0\nThreads:\t1\n",
         String::from_utf8_lossy(&process.object.name_bytes()),
-        process.ppid(),
+        numbers.shown(process.ppid()),
         join(users),
         join(groups),
-        pid = process.pid,
+        pid = numbers.shown(process.pid),
     )
 }
 
@@ -376,12 +378,15 @@ fn stat(subject: &Subject) -> What {
     let whole = subject.tid.is_none();
     let subject = subject.clone();
     What::text(move || {
-        let Ok(thread) = subject.thread() else { return Ok(stat_of_dead(&*subject.process()?)) };
+        let Ok(thread) = subject.thread() else {
+            return Ok(stat_of_dead(&*subject.process()?, &subject.numbers));
+        };
+        let numbers = &subject.numbers;
         let thread = &*thread;
         let process = &thread.process;
         let (id, cpu) = match whole {
-            true => (process.pid, process.object.runtime()),
-            false => (thread.tid, thread.cpu_time()),
+            true => (numbers.shown(process.pid), process.object.runtime()),
+            false => (numbers.shown(thread.tid), thread.cpu_time()),
         };
         let (size, resident) = sizes(thread);
         let image = thread.memory.image();
@@ -395,11 +400,13 @@ fn stat(subject: &Subject) -> What {
         let rest = format!(
             ") {} {} {} {} {} {} 4194304 0 0 0 0 {} 0 {} 0 {} {nice} {} 0 {started} {size} {} {} 1 1 {} 0 0 {} {} {} {} 0 0 0 17 {} {} {} 0 0 0 0 0 0 {} {} {} {} 0\n",
             state(thread).0,
-            process.ppid(),
-            process.pgid(),
-            process.sid(),
+            numbers.shown(process.ppid()),
+            numbers.shown(process.pgid()),
+            numbers.shown(process.sid()),
             terminal.as_ref().map_or(0, |terminal| terminal.device().0 as u32),
-            terminal.as_ref().map_or(-1, |terminal| terminal.foreground().unwrap_or(0)),
+            terminal
+                .as_ref()
+                .map_or(-1, |terminal| { numbers.shown(terminal.foreground().unwrap_or(0)) }),
             ticks(cpu),
             ticks(process.children_usage().cpu),
             // Linux's own scale: below 0 what is realtime.
@@ -442,7 +449,7 @@ fn state(thread: &Thread) -> (char, &'static str) {
     }
 }
 
-fn status(thread: &Thread) -> SysResult<String> {
+fn status(thread: &Thread, numbers: &PidNamespace) -> SysResult<String> {
     let process = &thread.process;
     let (size, resident) = sizes(thread);
     let (size, resident) = (size / 1024, resident / 1024);
@@ -461,12 +468,16 @@ fn status(thread: &Thread) -> SysResult<String> {
     for group in &cred.groups {
         let _ = write!(others, "{group} ");
     }
+    let inwards = |number| {
+        let shown = process.pid_namespace.shown_from(numbers, number);
+        shown.iter().map(|number| format!("\t{number}")).collect::<String>()
+    };
     let attributes = thread.attributes.lock().clone();
     let affinity = attributes.scheduling.affinity;
     let cpus = process.kernel.cpus.count();
     Ok(format!(
         "Name:\t{}\nUmask:\t{umask:04o}\nState:\t{} ({})\nTgid:\t{}\nNgid:\t0\nPid:\t{}\nPPid:\t{}\nTracerPid:\t{}\n\
-         Uid:\t{}\nGid:\t{}\nFDSize:\t{}\nGroups:\t{others}\n\
+         Uid:\t{}\nGid:\t{}\nFDSize:\t{}\nGroups:\t{others}\nNStgid:{}\nNSpid:{}\nNSpgid:{}\nNSsid:{}\n\
          VmPeak:\t{size:>8} kB\nVmSize:\t{size:>8} kB\nVmLck:\t{locked:>8} kB\nVmHWM:\t{resident:>8} kB\nVmRSS:\t{resident:>8} kB\n\
          VmData:\t{size:>8} kB\nVmStk:\t{:>8} kB\nVmExe:\t       0 kB\nVmLib:\t       0 kB\nVmPTE:\t       0 kB\nVmSwap:\t       0 kB\n\
          Threads:\t{}\nSigQ:\t{}/{}\nSigPnd:\t{:016x}\nShdPnd:\t{:016x}\nSigBlk:\t{:016x}\nSigIgn:\t{:016x}\nSigCgt:\t{:016x}\n\
@@ -476,13 +487,17 @@ fn status(thread: &Thread) -> SysResult<String> {
         String::from_utf8_lossy(&thread.name()),
         state(thread).0,
         state(thread).1,
-        process.pid,
-        thread.tid,
-        process.ppid(),
-        Tracee::tracer_of(thread),
+        numbers.shown(process.pid),
+        numbers.shown(thread.tid),
+        numbers.shown(process.ppid()),
+        numbers.shown(Tracee::tracer_of(thread)),
         join(&ids.users, cred.fsuid),
         join(&ids.groups, cred.fsgid),
         thread.files.numbers().len().next_multiple_of(64).max(64),
+        inwards(process.pid),
+        inwards(thread.tid),
+        inwards(process.pgid()),
+        inwards(process.sid()),
         (image_stack(thread)) / 1024,
         process.object.thread_count(),
         process.signals.queued(),
@@ -582,12 +597,13 @@ impl Directory for Tasks {
 
     fn list(&self) -> SysResult<Vec<(Vec<u8>, FileType)>> {
         let threads = self.0.process()?.threads();
-        let name = |thread: &Arc<Thread>| thread.tid.to_string().into_bytes();
+        let name = |thread: &Arc<Thread>| self.0.numbers.shown(thread.tid).to_string().into_bytes();
         Ok(threads.iter().map(|thread| (name(thread), FileType::Directory)).collect())
     }
 
     fn find(&self, name: &[u8]) -> SysResult<What> {
-        let tid = super::number(name).ok_or(Errno::ENOENT)?;
+        let tid = super::number(name).and_then(|number| self.0.numbers.meant(number));
+        let tid = tid.ok_or(Errno::ENOENT)?;
         self.0.process()?.thread(tid).ok_or(Errno::ENOENT)?;
         let subject = Subject { tid: Some(tid), ..self.0.clone() };
         Ok(What::Directory(Arc::new(ProcessDirectory(subject))))
@@ -617,10 +633,11 @@ impl Directory for Fds {
         // It must exist now; what it is, is asked again later.
         subject.thread()?.files.get_any(fd).map_err(|_| Errno::ENOENT)?;
         if self.1 {
+            let numbers = Arc::clone(&subject.numbers);
             return Ok(text(&subject, move |thread| {
                 let file = thread.files.get_any(fd).map_err(|_| Errno::ENOENT)?;
                 let mount = file.path().map_or(0, |path| path.mount().id());
-                let more = file.special().map_or(String::new(), |file| file.fdinfo());
+                let more = file.special().map_or(String::new(), |file| file.fdinfo(&numbers));
                 let (at, flags) = (file.position(), file.flags());
                 Ok(format!("pos:\t{at}\nflags:\t0{flags:o}\nmnt_id:\t{mount}\nino:\t0\n{more}"))
             }));
