@@ -301,6 +301,10 @@ impl Socket for HostSocket {
         self.number(raw::SO_PROTOCOL)
     }
 
+    fn network(&self) -> Option<&Stack> {
+        Some(&self.stack)
+    }
+
     fn core(&self) -> &Core {
         &self.core
     }

@@ -249,7 +249,7 @@ pub(crate) fn ioctl_at_once(
 fn control(thread: &Thread, file: &OpenFile, request: u32, argument: u64) -> SysResult {
     match file.ioctl(request, argument, &*thread.memory) {
         Err(Errno::ENOTTY) if file.socket().is_ok() => {
-            thread.process.kernel.inet.control(request, argument, &*thread.memory)
+            thread.process.kernel.inet.control(thread, request, argument, &*thread.memory)
         }
         result => result,
     }

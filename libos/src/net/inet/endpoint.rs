@@ -11,7 +11,6 @@ use super::{
     address::{Family, Name, to_bind},
     options::Numbers,
     ports::{Claim, Held, Ports, Scope, Terms},
-    route::Reach,
 };
 use crate::{
     errno::{Errno, SysResult},
@@ -137,8 +136,7 @@ impl Inet {
     /// `EADDRNOTAVAIL` for an address that is not the machine's.
     pub(super) fn check_local(&self, ip: IpAddr) -> SysResult<()> {
         let ours = ip.is_unspecified()
-            || self.stack.routes().is_local(ip)
-            || self.stack.routes().reach(ip) != Reach::Unicast
+            || self.stack.routes().can_be_bound(ip)
             || self.numbers.binds_freely();
         if ours { Ok(()) } else { Err(Errno::EADDRNOTAVAIL) }
     }
