@@ -53,7 +53,7 @@ pub use self::{
     fs_state::FsState,
     ids::Ids,
     limits::{INFINITY, Limit, Limits, Resource},
-    namespaces::{IpcNamespace, Namespace, Namespaces},
+    namespaces::{IpcNamespace, Namespace, Namespaces, NetNamespace},
     pids::PidTable,
     program::Program,
     run::CutShort,

@@ -100,7 +100,7 @@ pub(crate) fn mount(
     if has(raw::MS_MOVE) {
         return target.move_here(&from()?);
     }
-    let fs = make(&thread.process.kernel, &kind.ok_or(Errno::EINVAL)?, &data)?;
+    let fs = make(thread, &kind.ok_or(Errno::EINVAL)?, &data)?;
     let name = source_text.unwrap_or_else(|| b"none".to_vec());
     let name = String::from_utf8_lossy(&name);
     target.mount_here(Superblock::new(fs), None, mount_flags(flags), &name).map(drop)
@@ -125,7 +125,8 @@ fn propagate(target: &Path, flags: u64) -> SysResult<()> {
 }
 
 /// A new file system of the type with the options in `data`. `ENODEV` for a type that is not known, `EINVAL` for an option that is not.
-fn make(kernel: &Arc<Kernel>, kind: &[u8], data: &[u8]) -> SysResult<Arc<dyn FileSystem>> {
+fn make(thread: &Thread, kind: &[u8], data: &[u8]) -> SysResult<Arc<dyn FileSystem>> {
+    let kernel = &thread.process.kernel;
     let without_options =
         |fs: Arc<dyn FileSystem>| if data.is_empty() { Ok(fs) } else { Err(Errno::EINVAL) };
     match kind {
@@ -139,7 +140,8 @@ fn make(kernel: &Arc<Kernel>, kind: &[u8], data: &[u8]) -> SysResult<Arc<dyn Fil
             without_options(proc)
         }
         b"sysfs" => {
-            without_options(SysFs::new(kernel.cpus.count(), &kernel.inet.interfaces(), None))
+            let network = Arc::clone(&thread.net().inet);
+            without_options(SysFs::new(kernel.cpus.count(), network, None))
         }
         b"mqueue" => {
             let fs = kernel.mqueues.superblock().fs();

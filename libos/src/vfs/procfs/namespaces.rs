@@ -75,6 +75,7 @@ fn namespace(thread: &Thread, kind: Kind) -> Namespace {
         Kind::Mount => Namespace::Mount(Arc::clone(&thread.fs.read_recursive().mounts)),
         Kind::Uts => Namespace::Uts(Arc::clone(&thread.namespaces.read().uts)),
         Kind::Ipc => Namespace::Ipc(Arc::clone(&thread.namespaces.read().ipc)),
+        Kind::Net => Namespace::Net(thread.net()),
         Kind::Cgroup => Namespace::Cgroup(thread.namespaces.read().cgroup),
         kind => Namespace::Only(kind),
     }
