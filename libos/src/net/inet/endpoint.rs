@@ -21,9 +21,10 @@ use crate::{
 /// Ports below this one are not for everybody (`net.ipv4.ip_unprivileged_port_start`).
 const UNPRIVILEGED: u16 = 1024;
 
-/// Whether `caller` may give a socket this port: `EACCES` for a low one, without the capability.
-pub fn check_port(caller: &dyn Caller, port: u16) -> SysResult<()> {
-    match (1..UNPRIVILEGED).contains(&port) && !caller.has(Capabilities::NET_BIND_SERVICE) {
+/// Whether `caller` may give a socket of `stack` this port: `EACCES` for a low one, without the capability.
+pub fn check_port(stack: &Stack, caller: &dyn Caller, port: u16) -> SysResult<()> {
+    let low = (1..UNPRIVILEGED).contains(&port);
+    match low && !stack.allows(caller, Capabilities::NET_BIND_SERVICE) {
         true => Err(Errno::EACCES),
         false => Ok(()),
     }
@@ -126,7 +127,7 @@ impl Inet {
         } else {
             self.check_local(name.ip)?;
         }
-        check_port(caller, name.port)?;
+        check_port(&self.stack, caller, name.port)?;
         if self.family == Family::V6 {
             self.check_local(name.ip)?;
         }

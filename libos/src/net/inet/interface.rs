@@ -149,11 +149,6 @@ impl Stack {
         all
     }
 
-    /// Whether `caller` may change it: with `CAP_NET_ADMIN`.
-    pub fn may_change(&self, caller: &dyn Caller) -> bool {
-        caller.has(Capabilities::NET_ADMIN)
-    }
-
     /// Gives a device these flags (`IFF_*`): `lo` comes up or goes down. `EOPNOTSUPP` for what else would change.
     pub fn set_flags(&self, device: &Interface, flags: u32) -> SysResult<Change> {
         let lo = self.routes().loopback();
@@ -244,7 +239,7 @@ fn set(
     let mut value = [0; 16];
     memory.read(arg.wrapping_add(NAME_LEN as u64), &mut value)?;
     // The host's devices are not the guests' to change.
-    if !stack.may_change(caller) || stack.network == Network::Host {
+    if !stack.allows(caller, Capabilities::NET_ADMIN) || stack.network == Network::Host {
         return Err(Errno::EPERM);
     }
     let device = named(stack, arg, memory)?;

@@ -123,6 +123,11 @@ impl Stack {
         self.network
     }
 
+    /// Whether `caller` has all of `caps` over this network.
+    pub fn allows(&self, caller: &dyn Caller, caps: Capabilities) -> bool {
+        caller.has(caps)
+    }
+
     /// Where addresses lead.
     pub fn routes(&self) -> &Routes {
         &self.routes
@@ -179,7 +184,9 @@ impl Stack {
             // No group is in `net.ipv4.ping_group_range`.
             (raw::SOCK_DGRAM, ICMP) if family == Family::V4 => Err(Errno::EACCES),
             (raw::SOCK_DGRAM, ICMPV6) if family == Family::V6 => Err(Errno::EACCES),
-            (raw::SOCK_RAW, 1..) if !caller.has(Capabilities::NET_RAW) => Err(Errno::EPERM),
+            (raw::SOCK_RAW, 1..) if !self.allows(caller, Capabilities::NET_RAW) => {
+                Err(Errno::EPERM)
+            }
             // Their packets are none here, so there would be nothing to hear.
             (raw::SOCK_RAW, options::TCP | options::UDP | options::UDPLITE) => {
                 Err(Errno::EPROTONOSUPPORT)

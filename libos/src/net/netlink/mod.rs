@@ -38,7 +38,7 @@ use super::{
 use crate::{
     config::Network,
     errno::{Errno, SysResult},
-    vfs::{File, IoDst, IoSrc, Metadata, PollEvents},
+    vfs::{Capabilities, File, IoDst, IoSrc, Metadata, PollEvents},
 };
 
 /// `NETLINK_ROUTE`: questions about the network.
@@ -137,7 +137,7 @@ impl NetlinkSocket {
             return Err(Errno::EAFNOSUPPORT);
         }
         let core = stack.new_core(caller.real())?;
-        let may_change = stack.may_change(caller);
+        let may_change = stack.allows(caller, Capabilities::NET_ADMIN);
         let (stack, unix) = (stack.clone(), unix.clone());
         Ok(Arc::new_cyclic(|this| Self {
             core,
@@ -202,8 +202,8 @@ impl NetlinkSocket {
             // Of what programs could say to each other nothing is carried.
             return Err(Errno::ECONNREFUSED);
         }
-        let may_change =
-            self.may_change && caller.is_none_or(|caller| self.stack.may_change(caller));
+        let may_change = self.may_change
+            && caller.is_none_or(|caller| self.stack.allows(caller, Capabilities::NET_ADMIN));
         let port = self.state.lock().port;
         for request in message::requests(&request).filter(|request| request.kind >= kinds::FIRST) {
             // What a request brings comes as a whole, as Linux makes it only when it is read.
