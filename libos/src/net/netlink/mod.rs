@@ -343,6 +343,11 @@ impl File for NetlinkSocket {
         self.core.wait_limit(events)
     }
 
+    fn takes_whole(&self, _len: usize) -> bool {
+        // What it may do depends on who sends it.
+        false
+    }
+
     fn signals_broken_pipe(&self) -> bool {
         false
     }

@@ -287,7 +287,7 @@ impl Asker<'_> {
                     let network = IpAddr::V6(Ipv6Addr::from_bits(network));
                     main_v6.push(Told::network(network, prefix, index));
                 }
-                local_v6.push(Told::local(own, 128, index, own));
+                local_v6.push(Told { source: None, ..Told::local(own, 128, index, own) });
             }
             if device.broadcast.is_some() {
                 let groups = Told::network(GROUPS_V6.0, GROUPS_V6.1, index);
