@@ -29,7 +29,8 @@ use crate::loader::{LoadError, search};
 use crate::net::{ethernet::Ethernet, inet, publish::Listener, unix};
 use crate::process::namespaces::Kind;
 use crate::process::{
-    Command, Descriptor, ExitStatus, FdTable, Ids, Limits, Namespaces, Process, Surroundings,
+    Command, Descriptor, ExitStatus, FdTable, Ids, Limits, Namespaces, NetNamespace, Process,
+    Surroundings,
 };
 use crate::signal::{SigInfo, Signal};
 use crate::supervisor::Supervisor;
@@ -89,7 +90,7 @@ pub fn run(config: &Config) -> Result<ExitStatus, BootError> {
         server.close();
     }
     kernel.shut_down();
-    if let Some(ethernet) = kernel.inet.ethernet() {
+    if let Some(ethernet) = kernel.namespaces.net.inet.ethernet() {
         kernel.cpus.block_on(ethernet.leave());
     }
     // A terminal at which nobody looks shows the rest to nobody.
@@ -232,9 +233,9 @@ pub fn start(config: &Config) -> Result<Arc<Kernel>, BootError> {
     let shortage: Weak<dyn Shortage> = Arc::<Job>::downgrade(&job);
     memory.tell_of_shortage(shortage);
     let inodes = Arc::default();
+    let inet = inet::Stack::new(config.network, ethernet, &memory, &inodes);
+    let net = NetNamespace::first(inet, unix::Namespace::new(&memory, &inodes));
     let kernel = Arc::new(Kernel {
-        unix: unix::Namespace::new(&memory, &inodes),
-        inet: inet::Stack::new(config.network, ethernet, &memory, &inodes),
         memory,
         terminals,
         cpus: Arc::new(cpus),
@@ -242,7 +243,7 @@ pub fn start(config: &Config) -> Result<Arc<Kernel>, BootError> {
         mounts: MountNamespace::new(Kind::Mount.first_number(), root),
         futexes: Default::default(),
         locks: LockTable::new(),
-        namespaces: Namespaces::first(Default::default()),
+        namespaces: Namespaces::first(Default::default(), net),
         ipcs: Default::default(),
         mqueues,
         inotify: Default::default(),
@@ -259,11 +260,12 @@ pub fn start(config: &Config) -> Result<Arc<Kernel>, BootError> {
     namespace::mount_ptys(&kernel.mounts.top(), &kernel.terminals)
         .map_err(|errno| BootError::Option("/dev/pts".to_owned(), errno))?;
     mount_views(&kernel).map_err(|errno| BootError::Option("/proc and /sys".to_owned(), errno))?;
+    let network = &kernel.namespaces.net.inet;
     for listener in published {
-        listener.serve(&kernel.inet, &kernel.cpus);
+        listener.serve(network, &kernel.cpus);
     }
-    if let Some(ethernet) = kernel.inet.ethernet() {
-        let served = ethernet.serve(&kernel.inet, &kernel.cpus);
+    if let Some(ethernet) = network.ethernet() {
+        let served = ethernet.serve(network, &kernel.cpus);
         served.map_err(|error| BootError::host("--ethernet", &error))?;
     }
     Ok(kernel)
@@ -355,9 +357,9 @@ fn mount_views(kernel: &Arc<Kernel>) -> SysResult<()> {
     let proc = ProcFs::new(namespace::covered(&kernel.mounts.top(), b"proc"));
     proc.attach(kernel);
     namespace::mount_system(&kernel.mounts.top(), b"/proc", proc, "proc")?;
-    let devices = kernel.inet.interfaces();
+    let network = Arc::clone(&kernel.namespaces.net.inet);
     let sys =
-        SysFs::new(kernel.cpus.count(), &devices, namespace::covered(&kernel.mounts.top(), b"sys"));
+        SysFs::new(kernel.cpus.count(), network, namespace::covered(&kernel.mounts.top(), b"sys"));
     namespace::mount_system(&kernel.mounts.top(), b"/sys", sys, "sysfs")
 }
 

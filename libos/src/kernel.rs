@@ -13,7 +13,6 @@ use crate::{
     event::{aio, inotify::Instances},
     futex::FutexTable,
     gdb::Debugger,
-    net::{inet, unix},
     process::{IpcNamespace, Namespaces, PidTable},
     syscall::{strace, syslog::KernelLog},
     trace::Trace,
@@ -50,10 +49,6 @@ pub struct Kernel {
     pub mounts: Arc<MountNamespace>,
     /// Who waits on which futex.
     pub futexes: FutexTable,
-    /// Its Unix sockets.
-    pub unix: Arc<unix::Namespace>,
-    /// Its network, and the Internet sockets in it.
-    pub inet: Arc<inet::Stack>,
     /// Who has locked which file.
     pub locks: Arc<LockTable>,
     /// The terminals.

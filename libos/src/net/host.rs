@@ -91,7 +91,7 @@ impl HostSocket {
         };
         // What the host lets this process do is not what each guest may.
         let raw_packets = kind_of == SocketKind::Raw && family != raw::AF_NETLINK;
-        if raw_packets && !caller.has(Capabilities::NET_RAW) {
+        if raw_packets && !stack.allows(caller, Capabilities::NET_RAW) {
             return Err(Errno::EPERM);
         }
         let host = Host::new(family.cast_signed(), kind.cast_signed(), protocol).map_err(errno)?;
@@ -301,6 +301,10 @@ impl Socket for HostSocket {
         self.number(raw::SO_PROTOCOL)
     }
 
+    fn network(&self) -> Option<&Stack> {
+        Some(&self.stack)
+    }
+
     fn core(&self) -> &Core {
         &self.core
     }
@@ -310,7 +314,7 @@ impl Socket for HostSocket {
         if u32::from(self.family) != raw::AF_NETLINK
             && let Some(port) = address.get(2..4).and_then(|port| port.first_chunk::<2>())
         {
-            check_port(caller, u16::from_be_bytes(*port))?;
+            check_port(&self.stack, caller, u16::from_be_bytes(*port))?;
         }
         self.host.bind(address).map_err(errno)
     }
@@ -425,7 +429,7 @@ impl Socket for HostSocket {
             IPV6 => name == raw::IPV6_TRANSPARENT,
             _ => false,
         };
-        if privileged && !caller.has(Capabilities::NET_ADMIN) {
+        if privileged && !self.stack.allows(caller, Capabilities::NET_ADMIN) {
             return Err(Errno::EPERM);
         }
         self.host.set_option(level, name, value).map_err(errno)

@@ -227,6 +227,11 @@ pub trait Socket: File {
         Err(Errno::EOPNOTSUPP)
     }
 
+    /// The network that it is in, if it is known.
+    fn network(&self) -> Option<&inet::Stack> {
+        None
+    }
+
     /// A number that no other socket has or had: `SO_COOKIE`.
     fn cookie(&self) -> u64 {
         self.core().ino()

@@ -32,9 +32,10 @@ const NAMESPACES: u64 = (raw::CLONE_NEWNS
     | raw::CLONE_NEWCGROUP
     | raw::CLONE_NEWUTS
     | raw::CLONE_NEWIPC
-    | raw::CLONE_NEWPID) as u64;
+    | raw::CLONE_NEWPID
+    | raw::CLONE_NEWNET) as u64;
 /// Namespaces of which there is one each.
-const SINGLE_NAMESPACES: u64 = (raw::CLONE_NEWNET | raw::CLONE_NEWTIME) as u64;
+const SINGLE_NAMESPACES: u64 = raw::CLONE_NEWTIME as u64;
 /// All flags that make namespaces.
 pub(crate) const ALL_NAMESPACES: u64 = NAMESPACES | SINGLE_NAMESPACES | raw::CLONE_NEWUSER as u64;
 

@@ -54,7 +54,7 @@ pub use self::{
     fs_state::FsState,
     ids::Ids,
     limits::{INFINITY, Limit, Limits, Resource},
-    namespaces::{IpcNamespace, Namespace, Namespaces},
+    namespaces::{IpcNamespace, Namespace, Namespaces, NetNamespace},
     pid_namespace::PidNamespace,
     pids::PidTable,
     program::Program,

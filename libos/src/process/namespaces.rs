@@ -1,8 +1,9 @@
 //! What a process sees of the machine instead of all of it: namespaces(7).
 //!
 //! The one idea: a namespace is a value that threads share. The tree of mounts is with the directories that are in it
-//! ([`FsContext`](crate::vfs::FsContext)); names and System V objects are here. Those of process numbers are in [`pid_namespace`](super::pid_namespace).
-//! Of users, networks and clocks there is one each, as in a Linux that was configured without their namespaces.
+//! ([`FsContext`](crate::vfs::FsContext)); names and System V objects are here, and around the networks of [`net`](crate::net) their numbers. Those of
+//! process numbers are in [`pid_namespace`](super::pid_namespace). Of users and clocks there is one each, as in a Linux that was configured
+//! without their namespaces.
 
 use std::sync::{
     Arc,
@@ -17,6 +18,7 @@ use crate::{
     errno::SysResult,
     ipc::Ipc,
     kernel::{Kernel, Names},
+    net::{inet, unix},
     vfs::mount_namespace::MountNamespace,
 };
 
@@ -45,6 +47,29 @@ pub struct IpcNamespace {
     pub objects: Ipc,
 }
 
+/// A network: devices, sockets, abstract names.
+pub struct NetNamespace {
+    /// Its number.
+    pub number: u64,
+    /// Its devices, and the Internet sockets in it.
+    pub inet: Arc<inet::Stack>,
+    /// The Unix sockets in it.
+    pub unix: Arc<unix::Namespace>,
+}
+
+impl NetNamespace {
+    /// That of a kernel's first process.
+    pub fn first(inet: Arc<inet::Stack>, unix: Arc<unix::Namespace>) -> Arc<Self> {
+        Arc::new(Self { number: Kind::Net.first_number(), inet, unix })
+    }
+
+    /// A new one of the same kernel.
+    pub fn another(&self) -> Arc<Self> {
+        let (inet, unix) = (self.inet.another(), self.unix.another());
+        Arc::new(Self { number: next_number(), inet, unix })
+    }
+}
+
 /// The namespaces of a thread but that of mounts.
 #[derive(Clone)]
 pub struct Namespaces {
@@ -52,6 +77,8 @@ pub struct Namespaces {
     pub uts: Arc<Uts>,
     /// System V objects.
     pub ipc: Arc<IpcNamespace>,
+    /// The network.
+    pub net: Arc<NetNamespace>,
     /// The number of the namespace of control groups: there is one group, so all of them show the same.
     pub cgroup: u64,
     /// Process numbers: the one that its children will be in.
@@ -60,13 +87,14 @@ pub struct Namespaces {
 
 impl Namespaces {
     /// Those of a kernel's first process.
-    pub fn first(names: Names) -> Self {
+    pub fn first(names: Names, net: Arc<NetNamespace>) -> Self {
         Self {
             uts: Arc::new(Uts { number: Kind::Uts.first_number(), names: RwLock::new(names) }),
             ipc: Arc::new(IpcNamespace {
                 number: Kind::Ipc.first_number(),
                 objects: Ipc::default(),
             }),
+            net,
             cgroup: Kind::Cgroup.first_number(),
             pid: PidNamespace::first(),
         }
@@ -86,6 +114,9 @@ impl Namespaces {
             let ipc = IpcNamespace { number: next_number(), objects: Ipc::default() };
             new.ipc = Arc::new(ipc);
             kernel.know_ipc(&new.ipc);
+        }
+        if flags & u64::from(raw::CLONE_NEWNET) != 0 {
+            new.net = self.net.another();
         }
         if flags & u64::from(raw::CLONE_NEWCGROUP) != 0 {
             new.cgroup = next_number();
@@ -168,6 +199,8 @@ pub enum Namespace {
     Uts(Arc<Uts>),
     /// System V objects.
     Ipc(Arc<IpcNamespace>),
+    /// Networks.
+    Net(Arc<NetNamespace>),
     /// Control groups: all show the same.
     Cgroup(u64),
     /// Process numbers.
@@ -183,6 +216,7 @@ impl Namespace {
             Self::Mount(_) => Kind::Mount,
             Self::Uts(_) => Kind::Uts,
             Self::Ipc(_) => Kind::Ipc,
+            Self::Net(_) => Kind::Net,
             Self::Cgroup(_) => Kind::Cgroup,
             Self::Pid(_) => Kind::Pid,
             Self::Only(kind) => *kind,
@@ -195,6 +229,7 @@ impl Namespace {
             Self::Mount(mounts) => mounts.number(),
             Self::Uts(uts) => uts.number,
             Self::Ipc(ipc) => ipc.number,
+            Self::Net(net) => net.number,
             Self::Cgroup(number) => *number,
             Self::Pid(numbers) => numbers.number,
             Self::Only(kind) => kind.first_number(),

@@ -23,7 +23,7 @@ use kernel_objects::{
 use parking_lot::{Mutex, RwLock};
 
 use super::{
-    FdTable, FsState, IpcNamespace, Namespaces, Process, Share, ThreadAttributes,
+    FdTable, FsState, IpcNamespace, Namespaces, NetNamespace, Process, Share, ThreadAttributes,
     trace::{Steps, Tracee},
 };
 use crate::{
@@ -202,11 +202,18 @@ impl Thread {
         Arc::clone(&self.namespaces.read().ipc)
     }
 
+    /// The network that it sees.
+    pub fn net(&self) -> Arc<NetNamespace> {
+        Arc::clone(&self.namespaces.read().net)
+    }
+
     /// Whether it uses what `other` uses: its descriptors, and where it is.
     pub(crate) fn uses_same(&self, other: &Self) -> bool {
         let same_namespaces = || {
             let (own, others) = (self.namespaces.read(), other.namespaces.read());
-            Arc::ptr_eq(&own.ipc, &others.ipc) && Arc::ptr_eq(&own.uts, &others.uts)
+            Arc::ptr_eq(&own.ipc, &others.ipc)
+                && Arc::ptr_eq(&own.uts, &others.uts)
+                && Arc::ptr_eq(&own.net, &others.net)
         };
         Arc::ptr_eq(Share::get(&self.files), Share::get(&other.files))
             && Arc::ptr_eq(Share::get(&self.fs), Share::get(&other.fs))

@@ -6,6 +6,7 @@ use linux_raw_sys::{general as raw, ioctl as requests};
 
 use crate::{
     errno::{Errno, SysResult},
+    net::Socket,
     process::{Descriptor, Resource, Thread},
     signal::{Signal, async_io},
     syscall::{
@@ -248,9 +249,11 @@ pub(crate) fn ioctl_at_once(
 /// What a file knows, and of any socket what is about network devices.
 fn control(thread: &Thread, file: &OpenFile, request: u32, argument: u64) -> SysResult {
     match file.ioctl(request, argument, &*thread.memory) {
-        Err(Errno::ENOTTY) if file.socket().is_ok() => {
-            thread.process.kernel.inet.control(request, argument, &*thread.memory)
-        }
+        Err(Errno::ENOTTY) => match file.socket().map(Socket::network) {
+            Ok(Some(network)) => network.control(thread, request, argument, &*thread.memory),
+            Ok(None) => thread.net().inet.control(thread, request, argument, &*thread.memory),
+            Err(_) => Err(Errno::ENOTTY),
+        },
         result => result,
     }
 }

@@ -144,7 +144,8 @@ fn make(thread: &Thread, kind: &[u8], data: &[u8]) -> SysResult<Arc<dyn FileSyst
             Ok(DevPts::new(&terminals))
         }
         b"sysfs" => {
-            without_options(SysFs::new(kernel.cpus.count(), &kernel.inet.interfaces(), None))
+            let network = Arc::clone(&thread.net().inet);
+            without_options(SysFs::new(kernel.cpus.count(), network, None))
         }
         b"mqueue" => {
             let fs = kernel.mqueues.superblock().fs();

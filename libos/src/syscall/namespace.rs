@@ -78,7 +78,7 @@ pub(crate) fn setns(thread: &Thread, fd: Fd, flags: Flags) -> SysResult<()> {
     let all = [
         Namespace::Only(Kind::User),
         Namespace::Pid(Arc::clone(&other.process.pid_namespace)),
-        Namespace::Only(Kind::Net),
+        Namespace::Net(of_other.net),
         Namespace::Only(Kind::Time),
         Namespace::Cgroup(of_other.cgroup),
         Namespace::Ipc(of_other.ipc),
@@ -121,6 +121,10 @@ fn enter(thread: &Thread, namespace: &Namespace) -> SysResult<()> {
                 thread.process.undo_semaphores();
             }
             thread.namespaces.write().ipc = Arc::clone(ipc);
+            Ok(())
+        }
+        Namespace::Net(net) => {
+            thread.namespaces.write().net = Arc::clone(net);
             Ok(())
         }
         Namespace::Cgroup(number) => {

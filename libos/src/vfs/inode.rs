@@ -96,6 +96,11 @@ pub trait FileSystem: Send + Sync + Any {
         false
     }
 
+    /// What /proc/PID/mountinfo shows of its root.
+    fn root_name(&self) -> Vec<u8> {
+        b"/".to_vec()
+    }
+
     /// File-system specific options in /proc/mounts, with a leading comma if there are any.
     fn options(&self) -> String {
         String::new()

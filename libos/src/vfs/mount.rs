@@ -294,7 +294,7 @@ impl Mount {
             path.push(b'/');
             path.extend_from_slice(name);
         }
-        if path.is_empty() { b"/".to_vec() } else { path }
+        if path.is_empty() { self.superblock.fs().root_name() } else { path }
     }
 
     /// This mount and all below it, parents first, in the order they were mounted.

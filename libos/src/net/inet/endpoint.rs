@@ -11,7 +11,6 @@ use super::{
     address::{Family, Name, to_bind},
     options::Numbers,
     ports::{Claim, Held, Ports, Scope, Terms},
-    route::Reach,
 };
 use crate::{
     errno::{Errno, SysResult},
@@ -22,9 +21,10 @@ use crate::{
 /// Ports below this one are not for everybody (`net.ipv4.ip_unprivileged_port_start`).
 const UNPRIVILEGED: u16 = 1024;
 
-/// Whether `caller` may give a socket this port: `EACCES` for a low one, without the capability.
-pub fn check_port(caller: &dyn Caller, port: u16) -> SysResult<()> {
-    match (1..UNPRIVILEGED).contains(&port) && !caller.has(Capabilities::NET_BIND_SERVICE) {
+/// Whether `caller` may give a socket of `stack` this port: `EACCES` for a low one, without the capability.
+pub fn check_port(stack: &Stack, caller: &dyn Caller, port: u16) -> SysResult<()> {
+    let low = (1..UNPRIVILEGED).contains(&port);
+    match low && !stack.allows(caller, Capabilities::NET_BIND_SERVICE) {
         true => Err(Errno::EACCES),
         false => Ok(()),
     }
@@ -127,7 +127,7 @@ impl Inet {
         } else {
             self.check_local(name.ip)?;
         }
-        check_port(caller, name.port)?;
+        check_port(&self.stack, caller, name.port)?;
         if self.family == Family::V6 {
             self.check_local(name.ip)?;
         }
@@ -137,8 +137,7 @@ impl Inet {
     /// `EADDRNOTAVAIL` for an address that is not the machine's.
     pub(super) fn check_local(&self, ip: IpAddr) -> SysResult<()> {
         let ours = ip.is_unspecified()
-            || self.stack.routes().is_local(ip)
-            || self.stack.routes().reach(ip) != Reach::Unicast
+            || self.stack.routes().can_be_bound(ip)
             || self.numbers.binds_freely();
         if ours { Ok(()) } else { Err(Errno::EADDRNOTAVAIL) }
     }

@@ -10,24 +10,33 @@ use smallvec::SmallVec;
 use super::{
     Stack,
     address::{Family, Name},
+    loopback::{Change, State},
     route::{ETHERNET_INDEX, ETHERNET_NAME, LOOPBACK_INDEX, LOOPBACK_MTU, LOOPBACK_NAME},
 };
 use crate::{
     config::Network,
     errno::{Errno, SysResult},
-    net::ethernet::{
-        MTU,
-        plan::{Plan, mask_of},
+    net::{
+        Caller,
+        ethernet::{
+            MTU,
+            plan::{Plan, mask_of},
+        },
     },
-    vfs::GuestMemory,
+    vfs::{Capabilities, GuestMemory},
 };
 
 /// `ARPHRD_ETHER`, `ARPHRD_LOOPBACK`
 const KINDS: (u16, u16) = (1, 772);
-/// `IFF_UP | IFF_LOOPBACK | IFF_RUNNING`
-const FLAGS_LOOPBACK: u32 = 0x49;
+/// `IFF_UP`
+pub const FLAG_UP: u32 = 1;
+/// `IFF_LOOPBACK`
+const FLAG_LOOPBACK: u32 = 8;
 /// `IFF_UP | IFF_BROADCAST | IFF_RUNNING | IFF_NOARP | IFF_MULTICAST`: cards are known by the addresses of their machines.
 const FLAGS_ETHERNET: u32 = 0x10c3;
+/// The flags that can be set: `IFF_UP`, `IFF_DEBUG`, `IFF_NOTRAILERS`, `IFF_NOARP`, `IFF_PROMISC`, `IFF_ALLMULTI`, `IFF_MULTICAST`, `IFF_PORTSEL`,
+/// `IFF_AUTOMEDIA`, `IFF_DYNAMIC`.
+const FLAGS_SET: u32 = 0xf3a5;
 /// `IFF_RUNNING`
 pub const FLAG_RUNNING: u32 = 0x40;
 /// `IFF_LOWER_UP`, which only newer ways to ask tell.
@@ -57,31 +66,37 @@ pub struct Interface {
     pub mtu: u32,
     /// The address of its card, and that of all cards.
     pub hardware: ([u8; 6], [u8; 6]),
-    /// Its address, with the length of its network's prefix.
-    pub v4: (Ipv4Addr, u8),
+    /// Its address, with the length of its network's prefix, if it has one.
+    pub v4: Option<(Ipv4Addr, u8)>,
     /// The address of all machines of its network, if it has one.
     pub broadcast: Option<Ipv4Addr>,
     /// The same of IPv6, each with how far it counts.
     pub v6: SmallVec<[(Ipv6Addr, u8, u8); 2]>,
     /// Whether there is a cable whose state is known.
     pub has_cable: bool,
+    /// Whether it was up at least once.
+    pub was_up: bool,
     /// Frames and bytes received, and sent.
     pub traffic: ((u64, u64), (u64, u64)),
 }
 
 impl Interface {
-    fn loopback() -> Self {
+    /// `lo` in that state.
+    pub fn loopback(state: State) -> Self {
+        let up = if state.contains(State::UP) { FLAG_UP | FLAG_RUNNING } else { 0 };
+        let v6 = (Ipv6Addr::LOCALHOST, 128, SCOPE_HOST);
         Self {
             name: LOOPBACK_NAME,
             index: LOOPBACK_INDEX,
             kind: KINDS.1,
-            flags: FLAGS_LOOPBACK,
+            flags: FLAG_LOOPBACK | up,
             mtu: LOOPBACK_MTU,
             hardware: ([0; 6], [0; 6]),
-            v4: (Ipv4Addr::LOCALHOST, 8),
+            v4: state.contains(State::V4).then_some((Ipv4Addr::LOCALHOST, 8)),
             broadcast: None,
-            v6: SmallVec::from_iter([(Ipv6Addr::LOCALHOST, 128, SCOPE_HOST)]),
+            v6: state.contains(State::V6).then_some(v6).into_iter().collect(),
             has_cable: false,
+            was_up: state.contains(State::STARTED),
             // What goes over it is no packets.
             traffic: ((0, 0), (0, 0)),
         }
@@ -96,29 +111,35 @@ impl Interface {
             flags: FLAGS_ETHERNET,
             mtu: MTU as u32,
             hardware: (plan.card().0, [0xff; 6]),
-            v4: (plan.v4, plan.prefix),
+            v4: Some((plan.v4, plan.prefix)),
             broadcast: Some(plan.broadcast()),
             v6: SmallVec::from_iter([
                 (global.0, global.1, SCOPE_GLOBAL),
                 (local.0, local.1, SCOPE_LINK),
             ]),
             has_cable: true,
+            was_up: true,
             traffic,
         }
     }
 
-    /// The mask of its network.
-    pub fn mask(&self) -> Ipv4Addr {
-        mask_of(self.v4.1)
+    /// Its address. `EADDRNOTAVAIL`
+    fn own(&self) -> SysResult<(Ipv4Addr, u8)> {
+        self.v4.ok_or(Errno::EADDRNOTAVAIL)
+    }
+
+    /// Whether it is up.
+    pub fn is_up(&self) -> bool {
+        self.flags & FLAG_UP != 0
     }
 }
 
 impl Stack {
-    /// The devices of the guests' own network.
+    /// The devices of the guests' own network: `lo` first, if there is a network.
     pub fn interfaces(&self) -> SmallVec<[Interface; 2]> {
         let mut all = SmallVec::new();
         if self.network != Network::None {
-            all.push(Interface::loopback());
+            all.push(Interface::loopback(self.routes().loopback().state()));
         }
         if let Some(ethernet) = self.ethernet() {
             let traffic = ethernet.traffic();
@@ -126,6 +147,16 @@ impl Stack {
             all.push(Interface::ethernet(ethernet.plan(), traffic));
         }
         all
+    }
+
+    /// Gives a device these flags (`IFF_*`): `lo` comes up or goes down. `EOPNOTSUPP` for what else would change.
+    pub fn set_flags(&self, device: &Interface, flags: u32) -> SysResult<Change> {
+        let lo = self.routes().loopback();
+        match (flags ^ device.flags) & FLAGS_SET {
+            0 => Ok(Change::none(lo.state())),
+            FLAG_UP if device.index == LOOPBACK_INDEX => Ok(lo.set_up(flags & FLAG_UP != 0)),
+            _ => Err(Errno::EOPNOTSUPP),
+        }
     }
 
     /// One of them, by its name.
@@ -146,6 +177,7 @@ const LAST: u32 = 0x8970;
 /// A request that is about devices, on whatever socket. `None` for others.
 pub fn control(
     stack: &Stack,
+    caller: &dyn Caller,
     command: u32,
     arg: u64,
     memory: &dyn GuestMemory,
@@ -167,7 +199,6 @@ pub fn control(
         | ioctl::SIOCGIFINDEX
         | ioctl::SIOCGIFTXQLEN
         | ioctl::SIOCGIFMAP => ask(stack, command, arg, memory),
-        // The device is as it is.
         ioctl::SIOCSIFFLAGS
         | ioctl::SIOCSIFADDR
         | ioctl::SIOCSIFDSTADDR
@@ -177,7 +208,7 @@ pub fn control(
         | ioctl::SIOCSIFMTU
         | ioctl::SIOCSIFHWADDR
         | ioctl::SIOCSIFNAME
-        | ioctl::SIOCSIFTXQLEN => Err(Errno::EPERM),
+        | ioctl::SIOCSIFTXQLEN => set(stack, caller, command, arg, memory),
         _ => return None,
     };
     Some(done.map(|()| 0))
@@ -188,18 +219,67 @@ fn address(ip: Ipv4Addr) -> Vec<u8> {
     Name::new(ip.into(), 0).to_address(Family::V4).to_vec()
 }
 
-fn ask(stack: &Stack, command: u32, arg: u64, memory: &dyn GuestMemory) -> SysResult<()> {
+/// The device that a `struct ifreq` is about. `ENODEV`
+fn named(stack: &Stack, arg: u64, memory: &dyn GuestMemory) -> SysResult<Interface> {
     let mut name = [0; NAME_LEN];
     memory.read(arg, &mut name)?;
     // Of an alias the device is meant.
     let name = name.split(|&byte| byte == 0 || byte == b':').next().unwrap_or_default();
-    let device = stack.interface(name)?;
+    stack.interface(name)
+}
+
+/// Brings `lo` up or takes it down, or gives it the address that it may have. `EPERM`; `EOPNOTSUPP` for what else would change.
+fn set(
+    stack: &Stack,
+    caller: &dyn Caller,
+    command: u32,
+    arg: u64,
+    memory: &dyn GuestMemory,
+) -> SysResult<()> {
+    let mut value = [0; 16];
+    memory.read(arg.wrapping_add(NAME_LEN as u64), &mut value)?;
+    // The host's devices are not the guests' to change.
+    if !stack.allows(caller, Capabilities::NET_ADMIN) || stack.network == Network::Host {
+        return Err(Errno::EPERM);
+    }
+    let device = named(stack, arg, memory)?;
+    let is_so = |same| if same { Ok(()) } else { Err(Errno::EOPNOTSUPP) };
+    let [a, b, c, d, e, f, g, h, ..] = value;
+    let (half, word) = (u16::from_ne_bytes([a, b]), u32::from_ne_bytes([a, b, c, d]));
+    let ip = Ipv4Addr::new(e, f, g, h);
+    let change = match command {
+        ioctl::SIOCSIFFLAGS => stack.set_flags(&device, half.into())?,
+        ioctl::SIOCSIFMTU => return is_so(word == device.mtu),
+        ioctl::SIOCSIFTXQLEN => return is_so(word == QUEUE_LEN),
+        ioctl::SIOCSIFADDR | ioctl::SIOCSIFNETMASK if half != Family::V4.raw() => {
+            return Err(Errno::EINVAL);
+        }
+        ioctl::SIOCSIFNETMASK => return is_so(mask_of(device.own()?.1) == ip),
+        ioctl::SIOCSIFADDR if device.v4.is_some_and(|own| own.0 == ip) => return Ok(()),
+        ioctl::SIOCSIFADDR if device.index == LOOPBACK_INDEX && ip == Ipv4Addr::LOCALHOST => {
+            match stack.routes().loopback().add_address(Family::V4) {
+                Ok(change) => change,
+                // Somebody was faster.
+                Err(_) => return Ok(()),
+            }
+        }
+        _ => return Err(Errno::EOPNOTSUPP),
+    };
+    stack.tell_of(change);
+    Ok(())
+}
+
+fn ask(stack: &Stack, command: u32, arg: u64, memory: &dyn GuestMemory) -> SysResult<()> {
+    let device = named(stack, arg, memory)?;
     let number = |number: u32| number.to_ne_bytes().to_vec();
     let bytes = match command {
         ioctl::SIOCGIFFLAGS => (device.flags as u16).to_ne_bytes().to_vec(),
-        ioctl::SIOCGIFADDR | ioctl::SIOCGIFDSTADDR => address(device.v4.0),
-        ioctl::SIOCGIFBRDADDR => address(device.broadcast.unwrap_or(Ipv4Addr::UNSPECIFIED)),
-        ioctl::SIOCGIFNETMASK => address(device.mask()),
+        ioctl::SIOCGIFADDR | ioctl::SIOCGIFDSTADDR => address(device.own()?.0),
+        ioctl::SIOCGIFBRDADDR => {
+            device.own()?;
+            address(device.broadcast.unwrap_or(Ipv4Addr::UNSPECIFIED))
+        }
+        ioctl::SIOCGIFNETMASK => address(mask_of(device.own()?.1)),
         ioctl::SIOCGIFMTU => number(device.mtu),
         ioctl::SIOCGIFINDEX => number(device.index),
         ioctl::SIOCGIFTXQLEN => number(QUEUE_LEN),
@@ -235,10 +315,12 @@ fn list(stack: &Stack, arg: u64, memory: &dyn GuestMemory) -> SysResult<()> {
     let (len, buffer) = (i32::from_ne_bytes(len), u64::from_ne_bytes(buffer));
     let room = if buffer == 0 { usize::MAX } else { usize::try_from(len).unwrap_or(0) };
     let mut entries = Vec::new();
-    for device in stack.interfaces().iter().take(room / REQUEST_LEN) {
+    let devices = stack.interfaces();
+    let named = devices.iter().filter_map(|device| Some((device.name, device.v4?.0)));
+    for (name, ip) in named.take(room / REQUEST_LEN) {
         let end = entries.len() + REQUEST_LEN;
-        entries.extend_from_slice(&name_bytes(device.name));
-        entries.extend_from_slice(&address(device.v4.0));
+        entries.extend_from_slice(&name_bytes(name));
+        entries.extend_from_slice(&address(ip));
         entries.resize(end, 0);
     }
     if buffer != 0 && !entries.is_empty() {

@@ -1,6 +1,6 @@
 //! Internet sockets (ip(7), ipv6(7), tcp(7), udp(7)): between processes of one kernel, and of kernels on one wire.
 //!
-//! Read in this order: [`address`] (what a socket is called), [`route`] (where an address leads), [`ports`] (who has which port), [`endpoint`] (what
+//! Read in this order: [`address`] (what a socket is called), [`route`] (where an address leads), [`loopback`] (whether `lo` is up), [`ports`] (who has which port), [`endpoint`] (what
 //! others hold of a socket), [`options`], then [`tcp`], [`udp`] and [`raw_ip`] (what sockets do).
 //!
 //! The one idea: what goes to the machine itself is never a packet. A connection over `lo` is a pair of byte queues between its two ends,
@@ -12,6 +12,7 @@ mod counters;
 pub mod diag;
 pub mod endpoint;
 pub mod interface;
+pub mod loopback;
 pub mod options;
 pub mod ports;
 pub mod raw_ip;
@@ -59,7 +60,7 @@ pub fn is_inet(socket: &dyn Socket) -> bool {
     matches!(u32::from(socket.family()), raw::AF_INET | raw::AF_INET6)
 }
 
-/// The Internet sockets of one kernel, and the network that they are in.
+/// The Internet sockets of one network namespace, and the network that they are in.
 pub struct Stack {
     memory: Arc<PhysicalMemory>,
     inodes: Arc<InodeNumbers>,
@@ -82,11 +83,22 @@ impl Stack {
         memory: &Arc<PhysicalMemory>,
         inodes: &Arc<InodeNumbers>,
     ) -> Arc<Self> {
+        let routes = Routes::new(ethernet.as_ref().map(|ethernet| *ethernet.plan()));
+        Self::with_routes(network, routes, ethernet, memory, inodes)
+    }
+
+    fn with_routes(
+        network: Network,
+        routes: Routes,
+        ethernet: Option<Arc<Ethernet>>,
+        memory: &Arc<PhysicalMemory>,
+        inodes: &Arc<InodeNumbers>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             memory: memory.clone(),
             inodes: inodes.clone(),
             network,
-            routes: Routes::new(ethernet.as_ref().map(|ethernet| *ethernet.plan())),
+            routes,
             ethernet,
             netlink: Mutex::default(),
             tcp: Mutex::default(),
@@ -97,9 +109,23 @@ impl Stack {
         })
     }
 
+    /// That of a new namespace of the same kernel: `lo` alone, which is down. Without a network there is none here either.
+    pub fn another(&self) -> Arc<Self> {
+        let network = match self.network {
+            Network::None => Network::None,
+            Network::Host | Network::Loopback => Network::Loopback,
+        };
+        Self::with_routes(network, Routes::without_any(), None, &self.memory, &self.inodes)
+    }
+
     /// Which network it is.
     pub fn network(&self) -> Network {
         self.network
+    }
+
+    /// Whether `caller` has all of `caps` over this network.
+    pub fn allows(&self, caller: &dyn Caller, caps: Capabilities) -> bool {
+        caller.has(caps)
     }
 
     /// Where addresses lead.
@@ -118,8 +144,14 @@ impl Stack {
     }
 
     /// An ioctl(2) of any socket: one about devices, or `ENOTTY`.
-    pub fn control(&self, command: u32, arg: u64, memory: &dyn GuestMemory) -> SysResult {
-        interface::control(self, command, arg, memory).unwrap_or(Err(Errno::ENOTTY))
+    pub fn control(
+        &self,
+        caller: &dyn Caller,
+        command: u32,
+        arg: u64,
+        memory: &dyn GuestMemory,
+    ) -> SysResult {
+        interface::control(self, caller, command, arg, memory).unwrap_or(Err(Errno::ENOTTY))
     }
 
     /// A new socket of a type (`SOCK_*`) and a protocol. `EAFNOSUPPORT` without a network; `EINVAL`, `EPROTONOSUPPORT`, `ESOCKTNOSUPPORT`, `EPERM`.
@@ -152,7 +184,9 @@ impl Stack {
             // No group is in `net.ipv4.ping_group_range`.
             (raw::SOCK_DGRAM, ICMP) if family == Family::V4 => Err(Errno::EACCES),
             (raw::SOCK_DGRAM, ICMPV6) if family == Family::V6 => Err(Errno::EACCES),
-            (raw::SOCK_RAW, 1..) if !caller.has(Capabilities::NET_RAW) => Err(Errno::EPERM),
+            (raw::SOCK_RAW, 1..) if !self.allows(caller, Capabilities::NET_RAW) => {
+                Err(Errno::EPERM)
+            }
             // Their packets are none here, so there would be nothing to hear.
             (raw::SOCK_RAW, options::TCP | options::UDP | options::UDPLITE) => {
                 Err(Errno::EPROTONOSUPPORT)

@@ -295,8 +295,8 @@ impl Inet {
             (IPV6, raw::IPV6_V6ONLY) if self.names().held.is_some() => return Err(Errno::EINVAL),
             (IP, raw::IP_TRANSPARENT) | (IPV6, raw::IPV6_TRANSPARENT)
                 if value != 0
-                    && !caller.has(Capabilities::NET_ADMIN)
-                    && !caller.has(Capabilities::NET_RAW) =>
+                    && !self.stack().allows(caller, Capabilities::NET_ADMIN)
+                    && !self.stack().allows(caller, Capabilities::NET_RAW) =>
             {
                 return Err(Errno::EPERM);
             }

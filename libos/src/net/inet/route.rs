@@ -10,7 +10,10 @@ use crate::{
     errno::{Errno, SysResult},
     net::{
         ethernet::plan::{Plan, is_link_local},
-        inet::address::Name,
+        inet::{
+            address::Name,
+            loopback::{Loopback, State},
+        },
     },
 };
 
@@ -97,15 +100,61 @@ pub enum Reach {
 const LOOPBACK_BROADCAST: Ipv4Addr = Ipv4Addr::new(127, 255, 255, 255);
 
 /// The ways that there are.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug)]
 pub struct Routes {
+    loopback: Loopback,
     ethernet: Option<Plan>,
 }
 
+impl Default for Routes {
+    fn default() -> Self {
+        Self::new(None)
+    }
+}
+
 impl Routes {
-    /// Those of `lo`, and of `eth0` with these addresses.
+    /// Those of `lo`, which is up, and of `eth0` with these addresses.
     pub const fn new(ethernet: Option<Plan>) -> Self {
-        Self { ethernet }
+        Self { loopback: Loopback::new(State::USED), ethernet }
+    }
+
+    /// Those of a new namespace: `lo` is there, and down.
+    pub const fn without_any() -> Self {
+        Self { loopback: Loopback::new(State::NEW), ethernet: None }
+    }
+
+    /// The device `lo`.
+    pub const fn loopback(&self) -> &Loopback {
+        &self.loopback
+    }
+
+    fn has(&self, state: State) -> bool {
+        self.loopback.state().contains(state)
+    }
+
+    /// Whether what takes `lo` gets anywhere: while that is down it is lost, though there may be a way.
+    pub fn loopback_carries(&self) -> bool {
+        self.has(State::UP)
+    }
+
+    /// Whether `lo` has the address of this one's family. That it has all of the network comes with being up for the first time.
+    fn has_loopback(&self, ip: IpAddr) -> bool {
+        match ip {
+            IpAddr::V4(Ipv4Addr::LOCALHOST) => self.has(State::V4),
+            IpAddr::V4(_) => self.has(State::V4 | State::STARTED),
+            IpAddr::V6(_) => self.has(State::V6),
+        }
+    }
+
+    /// Whether there is a table of IPv4: since there was a first address.
+    pub fn has_table(&self) -> bool {
+        self.has(State::ROUTED)
+    }
+
+    /// Whether bind(2) can give an address: one of the machine's, or one of many. Without any routes Linux takes all of IPv4 for that.
+    pub fn can_be_bound(&self, ip: IpAddr) -> bool {
+        let unrouted = ip.is_ipv4() && !self.has_table();
+        unrouted || self.is_local(ip) || self.reach(ip) != Reach::Unicast
     }
 
     /// The addresses of `eth0`, if that is there.
@@ -134,7 +183,7 @@ impl Routes {
     /// The device that has `ip`, one address that bind(2) could give.
     pub fn device_with(&self, ip: IpAddr) -> Option<Device> {
         match self.ethernet {
-            _ if ip.is_loopback() => Some(Device::Loopback),
+            _ if ip.is_loopback() && self.has_loopback(ip) => Some(Device::Loopback),
             Some(plan) if plan.is_own(ip) => Some(Device::Ethernet),
             _ => None,
         }
@@ -154,10 +203,12 @@ impl Routes {
     /// Whether packets to an address are for this machine alone.
     pub fn is_local(&self, ip: IpAddr) -> bool {
         let own = self.ethernet.is_some_and(|plan| plan.is_own(ip));
-        own || ip.is_loopback() && self.reach(ip) == Reach::Unicast
+        let loopback = ip.is_loopback() && self.has_loopback(ip);
+        own || loopback && self.reach(ip) == Reach::Unicast
     }
 
-    /// The way to `to`, through the device of number `device` if that is not 0. `ENETUNREACH`.
+    /// The way to `to`, through the device of number `device` if that is not 0. `ENETUNREACH`; `EADDRNOTAVAIL` for one of IPv6 where the
+    /// machine has none of its own.
     pub fn route(&self, to: IpAddr, device: u32) -> SysResult<Route> {
         let (v4, v6) = (IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST));
         let own = if to.is_ipv4() { v4 } else { v6 };
@@ -165,10 +216,14 @@ impl Routes {
         let reach = self.reach(to);
         let by = |device, source| Ok(Route { device, to, source, reach });
         // By itself `lo` is the way to none but this machine, to many if somebody says so.
-        if to.is_loopback() || device == LOOPBACK_INDEX && reach != Reach::Unicast {
+        let to_itself = to.is_loopback() || device == LOOPBACK_INDEX && reach != Reach::Unicast;
+        if to_itself && self.has_loopback(to) {
             return by(Device::Loopback, own);
         }
-        let plan = self.ethernet.ok_or(Errno::ENETUNREACH)?;
+        let Some(plan) = self.ethernet.filter(|_| !to_itself) else {
+            let homeless = to.is_ipv6() && self.ethernet.is_none() && !self.has(State::V6);
+            return Err(if homeless { Errno::EADDRNOTAVAIL } else { Errno::ENETUNREACH });
+        };
         if plan.is_own(to) {
             return by(Device::Loopback, to);
         }
@@ -197,6 +252,23 @@ mod tests {
             assert_eq!(to(unreachable, 0), Err(Errno::ENETUNREACH));
         }
         assert_eq!(to("224.0.0.1", LOOPBACK_INDEX).unwrap().reach, Reach::Multicast);
+    }
+
+    #[test]
+    fn a_new_namespace_has_no_way_until_its_device_is_up() {
+        let routes = Routes::without_any();
+        let to = |text: &str| routes.route(text.parse().unwrap(), 0).map(|way| way.device);
+        let bound = |text: &str| routes.can_be_bound(text.parse().unwrap());
+        for (v4, v6) in [("127.0.0.1", "::1"), ("0.0.0.0", "::"), ("192.0.2.1", "2001:db8::1")] {
+            assert_eq!((to(v4), to(v6)), (Err(Errno::ENETUNREACH), Err(Errno::EADDRNOTAVAIL)));
+        }
+        assert!(bound("127.0.0.1") && bound("192.0.2.1") && !bound("::1"));
+        routes.loopback().set_up(true);
+        assert_eq!((to("127.0.0.1"), to("::")), (Ok(Device::Loopback), Ok(Device::Loopback)));
+        assert!(bound("::1") && !bound("192.0.2.1") && routes.loopback_carries());
+        routes.loopback().set_up(false);
+        assert_eq!((to("127.0.0.1"), to("::1")), (Ok(Device::Loopback), Err(Errno::EADDRNOTAVAIL)));
+        assert!(bound("127.0.0.1") && !bound("::1") && !routes.loopback_carries());
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::{
     interface::{SCOPE_HOST, SCOPE_LINK},
     tcp,
 };
+use crate::net::ethernet::plan::mask_of;
 
 /// The widths that lines of IPv4 are filled up to.
 const TCP_WIDTH: usize = 149;
@@ -138,13 +139,17 @@ impl Stack {
         text
     }
 
-    /// /proc/net/route: the main table, in which there is the network of `eth0`, and groups are reached by that.
+    /// /proc/net/route, empty where there never was a route: the main table, in which there is the network of `eth0`, and groups are reached by that.
     pub fn route_table(&self) -> String {
         let head =
             "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT";
-        let mut text = format!("{head:<127}\n");
+        let mut text = String::new();
+        if self.routes().has_table() {
+            let _ = writeln!(text, "{head:<127}");
+        }
         for device in self.interfaces().iter().filter(|device| device.broadcast.is_some()) {
-            let (address, mask) = (device.v4.0.to_bits(), device.mask().to_bits());
+            let Some((ip, prefix)) = device.v4 else { continue };
+            let (address, mask) = (ip.to_bits(), mask_of(prefix).to_bits());
             for (to, mask) in [(address & mask, mask), (0xe000_0000, 0xf000_0000)] {
                 let line = format!(
                     "{}\t{:08X}\t00000000\t0001\t0\t0\t0\t{:08X}\t0\t0\t0",

@@ -124,3 +124,50 @@ fn without_a_network_there_are_no_sockets() {
     let made = stack(Network::None).socket(&anybody(), Family::V4, raw::SOCK_STREAM, 0);
     assert_eq!(made.err(), Some(Errno::EAFNOSUPPORT));
 }
+
+#[test]
+fn namespaces_have_ports_of_their_own_and_a_device_that_is_down() {
+    with_timers(|| {
+        let one = stack(Network::Loopback);
+        let other = one.another();
+        let (listener, ..) = connected(&one);
+        let address = listener.local_address().unwrap();
+        let to = |stack| socket(stack, raw::SOCK_STREAM).connect(&anybody(), &address, true);
+        assert_eq!((to(&one), to(&other)), (Ok(()), Err(Errno::ENETUNREACH)));
+        other.routes().loopback().set_up(true);
+        assert_eq!(to(&other), Err(Errno::ECONNREFUSED));
+        let same = socket(&other, raw::SOCK_STREAM);
+        assert_eq!(same.bind(&anybody(), &address), Ok(()));
+        assert_eq!(same.listen(&anybody(), 1), Ok(()));
+        assert_eq!(to(&other), Ok(()));
+    });
+}
+
+#[test]
+fn what_goes_to_a_device_that_is_down_is_lost() {
+    with_timers(|| {
+        let stack = stack(Network::Loopback);
+        {
+            let (listener, receiver) =
+                (socket(&stack, raw::SOCK_STREAM), socket(&stack, raw::SOCK_DGRAM));
+            listener.bind(&anybody(), &any_port()).unwrap();
+            listener.listen(&anybody(), 1).unwrap();
+            receiver.bind(&anybody(), &any_port()).unwrap();
+            stack.routes().loopback().set_up(false);
+            let (client, sender) =
+                (socket(&stack, raw::SOCK_STREAM), socket(&stack, raw::SOCK_DGRAM));
+            let connect = |by: &Arc<dyn Socket>, to: &[u8]| by.connect(&anybody(), to, false);
+            let (to, to_receiver) =
+                (listener.local_address().unwrap(), receiver.local_address().unwrap());
+            assert_eq!(connect(&client, &to), Err(Errno::EINPROGRESS));
+            assert_eq!(connect(&client, &to), Err(Errno::EALREADY));
+            assert_eq!(connect(&sender, &to_receiver), Ok(()));
+            assert_eq!(send(&sender, b"lost"), Ok(4));
+            stack.routes().loopback().set_up(true);
+            assert_eq!(receive(&receiver), Err(Errno::EAGAIN));
+            assert_eq!(send(&sender, b"there"), Ok(5));
+            assert_eq!(receive(&receiver).unwrap(), b"there");
+        }
+        assert_eq!(left(&stack), (0, 0, 0));
+    });
+}

@@ -41,10 +41,10 @@ impl Asker<'_> {
         let bytes = self.request.bytes;
         let shown = if error == 0 { bytes.get(..HEADER) } else { Some(bytes) };
         let capped = if error == 0 { 0x100 } else { 0 };
-        Answer::new(self.request, self.port, kinds::ERROR, capped)
-            .put(&error.to_ne_bytes())
-            .put(shown.unwrap_or_default())
-            .finish()
+        let mut shown = shown.unwrap_or_default().to_vec();
+        shown.resize(shown.len().next_multiple_of(4), 0);
+        let answer = Answer::new(self.request, self.port, kinds::ERROR, capped);
+        answer.put(&error.to_ne_bytes()).put(&shown).finish()
     }
 
     /// What comes back: datagrams, each of some messages.

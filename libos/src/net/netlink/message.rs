@@ -47,18 +47,21 @@ impl<'a> Request<'a> {
         self.flags & flags::DUMP == flags::DUMP
     }
 
+    /// The attributes behind a structure of `skip` bytes, as far as they make sense.
+    pub fn attributes(&self, skip: usize) -> impl Iterator<Item = (u16, &'a [u8])> {
+        let mut rest = self.payload().get(skip.next_multiple_of(4)..).unwrap_or_default();
+        std::iter::from_fn(move || {
+            let len = usize::from(u16::from_ne_bytes(*rest.first_chunk()?));
+            let kind = u16::from_ne_bytes(*rest.get(2..)?.first_chunk()?) & 0x3fff;
+            let data = rest.get(4..len)?;
+            rest = rest.get(len.next_multiple_of(4)..).unwrap_or_default();
+            Some((kind, data))
+        })
+    }
+
     /// The attribute `kind` behind a structure of `skip` bytes.
     pub fn attribute(&self, skip: usize, kind: u16) -> Option<&'a [u8]> {
-        let mut rest = self.payload().get(skip.next_multiple_of(4)..)?;
-        loop {
-            let len = usize::from(u16::from_ne_bytes(*rest.first_chunk()?));
-            let found = u16::from_ne_bytes(*rest.get(2..)?.first_chunk()?) & 0x3fff;
-            let data = rest.get(4..len)?;
-            if found == kind {
-                return Some(data);
-            }
-            rest = rest.get(len.next_multiple_of(4)..)?;
-        }
+        self.attributes(skip).find(|(found, _)| *found == kind).map(|(_, data)| data)
     }
 }
 

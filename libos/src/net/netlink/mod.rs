@@ -1,13 +1,16 @@
 //! Netlink sockets (netlink(7)), by which programs ask about the network (rtnetlink(7)) and its sockets (sock_diag(7)).
 //!
-//! Read `route` and `diag` for what is answered, [`message`] for how it is written down and `asker` for how a request ends.
+//! Read `route` and `diag` for what is answered, `change` and `news` for what is changed and who hears of it, [`message`] for how it is written down
+//! and `asker` for how a request ends.
 //!
 //! The one idea: whoever sends a request has its answers in its own queue when the call returns; there is nobody else on the other side.
 
 mod asker;
+mod change;
 mod diag;
 mod filter;
 pub mod message;
+mod news;
 mod route;
 
 use std::{
@@ -24,7 +27,7 @@ use parking_lot::Mutex;
 use self::{
     asker::{Asker, Found},
     diag::Sockets,
-    message::kinds,
+    message::{Request, flags, kinds},
 };
 use super::{
     Address, Caller, Incoming, MessageFlags, Outgoing, Shutdown, Socket, SocketKind,
@@ -35,7 +38,7 @@ use super::{
 use crate::{
     config::Network,
     errno::{Errno, SysResult},
-    vfs::{File, IoDst, IoSrc, Metadata, PollEvents},
+    vfs::{Capabilities, File, IoDst, IoSrc, Metadata, PollEvents},
 };
 
 /// `NETLINK_ROUTE`: questions about the network.
@@ -56,7 +59,8 @@ pub type Ports = Mutex<HashMap<u32, Weak<NetlinkSocket>>>;
 #[derive(Default)]
 struct State {
     port: u32,
-    groups: u32,
+    /// A bit for each group that it has joined.
+    groups: u64,
     /// Whom it talks to: the kernel, unless somebody says otherwise.
     peer: (u32, u32),
     answers: VecDeque<Vec<u8>>,
@@ -73,6 +77,8 @@ pub struct NetlinkSocket {
     unix: Arc<unix::Namespace>,
     kind: SocketKind,
     protocol: i32,
+    /// Whether who made it may change the network.
+    may_change: bool,
     this: Weak<Self>,
     state: Mutex<State>,
 }
@@ -131,6 +137,7 @@ impl NetlinkSocket {
             return Err(Errno::EAFNOSUPPORT);
         }
         let core = stack.new_core(caller.real())?;
+        let may_change = stack.allows(caller, Capabilities::NET_ADMIN);
         let (stack, unix) = (stack.clone(), unix.clone());
         Ok(Arc::new_cyclic(|this| Self {
             core,
@@ -138,6 +145,7 @@ impl NetlinkSocket {
             unix,
             kind,
             protocol,
+            may_change,
             this: this.clone(),
             state: Mutex::default(),
         }))
@@ -194,35 +202,80 @@ impl NetlinkSocket {
             // Of what programs could say to each other nothing is carried.
             return Err(Errno::ECONNREFUSED);
         }
-        let mut state = self.state.lock();
-        let port = state.port;
+        let may_change = self.may_change
+            && caller.is_none_or(|caller| self.stack.allows(caller, Capabilities::NET_ADMIN));
+        let port = self.state.lock().port;
         for request in message::requests(&request).filter(|request| request.kind >= kinds::FIRST) {
             // What a request brings comes as a whole, as Linux makes it only when it is read.
-            if state.len > self.options.receive_buffer() {
-                drop(state);
-                self.set_error(Errno::ENOBUFS);
-                self.notify(PollEvents::ERR);
+            if self.state.lock().len > self.options.receive_buffer() {
+                self.overflow();
                 return Ok(len);
             }
-            let asker = Asker { request: &request, port, user: self.owner().uid };
-            let found = match self.protocol {
-                SOCKETS => diag::answer(Sockets { inet: &self.stack, unix: &self.unix }, &asker),
-                _ => route::answer(&self.stack, &asker).map(Found::from),
+            let user = self.owner().uid;
+            let asker = Asker { request: &request, port, user };
+            let answers = match self.protocol {
+                SOCKETS => {
+                    let sockets = Sockets { inet: &self.stack, unix: &self.unix };
+                    asker.answer(diag::answer(sockets, &asker))
+                }
+                _ if change::is_meant(&request) => {
+                    let done = self.change(&request, may_change);
+                    // What asks others for all of something says here how it is to be changed.
+                    let request = Request { flags: request.flags & flags::ACK, ..request };
+                    Asker { request: &request, port, user }.answer(done)
+                }
+                _ => asker.answer(route::answer(&self.stack, &asker).map(Found::from)),
             };
-            let answers = asker.answer(found);
+            let mut state = self.state.lock();
             state.len += answers.iter().map(Vec::len).sum::<usize>();
             state.answers.extend(answers);
         }
-        drop(state);
         self.notify(PollEvents::READABLE);
         Ok(len)
     }
 }
 
+impl NetlinkSocket {
+    /// Changes the network, and tells who wants to know.
+    fn change(&self, request: &Request<'_>, may_change: bool) -> SysResult<Found> {
+        let change = change::make(&self.stack, request, may_change)?;
+        change.into_iter().for_each(|change| news::tell(&self.stack, change));
+        Ok(Vec::new().into())
+    }
+
+    /// There is no room for what it should have got.
+    fn overflow(&self) {
+        self.set_error(Errno::ENOBUFS);
+        self.notify(PollEvents::ERR);
+    }
+
+    /// Gets `message` if it has joined `group`.
+    fn hear(&self, group: u32, message: &[u8]) {
+        {
+            let mut state = self.state.lock();
+            if self.protocol != ROUTE || state.groups & news::bit(group) == 0 {
+                return;
+            }
+            if state.len <= self.options.receive_buffer() {
+                state.len += message.len();
+                state.answers.push_back(message.to_vec());
+                drop(state);
+                return self.notify(PollEvents::READABLE);
+            }
+        }
+        self.overflow();
+    }
+}
+
 impl Stack {
+    /// All netlink sockets that have a port.
+    fn netlink_sockets(&self) -> Vec<Arc<NetlinkSocket>> {
+        self.netlink.lock().values().filter_map(Weak::upgrade).collect()
+    }
+
     /// /proc/net/netlink: the sockets that have a port.
     pub fn netlink_table(&self) -> String {
-        let mut sockets: Vec<_> = self.netlink.lock().values().filter_map(Weak::upgrade).collect();
+        let mut sockets = self.netlink_sockets();
         sockets.sort_by_key(|socket| (socket.protocol, socket.ino()));
         let mut text = String::from(
             "sk               Eth Pid        Groups   Rmem     Wmem     Dump  Locks    Drops    Inode\n",
@@ -235,7 +288,7 @@ impl Stack {
                 0,
                 socket.protocol,
                 state.port,
-                state.groups,
+                state.groups as u32,
                 state.len,
                 0,
                 0,
@@ -290,6 +343,11 @@ impl File for NetlinkSocket {
         self.core.wait_limit(events)
     }
 
+    fn takes_whole(&self, _len: usize) -> bool {
+        // What it may do depends on who sends it.
+        false
+    }
+
     fn signals_broken_pipe(&self) -> bool {
         false
     }
@@ -312,6 +370,10 @@ impl Socket for NetlinkSocket {
         self.protocol
     }
 
+    fn network(&self) -> Option<&Stack> {
+        Some(&self.stack)
+    }
+
     fn core(&self) -> &Core {
         &self.core
     }
@@ -319,7 +381,9 @@ impl Socket for NetlinkSocket {
     fn bind(&self, caller: &dyn Caller, address: &[u8]) -> SysResult<()> {
         let (port, groups) = parse(address)?;
         self.claim(Some(caller), port)?;
-        self.state.lock().groups = groups;
+        let groups_at = &mut self.state.lock().groups;
+        // The groups that an address has no bit for stay.
+        *groups_at = *groups_at >> 32 << 32 | u64::from(groups);
         Ok(())
     }
 
@@ -336,7 +400,7 @@ impl Socket for NetlinkSocket {
 
     fn local_address(&self) -> SysResult<Address> {
         let state = self.state.lock();
-        Ok(to_address((state.port, state.groups)))
+        Ok(to_address((state.port, state.groups as u32)))
     }
 
     fn peer_address(&self) -> SysResult<Address> {
@@ -384,18 +448,24 @@ impl Socket for NetlinkSocket {
         name: u32,
         value: &[u8],
     ) -> SysResult<()> {
-        /// Groups that are joined and left: nothing is ever told to them, for nothing about the network changes.
-        const JOIN_AND_LEAVE: std::ops::RangeInclusive<u32> = 1..=2;
+        /// Groups are joined and left.
+        const JOIN: u32 = 1;
+        const LEAVE: u32 = 2;
         if level != LEVEL {
             return Err(Errno::ENOPROTOOPT);
         }
         let number = value.first_chunk::<4>().map(|bytes| u32::from_ne_bytes(*bytes));
         let number = number.ok_or(Errno::EINVAL)?;
         match name {
-            name if JOIN_AND_LEAVE.contains(&name) => match number {
-                1..=36 => Ok(()),
-                _ => Err(Errno::EINVAL),
-            },
+            JOIN | LEAVE if !(1..=36).contains(&number) => Err(Errno::EINVAL),
+            JOIN => {
+                self.state.lock().groups |= news::bit(number);
+                Ok(())
+            }
+            LEAVE => {
+                self.state.lock().groups &= !news::bit(number);
+                Ok(())
+            }
             3..=5 | 10..=12 => {
                 let set = &mut self.state.lock().set;
                 set.retain(|&other| other != name);

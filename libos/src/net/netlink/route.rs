@@ -2,27 +2,34 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::asker::Asker;
+use super::{asker::Asker, message::Answer};
 use crate::{
     errno::{Errno, SysResult},
-    net::inet::{
-        Stack,
-        address::Family,
-        interface::{FLAGS_MORE, Interface, QUEUE_LEN, SCOPE_GLOBAL, SCOPE_HOST, SCOPE_LINK},
-        route::{Device, Reach},
+    net::{
+        ethernet::plan::mask_of,
+        inet::{
+            Stack,
+            address::Family,
+            interface::{FLAGS_MORE, Interface, QUEUE_LEN, SCOPE_GLOBAL, SCOPE_HOST, SCOPE_LINK},
+            loopback::State,
+            route::{Device, Reach},
+        },
     },
 };
 
 // `RTM_*`
 const NEW_LINK: u16 = 16;
 const GET_LINK: u16 = 18;
-const NEW_ADDRESS: u16 = 20;
+pub(super) const NEW_ADDRESS: u16 = 20;
+pub(super) const DELETE_ADDRESS: u16 = 21;
 const GET_ADDRESS: u16 = 22;
 const NEW_ROUTE: u16 = 24;
 const GET_ROUTE: u16 = 26;
 const GET_NEIGHBOUR: u16 = 30;
 const NEW_RULE: u16 = 32;
 const GET_RULE: u16 = 34;
+const NEW_NAMESPACE: u16 = 88;
+const GET_NAMESPACE: u16 = 90;
 
 /// The length of `struct ifinfomsg`, and of `struct rtmsg`.
 const LINK_LEN: usize = 16;
@@ -30,6 +37,8 @@ const ROUTE_LEN: usize = 12;
 
 /// `IFA_F_PERMANENT`
 const PERMANENT: u32 = 0x80;
+/// How long an address is preferred and valid, and when it was made and changed: for ever, at the beginning.
+const FOR_EVER: [u8; 16] = [255, 255, 255, 255, 255, 255, 255, 255, 0, 0, 0, 0, 0, 0, 0, 0];
 /// `RTPROT_KERNEL`, `RTPROT_BOOT`
 const BY_KERNEL: u8 = 2;
 const BY_BOOT: u8 = 3;
@@ -55,6 +64,7 @@ pub(super) fn answer(stack: &Stack, asker: &Asker<'_>) -> SysResult<Vec<Vec<u8>>
         (GET_ROUTE, false) => asker.one_route(stack).map(|route| vec![route]),
         (GET_NEIGHBOUR, true) => Ok(Vec::new()),
         (GET_RULE, true) => Ok(asker.rules()),
+        (GET_NAMESPACE, false) => asker.namespace_number().map(|number| vec![number]),
         _ => Err(Errno::EOPNOTSUPP),
     }
 }
@@ -107,9 +117,15 @@ impl Asker<'_> {
         self.family() == 0 || self.family() == family.raw()
     }
 
-    fn link(&self, device: &Interface) -> Vec<u8> {
-        /// `IF_OPER_UNKNOWN`, `IF_OPER_UP`
-        const STATES: (u8, u8) = (0, 6);
+    pub(super) fn link(&self, device: &Interface) -> Vec<u8> {
+        // `IF_OPER_*`: down; unknown, as always of a device without a cable; up.
+        let state = match (device.is_up(), device.has_cable) {
+            (false, _) => 2,
+            (true, false) => 0,
+            (true, true) => 6,
+        };
+        let more = if device.is_up() { FLAGS_MORE } else { 0 };
+        let queue: &[u8] = if device.was_up { b"noqueue\0" } else { b"noop\0" };
         let word = |number: u32| number.to_ne_bytes();
         let (received, sent) = device.traffic;
         let counts = [received.0, sent.0, received.1, sent.1];
@@ -121,12 +137,12 @@ impl Asker<'_> {
             .put(&[0, 0])
             .put(&device.kind.to_ne_bytes())
             .put(&word(device.index))
-            .put(&word(device.flags | FLAGS_MORE))
+            .put(&word(device.flags | more))
             .put(&word(0))
             .attribute(3, format!("{}\0", device.name).as_bytes())
             .attribute(13, &word(QUEUE_LEN))
-            // Its state is unknown, as always of a device without a cable; its mode the default.
-            .attribute(16, &[if device.has_cable { STATES.1 } else { STATES.0 }])
+            .attribute(16, &[state])
+            // Its mode is the default.
             .attribute(17, &[0])
             .attribute(4, &word(device.mtu))
             .attribute(27, &word(0))
@@ -134,7 +150,7 @@ impl Asker<'_> {
             .attribute(31, &word(1))
             .attribute(32, &word(1))
             .attribute(33, &[1])
-            .attribute(6, b"noqueue\0")
+            .attribute(6, queue)
             .attribute(1, &device.hardware.0)
             .attribute(2, &device.hardware.1)
             .attribute(23, &wide)
@@ -158,40 +174,65 @@ impl Asker<'_> {
         devices.iter().find(is_it).map(|device| self.link(device)).ok_or(Errno::ENODEV)
     }
 
+    /// Begins what is told of an address.
+    fn address(&self, kind: u16, family: Family, prefix: u8, scope: u8, index: u32) -> Answer {
+        self.start(kind)
+            .put(&[family.raw() as u8, prefix, PERMANENT as u8, scope])
+            .put(&index.to_ne_bytes())
+    }
+
+    fn address_v4(&self, kind: u16, device: &Interface, (ip, prefix): (Ipv4Addr, u8)) -> Vec<u8> {
+        let scope = if device.broadcast.is_some() { SCOPE_GLOBAL } else { SCOPE_HOST };
+        let message = self.address(kind, Family::V4, prefix, scope, device.index);
+        let message = message.attribute(1, &ip.octets()).attribute(2, &ip.octets());
+        let message = match device.broadcast {
+            Some(broadcast) => message.attribute(4, &broadcast.octets()),
+            None => message,
+        };
+        let message = message.attribute(3, format!("{}\0", device.name).as_bytes());
+        message.attribute(8, &PERMANENT.to_ne_bytes()).attribute(6, &FOR_EVER).finish()
+    }
+
+    fn address_v6(&self, kind: u16, index: u32, address: (Ipv6Addr, u8, u8)) -> Vec<u8> {
+        let (ip, prefix, scope) = address;
+        let message = self.address(kind, Family::V6, prefix, scope, index);
+        let message = message.attribute(1, &ip.octets()).attribute(6, &FOR_EVER);
+        message.attribute(8, &PERMANENT.to_ne_bytes()).finish()
+    }
+
+    /// The address of `lo` in a family, whether it has it or had it.
+    pub(super) fn loopback_address(&self, kind: u16, family: Family) -> Vec<u8> {
+        let lo = Interface::loopback(State::USED);
+        let (v4, v6) = ((Ipv4Addr::LOCALHOST, 8), (Ipv6Addr::LOCALHOST, 128, SCOPE_HOST));
+        match family {
+            Family::V4 => self.address_v4(kind, &lo, v4),
+            Family::V6 => self.address_v6(kind, lo.index, v6),
+        }
+    }
+
     fn addresses(&self, devices: &[Interface]) -> Vec<Vec<u8>> {
-        let start = |family: Family, prefix, scope, device: &Interface| {
-            self.start(NEW_ADDRESS)
-                .put(&[family.raw() as u8, prefix, PERMANENT as u8, scope])
-                .put(&device.index.to_ne_bytes())
-        };
-        // For ever: preferred, valid, made and changed at the beginning.
-        let times = [[0xff; 8], [0; 8]].concat();
-        let v4 = |device: &Interface| {
-            let ip = device.v4.0.octets();
-            let scope = if device.broadcast.is_some() { SCOPE_GLOBAL } else { SCOPE_HOST };
-            let message = start(Family::V4, device.v4.1, scope, device);
-            let message = message.attribute(1, &ip).attribute(2, &ip);
-            let message = match device.broadcast {
-                Some(broadcast) => message.attribute(4, &broadcast.octets()),
-                None => message,
-            };
-            let message = message.attribute(3, format!("{}\0", device.name).as_bytes());
-            message.attribute(8, &PERMANENT.to_ne_bytes()).attribute(6, &times).finish()
-        };
-        let v6 = |device: &Interface, (ip, prefix, scope): &(Ipv6Addr, u8, u8)| {
-            let message = start(Family::V6, *prefix, *scope, device).attribute(1, &ip.octets());
-            message.attribute(6, &times).attribute(8, &PERMANENT.to_ne_bytes()).finish()
-        };
         let mut found = Vec::new();
         if self.wants(Family::V4) {
-            found.extend(devices.iter().map(v4));
+            let v4 = |device: &Interface| Some(self.address_v4(NEW_ADDRESS, device, device.v4?));
+            found.extend(devices.iter().filter_map(v4));
         }
         if self.wants(Family::V6) {
             for device in devices {
-                found.extend(device.v6.iter().map(|address| v6(device, address)));
+                let v6 = |&address| self.address_v6(NEW_ADDRESS, device.index, address);
+                found.extend(device.v6.iter().map(v6));
             }
         }
         found
+    }
+
+    /// By which number the sender's namespace knows another one: by none, as none was given.
+    fn namespace_number(&self) -> SysResult<Vec<u8>> {
+        /// `NETNSA_NSID`
+        const NUMBER: u16 = 1;
+        let family = self.request.payload().get(..4).ok_or(Errno::EINVAL)?;
+        let said = self.request.attributes(family.len()).next();
+        said.ok_or(Errno::EINVAL)?;
+        Ok(self.start(NEW_NAMESPACE).put(&[0; 4]).attribute(NUMBER, &[0xff; 4]).finish())
     }
 
     fn route(&self, told: &Told) -> Vec<u8> {
@@ -202,8 +243,10 @@ impl Asker<'_> {
             .put(&[family.raw() as u8, prefix, 0, 0, table, by, scope, kind, 0, 0, 0, 0])
             .attribute(15, &u32::from(table).to_ne_bytes())
             .attribute(1, &bytes(told.to));
-        if let Some(metric) = told.metric {
-            message = message.attribute(6, &metric.to_ne_bytes());
+        if family == Family::V6 {
+            // Of several with the same metric it is as good as others.
+            let metric = told.metric.unwrap_or(0).to_ne_bytes();
+            message = message.attribute(6, &metric).attribute(20, &[0]);
         }
         if let Some(source) = told.source {
             message = message.attribute(7, &bytes(source));
@@ -217,27 +260,34 @@ impl Asker<'_> {
         let (mut main, mut local, mut main_v6, mut local_v6) =
             (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for device in devices {
-            let (own, prefix, index) = (IpAddr::V4(device.v4.0), device.v4.1, device.index);
-            let network = IpAddr::V4(device.v4.0 & device.mask());
-            let last = IpAddr::V4(device.v4.0 | !device.mask());
-            match device.broadcast {
-                None => local.push(Told::local(network, prefix, index, own)),
-                Some(_) => {
-                    let source = Some(own);
-                    main.push(Told { source, ..Told::network(network, prefix, index) });
-                    main.push(Told { by: BY_BOOT, ..Told::network(GROUPS.0, GROUPS.1, index) });
+            let index = device.index;
+            if let Some((ip, prefix)) = device.v4 {
+                let (own, mask) = (IpAddr::V4(ip), mask_of(prefix));
+                let (network, last) = (IpAddr::V4(ip & mask), IpAddr::V4(ip | !mask));
+                match device.broadcast {
+                    None if device.was_up => {
+                        local.push(Told::local(network, prefix, index, own));
+                    }
+                    None => {}
+                    Some(_) => {
+                        let source = Some(own);
+                        main.push(Told { source, ..Told::network(network, prefix, index) });
+                        main.push(Told { by: BY_BOOT, ..Told::network(GROUPS.0, GROUPS.1, index) });
+                    }
+                }
+                local.push(Told::local(own, 32, index, own));
+                let to_all = Told::local(last, 32, index, own);
+                if device.is_up() {
+                    local.push(Told { kind: BROADCAST, scope: SCOPE_LINK, ..to_all });
                 }
             }
-            local.push(Told::local(own, 32, index, own));
-            let to_all = Told::local(last, 32, index, own);
-            local.push(Told { kind: BROADCAST, scope: SCOPE_LINK, ..to_all });
             for &(ip, prefix, scope) in &device.v6 {
                 let (own, network) = (IpAddr::V6(ip), ip.to_bits() >> 64 << 64);
                 if scope != SCOPE_HOST {
                     let network = IpAddr::V6(Ipv6Addr::from_bits(network));
                     main_v6.push(Told::network(network, prefix, index));
                 }
-                local_v6.push(Told::local(own, 128, index, own));
+                local_v6.push(Told { source: None, ..Told::local(own, 128, index, own) });
             }
             if device.broadcast.is_some() {
                 let groups = Told::network(GROUPS_V6.0, GROUPS_V6.1, index);

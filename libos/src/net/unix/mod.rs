@@ -31,11 +31,7 @@ use std::{
 use hal::pmem::PhysicalMemory;
 use parking_lot::Mutex;
 
-use self::{
-    endpoint::Endpoint,
-    name::Name,
-    rights::{Disposal, Flight},
-};
+use self::{endpoint::Endpoint, name::Name, rights::Transit};
 pub use self::{endpoint::Told, name::Binding, socket::UnixSocket};
 use super::{SocketKind, core::InodeNumbers};
 use crate::errno::{Errno, SysResult};
@@ -49,7 +45,7 @@ const AUTO_NAMES: u32 = 1 << 20;
 /// Sockets of different kinds may have the same abstract name.
 type AbstractName = (SocketKind, Box<[u8]>);
 
-/// The sockets of one kernel.
+/// The sockets of one network namespace. Paths lead from each to all, as they do on Linux.
 pub struct Namespace {
     memory: Arc<PhysicalMemory>,
     /// By their abstract names.
@@ -58,8 +54,8 @@ pub struct Namespace {
     sockets: Mutex<BTreeMap<u64, Weak<Endpoint>>>,
     inodes: Arc<InodeNumbers>,
     next_name: AtomicU32,
-    flight: Mutex<Flight>,
-    disposal: Mutex<Disposal>,
+    /// One for all namespaces: a socket of one may be on its way through one of another.
+    transit: Arc<Transit>,
 }
 
 impl Namespace {
@@ -71,8 +67,19 @@ impl Namespace {
             sockets: Mutex::default(),
             inodes: Arc::clone(inodes),
             next_name: AtomicU32::new(0),
-            flight: Mutex::default(),
-            disposal: Mutex::default(),
+            transit: Arc::default(),
+        })
+    }
+
+    /// Another one of the same kernel, without sockets.
+    pub fn another(&self) -> Arc<Self> {
+        Arc::new(Self {
+            memory: Arc::clone(&self.memory),
+            names: Mutex::default(),
+            sockets: Mutex::default(),
+            inodes: Arc::clone(&self.inodes),
+            next_name: AtomicU32::new(0),
+            transit: Arc::clone(&self.transit),
         })
     }
 

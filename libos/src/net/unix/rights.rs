@@ -12,7 +12,7 @@ use std::{
     sync::{Arc, Weak},
 };
 
-use parking_lot::MutexGuard;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::{Namespace, socket::UnixSocket};
 use crate::{
@@ -186,15 +186,22 @@ impl Drop for Rights {
         let files = std::mem::take(&mut self.files);
         if !files.is_empty() {
             let space = self.space.clone();
-            space.flight.lock().remove(self.user, &files);
+            space.flight().remove(self.user, &files);
             space.dispose(files);
         }
     }
 }
 
+/// The open files that are on the way through a kernel's sockets, and those that came from there and are to be dropped.
+#[derive(Default)]
+pub(super) struct Transit {
+    flight: Mutex<Flight>,
+    disposal: Mutex<Disposal>,
+}
+
 /// Files that are to be dropped.
 #[derive(Default)]
-pub(super) struct Disposal {
+struct Disposal {
     files: Vec<Arc<OpenFile>>,
     /// Somebody is dropping them.
     busy: bool,
@@ -203,12 +210,12 @@ pub(super) struct Disposal {
 impl Namespace {
     /// Locks what is on the way. Before any socket's own lock.
     pub(super) fn flight(&self) -> MutexGuard<'_, Flight> {
-        self.flight.lock()
+        self.transit.flight.lock()
     }
 
     /// Drops `files`. What their sockets have in their queues is dropped in turn and not within: a guest decides how long such a chain is.
     fn dispose(&self, files: Vec<Arc<OpenFile>>) {
-        let mut disposal = self.disposal.lock();
+        let mut disposal = self.transit.disposal.lock();
         disposal.files.extend(files);
         if disposal.busy {
             return;
@@ -223,7 +230,7 @@ impl Namespace {
     /// Looks for sockets that nobody can reach, if it is time to; `closed`: one was just closed.
     pub(super) fn collect(&self, closed: bool) {
         let garbage = {
-            let mut flight = self.flight.lock();
+            let mut flight = self.flight();
             if flight.is_due(closed) { flight.take_garbage() } else { Vec::new() }
         };
         // Without the lock: they take it.
@@ -233,6 +240,6 @@ impl Namespace {
     /// How many sockets are on the way.
     #[cfg(test)]
     pub(super) fn in_flight(&self) -> usize {
-        self.flight.lock().sockets.len()
+        self.flight().sockets.len()
     }
 }

@@ -133,3 +133,32 @@ fn a_name_is_free_when_its_socket_is_closed() {
     named().unwrap();
     assert!(space.names.lock().is_empty());
 }
+
+#[test]
+fn a_name_is_known_in_its_own_namespace() {
+    let (one, anybody) = (space(), anybody());
+    let other = one.another();
+    let listener = UnixSocket::new(&one, SocketKind::Stream, anybody.real()).unwrap();
+    listener.bind(&anybody, b"\x01\0\0name").unwrap();
+    listener.listen(&anybody, 1).unwrap();
+    let connect = |space| {
+        let client = UnixSocket::new(space, SocketKind::Stream, anybody.real()).unwrap();
+        client.connect(&anybody, b"\x01\0\0name", true)
+    };
+    assert_eq!((connect(&one), connect(&other)), (Ok(()), Err(Errno::ECONNREFUSED)));
+    let same = UnixSocket::new(&other, SocketKind::Stream, anybody.real()).unwrap();
+    assert_eq!(same.bind(&anybody, b"\x01\0\0name"), Ok(()));
+}
+
+#[test]
+fn sockets_of_two_namespaces_on_the_way_through_each_other_are_collected() {
+    let one = space();
+    let other = one.another();
+    let ([a, b], [c, d]) = (pair(&one, SocketKind::Stream), pair(&other, SocketKind::Stream));
+    send(&a, &[&c, &d]).unwrap();
+    send(&c, &[&a, &b]).unwrap();
+    assert_eq!(one.in_flight(), 4);
+    drop((a, b, c, d));
+    drop(pair(&other, SocketKind::Stream));
+    assert_eq!((other.in_flight(), other.memory.charged()), (0, 0));
+}

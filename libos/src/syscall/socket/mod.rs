@@ -20,7 +20,7 @@ use crate::{
         netlink::{self, NetlinkSocket},
         unix::UnixSocket,
     },
-    process::{FsState, Resource, Thread},
+    process::{FsState, NetNamespace, Resource, Thread},
     syscall::{
         argument::{Fd, Flags, UserAddr, UserPtr},
         io::until_ready,
@@ -119,15 +119,15 @@ pub(crate) fn create(
     protocol: i32,
 ) -> SysResult<(Arc<dyn Socket>, u32)> {
     let (kind, flags) = split_kind(family, kind)?;
-    let kernel = &thread.process.kernel;
+    let NetNamespace { inet, unix, .. } = &*thread.net();
     let socket: Arc<dyn Socket> = match family as u32 {
-        net::AF_UNIX => UnixSocket::new(&kernel.unix, unix_kind(kind, protocol)?, thread.real())?,
-        net::AF_INET => kernel.inet.socket(thread, Family::V4, kind, protocol)?,
-        net::AF_INET6 => kernel.inet.socket(thread, Family::V6, kind, protocol)?,
-        net::AF_NETLINK if kernel.inet.network() == Network::Host && protocol == netlink::ROUTE => {
-            HostSocket::new(&kernel.inet, thread, net::AF_NETLINK, kind, protocol)?
+        net::AF_UNIX => UnixSocket::new(unix, unix_kind(kind, protocol)?, thread.real())?,
+        net::AF_INET => inet.socket(thread, Family::V4, kind, protocol)?,
+        net::AF_INET6 => inet.socket(thread, Family::V6, kind, protocol)?,
+        net::AF_NETLINK if inet.network() == Network::Host && protocol == netlink::ROUTE => {
+            HostSocket::new(inet, thread, net::AF_NETLINK, kind, protocol)?
         }
-        net::AF_NETLINK => NetlinkSocket::new(&kernel.inet, &kernel.unix, thread, kind, protocol)?,
+        net::AF_NETLINK => NetlinkSocket::new(inet, unix, thread, kind, protocol)?,
         _ => return Err(Errno::EAFNOSUPPORT),
     };
     Ok((socket, flags))
@@ -148,7 +148,7 @@ pub(crate) fn socketpair(
         return Err(Errno::EOPNOTSUPP);
     }
     let kind = unix_kind(kind, protocol)?;
-    let (one, other) = UnixSocket::pair(&thread.process.kernel.unix, kind, thread)?;
+    let (one, other) = UnixSocket::pair(&thread.net().unix, kind, thread)?;
     let one = insert(thread, one, flags)?;
     let other = insert(thread, other, flags).inspect_err(|_| drop(thread.files.remove(one)))?;
     let written = into.write(&thread.memory, &[one.0, other.0]);

@@ -202,8 +202,12 @@ fn set_inet(
     })
 }
 
-fn routes(thread: &Thread) -> &Routes {
-    thread.process.kernel.inet.routes()
+/// What `look` finds in the routes of the socket's network, which is the caller's if it is in none.
+fn in_routes<R>(thread: &Thread, socket: &dyn Socket, look: impl FnOnce(&Routes) -> R) -> R {
+    match socket.network() {
+        Some(network) => look(network.routes()),
+        None => look(thread.net().inet.routes()),
+    }
 }
 
 /// `SO_BINDTODEVICE`: by name; none for no device. `ENODEV`.
@@ -218,7 +222,10 @@ fn bind_to_device(
     let name = name.split(|&byte| byte == 0).next().unwrap_or_default();
     let device = match name {
         b"" => 0,
-        name => routes(thread).device(name).ok_or(Errno::ENODEV)?.index(),
+        name => {
+            let device = in_routes(thread, socket, |routes| routes.device(name));
+            device.ok_or(Errno::ENODEV)?.index()
+        }
     };
     socket.options().kept.lock().device = device;
     Ok(())
@@ -271,7 +278,8 @@ pub(crate) fn getsockopt(
             0 => write(&[]),
             _ if room < DEVICE_NAME => Err(Errno::EINVAL),
             device => {
-                let device = routes(thread).device_of(device).unwrap_or(Device::Loopback);
+                let device = in_routes(thread, socket, |routes| routes.device_of(device));
+                let device = device.unwrap_or(Device::Loopback);
                 write(&[device.name().as_bytes(), b"\0"].concat())
             }
         },

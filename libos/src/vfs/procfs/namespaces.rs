@@ -1,6 +1,7 @@
 //! /proc/PID/ns: the namespaces that a thread is in, as files that setns(2) takes.
 //!
-//! The one idea: such a file holds on to its namespace, so that one can be entered that nobody is in any more.
+//! The one idea: such a file holds on to its namespace, so that one can be entered that nobody is in any more. It is a file system of its own, nsfs,
+//! so a bind mount of it holds on, too.
 
 use std::sync::Arc;
 
@@ -13,9 +14,16 @@ use crate::process::namespaces::Kind;
 use crate::process::{Namespace, Thread};
 use crate::vfs::buf::GuestMemory;
 use crate::vfs::file::File;
-use crate::vfs::metadata::{FileType, Metadata};
-use crate::vfs::mount::Path;
+use crate::vfs::inode::{FileSystem, Inode};
+use crate::vfs::metadata::{DeviceNumber, FileType, Metadata, StatFs};
+use crate::vfs::mount::{Mount, MountFlags, Path, Superblock};
 use crate::vfs::reopen::Reopen;
+
+/// The magic number of statfs(2).
+const NSFS_MAGIC: u64 = 0x6e73_6673;
+
+/// The device of all such files.
+const NSFS: DeviceNumber = DeviceNumber::new(0, 4);
 
 /// The links of the directory.
 const LINKS: [(&str, Kind); 10] = [
@@ -53,13 +61,12 @@ impl Directory for NamespaceLinks {
         Ok(What::Jump(
             Arc::new(move || {
                 let thread = subject.thread()?;
-                let number = namespace(&thread, name, kind).number();
-                Ok(format!("{}:[{number}]", kind.word()).into_bytes())
+                Ok(link_text(&namespace(&thread, name, kind)))
             }),
             Arc::new(move || {
                 let thread = again.thread()?;
-                let file = Arc::new(NamespaceFile(namespace(&thread, name, kind)));
-                Ok(Path::detached(Arc::new(Reopen { file, flags: raw::O_RDONLY })))
+                let fs = Superblock::new(Arc::new(NsFs(namespace(&thread, name, kind))));
+                Ok(Path::root_of(&Mount::new_root(fs, MountFlags::empty(), "nsfs")))
             }),
         ))
     }
@@ -75,9 +82,42 @@ fn namespace(thread: &Thread, name: &str, kind: Kind) -> Namespace {
         Kind::Mount => Namespace::Mount(Arc::clone(&thread.fs.read_recursive().mounts)),
         Kind::Uts => Namespace::Uts(Arc::clone(&thread.namespaces.read().uts)),
         Kind::Ipc => Namespace::Ipc(Arc::clone(&thread.namespaces.read().ipc)),
+        Kind::Net => Namespace::Net(thread.net()),
         Kind::Cgroup => Namespace::Cgroup(thread.namespaces.read().cgroup),
         kind => Namespace::Only(kind),
     }
+}
+
+/// The file system that has the file of one namespace, and nothing else.
+struct NsFs(Namespace);
+
+impl FileSystem for NsFs {
+    fn root(&self) -> Arc<dyn Inode> {
+        let file = Arc::new(NamespaceFile(self.0.clone()));
+        Arc::new(Reopen { file, flags: raw::O_RDONLY })
+    }
+
+    fn type_name(&self) -> &'static str {
+        "nsfs"
+    }
+
+    fn root_name(&self) -> Vec<u8> {
+        link_text(&self.0)
+    }
+
+    fn statfs(&self) -> SysResult<StatFs> {
+        let magic = NSFS_MAGIC;
+        Ok(StatFs { magic, block_size: 4096, name_max: 255, ..StatFs::default() })
+    }
+
+    fn device(&self) -> DeviceNumber {
+        NSFS
+    }
+}
+
+/// What its link says.
+fn link_text(namespace: &Namespace) -> Vec<u8> {
+    format!("{}:[{}]", namespace.kind().word(), namespace.number()).into_bytes()
 }
 
 /// An open file of a namespace.
@@ -100,6 +140,7 @@ impl File for NamespaceFile {
 
     fn metadata(&self) -> Option<SysResult<Metadata>> {
         Some(Ok(Metadata {
+            dev: NSFS,
             ino: self.0.number(),
             kind: FileType::Regular,
             mode: 0o444,
@@ -115,7 +156,7 @@ impl File for NamespaceFile {
     }
 
     fn link_text(&self) -> Vec<u8> {
-        format!("{}:[{}]", self.0.kind().word(), self.0.number()).into_bytes()
+        link_text(&self.0)
     }
 
     fn reopen(&self, flags: u32, _old: u32) -> SysResult<Arc<dyn File>> {

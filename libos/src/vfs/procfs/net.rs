@@ -34,7 +34,7 @@ const ENTRIES: &[Row<Subject>] = &[
     ("udp6", |s| inet(s, |stack| stack.udp_table(Family::V6, UDP))),
     ("udplite", |s| inet(s, |stack| stack.udp_table(Family::V4, UDPLITE))),
     ("udplite6", |s| inet(s, |stack| stack.udp_table(Family::V6, UDPLITE))),
-    ("unix", |s| text(s, |thread| Ok(thread.process.kernel.unix.table()))),
+    ("unix", |s| text(s, |thread| Ok(thread.net().unix.table()))),
 ];
 
 /// The directory that a process sees as /proc/net.
@@ -44,7 +44,7 @@ pub(super) fn directory(subject: &Subject) -> What {
 }
 
 fn inet(subject: &Subject, table: fn(&Stack) -> String) -> What {
-    text(subject, move |thread| Ok(table(&thread.process.kernel.inet)))
+    text(subject, move |thread| Ok(table(&thread.net().inet)))
 }
 
 const SETTINGS: &[Row<()>] = &[

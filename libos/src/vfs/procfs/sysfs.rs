@@ -6,6 +6,7 @@ use hal::host::HostNode;
 
 use super::node::{Directory, Node, Row, Table, What};
 use crate::errno::{Errno, SysResult};
+use crate::net::inet::Stack;
 use crate::net::inet::interface::{FLAG_RUNNING, Interface, QUEUE_LEN};
 use crate::vfs::inode::{FileSystem, Inode};
 use crate::vfs::metadata::{DeviceNumber, FileType, StatFs};
@@ -27,11 +28,11 @@ type Cpus = usize;
 #[derive(Clone)]
 struct Machine {
     cpus: Cpus,
-    devices: Arc<[Interface]>,
+    network: Arc<Stack>,
 }
 
 const ENTRIES: &[Row<Machine>] = &[
-    ("class/net", |machine| What::Directory(Arc::new(Devices(Arc::clone(&machine.devices))))),
+    ("class/net", |machine| What::Directory(Arc::new(Devices(Arc::clone(&machine.network))))),
     ("devices/system/cpu", |machine| What::Directory(Arc::new(CpuDirectory(machine.cpus)))),
     ("devices/system/node/online", |_| What::fixed("0\n")),
     ("devices/system/node/possible", |_| What::fixed("0\n")),
@@ -40,17 +41,18 @@ const ENTRIES: &[Row<Machine>] = &[
 ];
 
 /// /sys/class/net: a directory for each network device.
-struct Devices(Arc<[Interface]>);
+struct Devices(Arc<Stack>);
 
 impl Directory for Devices {
     fn list(&self) -> SysResult<Vec<(Vec<u8>, FileType)>> {
         let entry = |device: &Interface| (device.name.into(), FileType::Directory);
-        Ok(self.0.iter().map(entry).collect())
+        Ok(self.0.interfaces().iter().map(entry).collect())
     }
 
     fn find(&self, name: &[u8]) -> SysResult<What> {
-        let device = self.0.iter().find(|device| device.name.as_bytes() == name);
-        let context = device.ok_or(Errno::ENOENT)?.clone();
+        let devices = self.0.interfaces();
+        let device = devices.into_iter().find(|device| device.name.as_bytes() == name);
+        let context = device.ok_or(Errno::ENOENT)?;
         Ok(What::Directory(Arc::new(Table { context, entries: DEVICE_ENTRIES, prefix: "" })))
     }
 }
@@ -60,12 +62,22 @@ const DEVICE_ENTRIES: &[Row<Interface>] = &[
     ("addr_len", |_| What::fixed("6\n")),
     ("address", |device| card(device.hardware.0)),
     ("broadcast", |device| card(device.hardware.1)),
-    ("carrier", |_| What::fixed("1\n")),
+    ("carrier", |device| match device.is_up() {
+        true => What::fixed("1\n"),
+        // Whether there is one is not known.
+        false => What::text(|| Err(Errno::EINVAL)),
+    }),
     ("flags", |device| What::fixed(format!("{:#x}\n", device.flags & !FLAG_RUNNING))),
     ("ifindex", |device| What::fixed(format!("{}\n", device.index))),
     ("iflink", |device| What::fixed(format!("{}\n", device.index))),
     ("mtu", |device| What::fixed(format!("{}\n", device.mtu))),
-    ("operstate", |device| What::fixed(if device.has_cable { "up\n" } else { "unknown\n" })),
+    ("operstate", |device| {
+        What::fixed(match (device.is_up(), device.has_cable) {
+            (false, _) => "down\n",
+            (true, false) => "unknown\n",
+            (true, true) => "up\n",
+        })
+    }),
     ("tx_queue_len", |_| What::fixed(format!("{QUEUE_LEN}\n"))),
     ("type", |device| What::fixed(format!("{}\n", device.kind))),
 ];
@@ -162,10 +174,10 @@ fn range(cpus: usize) -> What {
 }
 
 impl SysFs {
-    /// That of a machine with `cpus` CPUs and these network devices. Its root shows the attributes of the host directory `like`, which it covers.
-    pub fn new(cpus: usize, devices: &[Interface], like: Option<Arc<HostNode>>) -> Arc<Self> {
+    /// That of a machine with `cpus` CPUs and the devices of `network`. Its root shows the attributes of the host directory `like`, which it covers.
+    pub fn new(cpus: usize, network: Arc<Stack>, like: Option<Arc<HostNode>>) -> Arc<Self> {
         let device = anonymous_device();
-        let machine = Machine { cpus, devices: devices.into() };
+        let machine = Machine { cpus, network };
         let table = Table { context: machine, entries: ENTRIES, prefix: "" };
         Arc::new(Self { root: Node::root(Arc::new(table), device, like), device })
     }
@@ -194,7 +206,9 @@ impl FileSystem for SysFs {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Network;
     use crate::vfs::buf::IoDst;
+    use hal::pmem::PhysicalMemory;
 
     fn read(fs: &SysFs, path: &str) -> SysResult<String> {
         let mut inode = fs.root();
@@ -209,11 +223,17 @@ mod tests {
 
     #[test]
     fn the_table_makes_a_tree() {
-        let fs = SysFs::new(4, &[], None);
+        let memory = PhysicalMemory::new(None).unwrap();
+        let network = Stack::new(Network::Loopback, None, &memory, &Arc::default()).another();
+        let fs = SysFs::new(4, Arc::clone(&network), None);
         assert_eq!(read(&fs, "devices/system/cpu/online").as_deref(), Ok("0-3\n"));
         assert_eq!(read(&fs, "devices/system/cpu/cpu3/topology/core_id").as_deref(), Ok("3\n"));
         let siblings = read(&fs, "devices/system/cpu/cpu1/topology/core_siblings");
         assert_eq!(siblings.as_deref(), Ok("f\n"));
+        let state = "class/net/lo/operstate";
+        assert_eq!(read(&fs, state).as_deref(), Ok("down\n"));
+        network.routes().loopback().set_up(true);
+        assert_eq!(read(&fs, state).as_deref(), Ok("unknown\n"));
         for absent in ["cpu4", "cpu01", "cpu", "isolated"] {
             let path = format!("devices/system/cpu/{absent}");
             assert_eq!(read(&fs, &path), Err(Errno::ENOENT));

@@ -138,6 +138,8 @@ impl RawSocket {
                 Ok(()) | Err(Errno::EHOSTUNREACH) => {}
                 Err(error) => return Err(error),
             },
+            // At a device that is down it is lost.
+            _ if !end.stack().routes().loopback_carries() => {}
             _ => end.stack().deliver(&packet),
         }
         Ok(len)
@@ -230,6 +232,10 @@ impl Socket for RawSocket {
 
     fn protocol(&self) -> i32 {
         self.datagrams.protocol()
+    }
+
+    fn network(&self) -> Option<&Stack> {
+        Some(self.listener.end.stack())
     }
 
     fn core(&self) -> &Core {

@@ -259,6 +259,10 @@ impl TcpSocket {
         end.renew();
         stack.counters.active_opens.count();
         let met = match (device, listener) {
+            (Device::Loopback, _) if !stack.routes().loopback_carries() => {
+                self.wait_in_vain();
+                Ok(())
+            }
             (Device::Ethernet, _) => self.meet_elsewhere(local, to),
             (Device::Loopback, Some(listener)) => {
                 self.meet(&listener).map_err(|_| Errno::ECONNREFUSED)
@@ -296,6 +300,21 @@ impl TcpSocket {
         }
         listener.notify(PollEvents::READABLE);
         Ok(())
+    }
+
+    /// What would be sent is lost, as `lo` is down: there is no answer.
+    fn wait_in_vain(&self) {
+        let end = &self.end;
+        end.set_state(State::SynSent);
+        end.set_timer(end.patience(), |end| {
+            if end.state() == State::SynSent {
+                end.set_error(Errno::ETIMEDOUT);
+                end.set_shut(Shutdown::all());
+                end.set_state(State::Close);
+                end.retire();
+                end.notify_all();
+            }
+        });
     }
 
     /// connect(2) without an address: it is as new, but for what bind(2) gave it.

@@ -93,7 +93,9 @@ impl TcpSocket {
         }
         let number = number(level, value)?;
         match name {
-            raw::TCP_REPAIR if !caller.has(Capabilities::NET_ADMIN) => return Err(Errno::EPERM),
+            raw::TCP_REPAIR if !end.stack().allows(caller, Capabilities::NET_ADMIN) => {
+                return Err(Errno::EPERM);
+            }
             raw::TCP_FASTOPEN | raw::TCP_FASTOPEN_CONNECT | raw::TCP_SAVE_SYN
                 if number != 0 && !matches!(end.state(), State::Close | State::Listen) =>
             {

@@ -266,6 +266,10 @@ impl Socket for TcpSocket {
         TCP as i32
     }
 
+    fn network(&self) -> Option<&Stack> {
+        Some(self.end.stack())
+    }
+
     fn core(&self) -> &Core {
         &self.end
     }

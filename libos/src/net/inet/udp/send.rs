@@ -170,6 +170,10 @@ impl End {
         };
         if route.device == Device::Ethernet {
             self.send_far(to, route.reach, datagram, message.data)
+        } else if !self.stack().routes().loopback_carries() {
+            // It is lost, as a packet is at a device that is down.
+            read_all(message.data, &mut vec![0; len])?;
+            Ok(len)
         } else if route.reach == Reach::Unicast {
             self.send_to_one(to, connected, datagram, message.data)
         } else {

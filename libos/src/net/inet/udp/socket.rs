@@ -129,6 +129,10 @@ impl Socket for UdpSocket {
         self.end.numbers.protocol() as i32
     }
 
+    fn network(&self) -> Option<&Stack> {
+        Some(self.end.stack())
+    }
+
     fn core(&self) -> &Core {
         &self.end
     }
