@@ -1,8 +1,9 @@
 //! What a process sees of the machine instead of all of it: namespaces(7).
 //!
 //! The one idea: a namespace is a value that threads share. The tree of mounts is with the directories that are in it
-//! ([`FsContext`](crate::vfs::FsContext)); names and System V objects are here. Of users, process numbers, networks and clocks there is one
-//! each, as in a Linux that was configured without their namespaces.
+//! ([`FsContext`](crate::vfs::FsContext)), that of users with the [credentials](crate::vfs::Credentials); names and System V objects are here.
+//! Each belongs to the namespace of users that it was made in, and capabilities there count over it. Of process numbers, networks and clocks
+//! there is one each, as in a Linux that was configured without their namespaces.
 
 use std::sync::{
     Arc,
@@ -12,6 +13,7 @@ use std::sync::{
 use linux_raw_sys::general as raw;
 use parking_lot::RwLock;
 
+use super::UserNamespace;
 use crate::{
     ipc::Ipc,
     kernel::{Kernel, Names},
@@ -30,6 +32,8 @@ pub fn next_number() -> u64 {
 pub struct Uts {
     /// Its number.
     pub number: u64,
+    /// Whose it is.
+    pub owner: UserNamespace,
     /// The names.
     pub names: RwLock<Names>,
 }
@@ -39,48 +43,68 @@ pub struct Uts {
 pub struct IpcNamespace {
     /// Its number.
     pub number: u64,
+    /// Whose it is.
+    pub owner: UserNamespace,
     /// The objects.
     pub objects: Ipc,
 }
 
-/// The namespaces of a thread but that of mounts.
+/// Control groups: there is one, so all of them show the same.
+#[derive(Clone)]
+pub struct Cgroup {
+    /// Its number.
+    pub number: u64,
+    /// Whose it is.
+    pub owner: UserNamespace,
+}
+
+/// The namespaces of a thread but those of mounts and users.
 #[derive(Clone)]
 pub struct Namespaces {
     /// Names, uname(2).
     pub uts: Arc<Uts>,
     /// System V objects.
     pub ipc: Arc<IpcNamespace>,
-    /// The number of the namespace of control groups: there is one group, so all of them show the same.
-    pub cgroup: u64,
+    /// Control groups.
+    pub cgroup: Cgroup,
 }
 
 impl Namespaces {
     /// Those of a kernel's first process.
     pub fn first(names: Names) -> Self {
+        let owner = UserNamespace::FIRST;
         Self {
-            uts: Arc::new(Uts { number: Kind::Uts.first_number(), names: RwLock::new(names) }),
+            uts: Arc::new(Uts {
+                number: Kind::Uts.first_number(),
+                owner: owner.clone(),
+                names: RwLock::new(names),
+            }),
             ipc: Arc::new(IpcNamespace {
                 number: Kind::Ipc.first_number(),
+                owner: owner.clone(),
                 objects: Ipc::default(),
             }),
-            cgroup: Kind::Cgroup.first_number(),
+            cgroup: Cgroup { number: Kind::Cgroup.first_number(), owner },
         }
     }
 
-    /// These, with new ones of the kinds in `flags` (`CLONE_NEW*`).
-    pub fn renewed(&self, kernel: &Kernel, flags: u64) -> Self {
+    /// These, with new ones of the kinds in `flags` (`CLONE_NEW*`), which are `owner`'s.
+    pub fn renewed(&self, kernel: &Kernel, flags: u64, owner: &UserNamespace) -> Self {
         let mut new = self.clone();
         if flags & u64::from(raw::CLONE_NEWUTS) != 0 {
             let names = RwLock::new(self.uts.names.read().clone());
-            new.uts = Arc::new(Uts { number: next_number(), names });
+            new.uts = Arc::new(Uts { number: next_number(), owner: owner.clone(), names });
         }
         if flags & u64::from(raw::CLONE_NEWIPC) != 0 {
-            let ipc = IpcNamespace { number: next_number(), objects: Ipc::default() };
-            new.ipc = Arc::new(ipc);
+            new.ipc = Arc::new(IpcNamespace {
+                number: next_number(),
+                owner: owner.clone(),
+                objects: Ipc::default(),
+            });
             kernel.know_ipc(&new.ipc);
         }
         if flags & u64::from(raw::CLONE_NEWCGROUP) != 0 {
-            new.cgroup = next_number();
+            new.cgroup = Cgroup { number: next_number(), owner: owner.clone() };
         }
         new
     }
@@ -160,8 +184,10 @@ pub enum Namespace {
     Uts(Arc<Uts>),
     /// System V objects.
     Ipc(Arc<IpcNamespace>),
-    /// Control groups: all show the same.
-    Cgroup(u64),
+    /// Control groups.
+    Cgroup(Cgroup),
+    /// Users.
+    User(UserNamespace),
     /// The only one of its kind.
     Only(Kind),
 }
@@ -174,6 +200,7 @@ impl Namespace {
             Self::Uts(_) => Kind::Uts,
             Self::Ipc(_) => Kind::Ipc,
             Self::Cgroup(_) => Kind::Cgroup,
+            Self::User(_) => Kind::User,
             Self::Only(kind) => *kind,
         }
     }
@@ -184,8 +211,21 @@ impl Namespace {
             Self::Mount(mounts) => mounts.number(),
             Self::Uts(uts) => uts.number,
             Self::Ipc(ipc) => ipc.number,
-            Self::Cgroup(number) => *number,
+            Self::Cgroup(cgroup) => cgroup.number,
+            Self::User(users) => users.number(),
             Self::Only(kind) => kind.first_number(),
+        }
+    }
+
+    /// The namespace of users that it belongs to; the first of those belongs to none.
+    pub fn owner(&self) -> Option<UserNamespace> {
+        match self {
+            Self::Mount(mounts) => Some(mounts.owner().clone()),
+            Self::Uts(uts) => Some(uts.owner.clone()),
+            Self::Ipc(ipc) => Some(ipc.owner.clone()),
+            Self::Cgroup(cgroup) => Some(cgroup.owner.clone()),
+            Self::User(users) => users.parent().cloned(),
+            Self::Only(_) => Some(UserNamespace::FIRST),
         }
     }
 }

@@ -68,7 +68,8 @@ fn namespace(thread: &Thread, kind: Kind) -> Namespace {
         Kind::Mount => Namespace::Mount(Arc::clone(&thread.fs.read_recursive().mounts)),
         Kind::Uts => Namespace::Uts(Arc::clone(&thread.namespaces.read().uts)),
         Kind::Ipc => Namespace::Ipc(Arc::clone(&thread.namespaces.read().ipc)),
-        Kind::Cgroup => Namespace::Cgroup(thread.namespaces.read().cgroup),
+        Kind::Cgroup => Namespace::Cgroup(thread.namespaces.read().cgroup.clone()),
+        Kind::User => Namespace::User(thread.process.user_namespace()),
         kind => Namespace::Only(kind),
     }
 }
@@ -77,6 +78,11 @@ fn namespace(thread: &Thread, kind: Kind) -> Namespace {
 pub struct NamespaceFile(Namespace);
 
 impl NamespaceFile {
+    /// One of `namespace`.
+    pub fn new(namespace: Namespace) -> Self {
+        Self(namespace)
+    }
+
     /// The namespace.
     pub fn namespace(&self) -> &Namespace {
         &self.0
