@@ -32,7 +32,7 @@ pub use self::{
 };
 use crate::{
     errno::{Errno, SysResult},
-    process::FsState,
+    process::{FsState, UserNamespace},
     vfs::{Capabilities, File},
 };
 
@@ -110,6 +110,22 @@ impl Ucred {
     pub const UNKNOWN: Self = Self { pid: 0, uid: 65534, gid: 65534 };
     /// What `SO_PEERCRED` shows without a peer.
     pub const NOBODY: Self = Self { pid: 0, uid: u32::MAX, gid: u32::MAX };
+
+    /// What somebody in `users` sees.
+    pub(crate) fn shown_in(self, users: &UserNamespace) -> Self {
+        match self {
+            Self::UNKNOWN | Self::NOBODY => self,
+            Self { pid, uid, gid } => {
+                Self { pid, uid: users.shown_user(uid), gid: users.shown_group(gid) }
+            }
+        }
+    }
+
+    /// Whom somebody in `users` means; `EINVAL` for nobody.
+    pub(crate) fn named_in(self, users: &UserNamespace) -> SysResult<Self> {
+        let (uid, gid) = (users.kernel_user(self.uid)?, users.kernel_group(self.gid)?);
+        Ok(Self { uid, gid, ..self })
+    }
 }
 
 /// On whose behalf a socket is used.
@@ -120,9 +136,9 @@ pub trait Caller {
     fn effective(&self) -> Ucred;
     /// Where its paths lead.
     fn fs(&self) -> &FsState;
-    /// Whether it has all of `caps`.
+    /// Whether it has all of `caps` over the network, which is the first namespace's.
     fn has(&self, caps: Capabilities) -> bool {
-        self.fs().read().cred.has(caps)
+        self.fs().read().cred.has_in(&UserNamespace::FIRST, caps)
     }
     /// How many open files it may have on the way in messages (`RLIMIT_NOFILE`); none with the right capabilities.
     fn in_flight_limit(&self) -> u64;

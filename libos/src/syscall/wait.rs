@@ -135,7 +135,11 @@ pub(crate) async fn waitid(
         let (head, child) = match &result {
             Ok(Some(waited)) => (
                 Info { signo: Signal::SIGCHLD.raw(), errno: 0, code: waited.code },
-                ChildInfo { pid: waited.pid, uid: waited.uid, status: waited.status },
+                ChildInfo {
+                    pid: waited.pid,
+                    uid: thread.process.user_namespace().shown_user(waited.uid),
+                    status: waited.status,
+                },
             ),
             _ => Default::default(),
         };

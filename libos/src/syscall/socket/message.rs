@@ -293,6 +293,7 @@ fn read_control(thread: &Thread, from: u64, len: u64) -> SysResult<Control> {
                 raw::SCM_RIGHTS => read_rights(thread, data, &mut control)?,
                 raw::SCM_CREDENTIALS => {
                     let given = Ucred::read_from_bytes(data).map_err(|_| Errno::EINVAL)?;
+                    let given = given.named_in(&thread.process.user_namespace())?;
                     check_credentials(thread, given)?;
                     control.credentials = Some(given);
                 }
@@ -324,8 +325,8 @@ fn check_credentials(thread: &Thread, given: Ucred) -> SysResult<()> {
     let cred = thread.fs.read().cred.clone();
     let own = {
         let ids = thread.process.ids.lock();
-        (ids.users.contains(&given.uid) || cred.has(Capabilities::SETUID))
-            && (ids.groups.contains(&given.gid) || cred.has(Capabilities::SETGID))
+        (ids.users.contains(&given.uid) || cred.has_own(Capabilities::SETUID))
+            && (ids.groups.contains(&given.gid) || cred.has_own(Capabilities::SETGID))
     };
     let pid = given.pid == thread.process.pid || cred.has(Capabilities::SYS_ADMIN);
     if !own || !pid {
@@ -603,6 +604,7 @@ impl ControlOut<'_> {
     ) -> SysResult<()> {
         if socket.options().passes_credentials() {
             let from = control.credentials.unwrap_or(Ucred::UNKNOWN);
+            let from = from.shown_in(&self.thread.process.user_namespace());
             self.write(raw::SOL_SOCKET, raw::SCM_CREDENTIALS, from.as_bytes())?;
         }
         for Ancillary { level, kind, data } in &control.ancillary {

@@ -275,7 +275,10 @@ pub(crate) fn getsockopt(
                 write(&[device.name().as_bytes(), b"\0"].concat())
             }
         },
-        raw::SO_PEERCRED => write(socket.peer_credentials().as_bytes()),
+        raw::SO_PEERCRED => {
+            let users = thread.process.user_namespace();
+            write(socket.peer_credentials().shown_in(&users).as_bytes())
+        }
         raw::SO_PEERNAME => {
             let peer = socket.peer_address()?;
             if room > peer.len() { Err(Errno::EINVAL) } else { write(&peer) }
