@@ -36,7 +36,7 @@ use crate::signal::{SigInfo, Signal};
 use crate::supervisor::Supervisor;
 use crate::syscall::{argument::Fd, strace};
 use crate::trace::Trace;
-use crate::tty::{self, Terminals};
+use crate::tty::{self, PtyOptions, Terminals};
 use crate::vfs::lock::LockTable;
 use crate::vfs::mqueuefs::MqueueFs;
 use crate::vfs::procfs::{ProcFs, SysFs};
@@ -224,7 +224,7 @@ pub fn start(config: &Config) -> Result<Arc<Kernel>, BootError> {
     let published = listen_for_guests(config)?;
     let ethernet = join_wire(config, &memory)?;
     let cpus = Cpus::start(cpus).map_err(|error| BootError::host("it gives no threads", &error))?;
-    let terminals = Terminals::new(&memory);
+    let terminals = Terminals::new(&memory, PtyOptions::FIRST);
     let queues = MqueueFs::new(&memory);
     let mqueues = Mount::new_root(Superblock::new(queues.clone()), MountFlags::empty(), "mqueue");
     namespace::mount_system(&root, b"/dev/mqueue", queues, "mqueue")

@@ -249,7 +249,7 @@ fn start(
 
 /// A pty like the client's terminal.
 fn open_terminal(kernel: &Kernel, user: u32, screen: &Screen) -> SysResult<Arc<Master>> {
-    let master = kernel.terminals.open_pty(user)?;
+    let master = kernel.terminals.open_pty(user, user)?;
     master.set_locked(false);
     let terminal: &Terminal = master.terminal();
     terminal.set_termios(Termios::from_host(&screen.settings), false);

@@ -14,6 +14,7 @@ use crate::{
         argument::{Flags, UserStr},
         fs::At,
     },
+    tty::{DevPts, PtyOptions, Terminals},
     vfs::{
         Capabilities, FileSystem, LookupFlags, MountFlags, Path, Superblock,
         mount::Unmount,
@@ -165,7 +166,7 @@ fn make(thread: &Thread, kind: &[u8], data: &[u8]) -> SysResult<Arc<dyn FileSyst
         b"mqueue" => thread.ipc().owner.clone(),
         _ => thread.process.user_namespace(),
     };
-    let known = matches!(kind, b"tmpfs" | b"ramfs" | b"proc" | b"sysfs" | b"mqueue");
+    let known = matches!(kind, b"tmpfs" | b"ramfs" | b"proc" | b"sysfs" | b"devpts" | b"mqueue");
     if known && !thread.fs.read().cred.has_in(&owner, Capabilities::SYS_ADMIN) {
         return Err(Errno::EPERM);
     }
@@ -184,6 +185,13 @@ fn make(thread: &Thread, kind: &[u8], data: &[u8]) -> SysResult<Arc<dyn FileSyst
         b"sysfs" => {
             without_options(SysFs::new(kernel.cpus.count(), &kernel.inet.interfaces(), None))
         }
+        b"devpts" => {
+            let terminals = Terminals::new(&kernel.memory, pty_options(thread, data)?);
+            terminals.attach(kernel);
+            let users = thread.process.user_namespace();
+            let group = users.root_group().unwrap_or(0);
+            Ok(DevPts::new(&terminals, users.root().unwrap_or(0), group))
+        }
         b"mqueue" => {
             let fs = kernel.mqueues.superblock().fs();
             MqueueFs::of(fs).ok_or(Errno::ENODEV)?;
@@ -191,6 +199,27 @@ fn make(thread: &Thread, kind: &[u8], data: &[u8]) -> SysResult<Arc<dyn FileSyst
         }
         _ => Err(Errno::ENODEV),
     }
+}
+
+/// The options of a devpts. `EINVAL` for one that is not known, or a value that is none.
+fn pty_options(thread: &Thread, data: &[u8]) -> SysResult<PtyOptions> {
+    let users = thread.process.user_namespace();
+    let text = std::str::from_utf8(data).map_err(|_| Errno::EINVAL)?;
+    let mut options = PtyOptions::default();
+    for option in text.split(',').filter(|option| !option.is_empty()) {
+        let (key, value) = option.split_once('=').unwrap_or((option, ""));
+        let number = |radix| u32::from_str_radix(value, radix).map_err(|_| Errno::EINVAL);
+        match key {
+            "uid" => options.user = Some(users.kernel_user(number(10)?)?),
+            "gid" => options.group = Some(users.kernel_group(number(10)?)?),
+            "mode" => options.mode = number(8)? & 0o7777,
+            "ptmxmode" => options.ptmx_mode = number(8)? & 0o7777,
+            // Each is one of its own.
+            "newinstance" => {}
+            _ => return Err(Errno::EINVAL),
+        }
+    }
+    Ok(options)
 }
 
 /// The options of a tmpfs(5).

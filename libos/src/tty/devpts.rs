@@ -5,12 +5,15 @@
 
 use std::sync::Arc;
 
-use super::table::{Named, PTMX, Terminals};
+use super::{
+    Node as Terminal,
+    table::{Named, PTMX, PtyOptions, Terminals},
+};
 use crate::{
     errno::{Errno, SysResult},
     vfs::{
         AttributeChange, DeviceNumber, DirEntry, File, FileSystem, FileType, Inode, Metadata,
-        NewNode, StatFs, attributes::Attributes, devices, inode::DirSink, inode::FIRST_COOKIE,
+        NewNode, StatFs, attributes::Attributes, inode::DirSink, inode::FIRST_COOKIE,
         tmpfs::anonymous_device,
     },
 };
@@ -28,12 +31,13 @@ pub struct DevPts {
 }
 
 impl DevPts {
-    /// That of `terminals`.
-    pub fn new(terminals: &Arc<Terminals>) -> Arc<Self> {
+    /// That of `terminals`, which belongs to a user and a group.
+    pub fn new(terminals: &Arc<Terminals>, user: u32, group: u32) -> Arc<Self> {
         let device = anonymous_device();
-        let root = Attributes::new(&NewNode::new(FileType::Directory, 0o755, 0, 0), 2);
-        // Whoever wants a new pty takes /dev/ptmx.
-        let node = NewNode::new(FileType::CharDevice, 0, 0, 0);
+        let root = Attributes::new(&NewNode::new(FileType::Directory, 0o755, user, group), 2);
+        // Whoever wants a new pty of the first instance takes /dev/ptmx.
+        let mode = terminals.options().ptmx_mode;
+        let node = NewNode::new(FileType::CharDevice, mode, user, group);
         let ptmx = Arc::new(Attributes::new(&node, 1));
         let terminals = Arc::clone(terminals);
         Arc::new(Self { root: Arc::new(Root { terminals, device, attributes: root, ptmx }) })
@@ -57,8 +61,15 @@ impl FileSystem for DevPts {
         self.root.device
     }
 
+    fn has_own_devices(&self) -> bool {
+        true
+    }
+
     fn options(&self) -> String {
-        ",gid=5,mode=620,ptmxmode=000".to_owned()
+        let PtyOptions { user, group, mode, ptmx_mode } = self.root.terminals.options();
+        let user = user.map_or(String::new(), |user| format!(",uid={user}"));
+        let group = group.map_or(String::new(), |group| format!(",gid={group}"));
+        format!("{user}{group},mode={mode:03o},ptmxmode={ptmx_mode:03o}")
     }
 }
 
@@ -89,7 +100,8 @@ struct Root {
 impl Root {
     fn node(&self, ino: u64, rdev: DeviceNumber, attributes: &Arc<Attributes>) -> Arc<dyn Inode> {
         let attributes = Arc::clone(attributes);
-        Arc::new(Node { dev: self.device, ino, rdev, attributes })
+        let terminals = Arc::clone(&self.terminals);
+        Arc::new(Node { dev: self.device, ino, rdev, attributes, terminals })
     }
 }
 
@@ -151,6 +163,7 @@ struct Node {
     ino: u64,
     rdev: DeviceNumber,
     attributes: Arc<Attributes>,
+    terminals: Arc<Terminals>,
 }
 
 impl Inode for Node {
@@ -167,7 +180,8 @@ impl Inode for Node {
         Ok(())
     }
 
-    fn open(&self, flags: u32) -> SysResult<Option<Arc<dyn File>>> {
-        devices::open(self.rdev, flags).map(Some)
+    fn open(&self, _flags: u32) -> SysResult<Option<Arc<dyn File>>> {
+        let terminals = Some(Arc::clone(&self.terminals));
+        Ok(Some(Arc::new(Terminal { device: self.rdev, terminals })))
     }
 }

@@ -19,6 +19,11 @@ mod tests;
 mod transfer;
 
 pub use self::{
-    devpts::DevPts, job_control::Controlling, master::Master, node::Node, slave::Slave,
-    table::Terminals, terminal::Terminal,
+    devpts::DevPts,
+    job_control::Controlling,
+    master::Master,
+    node::Node,
+    slave::Slave,
+    table::{PtyOptions, Terminals},
+    terminal::Terminal,
 };

@@ -35,9 +35,30 @@ const PTS_MAJOR: u32 = 136;
 const PTY_MAX: u32 = 4096;
 /// Bytes that a pty can have on their way, and those of its own.
 const PTY: u64 = 64 << 10;
-/// The group `tty`, which slaves belong to, and their mode: as systemd and containers mount /dev/pts.
-const TTY_GROUP: u32 = 5;
-const PTS_MODE: u32 = 0o620;
+
+/// What the nodes of ptys are like: the options of devpts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PtyOptions {
+    /// Whose slaves are; of who makes them, unless it is said.
+    pub user: Option<u32>,
+    /// Their group; that of who makes them, unless it is said.
+    pub group: Option<u32>,
+    /// Their mode.
+    pub mode: u32,
+    /// The mode of the file system's ptmx.
+    pub ptmx_mode: u32,
+}
+
+impl PtyOptions {
+    /// As systemd and containers mount /dev/pts: slaves belong to the group `tty`.
+    pub const FIRST: Self = Self { user: None, group: Some(5), mode: 0o620, ptmx_mode: 0 };
+}
+
+impl Default for PtyOptions {
+    fn default() -> Self {
+        Self { user: None, group: None, mode: 0o600, ptmx_mode: 0 }
+    }
+}
 
 /// Whether a terminal of this kernel has the number, if any has.
 pub(crate) fn is_terminal(device: DeviceNumber) -> bool {
@@ -57,9 +78,10 @@ pub(super) struct Named {
     terminal: Weak<Terminal>,
 }
 
-/// The terminals of a kernel.
+/// The terminals of a kernel, or the ptys of another instance of devpts.
 pub struct Terminals {
     kernel: KernelSlot,
+    options: PtyOptions,
     memory: Arc<PhysicalMemory>,
     /// By number; without its name once the master is closed, as long as somebody has the slave.
     ptys: Mutex<BTreeMap<u32, Option<Named>>>,
@@ -69,9 +91,10 @@ pub struct Terminals {
 
 impl Terminals {
     /// None yet.
-    pub fn new(memory: &Arc<PhysicalMemory>) -> Arc<Self> {
+    pub fn new(memory: &Arc<PhysicalMemory>, options: PtyOptions) -> Arc<Self> {
         Arc::new(Self {
             kernel: KernelSlot::default(),
+            options,
             memory: Arc::clone(memory),
             ptys: Mutex::default(),
             hosts: Mutex::default(),
@@ -83,14 +106,21 @@ impl Terminals {
         let _ = self.kernel.set(Arc::downgrade(kernel));
     }
 
-    /// A new pty: its master. The slave's node belongs to `uid`. `ENOSPC` when there are too many, `ENOMEM`.
-    pub fn open_pty(self: &Arc<Self>, uid: u32) -> SysResult<Arc<Master>> {
+    /// What the nodes of ptys are like.
+    pub(super) fn options(&self) -> &PtyOptions {
+        &self.options
+    }
+
+    /// A new pty for a user and a group: its master. `ENOSPC` when there are too many, `ENOMEM`.
+    pub fn open_pty(self: &Arc<Self>, user: u32, group: u32) -> SysResult<Arc<Master>> {
         let charge = self.memory.charge(PTY).map_err(|_| Errno::ENOMEM)?;
         let mut ptys = self.ptys.lock();
         let number = (0..PTY_MAX).find(|number| !ptys.contains_key(number)).ok_or(Errno::ENOSPC)?;
         let device = DeviceNumber::new(PTS_MAJOR, number);
         let terminal = Terminal::pty(device, &self.kernel, Arc::downgrade(self), charge);
-        let node = NewNode::new(FileType::CharDevice, PTS_MODE, uid, TTY_GROUP);
+        let options = &self.options;
+        let (user, group) = (options.user.unwrap_or(user), options.group.unwrap_or(group));
+        let node = NewNode::new(FileType::CharDevice, options.mode, user, group);
         let attributes = Arc::new(Attributes::new(&node, 1));
         let named = Named { device, attributes, terminal: Arc::downgrade(&terminal) };
         ptys.insert(number, Some(named));

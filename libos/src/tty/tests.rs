@@ -6,7 +6,7 @@ use futures::FutureExt;
 use hal::pmem::PhysicalMemory;
 use linux_raw_sys::general as raw;
 
-use super::{Master, Slave, Terminals, table};
+use super::{Master, PtyOptions, Slave, Terminals, table};
 use crate::{
     errno::{Errno, SysResult},
     vfs::{DeviceNumber, File, IoDst, IoSrc, PollEvents},
@@ -14,12 +14,12 @@ use crate::{
 
 fn terminals() -> (Arc<PhysicalMemory>, Arc<Terminals>) {
     let memory = PhysicalMemory::new(Some(1 << 20)).unwrap();
-    let terminals = Terminals::new(&memory);
+    let terminals = Terminals::new(&memory, PtyOptions::FIRST);
     (memory, terminals)
 }
 
 fn open(terminals: &Arc<Terminals>) -> (Arc<Master>, Arc<Slave>) {
-    let master = terminals.open_pty(0).unwrap();
+    let master = terminals.open_pty(0, 0).unwrap();
     master.set_locked(false);
     let slave = terminals.open(master.terminal().device(), false).unwrap();
     (master, slave)
@@ -123,15 +123,15 @@ fn a_number_is_free_when_both_sides_are_closed() {
     let (second, _other) = open(&terminals);
     assert_eq!((first.number(), second.number()), (0, 1));
     drop(first);
-    assert_eq!(terminals.open_pty(0).unwrap().number(), 2);
+    assert_eq!(terminals.open_pty(0, 0).unwrap().number(), 2);
     drop(slave);
-    assert_eq!(terminals.open_pty(0).unwrap().number(), 0);
+    assert_eq!(terminals.open_pty(0, 0).unwrap().number(), 0);
 }
 
 #[test]
 fn a_new_pty_is_locked_and_one_can_be_kept_for_oneself() {
     let (_memory, terminals) = terminals();
-    let master = terminals.open_pty(0).unwrap();
+    let master = terminals.open_pty(0, 0).unwrap();
     let device = master.terminal().device();
     assert_eq!(terminals.open(device, true).err(), Some(Errno::EIO));
     master.set_locked(false);
@@ -146,9 +146,9 @@ fn a_new_pty_is_locked_and_one_can_be_kept_for_oneself() {
 #[test]
 fn a_full_memory_gives_no_more_ptys() {
     let (memory, terminals) = terminals();
-    let all: Vec<_> = std::iter::from_fn(|| terminals.open_pty(0).ok()).collect();
+    let all: Vec<_> = std::iter::from_fn(|| terminals.open_pty(0, 0).ok()).collect();
     assert!(!all.is_empty() && all.len() < 100);
-    assert_eq!(terminals.open_pty(0).err(), Some(Errno::ENOMEM));
+    assert_eq!(terminals.open_pty(0, 0).err(), Some(Errno::ENOMEM));
     drop(all);
     assert_eq!(memory.charged(), 0);
 }

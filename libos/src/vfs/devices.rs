@@ -34,7 +34,9 @@ pub fn open(rdev: DeviceNumber, flags: u32) -> SysResult<Arc<dyn File>> {
         ZERO => Arc::new(Endless::Zero),
         FULL => Arc::new(Endless::Full),
         RANDOM | URANDOM => Arc::new(Endless::Random),
-        device if tty::table::is_terminal(device) => Arc::new(tty::Node { device }),
+        device if tty::table::is_terminal(device) => {
+            Arc::new(tty::Node { device, terminals: None })
+        }
         _ => return Err(Errno::ENXIO),
     })
 }

@@ -80,7 +80,7 @@ pub fn mount_with(
 /// Mounts the ptys of `terminals` at /dev/pts.
 pub fn mount_ptys(root: &Arc<Mount>, terminals: &Arc<Terminals>) -> SysResult<()> {
     let flags = MountFlags::NOSUID | MountFlags::NOEXEC | MountFlags::RELATIME;
-    mount(&context(root), b"/dev/pts", DevPts::new(terminals), flags, "devpts")
+    mount(&context(root), b"/dev/pts", DevPts::new(terminals, 0, 0), flags, "devpts")
 }
 
 /// Lets a host file or directory through. Its place in the tree is made if it does not exist.

@@ -27,13 +27,14 @@ pub(super) fn complete_open(
     file: Arc<OpenFile>,
     flags: u32,
 ) -> SysResult<Arc<OpenFile>> {
-    let Some(&Node { device }) = file.downcast::<Node>() else { return Ok(file) };
-    let process = &thread.process;
-    let terminals = &process.kernel.terminals;
+    let Some(Node { device, terminals }) = file.downcast::<Node>() else { return Ok(file) };
+    let (device, process) = (*device, &thread.process);
+    let terminals = terminals.as_ref().unwrap_or(&process.kernel.terminals);
     let privileged = is_administrator(thread);
     let slave = match device {
         table::PTMX => {
-            let master = terminals.open_pty(thread.fs.read().cred.fsuid)?;
+            let cred = Arc::clone(&thread.fs.read().cred);
+            let master = terminals.open_pty(cred.fsuid, cred.fsgid)?;
             return Ok(reopened(master, &file, flags));
         }
         table::TTY => process.terminal().ok_or(Errno::ENXIO)?.open(privileged)?,
