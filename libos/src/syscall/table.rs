@@ -178,7 +178,7 @@ system_calls! {
         161 chroot(path: UserStr) now fs::chroot, Full;
         162 sync() wait file::sync, Full;
         164 settimeofday(time: UserPtr<Timeval>, zone: UserPtr<[i32; 2]>) now time::settimeofday, Partial("always EPERM: the clock is the host's");
-        165 mount(source: UserStr, target: UserStr, kind: UserStr, flags: u64, data: UserStr) now mount::mount, Partial("tmpfs, ramfs, proc, sysfs, mqueue; MS_SHARED and MS_UNBINDABLE; open files do not keep a mount from becoming read-only");
+        165 mount(source: UserStr, target: UserStr, kind: UserStr, flags: u64, data: UserStr) now mount::mount, Partial("tmpfs, ramfs, proc, sysfs, devpts, mqueue; MS_SHARED and MS_UNBINDABLE; open files do not keep a mount from becoming read-only");
         166 umount2(target: UserStr, flags: Flags) now mount::umount2, Partial("MNT_EXPIRE");
         170 sethostname(name: UserAddr, len: i32) now system::sethostname, Full;
         171 setdomainname(name: UserAddr, len: i32) now system::setdomainname, Full;
@@ -254,7 +254,7 @@ system_calls! {
         269 faccessat(dir: Fd, path: UserStr, mode: u32) now fs::faccessat, Full;
         270 pselect6(count: i32, read: UserAddr, write: UserAddr, except: UserAddr, timeout: UserPtr<Timespec>, mask: UserPtr<[u64; 2]>) wait poll::pselect6, Full;
         271 ppoll(fds: UserPtr<poll::PollFd>, count: u32, timeout: UserPtr<Timespec>, mask: UserPtr<SigSet>, size: usize) wait poll::ppoll, Full;
-        272 unshare(flags: u64) now namespace::unshare, Partial("of namespaces those of mounts, names and System V objects; /proc/sys/kernel, /proc/sysvipc and POSIX message queues are the first one's");
+        272 unshare(flags: u64) now namespace::unshare, Partial("of namespaces those of users, mounts, names and System V objects; /proc/sys/kernel, /proc/sysvipc and POSIX message queues are the first one's");
         273 set_robust_list(head: UserAddr, size: usize) now futex::set_robust_list, Full;
         274 get_robust_list(tid: i32, head: UserPtr<u64>, size: UserPtr<u64>) now futex::get_robust_list, Full;
         275 splice(from: Fd, from_offset: UserPtr<i64>, to: Fd, to_offset: UserPtr<i64>, count: usize, flags: Flags) wait splice::splice, Full;
