@@ -30,7 +30,7 @@ use crate::net::{ethernet::Ethernet, inet, publish::Listener, unix};
 use crate::process::namespaces::Kind;
 use crate::process::{
     Command, Descriptor, ExitStatus, FdTable, Ids, Limits, Namespaces, NetNamespace, Process,
-    Surroundings,
+    Surroundings, UserNamespace,
 };
 use crate::signal::{SigInfo, Signal};
 use crate::supervisor::Supervisor;
@@ -373,6 +373,7 @@ pub(crate) fn first_context(kernel: &Kernel, config: &Config) -> Result<FsContex
         fsgid: identity.egid,
         groups: identity.groups.iter().copied().collect(),
         caps: if privileged { Capabilities::FULL } else { Capabilities::empty() },
+        namespace: UserNamespace::FIRST,
     };
     let cwd = root.clone();
     let mut fs = FsContext {

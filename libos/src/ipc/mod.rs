@@ -50,15 +50,17 @@ pub(crate) mod testing {
     use std::sync::Arc;
 
     use super::Caller;
-    use crate::vfs::Credentials;
+    use crate::{process::UserNamespace, vfs::Credentials};
 
     /// The root user's process `pid`.
     pub(crate) fn root(pid: i32) -> Caller {
-        Caller { pid, euid: 0, egid: 0, cred: Arc::new(Credentials::root()) }
+        let owner = UserNamespace::FIRST;
+        Caller { pid, euid: 0, egid: 0, cred: Arc::new(Credentials::root()), owner }
     }
 
     /// A process of user `uid`, in the group of the same number.
     pub(crate) fn user(uid: u32) -> Caller {
-        Caller { pid: 9, euid: uid, egid: uid, cred: Arc::new(Credentials::user(uid, uid)) }
+        let (cred, owner) = (Arc::new(Credentials::user(uid, uid)), UserNamespace::FIRST);
+        Caller { pid: 9, euid: uid, egid: uid, cred, owner }
     }
 }

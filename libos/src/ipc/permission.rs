@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::{
     errno::{Errno, SysResult},
-    process::Thread,
+    process::{Thread, UserNamespace},
     vfs::{Capabilities, Credentials},
 };
 
@@ -22,14 +22,22 @@ pub struct Caller {
     pub egid: u32,
     /// Its groups and capabilities.
     pub cred: Arc<Credentials>,
+    /// The namespace of users that the objects belong to.
+    pub owner: UserNamespace,
 }
 
 impl Caller {
     /// The process of `thread`.
     pub fn of(thread: &Thread) -> Self {
         let cred = Arc::clone(&thread.fs.read().cred);
+        let owner = thread.namespaces.read().ipc.owner.clone();
         let ids = thread.process.ids.lock();
-        Self { pid: thread.process.pid, euid: ids.users[1], egid: ids.groups[1], cred }
+        Self { pid: thread.process.pid, euid: ids.users[1], egid: ids.groups[1], cred, owner }
+    }
+
+    /// Whether it has all of `caps` over the objects.
+    pub fn has(&self, caps: Capabilities) -> bool {
+        self.cred.has_in(&self.owner, caps)
     }
 }
 
@@ -74,7 +82,7 @@ impl Permission {
         } else {
             self.mode
         };
-        if want & !granted == 0 || caller.cred.has(Capabilities::IPC_OWNER) {
+        if want & !granted == 0 || caller.has(Capabilities::IPC_OWNER) {
             Ok(())
         } else {
             Err(Errno::EACCES)
@@ -84,7 +92,7 @@ impl Permission {
     /// `EPERM` unless the caller is owner, maker or administrator.
     pub fn check_owner(&self, caller: &Caller) -> SysResult<()> {
         let owns = caller.euid == self.cuid || caller.euid == self.uid;
-        let allowed = owns || caller.cred.has(Capabilities::SYS_ADMIN);
+        let allowed = owns || caller.has(Capabilities::SYS_ADMIN);
         if allowed { Ok(()) } else { Err(Errno::EPERM) }
     }
 

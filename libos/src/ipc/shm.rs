@@ -143,7 +143,7 @@ impl Segment {
     /// `SHM_LOCK` and `SHM_UNLOCK`: memory is never swapped here, so the mode tells all there is of it. The caller may, if the limit allows.
     pub fn lock(&self, caller: &Caller, on: bool, limit: u64) -> SysResult<()> {
         let mut status = self.status.lock();
-        if !caller.cred.has(Capabilities::IPC_LOCK) {
+        if !caller.has(Capabilities::IPC_LOCK) {
             let owns = [status.permission.uid, status.permission.cuid].contains(&caller.euid);
             if !owns || on && limit == 0 {
                 return Err(Errno::EPERM);

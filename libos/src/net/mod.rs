@@ -32,7 +32,7 @@ pub use self::{
 };
 use crate::{
     errno::{Errno, SysResult},
-    process::{FsState, Process},
+    process::{FsState, Process, UserNamespace},
     vfs::{Capabilities, File},
 };
 
@@ -106,15 +106,29 @@ impl Ucred {
     /// Whose the kernel's own sockets are.
     pub(crate) const KERNEL: Self = Self { pid: 0, uid: 0, gid: 0 };
 
-    /// The same, as `process` is told of it.
+    /// What `process` sees, of the numbers of its own namespaces.
     pub(crate) fn seen_by(self, process: &Process) -> Self {
-        Self { pid: process.sees(self.pid), ..self }
+        let users = process.user_namespace();
+        match self {
+            Self::UNKNOWN | Self::NOBODY => self,
+            Self { pid, uid, gid } => Self {
+                pid: process.sees(pid),
+                uid: users.shown_user(uid),
+                gid: users.shown_group(gid),
+            },
+        }
     }
 
     /// What a message shows that came without: the overflow ids.
     pub const UNKNOWN: Self = Self { pid: 0, uid: 65534, gid: 65534 };
     /// What `SO_PEERCRED` shows without a peer.
     pub const NOBODY: Self = Self { pid: 0, uid: u32::MAX, gid: u32::MAX };
+
+    /// Whom somebody in `users` means; `EINVAL` for nobody.
+    pub(crate) fn named_in(self, users: &UserNamespace) -> SysResult<Self> {
+        let (uid, gid) = (users.kernel_user(self.uid)?, users.kernel_group(self.gid)?);
+        Ok(Self { uid, gid, ..self })
+    }
 }
 
 /// On whose behalf a socket is used.
@@ -125,9 +139,9 @@ pub trait Caller {
     fn effective(&self) -> Ucred;
     /// Where its paths lead.
     fn fs(&self) -> &FsState;
-    /// Whether it has all of `caps`.
-    fn has(&self, caps: Capabilities) -> bool {
-        self.fs().read().cred.has(caps)
+    /// Whether it has all of `caps` over what is `owner`'s.
+    fn has_in(&self, owner: &UserNamespace, caps: Capabilities) -> bool {
+        self.fs().read().cred.has_in(owner, caps)
     }
     /// How many open files it may have on the way in messages (`RLIMIT_NOFILE`); none with the right capabilities.
     fn in_flight_limit(&self) -> u64;

@@ -12,7 +12,8 @@ use linux_raw_sys::general as raw;
 
 use super::{
     Birth, Current, FsState, PidNamespace, Process, ProcessAttributes, Resource, Share, Thread,
-    ThreadParts, namespaces::next_number, pids::PID_MAX, trace::Event,
+    ThreadAttributes, ThreadParts, UserNamespace, namespaces::next_number, pids::PID_MAX,
+    trace::Event,
 };
 use crate::{
     errno::{Errno, SysResult},
@@ -77,8 +78,13 @@ impl CloneRequest {
         self.flags & u64::from(flag) != 0
     }
 
-    /// What the new task, which is in `process` if that is new, has for root, working directory and umask.
-    fn fs_state(&self, thread: &Thread, process: Option<&Process>) -> Arc<FsState> {
+    /// What the new task, which is in `process` if that is new, has for root, working directory and umask; who it is among `users`.
+    fn fs_state(
+        &self,
+        thread: &Thread,
+        process: Option<&Process>,
+        users: &UserNamespace,
+    ) -> Arc<FsState> {
         let own = Share::get(&thread.fs);
         match process {
             None if self.has(raw::CLONE_FS) => Arc::clone(own),
@@ -86,11 +92,23 @@ impl CloneRequest {
             process => {
                 let pid = process.map_or(thread.process.pid, |process| process.pid);
                 let mut context = FsContext { pid, ..own.read().clone() };
+                if let Some(process) = process.filter(|_| self.has(raw::CLONE_NEWUSER)) {
+                    process.enter_users(users.clone(), Arc::make_mut(&mut context.cred));
+                }
                 if self.has(raw::CLONE_NEWNS) {
-                    context.leave_mounts(next_number());
+                    context.leave_mounts(next_number(), users);
                 }
                 Arc::new(FsState::new(context))
             }
+        }
+    }
+
+    /// What the new task has said about itself.
+    fn attributes(&self, thread: &Thread) -> ThreadAttributes {
+        let attributes = thread.attributes.lock().inherited(self.has(raw::CLONE_IO));
+        match self.has(raw::CLONE_NEWUSER) {
+            true => ThreadAttributes { bounding: Capabilities::FULL, ..attributes },
+            false => attributes,
         }
     }
 
@@ -114,18 +132,29 @@ impl CloneRequest {
     }
 }
 
-/// Whether `thread` may make the namespaces in `flags`: `EINVAL` for one of users or another kind that there is one of, as in a
-/// Linux without it, `EPERM`.
+/// Whether `thread` may make the namespaces in `flags`: `EINVAL` for a kind that there is one of, as in a Linux without it, `EPERM`. With a new
+/// one of users there is nothing to ask, for it comes first.
 pub(crate) fn check_namespaces(thread: &Thread, flags: u64) -> SysResult<()> {
-    let privileged = || thread.fs.read().cred.has(Capabilities::SYS_ADMIN);
-    if flags & u64::from(raw::CLONE_NEWUSER) != 0 {
-        return Err(Errno::EINVAL);
-    }
+    let privileged = || {
+        flags & u64::from(raw::CLONE_NEWUSER) != 0
+            || thread.fs.read().cred.has_own(Capabilities::SYS_ADMIN)
+    };
     if flags & (NAMESPACES | SINGLE_NAMESPACES) != 0 && !privileged() {
         return Err(Errno::EPERM);
     }
     let twice = flags & u64::from(raw::CLONE_NEWPID) != 0 && !thread.bears_among_its_own();
     if twice || flags & SINGLE_NAMESPACES != 0 { Err(Errno::EINVAL) } else { Ok(()) }
+}
+
+/// The namespace of users that what `thread` makes with `flags` belongs to: a new one with `CLONE_NEWUSER`. `ENOSPC`; `EPERM` for one in
+/// another root directory, which it could leave then.
+pub(crate) fn users_for(thread: &Thread, flags: u64) -> SysResult<UserNamespace> {
+    if flags & u64::from(raw::CLONE_NEWUSER) == 0 {
+        return Ok(thread.process.user_namespace());
+    }
+    let fs = thread.fs.read();
+    let made = UserNamespace::new(&fs.cred)?;
+    if fs.root.same(&fs.mounts.root()) { Ok(made) } else { Err(Errno::EPERM) }
 }
 
 /// `EAGAIN` when the caller's user has as many threads as it may have.
@@ -220,7 +249,8 @@ impl Current {
             return Err(Errno::ERESTARTNOINTR);
         }
         check_limit(&thread)?;
-        let namespaces = thread.namespaces.read().renewed(kernel, request.flags)?;
+        let users = users_for(&thread, request.flags)?;
+        let namespaces = thread.namespaces.read().renewed(kernel, request.flags, &users)?;
         let tid = match request.tid {
             None => kernel.pids.allocate(&namespaces.pid)?,
             Some(tid) => allocate_as(&thread, &namespaces.pid, tid)?,
@@ -230,6 +260,9 @@ impl Current {
             true => Arc::clone(&thread.memory),
             false => thread.memory.fork(kernel.isolation)?,
         };
+        if request.has(raw::CLONE_NEWUSER) {
+            memory.leave_family();
+        }
         let mut context = self.context.duplicate();
         self.without_step(&mut context);
         context.regs_mut().rax = 0;
@@ -269,10 +302,10 @@ impl Current {
                 true => Arc::clone(Share::get(&thread.files)),
                 false => thread.files.duplicate(),
             },
-            fs: request.fs_state(&thread, new_process.as_deref()),
+            fs: request.fs_state(&thread, new_process.as_deref(), &users),
             namespaces,
             signals: thread.signals.for_clone(!shares_only_memory),
-            attributes: thread.attributes.lock().inherited(request.has(raw::CLONE_IO)),
+            attributes: request.attributes(&thread),
         };
         if request.has(raw::CLONE_SYSVSEM) {
             // Linux makes one to share.

@@ -31,11 +31,12 @@ mod session;
 mod share;
 mod thread;
 pub(crate) mod trace;
+mod user_namespace;
 mod wait;
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, AtomicI32, AtomicU64},
+    atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering},
 };
 
 use kernel_objects::WaitQueue;
@@ -43,7 +44,7 @@ use parking_lot::{Mutex, RwLock};
 
 pub(crate) use self::clone::{
     ALL_NAMESPACES, CLONE_CLEAR_SIGHAND, CLONE_INTO_CGROUP, CloneRequest, check_namespaces,
-    install_pidfd, open_pidfd,
+    install_pidfd, open_pidfd, users_for,
 };
 pub use self::{
     attributes::{OomAdjustment, ProcessAttributes, Scheduling, ThreadAttributes},
@@ -62,6 +63,7 @@ pub use self::{
     session::Session,
     share::Share,
     thread::{Current, Thread, ThreadParts},
+    user_namespace::{IdKind, NAMESPACES_MAX, OVERFLOW_ID, UserNamespace},
     wait::{Usage, Waited, Whom, Wish},
 };
 use crate::{
@@ -72,6 +74,7 @@ use crate::{
     signal::{ProcessSignals, Stop},
     timer::ProcessTimers,
     tty::Controlling,
+    vfs::Credentials,
 };
 
 /// What the threads of a process share.
@@ -113,6 +116,8 @@ pub struct Process {
     pub signals: ProcessSignals,
     /// Its user and group ids.
     pub ids: Mutex<Ids>,
+    /// It is not in the first namespace of users, and never will be again.
+    left_users: AtomicBool,
     /// Its interval timers and POSIX timers.
     pub timers: ProcessTimers,
     /// Its resource limits.
@@ -162,6 +167,7 @@ impl Process {
             thread_ended: WaitQueue::new(),
             controlling: Mutex::default(),
             signals,
+            left_users: AtomicBool::new(!ids.namespace.is_first()),
             ids: Mutex::new(ids),
             timers: ProcessTimers::default(),
             limits: RwLock::new(limits),
@@ -184,6 +190,20 @@ impl Process {
     /// Notified when one of its children, or of those that it traces, has ended, stopped or gone on.
     pub(crate) fn children_changed(&self) -> &WaitQueue {
         &self.children_changed
+    }
+
+    /// Its namespace of users.
+    pub fn user_namespace(&self) -> UserNamespace {
+        match self.left_users.load(Ordering::Relaxed) {
+            true => self.ids.lock().namespace.clone(),
+            false => UserNamespace::FIRST,
+        }
+    }
+
+    /// Puts it, whose credentials are `cred`, into a namespace of users, where it has all capabilities.
+    pub(crate) fn enter_users(&self, namespace: UserNamespace, cred: &mut Credentials) {
+        self.ids.lock().enter(namespace, cred);
+        self.left_users.store(true, Ordering::Relaxed);
     }
 
     /// Its memory, unless it has ended.

@@ -1,9 +1,9 @@
 //! What a process sees of the machine instead of all of it: namespaces(7).
 //!
 //! The one idea: a namespace is a value that threads share. The tree of mounts is with the directories that are in it
-//! ([`FsContext`](crate::vfs::FsContext)); names and System V objects are here, and around the networks of [`net`](crate::net) their numbers. Those of
-//! process numbers are in [`pid_namespace`](super::pid_namespace). Of users and clocks there is one each, as in a Linux that was configured
-//! without their namespaces.
+//! ([`FsContext`](crate::vfs::FsContext)), that of users with the [credentials](crate::vfs::Credentials); names and System V objects are here,
+//! networks are [`net`](crate::net)'s, process numbers in [`pid_namespace`](super::pid_namespace). Each belongs to the namespace of users that it
+//! was made in, and capabilities there count over it. Of clocks there is one, as in a Linux that was configured without their namespaces.
 
 use std::sync::{
     Arc,
@@ -13,7 +13,7 @@ use std::sync::{
 use linux_raw_sys::general as raw;
 use parking_lot::RwLock;
 
-use super::PidNamespace;
+use super::{PidNamespace, UserNamespace};
 use crate::{
     errno::SysResult,
     ipc::Ipc,
@@ -34,6 +34,8 @@ pub fn next_number() -> u64 {
 pub struct Uts {
     /// Its number.
     pub number: u64,
+    /// Whose it is.
+    pub owner: UserNamespace,
     /// The names.
     pub names: RwLock<Names>,
 }
@@ -43,6 +45,8 @@ pub struct Uts {
 pub struct IpcNamespace {
     /// Its number.
     pub number: u64,
+    /// Whose it is.
+    pub owner: UserNamespace,
     /// The objects.
     pub objects: Ipc,
 }
@@ -55,22 +59,34 @@ pub struct NetNamespace {
     pub inet: Arc<inet::Stack>,
     /// The Unix sockets in it.
     pub unix: Arc<unix::Namespace>,
+    /// Whose it is.
+    pub owner: UserNamespace,
 }
 
 impl NetNamespace {
     /// That of a kernel's first process.
     pub fn first(inet: Arc<inet::Stack>, unix: Arc<unix::Namespace>) -> Arc<Self> {
-        Arc::new(Self { number: Kind::Net.first_number(), inet, unix })
+        let owner = UserNamespace::FIRST;
+        Arc::new(Self { number: Kind::Net.first_number(), inet, unix, owner })
     }
 
-    /// A new one of the same kernel.
-    pub fn another(&self) -> Arc<Self> {
-        let (inet, unix) = (self.inet.another(), self.unix.another());
-        Arc::new(Self { number: next_number(), inet, unix })
+    /// A new one of the same kernel, which is `owner`'s.
+    pub fn another(&self, owner: &UserNamespace) -> Arc<Self> {
+        let (inet, unix) = (self.inet.another(owner), self.unix.another());
+        Arc::new(Self { number: next_number(), inet, unix, owner: owner.clone() })
     }
 }
 
-/// The namespaces of a thread but that of mounts.
+/// Control groups: there is one, so all of them show the same.
+#[derive(Clone)]
+pub struct Cgroup {
+    /// Its number.
+    pub number: u64,
+    /// Whose it is.
+    pub owner: UserNamespace,
+}
+
+/// The namespaces of a thread but those of mounts and users.
 #[derive(Clone)]
 pub struct Namespaces {
     /// Names, uname(2).
@@ -79,8 +95,8 @@ pub struct Namespaces {
     pub ipc: Arc<IpcNamespace>,
     /// The network.
     pub net: Arc<NetNamespace>,
-    /// The number of the namespace of control groups: there is one group, so all of them show the same.
-    pub cgroup: u64,
+    /// Control groups.
+    pub cgroup: Cgroup,
     /// Process numbers: the one that its children will be in.
     pub pid: Arc<PidNamespace>,
 }
@@ -88,38 +104,47 @@ pub struct Namespaces {
 impl Namespaces {
     /// Those of a kernel's first process.
     pub fn first(names: Names, net: Arc<NetNamespace>) -> Self {
+        let owner = UserNamespace::FIRST;
         Self {
-            uts: Arc::new(Uts { number: Kind::Uts.first_number(), names: RwLock::new(names) }),
+            uts: Arc::new(Uts {
+                number: Kind::Uts.first_number(),
+                owner: owner.clone(),
+                names: RwLock::new(names),
+            }),
             ipc: Arc::new(IpcNamespace {
                 number: Kind::Ipc.first_number(),
+                owner: owner.clone(),
                 objects: Ipc::default(),
             }),
             net,
-            cgroup: Kind::Cgroup.first_number(),
+            cgroup: Cgroup { number: Kind::Cgroup.first_number(), owner },
             pid: PidNamespace::first(),
         }
     }
 
-    /// These, with new ones of the kinds in `flags` (`CLONE_NEW*`). `ENOSPC` when one would be too deep in others.
-    pub fn renewed(&self, kernel: &Kernel, flags: u64) -> SysResult<Self> {
+    /// These, with new ones of the kinds in `flags` (`CLONE_NEW*`), which are `owner`'s. `ENOSPC` when one would be too deep in others.
+    pub fn renewed(&self, kernel: &Kernel, flags: u64, owner: &UserNamespace) -> SysResult<Self> {
         let mut new = self.clone();
         if flags & u64::from(raw::CLONE_NEWPID) != 0 {
-            new.pid = self.pid.nested()?;
+            new.pid = self.pid.nested(owner)?;
         }
         if flags & u64::from(raw::CLONE_NEWUTS) != 0 {
             let names = RwLock::new(self.uts.names.read().clone());
-            new.uts = Arc::new(Uts { number: next_number(), names });
+            new.uts = Arc::new(Uts { number: next_number(), owner: owner.clone(), names });
         }
         if flags & u64::from(raw::CLONE_NEWIPC) != 0 {
-            let ipc = IpcNamespace { number: next_number(), objects: Ipc::default() };
-            new.ipc = Arc::new(ipc);
+            new.ipc = Arc::new(IpcNamespace {
+                number: next_number(),
+                owner: owner.clone(),
+                objects: Ipc::default(),
+            });
             kernel.know_ipc(&new.ipc);
         }
         if flags & u64::from(raw::CLONE_NEWNET) != 0 {
-            new.net = self.net.another();
+            new.net = self.net.another(owner);
         }
         if flags & u64::from(raw::CLONE_NEWCGROUP) != 0 {
-            new.cgroup = next_number();
+            new.cgroup = Cgroup { number: next_number(), owner: owner.clone() };
         }
         Ok(new)
     }
@@ -201,10 +226,12 @@ pub enum Namespace {
     Ipc(Arc<IpcNamespace>),
     /// Networks.
     Net(Arc<NetNamespace>),
-    /// Control groups: all show the same.
-    Cgroup(u64),
+    /// Control groups.
+    Cgroup(Cgroup),
     /// Process numbers.
     Pid(Arc<PidNamespace>),
+    /// Users.
+    User(UserNamespace),
     /// The only one of its kind.
     Only(Kind),
 }
@@ -219,6 +246,7 @@ impl Namespace {
             Self::Net(_) => Kind::Net,
             Self::Cgroup(_) => Kind::Cgroup,
             Self::Pid(_) => Kind::Pid,
+            Self::User(_) => Kind::User,
             Self::Only(kind) => *kind,
         }
     }
@@ -230,9 +258,24 @@ impl Namespace {
             Self::Uts(uts) => uts.number,
             Self::Ipc(ipc) => ipc.number,
             Self::Net(net) => net.number,
-            Self::Cgroup(number) => *number,
+            Self::Cgroup(cgroup) => cgroup.number,
             Self::Pid(numbers) => numbers.number,
+            Self::User(users) => users.number(),
             Self::Only(kind) => kind.first_number(),
+        }
+    }
+
+    /// The namespace of users that it belongs to; the first of those belongs to none.
+    pub fn owner(&self) -> Option<UserNamespace> {
+        match self {
+            Self::Mount(mounts) => Some(mounts.owner().clone()),
+            Self::Uts(uts) => Some(uts.owner.clone()),
+            Self::Ipc(ipc) => Some(ipc.owner.clone()),
+            Self::Cgroup(cgroup) => Some(cgroup.owner.clone()),
+            Self::Net(net) => Some(net.owner.clone()),
+            Self::Pid(numbers) => Some(numbers.owner.clone()),
+            Self::User(users) => users.parent().cloned(),
+            Self::Only(_) => Some(UserNamespace::FIRST),
         }
     }
 }

@@ -16,7 +16,7 @@ use kernel_objects::WaitQueue;
 use parking_lot::Mutex;
 
 use super::{
-    Process, Thread,
+    Process, Thread, UserNamespace,
     namespaces::{Kind, next_number},
     pids::{PID_MAX, PidTable},
 };
@@ -32,6 +32,8 @@ pub(crate) const DEEPEST: usize = 32;
 pub struct PidNamespace {
     /// Its own number: the inode of its file in /proc.
     pub number: u64,
+    /// Whose it is.
+    pub owner: UserNamespace,
     parent: Option<Arc<Self>>,
     /// How many namespaces are around it.
     level: usize,
@@ -57,21 +59,21 @@ struct Names {
 impl PidNamespace {
     /// The namespace of a kernel's first process.
     pub(super) fn first() -> Arc<Self> {
-        Arc::new(Self::at(Kind::Pid.first_number(), None, 0))
+        Arc::new(Self::at(Kind::Pid.first_number(), UserNamespace::FIRST, None, 0))
     }
 
-    fn at(number: u64, parent: Option<Arc<Self>>, level: usize) -> Self {
+    fn at(number: u64, owner: UserNamespace, parent: Option<Arc<Self>>, level: usize) -> Self {
         let (names, init, left) = (Mutex::default(), OnceLock::new(), WaitQueue::new());
-        Self { number, parent, level, names, init, left }
+        Self { number, owner, parent, level, names, init, left }
     }
 
-    /// A new one in `self`, without members. `ENOSPC` when it would be too deep.
-    pub(crate) fn nested(self: &Arc<Self>) -> SysResult<Arc<Self>> {
+    /// A new one in `self`, without members, which is `owner`'s. `ENOSPC` when it would be too deep.
+    pub(crate) fn nested(self: &Arc<Self>, owner: &UserNamespace) -> SysResult<Arc<Self>> {
         let level = self.level + 1;
         if level > DEEPEST {
             return Err(Errno::ENOSPC);
         }
-        Ok(Arc::new(Self::at(next_number(), Some(Arc::clone(self)), level)))
+        Ok(Arc::new(Self::at(next_number(), owner.clone(), Some(Arc::clone(self)), level)))
     }
 
     /// Whether it is the first one, whose numbers are the kernel's.
@@ -83,6 +85,11 @@ impl PidNamespace {
     fn chain(&self) -> impl Iterator<Item = &Self> {
         let outward = std::iter::successors(Some(self), |inner| inner.parent.as_deref());
         outward.filter(|namespace| !namespace.is_first())
+    }
+
+    /// The namespace around it.
+    pub(crate) fn parent(&self) -> Option<&Arc<Self>> {
+        self.parent.as_ref()
     }
 
     /// Whether it is `other` or in it.
@@ -321,8 +328,8 @@ mod tests {
 
     #[test]
     fn a_task_has_a_name_in_each_namespace_that_it_is_in() {
-        let outer = PidNamespace::first().nested().unwrap();
-        let inner = outer.nested().unwrap();
+        let outer = PidNamespace::first().nested(&UserNamespace::FIRST).unwrap();
+        let inner = outer.nested(&UserNamespace::FIRST).unwrap();
         assert_eq!(enter(&outer, 50, None), Ok(1));
         assert_eq!(enter(&inner, 51, None), Ok(1));
         assert_eq!((outer.shown(51), inner.shown(50), inner.shown(51)), (2, 0, 1));
@@ -334,7 +341,7 @@ mod tests {
 
     #[test]
     fn a_name_can_be_asked_for_and_is_one_tasks_only() {
-        let namespace = PidNamespace::first().nested().unwrap();
+        let namespace = PidNamespace::first().nested(&UserNamespace::FIRST).unwrap();
         assert_eq!(enter(&namespace, 20, Some(5)), Err(Errno::EINVAL), "the first is init");
         assert_eq!(enter(&namespace, 20, None), Ok(1));
         assert_eq!(enter(&namespace, 21, Some(2)), Ok(2));
@@ -346,7 +353,7 @@ mod tests {
 
     #[test]
     fn a_name_that_means_nobody_can_be_given_again() {
-        let namespace = PidNamespace::first().nested().unwrap();
+        let namespace = PidNamespace::first().nested(&UserNamespace::FIRST).unwrap();
         for number in 1..10 {
             enter(&namespace, number, None).unwrap();
         }
@@ -358,8 +365,8 @@ mod tests {
     fn namespaces_nest_only_so_deep() {
         let mut namespace = PidNamespace::first();
         for _ in 0..DEEPEST {
-            namespace = namespace.nested().unwrap();
+            namespace = namespace.nested(&UserNamespace::FIRST).unwrap();
         }
-        assert_eq!(namespace.nested().err(), Some(Errno::ENOSPC));
+        assert_eq!(namespace.nested(&UserNamespace::FIRST).err(), Some(Errno::ENOSPC));
     }
 }

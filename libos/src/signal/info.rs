@@ -118,6 +118,19 @@ impl SigInfo {
         }
     }
 
+    /// With another `si_uid`, if it has one.
+    pub(crate) fn with_user(mut self, change: impl FnOnce(u32) -> u32) -> Self {
+        let has_user = match self.code {
+            code::SI_TIMER | code::SI_SIGIO => false,
+            1.. => self.signo == Signal::SIGCHLD.raw() && self.code <= code::CLD_CONTINUED,
+            _ => true,
+        };
+        if has_user {
+            self.fields[0] = pair(self.pid(), change(self.uid()));
+        }
+        self
+    }
+
     /// Sent by kill(2) of process `pid`, real user `uid`.
     pub const fn kill(signal: Signal, pid: u32, uid: u32) -> Self {
         Self::new(signal, code::SI_USER).with(pair(pid, uid), 0)

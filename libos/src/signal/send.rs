@@ -116,6 +116,11 @@ impl Process {
         if ignored && !held_back {
             return Ok(());
         }
+        let users = self.user_namespace();
+        let info = match users.is_first() {
+            true => info,
+            false => info.with_user(|user| users.shown_user(user)),
+        };
         let limit = usize::try_from(self.limit(Resource::PendingSignals)).unwrap_or(usize::MAX);
         let queued = match target {
             Target::Thread(thread) => thread.signals.push(signal, info, limit)?,

@@ -53,9 +53,13 @@ pub(crate) fn fchmodat2(
     ops::change_mode(&thread.fs.read(), &place, mode.0 & 0o7777)
 }
 
-/// The id, or `None` for "as it is".
-fn id(raw: u32) -> Option<u32> {
-    (raw != u32::MAX).then_some(raw)
+/// The kernel's user and group for those that the guest names, `None` for "as it is"; `EINVAL` for one that is nobody.
+fn owner(thread: &Thread, user: u32, group: u32) -> SysResult<(Option<u32>, Option<u32>)> {
+    let users = thread.process.user_namespace();
+    let wanted = |id: u32| (id != u32::MAX).then_some(id);
+    let user = wanted(user).map(|user| users.kernel_user(user)).transpose()?;
+    let group = wanted(group).map(|group| users.kernel_group(group)).transpose()?;
+    Ok((user, group))
 }
 
 /// chown(2)
@@ -71,7 +75,8 @@ pub(crate) fn lchown(thread: &Thread, path: UserStr, user: u32, group: u32) -> S
 /// fchown(2)
 pub(crate) fn fchown(thread: &Thread, fd: Fd, user: u32, group: u32) -> SysResult<()> {
     let place = place_of(thread, fd)?;
-    ops::change_owner(&thread.fs.read(), &place, id(user), id(group))
+    let (user, group) = owner(thread, user, group)?;
+    ops::change_owner(&thread.fs.read(), &place, user, group)
 }
 
 /// fchownat(2)
@@ -84,7 +89,8 @@ pub(crate) fn fchownat(
     flags: Flags,
 ) -> SysResult<()> {
     let place = place(thread, dir, path, flags.0)?;
-    ops::change_owner(&thread.fs.read(), &place, id(user), id(group))
+    let (user, group) = owner(thread, user, group)?;
+    ops::change_owner(&thread.fs.read(), &place, user, group)
 }
 
 /// One of the two times of utimensat(2): `None` is `UTIME_OMIT`. The flag says that it was `UTIME_NOW`.

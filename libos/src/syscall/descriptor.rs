@@ -11,9 +11,9 @@ use crate::{
     signal::{Signal, async_io},
     syscall::{
         argument::{Fd, Flags, UserPtr},
-        lock, terminal,
+        lock, namespace, terminal,
     },
-    vfs::{Capabilities, OpenFile, mqueuefs::QueueFile, pipe::PipeEnd},
+    vfs::{Capabilities, OpenFile, mqueuefs::QueueFile, pipe::PipeEnd, procfs::NamespaceFile},
 };
 
 fn limit(thread: &Thread) -> u64 {
@@ -246,8 +246,13 @@ pub(crate) fn ioctl_at_once(
     Some(done.map(|()| 0))
 }
 
-/// What a file knows, and of any socket what is about network devices.
+/// What a file knows, of a namespace what the caller may, and of any socket what is about network devices.
 fn control(thread: &Thread, file: &OpenFile, request: u32, argument: u64) -> SysResult {
+    let namespace = file.downcast::<NamespaceFile>().map(NamespaceFile::namespace);
+    let known = |of| namespace::control(thread, of, request, argument);
+    if let Some(result) = namespace.and_then(known) {
+        return result;
+    }
     match file.ioctl(request, argument, &*thread.memory) {
         Err(Errno::ENOTTY) => match file.socket().map(Socket::network) {
             Ok(Some(network)) => network.control(thread, request, argument, &*thread.memory),

@@ -282,6 +282,13 @@ fn stat_given(
     Ok((place.inode().metadata()?, place.mount().id()))
 }
 
+/// What the thread sees of a file: owner and group by their numbers in its namespace of users.
+fn shown(thread: &Thread, metadata: Metadata) -> Metadata {
+    let users = thread.process.user_namespace();
+    let (uid, gid) = (users.shown_user(metadata.uid), users.shown_group(metadata.gid));
+    Metadata { uid, gid, ..metadata }
+}
+
 /// stat(2)
 pub(crate) fn stat(thread: &Thread, path: UserStr, into: UserPtr<Stat>) -> SysResult<()> {
     newfstatat(thread, Fd::CWD, path, into, Flags(0))
@@ -295,7 +302,7 @@ pub(crate) fn lstat(thread: &Thread, path: UserStr, into: UserPtr<Stat>) -> SysR
 /// fstat(2)
 pub(crate) fn fstat(thread: &Thread, fd: Fd, into: UserPtr<Stat>) -> SysResult<()> {
     let metadata = thread.files.with(fd, OpenFile::metadata)?;
-    into.write(&thread.memory, &Stat::from(&metadata))
+    into.write(&thread.memory, &Stat::from(&shown(thread, metadata)))
 }
 
 /// newfstatat(2)
@@ -307,7 +314,7 @@ pub(crate) fn newfstatat(
     flags: Flags,
 ) -> SysResult<()> {
     let (metadata, _) = stat_at(thread, dir, path, flags)?;
-    into.write(&thread.memory, &Stat::from(&metadata))
+    into.write(&thread.memory, &Stat::from(&shown(thread, metadata)))
 }
 
 /// statx(2)
@@ -341,7 +348,7 @@ pub(crate) fn statx_given(
     into: UserPtr<Statx>,
 ) -> SysResult<()> {
     let (metadata, mount) = stat_given(thread, dir, path, stat_lookup(flags)?)?;
-    into.write(&thread.memory, &Statx::new(&metadata, mount))
+    into.write(&thread.memory, &Statx::new(&shown(thread, metadata), mount))
 }
 
 /// statfs(2)
@@ -388,7 +395,8 @@ pub(crate) fn faccessat2(
         let ids = thread.process.ids.lock();
         let cred = Arc::make_mut(&mut fs.cred);
         (cred.fsuid, cred.fsgid) = (ids.users[0], ids.groups[0]);
-        cred.caps = if cred.fsuid == 0 { ids.permitted } else { crate::vfs::Capabilities::empty() };
+        let is_root = Some(cred.fsuid) == ids.namespace.root();
+        cred.caps = if is_root { ids.permitted } else { crate::vfs::Capabilities::empty() };
     }
     ops::access(&fs, at.base.as_ref(), &at.path, mode, lookup)
 }

@@ -1,7 +1,7 @@
 //! Who is asking: numbers of processes, threads, sessions, users and groups.
 //!
 //! The one idea: an unprivileged view of credentials(7): real, effective and saved ids are kept as Linux keeps them, so that
-//! a program that drops root sees what it expects.
+//! a program that drops root sees what it expects. They are kept by the kernel's numbers, and come and go by those of the caller's namespace of users.
 
 use std::sync::Arc;
 
@@ -52,11 +52,13 @@ pub(crate) fn getsid(thread: &Thread, pid: i32) -> SysResult<i32> {
 }
 
 fn user(thread: &Thread, which: usize) -> SysResult<u32> {
-    Ok(thread.process.ids.lock().users[which])
+    let ids = thread.process.ids.lock();
+    Ok(ids.namespace.shown_user(ids.users[which]))
 }
 
 fn group(thread: &Thread, which: usize) -> SysResult<u32> {
-    Ok(thread.process.ids.lock().groups[which])
+    let ids = thread.process.ids.lock();
+    Ok(ids.namespace.shown_group(ids.groups[which]))
 }
 
 /// getuid(2)
@@ -93,8 +95,11 @@ pub(crate) fn getresuid(
     effective: UserPtr<u32>,
     saved: UserPtr<u32>,
 ) -> SysResult<()> {
-    let ids = thread.process.ids.lock().users;
-    write_three(thread, [real, effective, saved], ids)
+    let users = {
+        let ids = thread.process.ids.lock();
+        ids.users.map(|user| ids.namespace.shown_user(user))
+    };
+    write_three(thread, [real, effective, saved], users)
 }
 
 /// getresgid(2)
@@ -104,13 +109,19 @@ pub(crate) fn getresgid(
     effective: UserPtr<u32>,
     saved: UserPtr<u32>,
 ) -> SysResult<()> {
-    let ids = thread.process.ids.lock().groups;
-    write_three(thread, [real, effective, saved], ids)
+    let groups = {
+        let ids = thread.process.ids.lock();
+        ids.groups.map(|group| ids.namespace.shown_group(group))
+    };
+    write_three(thread, [real, effective, saved], groups)
 }
 
 /// getgroups(2)
 pub(crate) fn getgroups(thread: &Thread, size: i32, list: UserPtr<u32>) -> SysResult {
-    let groups = thread.fs.read().cred.groups.to_vec();
+    let groups: Vec<u32> = {
+        let cred = &thread.fs.read().cred;
+        cred.groups.iter().map(|&group| cred.namespace.shown_group(group)).collect()
+    };
     match usize::try_from(size) {
         Err(_) => Err(Errno::EINVAL),
         Ok(0) => Ok(groups.len()),
@@ -203,7 +214,7 @@ pub(crate) fn capset(
     let bounding = thread.attributes.lock().bounding;
     let mut fs = thread.fs.write();
     let mut ids = thread.process.ids.lock();
-    let may_add = fs.cred.has(Capabilities::SETPCAP);
+    let may_add = fs.cred.has_own(Capabilities::SETPCAP);
     let allowed = (may_add || (ids.inheritable | ids.permitted).contains(inheritable))
         && (ids.inheritable | bounding).contains(inheritable)
         && ids.permitted.contains(permitted)
@@ -228,8 +239,27 @@ const UNCHANGED: u32 = u32::MAX;
 /// Which of real, effective and saved id to set.
 type Three = [Option<u32>; 3];
 
-fn wanted(id: u32) -> Option<u32> {
-    (id != UNCHANGED).then_some(id)
+/// The kernel's id for one that the guest names, by `kernel_id`; `None` for "as it is".
+fn wanted(id: u32, kernel_id: impl Fn(u32) -> SysResult<u32>) -> SysResult<Option<u32>> {
+    if id == UNCHANGED { Ok(None) } else { kernel_id(id).map(Some) }
+}
+
+/// The kernel's user for one that the guest names.
+fn named_user(thread: &Thread, uid: u32) -> SysResult<u32> {
+    if uid == UNCHANGED {
+        Err(Errno::EINVAL)
+    } else {
+        thread.process.user_namespace().kernel_user(uid)
+    }
+}
+
+/// The kernel's group for one that the guest names.
+fn named_group(thread: &Thread, gid: u32) -> SysResult<u32> {
+    if gid == UNCHANGED {
+        Err(Errno::EINVAL)
+    } else {
+        thread.process.user_namespace().kernel_group(gid)
+    }
 }
 
 /// Sets the three ids to what is `Some`, if each is one of the present three or the thread is privileged.
@@ -246,7 +276,7 @@ fn set_users(
 ) -> SysResult<()> {
     let mut fs = thread.fs.write();
     let mut ids = thread.process.ids.lock();
-    let privileged = fs.cred.has(Capabilities::SETUID);
+    let privileged = fs.cred.has_own(Capabilities::SETUID);
     let new = pick(ids.users, privileged)?;
     let users = set_three(ids.users, new, privileged)?;
     let before = (ids.users[1], fs.cred.fsuid);
@@ -264,7 +294,7 @@ fn set_groups(
 ) -> SysResult<()> {
     let mut fs = thread.fs.write();
     let mut ids = thread.process.ids.lock();
-    let privileged = fs.cred.has(Capabilities::SETGID);
+    let privileged = fs.cred.has_own(Capabilities::SETGID);
     let new = pick(ids.groups, privileged)?;
     let groups = set_three(ids.groups, new, privileged)?;
     let before = (ids.groups[1], fs.cred.fsgid);
@@ -277,9 +307,7 @@ fn set_groups(
 
 /// setuid(2)
 pub(crate) fn setuid(thread: &Thread, uid: u32) -> SysResult<()> {
-    if uid == UNCHANGED {
-        return Err(Errno::EINVAL);
-    }
+    let uid = named_user(thread, uid)?;
     set_users(thread, |[real, _effective, saved], privileged| match privileged {
         true => Ok([Some(uid); 3]),
         false if uid == real || uid == saved => Ok([None, Some(uid), None]),
@@ -289,9 +317,7 @@ pub(crate) fn setuid(thread: &Thread, uid: u32) -> SysResult<()> {
 
 /// setgid(2)
 pub(crate) fn setgid(thread: &Thread, gid: u32) -> SysResult<()> {
-    if gid == UNCHANGED {
-        return Err(Errno::EINVAL);
-    }
+    let gid = named_group(thread, gid)?;
     set_groups(thread, |[real, _effective, saved], privileged| match privileged {
         true => Ok([Some(gid); 3]),
         false if gid == real || gid == saved => Ok([None, Some(gid), None]),
@@ -301,8 +327,11 @@ pub(crate) fn setgid(thread: &Thread, gid: u32) -> SysResult<()> {
 
 /// What setreuid(2) and setregid(2) make of the saved id: what is the effective one now, when the real one was given or the
 /// effective one became other than the real one.
-fn set_two(real: u32, effective: u32, [current_real, current_effective, _]: [u32; 3]) -> Three {
-    let (real, effective) = (wanted(real), wanted(effective));
+fn set_two(
+    real: Option<u32>,
+    effective: Option<u32>,
+    [current_real, current_effective, _]: [u32; 3],
+) -> Three {
     let saved = match (real, effective) {
         (Some(_), effective) => Some(effective.unwrap_or(current_effective)),
         (None, Some(id)) if id != current_real => Some(id),
@@ -313,10 +342,12 @@ fn set_two(real: u32, effective: u32, [current_real, current_effective, _]: [u32
 
 /// setreuid(2)
 pub(crate) fn setreuid(thread: &Thread, real: u32, effective: u32) -> SysResult<()> {
+    let named = |id| named_user(thread, id);
+    let (real, effective) = (wanted(real, named)?, wanted(effective, named)?);
     set_users(thread, |current, privileged| {
         let [current_real, current_effective, _] = current;
         let kept = [current_real, current_effective];
-        if !privileged && wanted(real).is_some_and(|id| !kept.contains(&id)) {
+        if !privileged && real.is_some_and(|id| !kept.contains(&id)) {
             return Err(Errno::EPERM);
         }
         Ok(set_two(real, effective, current))
@@ -325,10 +356,12 @@ pub(crate) fn setreuid(thread: &Thread, real: u32, effective: u32) -> SysResult<
 
 /// setregid(2)
 pub(crate) fn setregid(thread: &Thread, real: u32, effective: u32) -> SysResult<()> {
+    let named = |id| named_group(thread, id);
+    let (real, effective) = (wanted(real, named)?, wanted(effective, named)?);
     set_groups(thread, |current, privileged| {
         let [current_real, current_effective, _] = current;
         let kept = [current_real, current_effective];
-        if !privileged && wanted(real).is_some_and(|id| !kept.contains(&id)) {
+        if !privileged && real.is_some_and(|id| !kept.contains(&id)) {
             return Err(Errno::EPERM);
         }
         Ok(set_two(real, effective, current))
@@ -337,36 +370,48 @@ pub(crate) fn setregid(thread: &Thread, real: u32, effective: u32) -> SysResult<
 
 /// setresuid(2)
 pub(crate) fn setresuid(thread: &Thread, real: u32, effective: u32, saved: u32) -> SysResult<()> {
-    set_users(thread, |_, _| Ok([wanted(real), wanted(effective), wanted(saved)]))
+    let named = |id| named_user(thread, id);
+    let new = [wanted(real, named)?, wanted(effective, named)?, wanted(saved, named)?];
+    set_users(thread, |_, _| Ok(new))
 }
 
 /// setresgid(2)
 pub(crate) fn setresgid(thread: &Thread, real: u32, effective: u32, saved: u32) -> SysResult<()> {
-    set_groups(thread, |_, _| Ok([wanted(real), wanted(effective), wanted(saved)]))
+    let named = |id| named_group(thread, id);
+    let new = [wanted(real, named)?, wanted(effective, named)?, wanted(saved, named)?];
+    set_groups(thread, |_, _| Ok(new))
 }
 
 /// setfsuid(2): the id before, whether or not it was changed.
 pub(crate) fn setfsuid(thread: &Thread, uid: u32) -> SysResult<u32> {
+    let new = named_user(thread, uid);
     let mut fs = thread.fs.write();
     let before = fs.cred.fsuid;
     let own = thread.process.ids.lock().users;
-    let allowed = fs.cred.has(Capabilities::SETUID) || own.contains(&uid) || before == uid;
-    if uid != UNCHANGED && allowed {
+    let allowed =
+        |uid| fs.cred.has_own(Capabilities::SETUID) || own.contains(&uid) || before == uid;
+    if let Ok(uid) = new
+        && allowed(uid)
+    {
         credentials(thread, &mut fs).fsuid = uid;
     }
-    Ok(before)
+    Ok(fs.cred.namespace.shown_user(before))
 }
 
 /// setfsgid(2): the id before, whether or not it was changed.
 pub(crate) fn setfsgid(thread: &Thread, gid: u32) -> SysResult<u32> {
+    let new = named_group(thread, gid);
     let mut fs = thread.fs.write();
     let before = fs.cred.fsgid;
     let own = thread.process.ids.lock().groups;
-    let allowed = fs.cred.has(Capabilities::SETGID) || own.contains(&gid) || before == gid;
-    if gid != UNCHANGED && allowed {
+    let allowed =
+        |gid| fs.cred.has_own(Capabilities::SETGID) || own.contains(&gid) || before == gid;
+    if let Ok(gid) = new
+        && allowed(gid)
+    {
         credentials(thread, &mut fs).fsgid = gid;
     }
-    Ok(before)
+    Ok(fs.cred.namespace.shown_group(before))
 }
 
 /// The most supplementary groups: `NGROUPS_MAX`.
@@ -374,15 +419,16 @@ const MAX_GROUPS: usize = 65_536;
 
 /// setgroups(2)
 pub(crate) fn setgroups(thread: &Thread, size: usize, list: UserPtr<u32>) -> SysResult<()> {
-    if !thread.fs.read().cred.has(Capabilities::SETGID) {
+    let users = thread.process.user_namespace();
+    if !thread.fs.read().cred.has_own(Capabilities::SETGID) || !users.may_set_groups() {
         return Err(Errno::EPERM);
     }
     if size > MAX_GROUPS {
         return Err(Errno::EINVAL);
     }
     let mut groups = list.read_slice(&thread.memory, size)?;
-    if groups.contains(&UNCHANGED) {
-        return Err(Errno::EINVAL);
+    for group in &mut groups {
+        *group = named_group(thread, *group)?;
     }
     // Linux keeps them sorted, and shows them so.
     groups.sort_unstable();

@@ -9,7 +9,6 @@ use linux_raw_sys::general as raw;
 
 use crate::{
     errno::{Errno, SysResult},
-    kernel::Kernel,
     process::Thread,
     syscall::{
         argument::{Flags, UserStr},
@@ -43,10 +42,16 @@ fn text(thread: &Thread, text: UserStr) -> SysResult<Option<Vec<u8>>> {
     text.string(&thread.memory, TEXT_MAX, Errno::EINVAL).map(Some)
 }
 
-/// `EPERM` unless the caller may change the tree of mounts.
+/// `EPERM` unless the caller may change its tree of mounts.
 fn check_admin(thread: &Thread) -> SysResult<()> {
-    let allowed = thread.fs.read().cred.has(Capabilities::SYS_ADMIN);
+    let fs = thread.fs.read();
+    let allowed = fs.cred.has_in(fs.mounts.owner(), Capabilities::SYS_ADMIN);
     if allowed { Ok(()) } else { Err(Errno::EPERM) }
+}
+
+/// `EINVAL` for a place in another tree than the caller's, which may be somebody else's.
+fn check_tree(thread: &Thread, place: &Path) -> SysResult<()> {
+    if thread.fs.read().mounts.contains(place) { Ok(()) } else { Err(Errno::EINVAL) }
 }
 
 /// The flags of a mount for those of the call: access times as `relatime` has them unless something else is said.
@@ -55,6 +60,15 @@ fn mount_flags(flags: u64) -> MountFlags {
     let other = u64::from(raw::MS_STRICTATIME) | MountFlags::NOATIME.bits();
     kept.set(MountFlags::RELATIME, flags & other == 0);
     kept
+}
+
+/// As [`mount_flags`], of a mount that had `old`: access times stay as they are unless something is said.
+fn remount_flags(flags: u64, old: MountFlags) -> MountFlags {
+    let times = MountFlags::NOATIME | MountFlags::RELATIME;
+    match flags & (times.bits() | u64::from(raw::MS_STRICTATIME | raw::MS_NODIRATIME)) {
+        0 => MountFlags::from_bits_truncate(flags & KEPT) - times | old & times,
+        _ => mount_flags(flags),
+    }
 }
 
 /// mount(2)
@@ -85,26 +99,43 @@ pub(crate) fn mount(
         }
         At::cwd(thread, source)?.resolve(thread, LookupFlags::FOLLOW)
     };
+    check_tree(thread, &target)?;
     if has(raw::MS_REMOUNT) {
-        let tmpfs = Tmpfs::of(target.mount().superblock().fs());
-        if let Some(tmpfs) = tmpfs.filter(|_| !has(raw::MS_BIND) && target.is_mount_root()) {
-            tmpfs.set_limits(TmpfsOptions::parse(&thread.process.kernel, &data)?.limits)?;
+        let flags = remount_flags(flags, target.mount().flags());
+        if has(raw::MS_BIND) {
+            return target.remount(flags);
         }
-        return target.remount(mount_flags(flags));
+        let superblock = target.mount().superblock();
+        if target.is_mount_root() {
+            if !thread.fs.read().cred.has_in(superblock.owner(), Capabilities::SYS_ADMIN) {
+                return Err(Errno::EPERM);
+            }
+            if let Some(tmpfs) = Tmpfs::of(superblock.fs()) {
+                tmpfs.set_limits(TmpfsOptions::parse(thread, &data)?.limits)?;
+            }
+        }
+        return target.remount(flags);
     }
     if has(raw::MS_BIND) {
-        return target.bind_here(&from()?, has(raw::MS_REC));
+        let from = from()?;
+        if !from.is_lone() {
+            check_tree(thread, &from)?;
+        }
+        return target.bind_here(&from, has(raw::MS_REC));
     }
     if has(raw::MS_SHARED | raw::MS_PRIVATE | raw::MS_SLAVE | raw::MS_UNBINDABLE) {
         return propagate(&target, flags);
     }
     if has(raw::MS_MOVE) {
-        return target.move_here(&from()?);
+        let from = from()?;
+        check_tree(thread, &from)?;
+        return target.move_here(&from);
     }
     let fs = make(thread, &kind.ok_or(Errno::EINVAL)?, &data)?;
     let name = source_text.unwrap_or_else(|| b"none".to_vec());
     let name = String::from_utf8_lossy(&name);
-    target.mount_here(Superblock::new(fs), None, mount_flags(flags), &name).map(drop)
+    let superblock = Superblock::of(thread.process.user_namespace(), fs);
+    target.mount_here(superblock, None, mount_flags(flags), &name).map(drop)
 }
 
 /// What happens to the copies of a mount: here each is on its own, and all that can be asked for is that it stays so.
@@ -125,23 +156,35 @@ fn propagate(target: &Path, flags: u64) -> SysResult<()> {
     })
 }
 
-/// A new file system of the type with the options in `data`. `ENODEV` for a type that is not known, `EINVAL` for an option that is not.
+/// A new file system of the type with the options in `data`. `ENODEV` for a type that is not known, `EINVAL` for an option that is not, `EPERM` for
+/// one that shows what belongs to others.
 fn make(thread: &Thread, kind: &[u8], data: &[u8]) -> SysResult<Arc<dyn FileSystem>> {
     let kernel = &thread.process.kernel;
+    // Whose what it shows is.
+    let owner = match kind {
+        b"proc" => thread.process.pid_namespace.owner.clone(),
+        b"sysfs" => thread.net().owner.clone(),
+        b"mqueue" => thread.ipc().owner.clone(),
+        _ => thread.process.user_namespace(),
+    };
+    let known = matches!(kind, b"tmpfs" | b"ramfs" | b"proc" | b"sysfs" | b"devpts" | b"mqueue");
+    if known && !thread.fs.read().cred.has_in(&owner, Capabilities::SYS_ADMIN) {
+        return Err(Errno::EPERM);
+    }
     let without_options =
         |fs: Arc<dyn FileSystem>| if data.is_empty() { Ok(fs) } else { Err(Errno::EINVAL) };
     match kind {
         b"tmpfs" | b"ramfs" => {
             let name = if kind == b"tmpfs" { "tmpfs" } else { "ramfs" };
-            tmpfs(kernel, name, data)
+            tmpfs(thread, name, data)
         }
         b"proc" => {
             let numbers = &thread.process.pid_namespace;
             without_options(ProcFs::of_namespace(kernel, numbers))
         }
         b"devpts" => {
-            let terminals = Terminals::instance(kernel, PtySettings::parse(data)?);
-            Ok(DevPts::new(&terminals))
+            let settings = PtySettings::parse(data, &thread.process.user_namespace())?;
+            Ok(DevPts::new(&Terminals::instance(kernel, settings)))
         }
         b"sysfs" => {
             let network = Arc::clone(&thread.net().inet);
@@ -166,17 +209,22 @@ struct TmpfsOptions {
 
 impl TmpfsOptions {
     /// `EINVAL` for one that is not known, or a value that is none.
-    fn parse(kernel: &Kernel, data: &[u8]) -> SysResult<Self> {
+    fn parse(thread: &Thread, data: &[u8]) -> SysResult<Self> {
+        let kernel = &thread.process.kernel;
+        let (owner, group, users) = {
+            let cred = &thread.fs.read().cred;
+            (cred.fsuid, cred.fsgid, cred.namespace.clone())
+        };
         let text = std::str::from_utf8(data).map_err(|_| Errno::EINVAL)?;
-        let mut options = Self { mode: 0o1777, owner: 0, group: 0, limits: Limits::default() };
+        let mut options = Self { mode: 0o1777, owner, group, limits: Limits::default() };
         let all = kernel.memory.limit().unwrap_or_else(|| kernel.memory.size());
         for option in text.split(',').filter(|option| !option.is_empty()) {
             let (key, value) = option.split_once('=').unwrap_or((option, ""));
             let number = |radix| u32::from_str_radix(value, radix).map_err(|_| Errno::EINVAL);
             match key {
                 "mode" => options.mode = number(8)? & 0o7777,
-                "uid" => options.owner = number(10)?,
-                "gid" => options.group = number(10)?,
+                "uid" => options.owner = users.kernel_user(number(10)?)?,
+                "gid" => options.group = users.kernel_group(number(10)?)?,
                 "size" => options.limits.bytes = Some(size(value, all)?),
                 "nr_blocks" => {
                     let pages = size(value, 0)?;
@@ -190,9 +238,9 @@ impl TmpfsOptions {
     }
 }
 
-fn tmpfs(kernel: &Kernel, name: &'static str, data: &[u8]) -> SysResult<Arc<dyn FileSystem>> {
-    let options = TmpfsOptions::parse(kernel, data)?;
-    let fs = Tmpfs::with_type(&kernel.memory, options.mode, name)?;
+fn tmpfs(thread: &Thread, name: &'static str, data: &[u8]) -> SysResult<Arc<dyn FileSystem>> {
+    let options = TmpfsOptions::parse(thread, data)?;
+    let fs = Tmpfs::with_type(&thread.process.kernel.memory, options.mode, name)?;
     let (uid, gid) = (Some(options.owner), Some(options.group));
     fs.root().set_attributes(&crate::vfs::AttributeChange { uid, gid, ..Default::default() })?;
     // ramfs takes them and knows no limits.
@@ -254,6 +302,7 @@ pub(crate) fn umount2(thread: &Thread, target: UserStr, flags: Flags) -> SysResu
     let mut place = At::cwd(thread, target)?.resolve(thread, lookup)?;
     check_admin(thread)?;
     place.cross_mounts();
+    check_tree(thread, &place)?;
     if flags & raw::MNT_EXPIRE != 0 {
         let alone = flags & (raw::MNT_FORCE | raw::MNT_DETACH) == 0;
         return Err(if alone { Errno::EOPNOTSUPP } else { Errno::EINVAL });

@@ -107,7 +107,7 @@ pub(crate) fn prctl(
             return Ok(u64::from(own().bounding.contains(wanted)));
         }
         options::PR_CAPBSET_DROP => {
-            if !thread.fs.read().cred.has(Capabilities::SETPCAP) {
+            if !thread.fs.read().cred.has_own(Capabilities::SETPCAP) {
                 return Err(Errno::EPERM);
             }
             let dropped = capability(second)?;

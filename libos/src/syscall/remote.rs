@@ -20,17 +20,24 @@ const CHUNK: usize = 16 << 10;
 /// Whether `thread` may read and write what `other` has, ptrace(2)'s `PTRACE_MODE_ATTACH_REALCREDS`; `EPERM`.
 pub(super) fn may_attach(thread: &Thread, other: &Arc<Process>) -> SysResult<()> {
     let own = &thread.process;
-    if Arc::ptr_eq(own, other) || thread.fs.read().cred.has(Capabilities::SYS_PTRACE) {
+    if Arc::ptr_eq(own, other) {
+        return Ok(());
+    }
+    let users = other.user_namespace();
+    if thread.fs.read().cred.has_in(&users, Capabilities::SYS_PTRACE) {
         return Ok(());
     }
     // One after the other: two processes may look at each other at a time.
-    let (user, group) = {
+    let (user, group, namespace, permitted) = {
         let ids = own.ids.lock();
-        (ids.users[0], ids.groups[0])
+        (ids.users[0], ids.groups[0], ids.namespace.clone(), ids.permitted)
     };
     let same = {
         let ids = other.ids.lock();
-        ids.users == [user; 3] && ids.groups == [group; 3]
+        ids.users == [user; 3]
+            && ids.groups == [group; 3]
+            && ids.namespace == namespace
+            && permitted.contains(ids.permitted)
     };
     if same && other.attributes.lock().dumpable { Ok(()) } else { Err(Errno::EPERM) }
 }

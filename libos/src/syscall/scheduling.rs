@@ -33,6 +33,12 @@ fn privileged(thread: &Thread) -> bool {
     thread.fs.read().cred.has(Capabilities::SYS_NICE)
 }
 
+/// Whether the caller may change another user's `target` as its own.
+fn privileged_over(thread: &Thread, target: &Thread) -> bool {
+    let users = target.process.user_namespace();
+    thread.fs.read().cred.has_in(&users, Capabilities::SYS_NICE)
+}
+
 /// Whether the caller's effective user is the real or the effective one of `target`.
 fn same_owner(thread: &Thread, target: &Thread) -> bool {
     let user = thread.process.ids.lock().users[1];
@@ -341,7 +347,7 @@ pub(crate) fn sched_setaffinity(
     let known = size.min(AFFINITY_BYTES);
     thread.memory.read_bytes(mask.0, &mut bytes[..known])?;
     let target = find(thread, tid)?;
-    if !same_owner(thread, &target) && !privileged(thread) {
+    if !same_owner(thread, &target) && !privileged_over(thread, &target) {
         return Err(Errno::EPERM);
     }
     let affinity = u64::from_le_bytes(bytes) & thread.process.kernel.online_cpus();
@@ -373,8 +379,11 @@ fn prioritized(thread: &Thread, which: u32, who: i32) -> SysResult<Vec<Arc<Threa
             of_processes(&|process| process.pgid() == group)
         }
         raw::PRIO_USER => {
-            let user = if who == 0 { own.ids.lock().users[0] } else { who.cast_unsigned() };
-            of_processes(&|process| process.ids.lock().users[0] == user)
+            let user = match who {
+                0 => Some(own.ids.lock().users[0]),
+                who => own.user_namespace().kernel_user(who.cast_unsigned()).ok(),
+            };
+            of_processes(&|process| Some(process.ids.lock().users[0]) == user)
         }
         _ => return Err(Errno::EINVAL),
     };
@@ -436,9 +445,9 @@ pub(crate) fn setpriority(thread: &Thread, which: u32, who: i32, nice: i32) -> S
     let mut result = Ok(());
     for target in prioritized(thread, which, who)? {
         let allowed = nice_is_allowed(&target, nice);
-        let owner = same_owner(thread, &target);
+        let owner = same_owner(thread, &target) || privileged_over(thread, &target);
         let mut attributes = target.attributes.lock();
-        if !privileged && !owner {
+        if !owner {
             result = Err(Errno::EPERM);
         } else if !privileged && nice < attributes.scheduling.nice && !allowed {
             result = Err(Errno::EACCES);

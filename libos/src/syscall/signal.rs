@@ -8,7 +8,7 @@ use kernel_objects::task::BlockedReason;
 
 use crate::{
     errno::{Errno, SysResult},
-    process::{Current, Process, Thread},
+    process::{Current, OVERFLOW_ID, Process, Thread},
     signal::{SigAction, SigInfo, SigSet, Signal, StackT, info::code},
     syscall::{
         argument::{UserAddr, UserPtr},
@@ -210,7 +210,7 @@ fn may_send(thread: &Thread, target: &Process, signal: Option<Signal>) -> SysRes
     let mine = thread.process.ids.lock().users;
     let theirs = target.ids.lock().users;
     let related = [mine[0], mine[1]].iter().any(|uid| *uid == theirs[0] || *uid == theirs[2]);
-    let privileged = || thread.fs.read().cred.has(Capabilities::KILL);
+    let privileged = || thread.fs.read().cred.has_in(&target.user_namespace(), Capabilities::KILL);
     let same_session = || thread.process.sid() == target.sid();
     if related || privileged() || signal == Some(Signal::SIGCONT) && same_session() {
         Ok(())
@@ -334,7 +334,11 @@ pub(super) fn guest_info(
 ) -> SysResult<SigInfo> {
     let info = info.read(&thread.memory)?;
     let info = info.checked(if exact { info.signo } else { number })?;
-    if info.signo == number { Ok(info) } else { Err(Errno::EINVAL) }
+    if info.signo != number {
+        return Err(Errno::EINVAL);
+    }
+    let users = thread.process.user_namespace();
+    Ok(info.with_user(|user| users.kernel_user(user).unwrap_or(OVERFLOW_ID)))
 }
 
 /// Only to itself may a guest pretend that a signal comes from the kernel: `EPERM`.

@@ -179,7 +179,11 @@ pub(crate) fn prlimit64(
         let caller = thread.process.ids.lock().clone();
         let target = process.ids.lock().clone();
         let same = target.users == [caller.users[0]; 3] && target.groups == [caller.groups[0]; 3];
-        if !same && !thread.fs.read().cred.has(Capabilities::SYS_RESOURCE) {
+        let privileged = || {
+            let cred = Arc::clone(&thread.fs.read().cred);
+            cred.has_in(&target.namespace, Capabilities::SYS_RESOURCE)
+        };
+        if !same && !privileged() {
             return Err(Errno::EPERM);
         }
     }
@@ -195,7 +199,8 @@ const NAME_MAX: usize = 64;
 
 /// A new name for the machine or its domain: `EPERM`, `EINVAL`, `EFAULT`.
 fn new_name(thread: &Thread, name: UserAddr, len: i32) -> SysResult<Vec<u8>> {
-    if !thread.fs.read().cred.has(Capabilities::SYS_ADMIN) {
+    let uts = Arc::clone(&thread.namespaces.read().uts);
+    if !thread.fs.read().cred.has_in(&uts.owner, Capabilities::SYS_ADMIN) {
         return Err(Errno::EPERM);
     }
     let len = usize::try_from(len).ok().filter(|&len| len <= NAME_MAX).ok_or(Errno::EINVAL)?;

@@ -178,7 +178,7 @@ system_calls! {
         161 chroot(path: UserStr) now fs::chroot, Full;
         162 sync() wait file::sync, Full;
         164 settimeofday(time: UserPtr<Timeval>, zone: UserPtr<[i32; 2]>) now time::settimeofday, Partial("always EPERM: the clock is the host's");
-        165 mount(source: UserStr, target: UserStr, kind: UserStr, flags: u64, data: UserStr) now mount::mount, Partial("tmpfs, ramfs, proc, sysfs, mqueue; MS_SHARED and MS_UNBINDABLE; open files do not keep a mount from becoming read-only");
+        165 mount(source: UserStr, target: UserStr, kind: UserStr, flags: u64, data: UserStr) now mount::mount, Partial("tmpfs, ramfs, proc, sysfs, devpts, mqueue; MS_SHARED and MS_UNBINDABLE; open files do not keep a mount from becoming read-only");
         166 umount2(target: UserStr, flags: Flags) now mount::umount2, Partial("MNT_EXPIRE");
         170 sethostname(name: UserAddr, len: i32) now system::sethostname, Full;
         171 setdomainname(name: UserAddr, len: i32) now system::setdomainname, Full;
@@ -254,7 +254,7 @@ system_calls! {
         269 faccessat(dir: Fd, path: UserStr, mode: u32) now fs::faccessat, Full;
         270 pselect6(count: i32, read: UserAddr, write: UserAddr, except: UserAddr, timeout: UserPtr<Timespec>, mask: UserPtr<[u64; 2]>) wait poll::pselect6, Full;
         271 ppoll(fds: UserPtr<poll::PollFd>, count: u32, timeout: UserPtr<Timespec>, mask: UserPtr<SigSet>, size: usize) wait poll::ppoll, Full;
-        272 unshare(flags: u64) now namespace::unshare, Partial("of namespaces those of mounts, names, System V objects and networks; /proc/sys/kernel, /proc/sysvipc and POSIX message queues are the first one's");
+        272 unshare(flags: u64) now namespace::unshare, Partial("no namespaces of clocks; /proc/sys/kernel, /proc/sysvipc and POSIX message queues are the first one's");
         273 set_robust_list(head: UserAddr, size: usize) now futex::set_robust_list, Full;
         274 get_robust_list(tid: i32, head: UserPtr<u64>, size: UserPtr<u64>) now futex::get_robust_list, Full;
         275 splice(from: Fd, from_offset: UserPtr<i64>, to: Fd, to_offset: UserPtr<i64>, count: usize, flags: Flags) wait splice::splice, Full;
@@ -310,7 +310,7 @@ system_calls! {
         426 io_uring_enter(fd: Fd, count: u32, wanted: u32, flags: Flags, argument: UserAddr, size: usize) wait (uring::io_uring_enter_at_once) uring::io_uring_enter, Partial("operations: URING_CMD, SEND_ZC, SENDMSG_ZC, FUTEX_WAITV, RECV_ZC, EPOLL_WAIT, READV_FIXED, WRITEV_FIXED, PIPE; of those that are there POLL_ADD_LEVEL, LINK_TIMEOUT_UPDATE, bundles, sending from provided buffers; EXT_ARG_REG and min_wait_usec; EPERM for another process than the one that made the ring");
         427 io_uring_register(fd: Fd, command: Flags, argument: UserAddr, count: u32) now uring::io_uring_register, Partial("PERSONALITY, IOWQ_AFF, SYNC_CANCEL, NAPI, CLOCK, CLONE_BUFFERS, SEND_MSG_RING, ZCRX_IFQ, RESIZE_RINGS, MEM_REGION; IOU_PBUF_RING_INC; buffers are named, and not pinned");
         434 pidfd_open(pid: i32, flags: Flags) now pidfd::pidfd_open, Full;
-        435 clone3(args: UserAddr, size: usize) context thread::clone3, Partial("namespaces as unshare; no cgroups");
+        435 clone3(args: UserAddr, size: usize) context thread::clone3, Partial("namespaces as unshare; no cgroups; set_tid has one number, of the innermost namespace");
         436 close_range(first: u32, last: u32, flags: Flags) now descriptor::close_range, Full;
         437 openat2(dir: Fd, path: UserStr, how: UserPtr<[u64; 3]>, size: usize) wait fs::openat2, Partial("RESOLVE_CACHED is always EAGAIN");
         438 pidfd_getfd(pidfd: Fd, fd: Fd, flags: Flags) now pidfd::pidfd_getfd, Full;

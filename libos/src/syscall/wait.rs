@@ -142,7 +142,7 @@ pub(crate) async fn waitid(
                 Info { signo: Signal::SIGCHLD.raw(), errno: 0, code: waited.code },
                 ChildInfo {
                     pid: thread.process.sees(waited.pid),
-                    uid: waited.uid,
+                    uid: thread.process.user_namespace().shown_user(waited.uid),
                     status: waited.status,
                 },
             ),

@@ -5,7 +5,10 @@
 
 use std::{any::Any, sync::Arc};
 
-use super::table::{Named, PTMX, Terminals};
+use super::{
+    PtySettings,
+    table::{Named, PTMX, Terminals},
+};
 use crate::{
     errno::{Errno, SysResult},
     vfs::{
@@ -31,8 +34,9 @@ impl DevPts {
     /// That of `terminals`.
     pub fn new(terminals: &Arc<Terminals>) -> Arc<Self> {
         let device = anonymous_device();
-        let root = Attributes::new(&NewNode::new(FileType::Directory, 0o755, 0, 0), 2);
-        let node = NewNode::new(FileType::CharDevice, terminals.settings().ptmx_mode, 0, 0);
+        let PtySettings { ptmx_mode, owner: (user, group), .. } = *terminals.settings();
+        let root = Attributes::new(&NewNode::new(FileType::Directory, 0o755, user, group), 2);
+        let node = NewNode::new(FileType::CharDevice, ptmx_mode, user, group);
         let ptmx = Arc::new(Attributes::new(&node, 1));
         let terminals = Arc::clone(terminals);
         Arc::new(Self { root: Arc::new(Root { terminals, device, attributes: root, ptmx }) })

@@ -4,7 +4,10 @@
 
 use std::fmt;
 
-use crate::errno::{Errno, SysResult};
+use crate::{
+    errno::{Errno, SysResult},
+    process::UserNamespace,
+};
 
 /// How many ptys there can be: the default of /proc/sys/kernel/pty/max, which counts for each file system here.
 const PTY_MAX: u32 = 4096;
@@ -22,6 +25,8 @@ pub struct PtySettings {
     pub group: Option<u32>,
     /// The mode of its own ptmx.
     pub ptmx_mode: u32,
+    /// The owner and the group of the folder and of ptmx.
+    pub owner: (u32, u32),
     /// How many there can be.
     pub max: u32,
     /// `max` was said.
@@ -33,21 +38,29 @@ impl PtySettings {
     /// /dev/ptmx.
     pub const FIRST: Self = Self { mode: 0o620, group: Some(5), ..Self::PLAIN };
 
-    const PLAIN: Self =
-        Self { mode: 0o600, user: None, group: None, ptmx_mode: 0, max: PTY_MAX, limited: false };
+    const PLAIN: Self = Self {
+        mode: 0o600,
+        user: None,
+        group: None,
+        ptmx_mode: 0,
+        owner: (0, 0),
+        max: PTY_MAX,
+        limited: false,
+    };
 
-    /// Those that mount(2)'s `data` says. `EINVAL`.
-    pub fn parse(data: &[u8]) -> SysResult<Self> {
+    /// Those that mount(2)'s `data` says to somebody in `users`. `EINVAL`.
+    pub fn parse(data: &[u8], users: &UserNamespace) -> SysResult<Self> {
         let text = std::str::from_utf8(data).map_err(|_| Errno::EINVAL)?;
-        let mut settings = Self::PLAIN;
+        let owner = (users.root().unwrap_or(0), users.root_group().unwrap_or(0));
+        let mut settings = Self { owner, ..Self::PLAIN };
         for option in text.split(',').filter(|option| !option.is_empty()) {
             let (key, value) = option.split_once('=').unwrap_or((option, ""));
             let number = |radix| u32::from_str_radix(value, radix).map_err(|_| Errno::EINVAL);
             match key {
                 "mode" => settings.mode = number(8)? & 0o7777,
                 "ptmxmode" => settings.ptmx_mode = number(8)? & 0o7777,
-                "uid" => settings.user = Some(number(10)?),
-                "gid" => settings.group = Some(number(10)?),
+                "uid" => settings.user = Some(users.kernel_user(number(10)?)?),
+                "gid" => settings.group = Some(users.kernel_group(number(10)?)?),
                 "max" => {
                     let max = number(10)?;
                     if max > NUMBERS {
@@ -83,7 +96,9 @@ mod tests {
 
     #[test]
     fn options_are_read_and_shown() {
-        let shown = |text: &[u8]| PtySettings::parse(text).map(|settings| settings.to_string());
+        let shown = |text: &[u8]| {
+            PtySettings::parse(text, &UserNamespace::FIRST).map(|settings| settings.to_string())
+        };
         assert_eq!(shown(b""), Ok(",mode=600,ptmxmode=000".to_owned()));
         let all = b"newinstance,ptmxmode=0666,mode=620,gid=7,uid=3,max=9";
         assert_eq!(shown(all), Ok(",uid=3,gid=7,mode=620,ptmxmode=666,max=9".to_owned()));

@@ -14,6 +14,7 @@ use super::buf::{IoDst, IoSrc};
 use super::file::File;
 use super::metadata::{AttributeChange, DeviceNumber, FileType, Metadata, StatFs};
 use super::mount::Path;
+use super::permission::Credentials;
 use super::pipe::Fifo;
 use super::writers::Writers;
 use crate::errno::{Errno, SysResult};
@@ -89,6 +90,11 @@ pub trait FileSystem: Send + Sync + Any {
     /// Writes what was changed and is not yet stored to where it is stored (sync(2)).
     fn sync(&self) -> SysResult<()> {
         Ok(())
+    }
+
+    /// Whether its devices are its own, and not whatever somebody made a node of.
+    fn has_own_devices(&self) -> bool {
+        false
     }
 
     /// Whether its files can be found again by a handle, name_to_handle_at(2).
@@ -293,6 +299,12 @@ pub trait Inode: Send + Sync + Any {
     fn open(&self, flags: u32) -> SysResult<Option<Arc<dyn File>>> {
         let _ = flags;
         Ok(None)
+    }
+
+    /// As [`open`](Self::open), where it may matter who opens.
+    fn open_as(&self, flags: u32, cred: &Arc<Credentials>) -> SysResult<Option<Arc<dyn File>>> {
+        let _ = cred;
+        self.open(flags)
     }
 
     /// Does what an [`open`](Self::open) for writing would have to wait for. Waits.

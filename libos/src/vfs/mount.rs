@@ -4,6 +4,7 @@
 //! mounts. A mount owns the mounts that sit on its dentries; walking down asks the dentry first whether it is
 //! a mount point at all, one load, and only then the map.
 
+use std::any::Any;
 use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -17,6 +18,7 @@ use super::inode::{FileSystem, Inode};
 use super::metadata::{DeviceNumber, StatFs};
 use super::notify::Watches;
 use crate::errno::{Errno, SysResult};
+use crate::process::UserNamespace;
 
 bitflags! {
     /// Per-mount flags; the values of mount(2).
@@ -66,14 +68,26 @@ pub struct Superblock {
     watches: Arc<Watches>,
     /// The handles it has given.
     handles: Handles,
+    /// The namespace of users of whoever mounted it.
+    owner: UserNamespace,
 }
 
 impl Superblock {
     /// Puts `fs` to use.
     pub fn new(fs: Arc<dyn FileSystem>) -> Arc<Self> {
+        Self::of(UserNamespace::FIRST, fs)
+    }
+
+    /// Puts `fs` to use for somebody in the namespace of users `owner`.
+    pub fn of(owner: UserNamespace, fs: Arc<dyn FileSystem>) -> Arc<Self> {
         let root = Dentry::root(fs.root());
         let (rename, watches, handles) = Default::default();
-        Arc::new(Self { fs, root, rename, watches, handles })
+        Arc::new(Self { fs, root, rename, watches, handles, owner })
+    }
+
+    /// The namespace of users of whoever mounted it.
+    pub fn owner(&self) -> &UserNamespace {
+        &self.owner
     }
 
     /// The file system.
@@ -121,6 +135,28 @@ pub enum Unmount {
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
+/// What of a mount somebody may not change who has it from somebody more privileged, mount_namespaces(7).
+#[derive(Clone, Copy, Default)]
+struct Lock {
+    /// It is not to be taken away, as that would show what it covers.
+    place: bool,
+    /// The flags that it had.
+    flags: Option<MountFlags>,
+}
+
+impl Lock {
+    /// `EPERM` unless `flags` restrict as much, and treat access times the same.
+    fn check(&self, flags: MountFlags) -> SysResult<()> {
+        let restricts =
+            MountFlags::RDONLY | MountFlags::NODEV | MountFlags::NOSUID | MountFlags::NOEXEC;
+        let times = MountFlags::NOATIME | MountFlags::RELATIME;
+        let allowed = self.flags.is_none_or(|locked| {
+            flags.contains(locked & restricts) && flags & times == locked & times
+        });
+        if allowed { Ok(()) } else { Err(Errno::EPERM) }
+    }
+}
+
 /// Mounts and what they were copied to.
 type Copies = Vec<(Arc<Mount>, Arc<Mount>)>;
 
@@ -133,6 +169,7 @@ pub struct Mount {
     place: Mutex<Option<(Weak<Mount>, Arc<Dentry>)>>,
     /// [`MountFlags`].
     flags: AtomicU64,
+    lock: Mutex<Lock>,
     source: String,
     children: RwLock<NameMap<usize, Arc<Mount>>>,
 }
@@ -156,6 +193,7 @@ impl Mount {
             root,
             place: Mutex::new(None),
             flags: AtomicU64::new(flags.bits()),
+            lock: Mutex::default(),
             source: source.to_owned(),
             children: RwLock::default(),
         })
@@ -191,6 +229,29 @@ impl Mount {
         let place = self.place.lock();
         let (mount, dentry) = place.as_ref()?;
         Some(Path { mount: mount.upgrade()?, dentry: dentry.clone() })
+    }
+
+    /// It was somebody's who is more privileged than those who have it now: it stays where it is, if it is mounted anywhere, and keeps
+    /// the flags that restrict.
+    pub(super) fn lock(&self) {
+        let place = self.place.lock().is_some();
+        *self.lock.lock() = Lock { place, flags: Some(self.flags()) };
+    }
+
+    fn is_locked(&self) -> bool {
+        self.lock.lock().place
+    }
+
+    /// Has the mount `other` take the place of this one, from which it can be taken as this could.
+    pub(super) fn hand_over_lock(&self, other: &Mount) {
+        if std::mem::take(&mut self.lock.lock().place) {
+            other.lock.lock().place = true;
+        }
+    }
+
+    /// `EINVAL` if it is to stay where it is.
+    pub(super) fn check_movable(&self) -> SysResult<()> {
+        if self.is_locked() { Err(Errno::EINVAL) } else { Ok(()) }
     }
 
     /// Fails with `EROFS` if nothing may be changed through this mount.
@@ -263,9 +324,13 @@ impl Mount {
         recursive: bool,
     ) -> (Arc<Self>, Copies) {
         let copy = |mount: &Mount, root: &Arc<Dentry>| {
-            Mount::build(mount.superblock.clone(), root.clone(), mount.flags(), &mount.source)
+            let flags = mount.flags();
+            let copy = Mount::build(mount.superblock.clone(), root.clone(), flags, &mount.source);
+            *copy.lock.lock() = *mount.lock.lock();
+            copy
         };
         let top = copy(self, root);
+        top.lock.lock().place = false;
         let below = if recursive { self.below(root) } else { Vec::new() };
         let mut copies = Vec::with_capacity(below.len() + 1);
         copies.push((self.clone(), top.clone()));
@@ -378,6 +443,12 @@ impl Path {
         &self.mount.superblock.watches
     }
 
+    /// Whether it is the place of an [inode in no tree](Self::detached).
+    pub fn is_lone(&self) -> bool {
+        let fs: &dyn Any = &**self.mount.superblock.fs();
+        fs.is::<Lone>()
+    }
+
     /// Whether both are the same place.
     pub fn same(&self, other: &Path) -> bool {
         Arc::ptr_eq(&self.dentry, &other.dentry) && Arc::ptr_eq(&self.mount, &other.mount)
@@ -449,10 +520,15 @@ impl Path {
         at.dentry.is_within(&other.dentry)
     }
 
-    /// Shows `from` here, too, and what is mounted below it if `recursive` (`MS_BIND`). `ENOTDIR`, `ENOENT`.
+    /// Shows `from` here, too, and what is mounted below it if `recursive` (`MS_BIND`). `ENOTDIR`, `ENOENT`; `EINVAL` where that would show what
+    /// must stay covered.
     pub fn bind_here(&self, from: &Path, recursive: bool) -> SysResult<()> {
         if from.inode().kind().is_dir() != self.inode().kind().is_dir() {
             return Err(Errno::ENOTDIR);
+        }
+        let covers = || from.mount.below(&from.dentry).iter().any(|(.., mount)| mount.is_locked());
+        if !recursive && covers() {
+            return Err(Errno::EINVAL);
         }
         let (top, _) = Mount::copy_tree(&from.mount, &from.dentry, recursive);
         top.attach(self)
@@ -465,6 +541,7 @@ impl Path {
         if !movable || is_dir(from) != is_dir(self) {
             return Err(Errno::EINVAL);
         }
+        from.mount.check_movable()?;
         let mut above = Some(self.mount.clone());
         while let Some(mount) = above {
             if Arc::ptr_eq(&mount, &from.mount) {
@@ -479,11 +556,12 @@ impl Path {
         from.mount.attach(self)
     }
 
-    /// Changes the flags of the mount whose root this is (`MS_REMOUNT`); `EINVAL` if it is none's.
+    /// Changes the flags of the mount whose root this is (`MS_REMOUNT`); `EINVAL` if it is none's, `EPERM` for flags that are to stay.
     pub fn remount(&self, flags: MountFlags) -> SysResult<()> {
         if !self.is_mount_root() {
             return Err(Errno::EINVAL);
         }
+        self.mount.lock.lock().check(flags)?;
         self.mount.flags.store(flags.bits(), Ordering::Relaxed);
         Ok(())
     }
@@ -503,7 +581,7 @@ impl Path {
         Path::root_of(&Mount::new_root(superblock, MountFlags::empty(), "none"))
     }
 
-    /// Takes the mount whose root this is out of the tree. `EINVAL` if this is no mount's root or that of the whole tree, `EBUSY` if
+    /// Takes the mount whose root this is out of the tree. `EINVAL` if this is no mount's root or that of the whole tree or is to stay, `EBUSY` if
     /// somebody uses it or something is mounted below, unless it is only to be detached.
     pub fn unmount(&self, how: Unmount) -> SysResult<()> {
         /// Who has a mount that nobody uses: its parent, and the caller's path.
@@ -511,6 +589,7 @@ impl Path {
         if !self.is_mount_root() || self.mount.mount_point().is_none() {
             return Err(Errno::EINVAL);
         }
+        self.mount.check_movable()?;
         let used = || Arc::strong_count(&self.mount) > UNUSED;
         if how == Unmount::IfUnused && (!self.mount.children.read().is_empty() || used()) {
             return Err(Errno::EBUSY);

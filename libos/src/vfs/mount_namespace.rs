@@ -11,22 +11,33 @@ use parking_lot::Mutex;
 use super::mount::{Mount, Path};
 use super::path::FsContext;
 use crate::errno::{Errno, SysResult};
+use crate::process::UserNamespace;
 
 /// A tree of mounts.
 pub struct MountNamespace {
     number: u64,
+    owner: UserNamespace,
     top: Mutex<Arc<Mount>>,
 }
 
 impl MountNamespace {
-    /// That of the tree below `top`.
+    /// That of the tree below `top`, of the first namespace of users.
     pub fn new(number: u64, top: Arc<Mount>) -> Arc<Self> {
-        Arc::new(Self { number, top: Mutex::new(top) })
+        Self::of(UserNamespace::FIRST, number, top)
+    }
+
+    fn of(owner: UserNamespace, number: u64, top: Arc<Mount>) -> Arc<Self> {
+        Arc::new(Self { number, owner, top: Mutex::new(top) })
     }
 
     /// Its number.
     pub fn number(&self) -> u64 {
         self.number
+    }
+
+    /// The namespace of users that it belongs to.
+    pub fn owner(&self) -> &UserNamespace {
+        &self.owner
     }
 
     /// The mount at the top.
@@ -48,8 +59,9 @@ impl MountNamespace {
 }
 
 impl FsContext {
-    /// Gets a copy of its tree of mounts, with the number `number`, to be alone in.
-    pub fn leave_mounts(&mut self, number: u64) {
+    /// Gets a copy of its tree of mounts, with the number `number`, to be alone in. It belongs to `owner`, to whom what somebody else has mounted is
+    /// [locked](Mount::lock).
+    pub fn leave_mounts(&mut self, number: u64, owner: &UserNamespace) {
         let old = self.mounts.top();
         let (top, copies) = Mount::copy_tree(&old, old.root(), true);
         let moved = |path: &Path| {
@@ -61,7 +73,12 @@ impl FsContext {
             )
         };
         (self.root, self.cwd) = (moved(&self.root), moved(&self.cwd));
-        self.mounts = MountNamespace::new(number, top);
+        if owner != self.mounts.owner() {
+            for (_, copy) in &copies {
+                copy.lock();
+            }
+        }
+        self.mounts = MountNamespace::of(owner.clone(), number, top);
     }
 
     /// Is in `mounts` from now on, at its top.
@@ -92,8 +109,10 @@ impl FsContext {
         if !is_mount || !old.is_within(new) || !new.is_within(&self.root) {
             return Err(Errno::EINVAL);
         }
+        new.mount().check_movable()?;
         let mut top = mounts.top.lock();
         let place = root.mount_point();
+        root.hand_over_lock(new.mount());
         new.mount().detach();
         match &place {
             Some(place) => {
@@ -118,7 +137,9 @@ impl FsContext {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vfs::{MountFlags, Superblock, testing::World, tmpfs::Tmpfs};
+    use crate::vfs::{
+        Credentials, MountFlags, Superblock, mount::Unmount, testing::World, tmpfs::Tmpfs,
+    };
 
     fn mount(world: &World, at: &str) {
         world.mkdir(at).unwrap();
@@ -133,7 +154,7 @@ mod tests {
         world.mkdir("/m/d").unwrap();
         world.ctx.cwd = world.place("/m/d").unwrap();
         let before = world.ctx.clone();
-        world.ctx.leave_mounts(7);
+        world.ctx.leave_mounts(7, &UserNamespace::FIRST);
         assert!(
             world.ctx.mounts.contains(&world.ctx.cwd) && !before.mounts.contains(&world.ctx.cwd)
         );
@@ -143,6 +164,26 @@ mod tests {
         assert_eq!(world.names("/m/d/n"), ["x"]);
         world.ctx = before;
         assert!(world.names("/m/d/n").is_empty());
+    }
+
+    #[test]
+    fn what_a_more_privileged_one_has_mounted_stays_as_it_is() {
+        let mut world = World::new();
+        mount(&world, "/m");
+        world.mkdir("/n").unwrap();
+        world.place("/m").unwrap().remount(MountFlags::RDONLY).unwrap();
+        let users = UserNamespace::new(&Credentials::root()).unwrap();
+        world.ctx.leave_mounts(7, &users);
+        let place = |path: &str| world.place(path).unwrap();
+        assert_eq!(place("/m").unmount(Unmount::Detach), Err(Errno::EINVAL));
+        assert_eq!(place("/m").remount(MountFlags::empty()), Err(Errno::EPERM));
+        assert_eq!(place("/m").remount(MountFlags::RDONLY | MountFlags::NOEXEC), Ok(()));
+        assert_eq!(place("/n").move_here(&place("/m")), Err(Errno::EINVAL));
+        assert_eq!(place("/n").bind_here(&place("/"), false), Err(Errno::EINVAL), "uncovers");
+        // What is added can be taken away, and shows no more than it did.
+        place("/n").bind_here(&place("/m"), false).unwrap();
+        assert_eq!(place("/n").remount(MountFlags::empty()), Err(Errno::EPERM));
+        assert_eq!(place("/n").unmount(Unmount::Detach), Ok(()));
     }
 
     #[test]

@@ -43,6 +43,14 @@ fn check_dir(cred: &Credentials, dir: &Path) -> SysResult<Metadata> {
     Ok(metadata)
 }
 
+/// As [`check_dir`], for a new entry; `EOVERFLOW` where the caller is nobody to the file system.
+fn check_new(cred: &Credentials, dir: &Path) -> SysResult<Metadata> {
+    match dir.mount().superblock().owner().maps(cred.fsuid, cred.fsgid) {
+        true => check_dir(cred, dir),
+        false => Err(Errno::EOVERFLOW),
+    }
+}
+
 /// The owner and mode of a new entry of `dir`, with the directory's set-group-id bit taken into account, inode(7).
 fn new_node(ctx: &FsContext, dir: &Metadata, kind: FileType, mode: u32) -> NewNode<'static> {
     let inherits = dir.mode & raw::S_ISGID != 0;
@@ -89,7 +97,7 @@ fn make<T>(
     let mut walker = Walker::new(ctx, base, LookupFlags::empty());
     let mut last = Last::Existing(FinalDots::Root);
     let name = parent_for_new(&mut walker, path, &mut last, dir)?;
-    let metadata = check_dir(&ctx.cred, walker.at())?;
+    let metadata = check_new(&ctx.cred, walker.at())?;
     create(walker.at(), name, &metadata)
 }
 
@@ -417,7 +425,7 @@ pub fn change_root(ctx: &mut FsContext, place: Path) -> SysResult<()> {
         return Err(Errno::ENOTDIR);
     }
     check(&ctx.cred, &place, Access::EXEC)?;
-    if !ctx.cred.has(Capabilities::SYS_CHROOT) {
+    if !ctx.cred.has_own(Capabilities::SYS_CHROOT) {
         return Err(Errno::EPERM);
     }
     ctx.root = place;
@@ -473,9 +481,9 @@ pub fn drop_set_ids(cred: &Credentials, inode: &Arc<dyn Inode>) -> SysResult<()>
     if inode.kind() != FileType::Regular || cred.has(Capabilities::FSETID) {
         return Ok(());
     }
-    let old = inode.metadata()?.mode;
-    let mode = without_set_ids(old);
-    if mode == old {
+    let metadata = inode.metadata()?;
+    let mode = without_set_ids(metadata.mode);
+    if mode == metadata.mode || cred.has_over(&metadata, Capabilities::FSETID) {
         return Ok(());
     }
     inode.set_attributes(&AttributeChange { mode: Some(mode), ..Default::default() })
@@ -492,7 +500,8 @@ pub fn change_mode(ctx: &FsContext, place: &Path, mode: u32) -> SysResult<()> {
     if !ctx.cred.owns(&metadata) {
         return Err(Errno::EPERM);
     }
-    let foreign = !ctx.cred.in_group(metadata.gid) && !ctx.cred.has(Capabilities::FSETID);
+    let keeps = ctx.cred.has_over(&metadata, Capabilities::FSETID);
+    let foreign = !ctx.cred.in_group(metadata.gid) && !keeps;
     let mode = if foreign { mode & !raw::S_ISGID } else { mode };
     inode.set_attributes(&AttributeChange { mode: Some(mode), ..Default::default() })?;
     notify::file(place, raw::IN_ATTRIB);
@@ -509,7 +518,7 @@ pub fn change_owner(
     place.mount().writable()?;
     let inode = place.inode();
     let metadata = inode.metadata()?;
-    if (uid.is_some() || gid.is_some()) && !ctx.cred.has(Capabilities::CHOWN) {
+    if (uid.is_some() || gid.is_some()) && !ctx.cred.has_over(&metadata, Capabilities::CHOWN) {
         let user_changes = uid.is_some_and(|uid| uid != metadata.uid);
         let group_allowed = gid.is_none_or(|gid| gid == metadata.gid || ctx.cred.in_group(gid));
         if user_changes || metadata.uid != ctx.cred.fsuid || !group_allowed {
@@ -624,7 +633,7 @@ fn create(
         }
         let Some(child) = walker.lookup_last(&name)? else {
             let dir = walker.at();
-            let metadata = check_dir(&ctx.cred, dir)?;
+            let metadata = check_new(&ctx.cred, dir)?;
             let node = new_node(ctx, &metadata, FileType::Regular, mode);
             match add(dir, &name, &node) {
                 Ok(child) => {
@@ -665,7 +674,7 @@ fn create(
 
 /// `O_TMPFILE`: a file without a name in the directory `dir`.
 fn open_unnamed(ctx: &FsContext, dir: Path, flags: u32, mode: u32) -> SysResult<Arc<OpenFile>> {
-    let metadata = check_dir(&ctx.cred, &dir)?;
+    let metadata = check_new(&ctx.cred, &dir)?;
     let node = new_node(ctx, &metadata, FileType::Regular, mode);
     let inode = dir.inode().create_unnamed(&node)?;
     let name = format!("#{}", inode.metadata()?.ino);
@@ -684,6 +693,13 @@ fn open_place(ctx: &FsContext, place: Path, flags: u32, made: bool) -> SysResult
     Ok(file)
 }
 
+/// Whether device nodes there open: not in what somebody mounted who may make none, who could mount what has some.
+fn shows_devices(place: &Path) -> bool {
+    let superblock = place.mount().superblock();
+    !place.mount().flags().contains(MountFlags::NODEV)
+        && (superblock.owner().is_first() || superblock.fs().has_own_devices())
+}
+
 fn open_quietly(ctx: &FsContext, place: Path, flags: u32, made: bool) -> SysResult<Arc<OpenFile>> {
     let inode = place.inode().clone();
     let kind = inode.kind();
@@ -693,9 +709,7 @@ fn open_quietly(ctx: &FsContext, place: Path, flags: u32, made: bool) -> SysResu
         FileType::Symlink => return Err(Errno::ELOOP),
         FileType::Socket => return Err(Errno::ENXIO),
         FileType::Directory if write => return Err(Errno::EISDIR),
-        FileType::CharDevice | FileType::BlockDevice
-            if place.mount().flags().contains(MountFlags::NODEV) =>
-        {
+        FileType::CharDevice | FileType::BlockDevice if !shows_devices(&place) => {
             return Err(Errno::EACCES);
         }
         _ => {}
@@ -726,7 +740,7 @@ fn open_quietly(ctx: &FsContext, place: Path, flags: u32, made: bool) -> SysResu
         let end = fifo.open(flags)?;
         return Ok(OpenFile::from_file(end, Some(place), flags));
     }
-    match inode.open(flags)? {
+    match inode.open_as(flags, &ctx.cred)? {
         Some(file) => Ok(OpenFile::from_file(file, Some(place), flags)),
         None if on_disk => OpenFile::from_path_for_use(place, flags),
         // A device node without a driver.

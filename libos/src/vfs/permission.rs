@@ -1,13 +1,15 @@
 //! Who may do what to a file: discretionary access control as Linux does it.
 //!
 //! The one idea: a caller is a [`Credentials`] value and a file is its owner, group and mode; the answer follows
-//! from these alone (path_resolution(7), capabilities(7)), so the root user's bypass is a capability like any other.
+//! from these alone (path_resolution(7), capabilities(7)), so the root user's bypass is a capability like any other. It counts over a
+//! file if the file's owner and group have numbers in the caller's namespace of users.
 
 use bitflags::bitflags;
 use smallvec::SmallVec;
 
 use super::metadata::{FileType, Metadata};
 use crate::errno::{Errno, SysResult};
+use crate::process::{IdKind, UserNamespace};
 
 bitflags! {
     /// What is asked of a file; the values are those of access(2).
@@ -70,6 +72,8 @@ bitflags! {
         const SYS_TTY_CONFIG = 1 << 26;
         /// Make device nodes.
         const MKNOD = 1 << 27;
+        /// Give files capabilities.
+        const SETFCAP = 1 << 31;
         /// Read the kernel's log.
         const SYSLOG = 1 << 34;
         /// Make processes as they were before.
@@ -93,19 +97,27 @@ pub struct Credentials {
     pub fsgid: u32,
     /// Supplementary groups.
     pub groups: SmallVec<[u32; 16]>,
-    /// Effective capabilities.
+    /// Effective capabilities, which count in `namespace` and below.
     pub caps: Capabilities,
+    /// The namespace of users.
+    pub namespace: UserNamespace,
 }
 
 impl Credentials {
     /// The root user with every capability.
     pub fn root() -> Self {
-        Self { fsuid: 0, fsgid: 0, groups: SmallVec::new(), caps: Capabilities::FULL }
+        Self { caps: Capabilities::FULL, ..Self::user(0, 0) }
     }
 
     /// An ordinary user without capabilities.
     pub fn user(uid: u32, gid: u32) -> Self {
-        Self { fsuid: uid, fsgid: gid, groups: SmallVec::new(), caps: Capabilities::empty() }
+        Self {
+            fsuid: uid,
+            fsgid: gid,
+            groups: SmallVec::new(),
+            caps: Capabilities::empty(),
+            namespace: UserNamespace::FIRST,
+        }
     }
 
     /// Whether the caller is in group `gid`.
@@ -113,19 +125,36 @@ impl Credentials {
         self.fsgid == gid || self.groups.contains(&gid)
     }
 
-    /// Whether the caller holds all of `caps`.
+    /// Whether the caller holds all of `caps` over the machine as a whole.
     pub fn has(&self, caps: Capabilities) -> bool {
+        self.namespace.is_first() && self.caps.contains(caps)
+    }
+
+    /// Whether the caller holds all of `caps` over what belongs to `namespace`.
+    pub fn has_in(&self, namespace: &UserNamespace, caps: Capabilities) -> bool {
+        namespace.grants(self, caps)
+    }
+
+    /// Whether the caller holds all of `caps` over itself.
+    pub fn has_own(&self, caps: Capabilities) -> bool {
         self.caps.contains(caps)
+    }
+
+    /// Whether the caller holds all of `caps` over a file.
+    pub fn has_over(&self, meta: &Metadata, caps: Capabilities) -> bool {
+        self.caps.contains(caps) && self.namespace.maps(meta.uid, meta.gid)
     }
 
     /// Whether the caller owns the file or may act as if (`CAP_FOWNER`).
     pub fn owns(&self, meta: &Metadata) -> bool {
-        self.fsuid == meta.uid || self.has(Capabilities::FOWNER)
+        let has_number = || self.namespace.id(IdKind::User, meta.uid).is_some();
+        self.fsuid == meta.uid || self.has_own(Capabilities::FOWNER) && has_number()
     }
 
     /// Whether every search of a directory is allowed without a look at its mode.
     pub fn searches_all(&self) -> bool {
-        self.caps.intersects(Capabilities::DAC_OVERRIDE | Capabilities::DAC_READ_SEARCH)
+        self.namespace.is_first()
+            && self.caps.intersects(Capabilities::DAC_OVERRIDE | Capabilities::DAC_READ_SEARCH)
     }
 
     /// Fails with `EACCES` unless the caller may access the file as `want` says.
@@ -142,13 +171,13 @@ impl Credentials {
             return Ok(());
         }
         let dir = meta.kind == FileType::Directory;
-        if self.has(Capabilities::DAC_OVERRIDE)
+        if self.has_over(meta, Capabilities::DAC_OVERRIDE)
             && (dir || !want.contains(Access::EXEC) || meta.mode & 0o111 != 0)
         {
             return Ok(());
         }
         let searchable = if dir { Access::READ | Access::EXEC } else { Access::READ };
-        if self.has(Capabilities::DAC_READ_SEARCH) && searchable.contains(want) {
+        if searchable.contains(want) && self.has_over(meta, Capabilities::DAC_READ_SEARCH) {
             return Ok(());
         }
         Err(Errno::EACCES)
@@ -160,7 +189,7 @@ impl Credentials {
         let allowed = dir.mode & 0o1000 == 0
             || self.fsuid == entry.uid
             || self.fsuid == dir.uid
-            || self.has(Capabilities::FOWNER);
+            || self.has_over(entry, Capabilities::FOWNER);
         if allowed { Ok(()) } else { Err(Errno::EPERM) }
     }
 }
@@ -210,6 +239,23 @@ mod tests {
         assert_eq!(root.check(&plain, Access::READ | Access::WRITE), Ok(()));
         assert_eq!(root.check(&plain, Access::EXEC), Err(Errno::EACCES));
         assert_eq!(root.check(&file(FileType::Directory, 0, 5, 5), Access::all()), Ok(()));
+    }
+
+    #[test]
+    fn root_of_a_namespace_passes_by_the_modes_of_those_files_whose_owners_it_can_name() {
+        let maker = Credentials::user(5, 5);
+        let namespace = UserNamespace::new(&maker).unwrap();
+        let root = Credentials { caps: Capabilities::FULL, namespace: namespace.clone(), ..maker };
+        namespace.write_map(IdKind::User, &root, 0, b"0 5 1").unwrap();
+        namespace.write_setgroups(0, b"deny").unwrap();
+        namespace.write_map(IdKind::Group, &root, 0, b"0 5 1").unwrap();
+        let dir = |uid, gid| file(FileType::Directory, 0, uid, gid);
+        assert_eq!(root.check(&dir(5, 5), Access::all()), Ok(()));
+        for other in [dir(6, 5), dir(5, 6), dir(0, 0)] {
+            assert_eq!(root.check(&other, Access::EXEC), Err(Errno::EACCES));
+        }
+        assert!(root.has_own(Capabilities::SYS_ADMIN) && !root.has(Capabilities::SYS_ADMIN));
+        assert!(!root.searches_all() && !root.owns(&dir(0, 0)));
     }
 
     #[test]

@@ -49,6 +49,7 @@ use super::{
 use crate::{
     config::Network,
     errno::{Errno, SysResult},
+    process::UserNamespace,
     vfs::{Capabilities, GuestMemory},
 };
 
@@ -65,6 +66,8 @@ pub struct Stack {
     memory: Arc<PhysicalMemory>,
     inodes: Arc<InodeNumbers>,
     network: Network,
+    /// The namespace of users whose capabilities count here.
+    owner: UserNamespace,
     routes: Routes,
     ethernet: Option<Arc<Ethernet>>,
     pub(super) netlink: netlink::Ports,
@@ -84,11 +87,12 @@ impl Stack {
         inodes: &Arc<InodeNumbers>,
     ) -> Arc<Self> {
         let routes = Routes::new(ethernet.as_ref().map(|ethernet| *ethernet.plan()));
-        Self::with_routes(network, routes, ethernet, memory, inodes)
+        Self::with_routes(network, UserNamespace::FIRST, routes, ethernet, memory, inodes)
     }
 
     fn with_routes(
         network: Network,
+        owner: UserNamespace,
         routes: Routes,
         ethernet: Option<Arc<Ethernet>>,
         memory: &Arc<PhysicalMemory>,
@@ -98,6 +102,7 @@ impl Stack {
             memory: memory.clone(),
             inodes: inodes.clone(),
             network,
+            owner,
             routes,
             ethernet,
             netlink: Mutex::default(),
@@ -109,13 +114,14 @@ impl Stack {
         })
     }
 
-    /// That of a new namespace of the same kernel: `lo` alone, which is down. Without a network there is none here either.
-    pub fn another(&self) -> Arc<Self> {
+    /// That of a new namespace of the same kernel, which is `owner`'s: `lo` alone, which is down. Without a network there is none here either.
+    pub fn another(&self, owner: &UserNamespace) -> Arc<Self> {
         let network = match self.network {
             Network::None => Network::None,
             Network::Host | Network::Loopback => Network::Loopback,
         };
-        Self::with_routes(network, Routes::without_any(), None, &self.memory, &self.inodes)
+        let (owner, routes) = (owner.clone(), Routes::without_any());
+        Self::with_routes(network, owner, routes, None, &self.memory, &self.inodes)
     }
 
     /// Which network it is.
@@ -125,7 +131,7 @@ impl Stack {
 
     /// Whether `caller` has all of `caps` over this network.
     pub fn allows(&self, caller: &dyn Caller, caps: Capabilities) -> bool {
-        caller.has(caps)
+        caller.has_in(&self.owner, caps)
     }
 
     /// Where addresses lead.

@@ -293,6 +293,7 @@ fn read_control(thread: &Thread, from: u64, len: u64) -> SysResult<Control> {
                 raw::SCM_RIGHTS => read_rights(thread, data, &mut control)?,
                 raw::SCM_CREDENTIALS => {
                     let given = Ucred::read_from_bytes(data).map_err(|_| Errno::EINVAL)?;
+                    let given = given.named_in(&thread.process.user_namespace())?;
                     control.credentials = Some(check_credentials(thread, given)?);
                 }
                 _ => return Err(Errno::EINVAL),
@@ -324,8 +325,8 @@ fn check_credentials(thread: &Thread, given: Ucred) -> SysResult<Ucred> {
     let cred = thread.fs.read().cred.clone();
     let own = {
         let ids = thread.process.ids.lock();
-        (ids.users.contains(&given.uid) || cred.has(Capabilities::SETUID))
-            && (ids.groups.contains(&given.gid) || cred.has(Capabilities::SETGID))
+        (ids.users.contains(&given.uid) || cred.has_own(Capabilities::SETUID))
+            && (ids.groups.contains(&given.gid) || cred.has_own(Capabilities::SETGID))
     };
     let pid = given.pid == thread.process.own_pid || cred.has(Capabilities::SYS_ADMIN);
     if !own || !pid {

@@ -8,7 +8,7 @@ pub mod shm;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use crate::ipc::Permission;
+use crate::{errno::SysResult, ipc::Permission, process::UserNamespace};
 
 /// Commands of the control calls (`linux/ipc.h`).
 mod command {
@@ -33,18 +33,24 @@ struct RawPermission {
     unused: [u64; 2],
 }
 
-impl From<&Permission> for RawPermission {
-    fn from(permission: &Permission) -> Self {
+impl RawPermission {
+    /// What somebody in `users` sees of `permission`.
+    fn new(permission: &Permission, users: &UserNamespace) -> Self {
         Self {
             key: permission.key,
-            uid: permission.uid,
-            gid: permission.gid,
-            cuid: permission.cuid,
-            cgid: permission.cgid,
+            uid: users.shown_user(permission.uid),
+            gid: users.shown_group(permission.gid),
+            cuid: users.shown_user(permission.cuid),
+            cgid: users.shown_group(permission.cgid),
             mode: permission.mode,
             sequence: permission.sequence,
             padding: [0; 3],
             unused: [0; 2],
         }
+    }
+
+    /// The owner and the group that somebody in `users` wants; `EINVAL` for one that is nobody.
+    fn owner(&self, users: &UserNamespace) -> SysResult<(u32, u32)> {
+        Ok((users.kernel_user(self.uid)?, users.kernel_group(self.gid)?))
     }
 }

@@ -162,7 +162,7 @@ pub(crate) fn msgctl(thread: &Thread, id: i32, command: i32, buffer: UserAddr) -
                 status.permission.check(&caller, READ)?;
             }
             let raw = RawQueue {
-                permission: (&status.permission).into(),
+                permission: RawPermission::new(&status.permission, &caller.cred.namespace),
                 sent: status.sent,
                 received: status.received,
                 changed: status.changed,
@@ -178,7 +178,8 @@ pub(crate) fn msgctl(thread: &Thread, id: i32, command: i32, buffer: UserAddr) -
         }
         IPC_SET => {
             let new = UserPtr::<RawQueue>::new(buffer.0).read(&thread.memory)?;
-            let RawPermission { uid, gid, mode, .. } = new.permission;
+            let (uid, gid) = new.permission.owner(&caller.cred.namespace)?;
+            let mode = new.permission.mode;
             table.get(id)?.set(&caller, uid, gid, mode, new.capacity).map(|()| 0)
         }
         IPC_RMID => {

@@ -177,7 +177,7 @@ pub(crate) fn semctl(
                 status.permission.check(&caller, READ)?;
             }
             let raw = RawSet {
-                permission: (&status.permission).into(),
+                permission: RawPermission::new(&status.permission, &caller.cred.namespace),
                 operated: status.operated,
                 unused: 0,
                 changed: status.changed,
@@ -217,7 +217,8 @@ pub(crate) fn semctl(
         }
         IPC_SET => {
             let new = UserPtr::<RawSet>::new(argument).read(&thread.memory)?.permission;
-            table.get(id)?.set(&caller, new.uid, new.gid, new.mode).map(|()| 0)
+            let (uid, gid) = new.owner(&caller.cred.namespace)?;
+            table.get(id)?.set(&caller, uid, gid, new.mode).map(|()| 0)
         }
         IPC_RMID => {
             table.get(id)?.remove(&caller)?;

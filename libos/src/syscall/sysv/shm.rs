@@ -14,7 +14,7 @@ use crate::{
         shm::{SHMMAX, SHMMNI, Segment},
     },
     memory::Placement,
-    process::{Resource, Thread},
+    process::{Resource, Thread, UserNamespace},
     syscall::argument::{Flags, UserAddr, UserPtr},
 };
 
@@ -157,10 +157,10 @@ struct RawUse {
     swap: [u64; 2],
 }
 
-fn status(thread: &Thread, segment: &Segment) -> RawSegment {
+fn status(thread: &Thread, segment: &Segment, users: &UserNamespace) -> RawSegment {
     let status = segment.status();
     RawSegment {
-        permission: (&status.permission).into(),
+        permission: RawPermission::new(&status.permission, users),
         size: segment.size,
         attached: status.attached,
         detached: status.detached,
@@ -211,12 +211,14 @@ pub(crate) fn shmctl(thread: &Thread, id: i32, command: i32, buffer: UserAddr) -
             if command != SHM_STAT_ANY {
                 segment.with_permission(|permission| permission.check(&caller, READ))?;
             }
-            buffer.cast().write(&thread.memory, &status(thread, &segment))?;
+            let raw = status(thread, &segment, &caller.cred.namespace);
+            buffer.cast().write(&thread.memory, &raw)?;
             Ok(if command == IPC_STAT { 0 } else { segment.id() })
         }
         IPC_SET => {
             let new = UserPtr::<RawSegment>::new(buffer.0).read(&thread.memory)?.permission;
-            table.get(id)?.set(&caller, new.uid, new.gid, new.mode).map(|()| 0)
+            let (uid, gid) = new.owner(&caller.cred.namespace)?;
+            table.get(id)?.set(&caller, uid, gid, new.mode).map(|()| 0)
         }
         IPC_RMID => table.get(id)?.remove(&caller).map(|()| 0),
         SHM_LOCK | SHM_UNLOCK => {

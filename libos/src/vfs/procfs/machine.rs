@@ -10,7 +10,9 @@ use super::sysvipc;
 use crate::errno::{Errno, SysResult};
 use crate::event::{aio, inotify};
 use crate::ipc::{mqueue, msg, sem, shm};
+use crate::kernel::Kernel;
 use crate::process::pids::PID_MAX;
+use crate::process::{NAMESPACES_MAX, OVERFLOW_ID, UserNamespace};
 use crate::syscall::system::{RELEASE, VERSION};
 use crate::timer::ticks;
 use crate::vfs::mqueuefs::QUEUES_MAX;
@@ -28,7 +30,7 @@ pub(super) const ENTRIES: &[Row<Subject>] = &[
     ("diskstats", |_| What::fixed("")),
     ("filesystems", |_| {
         What::fixed(
-            "nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tdevtmpfs\nnodev\toverlay\nnodev\tpipefs\nnodev\tmqueue\n",
+            "nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tdevtmpfs\nnodev\toverlay\nnodev\tdevpts\nnodev\tpipefs\nnodev\tmqueue\n",
         )
     }),
     ("loadavg", |s| with(s, loadavg)),
@@ -72,8 +74,8 @@ pub(super) const ENTRIES: &[Row<Subject>] = &[
     ("sys/kernel/ngroups_max", |_| What::fixed("65536\n")),
     ("sys/kernel/osrelease", |_| What::fixed(format!("{RELEASE}\n"))),
     ("sys/kernel/ostype", |_| What::fixed("Linux\n")),
-    ("sys/kernel/overflowgid", |_| What::fixed("65534\n")),
-    ("sys/kernel/overflowuid", |_| What::fixed("65534\n")),
+    ("sys/kernel/overflowgid", |_| What::fixed(format!("{OVERFLOW_ID}\n"))),
+    ("sys/kernel/overflowuid", |_| What::fixed(format!("{OVERFLOW_ID}\n"))),
     ("sys/kernel/pid_max", |_| What::fixed(format!("{PID_MAX}\n"))),
     ("sys/kernel/random/boot_id", |s| with(s, |kernel| Ok(uuid_from(kernel.started)))),
     ("sys/kernel/random/entropy_avail", |_| What::fixed("256\n")),
@@ -88,13 +90,14 @@ pub(super) const ENTRIES: &[Row<Subject>] = &[
     ("sys/kernel/version", |_| What::fixed(format!("{VERSION}\n"))),
     ("sys/kernel/yama/ptrace_scope", |_| What::fixed("0\n")),
     ("sys/net", |_| net::settings()),
+    ("sys/user/max_user_namespaces", |_| What::fixed(format!("{NAMESPACES_MAX}\n"))),
     ("sys/vm/max_map_count", |_| What::fixed("65530\n")),
     ("sys/vm/mmap_min_addr", |_| What::fixed("65536\n")),
     ("sys/vm/overcommit_memory", |_| What::fixed("0\n")),
     ("sys/vm/swappiness", |_| What::fixed("60\n")),
-    ("sysvipc/msg", |s| with(s, sysvipc::msg)),
-    ("sysvipc/sem", |s| with(s, sysvipc::sem)),
-    ("sysvipc/shm", |s| with(s, sysvipc::shm)),
+    ("sysvipc/msg", |s| of_ids(s, sysvipc::msg)),
+    ("sysvipc/sem", |s| of_ids(s, sysvipc::sem)),
+    ("sysvipc/shm", |s| of_ids(s, sysvipc::shm)),
     ("thread-self", |s| own(s, |pid| format!("{pid}/task/{pid}"))),
     ("uptime", |s| with(s, uptime)),
     ("vmstat", |s| with(s, vmstat)),
@@ -107,6 +110,11 @@ fn with(
 ) -> What {
     let subject = subject.clone();
     What::text(move || Ok(text(&*subject.kernel()?)?.into_bytes()))
+}
+
+fn of_ids(subject: &Subject, text: fn(&Kernel, &UserNamespace) -> SysResult<String>) -> What {
+    let subject = subject.clone();
+    What::of_ids(move |reader| text(&*subject.kernel()?, reader))
 }
 
 fn name_line(name: &[u8]) -> String {

@@ -83,7 +83,8 @@ fn namespace(thread: &Thread, name: &str, kind: Kind) -> Namespace {
         Kind::Uts => Namespace::Uts(Arc::clone(&thread.namespaces.read().uts)),
         Kind::Ipc => Namespace::Ipc(Arc::clone(&thread.namespaces.read().ipc)),
         Kind::Net => Namespace::Net(thread.net()),
-        Kind::Cgroup => Namespace::Cgroup(thread.namespaces.read().cgroup),
+        Kind::Cgroup => Namespace::Cgroup(thread.namespaces.read().cgroup.clone()),
+        Kind::User => Namespace::User(thread.process.user_namespace()),
         kind => Namespace::Only(kind),
     }
 }
@@ -124,6 +125,11 @@ fn link_text(namespace: &Namespace) -> Vec<u8> {
 pub struct NamespaceFile(Namespace);
 
 impl NamespaceFile {
+    /// One of `namespace`.
+    pub fn new(namespace: Namespace) -> Self {
+        Self(namespace)
+    }
+
     /// The namespace.
     pub fn namespace(&self) -> &Namespace {
         &self.0

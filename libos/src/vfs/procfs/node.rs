@@ -10,18 +10,21 @@ use linux_raw_sys::general as raw;
 use parking_lot::Mutex;
 
 use crate::errno::{Errno, SysResult};
-use crate::process::Process;
+use crate::process::{Process, UserNamespace};
 use crate::vfs::buf::{IoDst, IoSrc};
 use crate::vfs::dentry::NameHasher;
 use crate::vfs::inode::{DirEntry, DirSink, FIRST_COOKIE, Inode};
 use crate::vfs::metadata::{DeviceNumber, FileType, Metadata, Timespec};
 use crate::vfs::mount::Path;
+use crate::vfs::permission::Credentials;
 use crate::vfs::{file::File, seek::Seeking};
 
 /// Makes the text of a file.
 pub(super) type Text = Arc<dyn Fn() -> SysResult<Vec<u8>> + Send + Sync>;
 /// Takes what is written to a file.
 pub(super) type Sink = Arc<dyn Fn(&[u8]) -> SysResult<()> + Send + Sync>;
+/// Takes what is written to a file at an offset.
+pub(super) type SinkAt = Arc<dyn Fn(u64, &[u8]) -> SysResult<()> + Send + Sync>;
 
 /// Where the entries begin that are named by a number, of a process or a descriptor.
 const NUMBERED: u64 = 1 << 32;
@@ -64,6 +67,10 @@ pub(super) trait Special: Send + Sync {
     fn mode(&self) -> u32;
 }
 
+/// What a file is to who opens it with the flags of open(2): its text, and what takes writes.
+pub(super) type Opener =
+    Arc<dyn Fn(u32, &Arc<Credentials>) -> SysResult<(Text, Option<SinkAt>)> + Send + Sync>;
+
 /// What a node is.
 pub(super) enum What {
     /// A directory.
@@ -72,6 +79,8 @@ pub(super) enum What {
     File(Text, Option<Sink>),
     /// A file with a text for its user alone.
     Private(Text),
+    /// A file that is not the same to everybody, of these permissions.
+    Seen(u32, Opener),
     /// A file that is no text.
     Special(Arc<dyn Special>),
     /// A symbolic link; the text may depend on the process that asks.
@@ -84,6 +93,18 @@ impl What {
     /// A file that only has a text.
     pub(super) fn text(text: impl Fn() -> SysResult<Vec<u8>> + Send + Sync + 'static) -> Self {
         Self::File(Arc::new(text), None)
+    }
+
+    /// A file with a text of ids, as the namespace of users of who opens it has them.
+    pub(super) fn of_ids(
+        text: impl Fn(&UserNamespace) -> SysResult<String> + Send + Sync + 'static,
+    ) -> Self {
+        let text = Arc::new(text);
+        let open = move |_, cred: &Arc<Credentials>| -> SysResult<(Text, Option<SinkAt>)> {
+            let (text, users) = (Arc::clone(&text), cred.namespace.clone());
+            Ok((Arc::new(move || Ok(text(&users)?.into_bytes())), None))
+        };
+        Self::Seen(0o444, Arc::new(open))
     }
 
     /// A file whose text does not change.
@@ -108,7 +129,9 @@ impl What {
     fn kind(&self) -> FileType {
         match self {
             Self::Directory(_) => FileType::Directory,
-            Self::File(..) | Self::Private(_) | Self::Special(_) => FileType::Regular,
+            Self::File(..) | Self::Private(_) | Self::Seen(..) | Self::Special(_) => {
+                FileType::Regular
+            }
             Self::Link(_) | Self::Jump(..) => FileType::Symlink,
         }
     }
@@ -154,7 +177,12 @@ impl Node {
                 let ids = process.ids.lock();
                 (ids.users[1], ids.groups[1])
             }
-            _ => (0, 0),
+            // That of its program, as far as it has one.
+            Some(process) => {
+                let users = process.user_namespace();
+                (users.root().unwrap_or(0), users.root_group().unwrap_or(0))
+            }
+            None => (0, 0),
         }
     }
 
@@ -177,6 +205,7 @@ impl Inode for Node {
             What::File(_, None) => 0o444,
             What::Private(_) => 0o400,
             What::File(_, Some(_)) => 0o644,
+            What::Seen(mode, _) => *mode,
             What::Special(file) => file.mode(),
             What::Link(_) | What::Jump(..) => 0o777,
         };
@@ -269,9 +298,18 @@ impl Inode for Node {
     fn resize(&self, _size: u64) -> SysResult<()> {
         // Opening with O_TRUNC, as a shell's redirection does.
         match &self.what {
-            What::File(_, Some(_)) | What::Special(_) => Ok(()),
+            What::File(_, Some(_)) | What::Seen(..) | What::Special(_) => Ok(()),
             _ => Err(Errno::EACCES),
         }
+    }
+
+    fn open_as(&self, flags: u32, cred: &Arc<Credentials>) -> SysResult<Option<Arc<dyn File>>> {
+        let What::Seen(_, open) = &self.what else { return self.open(flags) };
+        let (text, sink) = open(flags, cred)?;
+        if flags & raw::O_ACCMODE != raw::O_RDONLY && sink.is_none() {
+            return Err(Errno::EACCES);
+        }
+        Ok(Some(TextFile::new(text, sink)))
     }
 
     fn open(&self, flags: u32) -> SysResult<Option<Arc<dyn File>>> {
@@ -286,16 +324,22 @@ impl Inode for Node {
         if flags & raw::O_ACCMODE != raw::O_RDONLY && sink.is_none() {
             return Err(Errno::EACCES);
         }
-        let made = Mutex::new(None);
-        Ok(Some(Arc::new(TextFile { text: text.clone(), sink: sink.cloned(), made })))
+        let sink = sink.cloned().map(|sink| -> SinkAt { Arc::new(move |_, text| sink(text)) });
+        Ok(Some(TextFile::new(text.clone(), sink)))
     }
 }
 
 /// An open file whose text is made when it is read from the beginning.
 struct TextFile {
     text: Text,
-    sink: Option<Sink>,
+    sink: Option<SinkAt>,
     made: Mutex<Option<Vec<u8>>>,
+}
+
+impl TextFile {
+    fn new(text: Text, sink: Option<SinkAt>) -> Arc<dyn File> {
+        Arc::new(Self { text, sink, made: Mutex::new(None) })
+    }
 }
 
 impl File for TextFile {
@@ -312,11 +356,11 @@ impl File for TextFile {
         dst.write(&text[offset..])
     }
 
-    fn write(&self, _offset: u64, src: &mut IoSrc<'_>) -> SysResult {
+    fn write(&self, offset: u64, src: &mut IoSrc<'_>) -> SysResult {
         let sink = self.sink.as_ref().ok_or(Errno::EINVAL)?;
         let mut text = vec![0; src.remaining().min(4096)];
         let len = src.read(&mut text)?;
-        sink(&text[..len])?;
+        sink(offset, &text[..len])?;
         Ok(len)
     }
 

@@ -5,15 +5,16 @@ use std::sync::{Arc, Weak};
 
 use kernel_objects::KernelObject;
 use kernel_objects::task::{BlockedReason, ThreadState};
+use linux_raw_sys::general as raw;
 
 use super::maps;
 use super::memory::Memory;
 use super::namespaces::NamespaceLinks;
 use super::net;
-use super::node::{Directory, Row, Table, What};
+use super::node::{Directory, Row, SinkAt, Table, Text, What};
 use super::oom;
 use crate::errno::{Errno, SysResult};
-use crate::process::{PidNamespace, Process, Thread, init, trace::Tracee};
+use crate::process::{IdKind, PidNamespace, Process, Thread, UserNamespace, init, trace::Tracee};
 use crate::signal::SigSet;
 use crate::syscall::argument::Fd;
 use crate::timer::ticks;
@@ -21,6 +22,7 @@ use crate::vfs::metadata::FileType;
 use crate::vfs::mount::Path;
 use crate::vfs::ops;
 use crate::vfs::path::LookupFlags;
+use crate::vfs::permission::{Capabilities, Credentials};
 
 /// Most bytes of arguments or environment that are shown.
 const MAX_STRINGS: u64 = 4 << 20;
@@ -115,8 +117,7 @@ const ENTRIES: &[Row<Subject>] = &[
     ("exe", exe),
     ("fd", |s| What::Directory(Arc::new(Fds(s.clone(), false)))),
     ("fdinfo", |s| What::Directory(Arc::new(Fds(s.clone(), true)))),
-    // Everybody is who he is: there are no namespaces of users.
-    ("gid_map", |_| fixed_map(IDENTITY_MAP)),
+    ("gid_map", |s| id_map(s, IdKind::Group)),
     ("io", |_| {
         What::fixed(
             "rchar: 0\nwchar: 0\nsyscr: 0\nsyscw: 0\nread_bytes: 0\nwrite_bytes: 0\ncancelled_write_bytes: 0\n",
@@ -137,30 +138,60 @@ const ENTRIES: &[Row<Subject>] = &[
     ("personality", |s| {
         text(s, |thread| Ok(format!("{:08x}\n", thread.attributes.lock().personality))).private()
     }),
-    ("projid_map", |_| fixed_map(IDENTITY_MAP)),
+    ("projid_map", |s| id_map(s, IdKind::Project)),
     ("root", |s| jump(s, |thread| Ok(thread.fs.read_recursive().root.clone()))),
     ("sessionid", |_| What::fixed("4294967295")),
-    ("setgroups", |_| fixed_map("allow\n")),
+    ("setgroups", setgroups),
     ("smaps", |s| text(s, |thread| Ok(maps::maps(thread, true)))),
     ("smaps_rollup", |s| text(s, |thread| Ok(maps::rollup(thread)))),
     ("stat", stat),
     ("statm", |s| text(s, statm)),
-    ("status", |s| text_of_any(s, status, status_of_dead)),
+    ("status", |s| {
+        let subject = s.clone();
+        What::of_ids(move |reader| match subject.thread() {
+            Ok(thread) => status(&thread, &subject.numbers, reader),
+            Err(_) => Ok(status_of_dead(&*subject.process()?, &subject.numbers, reader)),
+        })
+    }),
     ("timerslack_ns", |s| {
         text(s, |thread| Ok(format!("{}\n", thread.attributes.lock().timer_slack)))
     }),
-    ("uid_map", |_| fixed_map(IDENTITY_MAP)),
+    ("uid_map", |s| id_map(s, IdKind::User)),
     ("wchan", |_| What::fixed("0")),
 ];
 
-/// What a namespace of users says that is not to be changed any more.
-fn fixed_map(text: &'static str) -> What {
-    let text = move || Ok(text.as_bytes().to_vec());
-    What::File(Arc::new(text), Some(Arc::new(|_| Err(Errno::EPERM))))
+/// A map of the process's namespace of users.
+fn id_map(subject: &Subject, kind: IdKind) -> What {
+    let subject = subject.clone();
+    let open = move |_, cred: &Arc<Credentials>| -> SysResult<(Text, Option<SinkAt>)> {
+        let users = subject.process()?.user_namespace();
+        let (of, reader) = (users.clone(), cred.namespace.clone());
+        let text: Text = Arc::new(move || Ok(of.map_text(kind, &reader).into_bytes()));
+        let opener = Arc::clone(cred);
+        let sink: SinkAt = Arc::new(move |at, text| users.write_map(kind, &opener, at, text));
+        Ok((text, Some(sink)))
+    };
+    What::Seen(0o644, Arc::new(open))
 }
 
-/// All ids are what they seem.
-const IDENTITY_MAP: &str = "         0          0 4294967295\n";
+/// Whether members of the process's namespace of users may call setgroups(2).
+fn setgroups(subject: &Subject) -> What {
+    let subject = subject.clone();
+    let open = move |flags: u32, cred: &Arc<Credentials>| {
+        let users = subject.process()?.user_namespace();
+        let writes = flags & raw::O_ACCMODE != raw::O_RDONLY;
+        if writes && !cred.has_in(&users, Capabilities::SYS_ADMIN) {
+            return Err(Errno::EACCES);
+        }
+        let of = users.clone();
+        let text: Text = Arc::new(move || {
+            Ok(if of.allows_setgroups() { b"allow\n".to_vec() } else { b"deny\n".to_vec() })
+        });
+        let sink: SinkAt = Arc::new(move |at, text| users.write_setgroups(at, text));
+        Ok((text, Some(sink)))
+    };
+    What::Seen(0o644, Arc::new(open))
+}
 
 fn bytes(
     subject: &Subject,
@@ -175,19 +206,6 @@ pub(super) fn text(
     make: impl Fn(&Thread) -> SysResult<String> + Send + Sync + 'static,
 ) -> What {
     bytes(subject, move |thread| Ok(make(thread)?.into_bytes()))
-}
-
-/// A file that the dead have, too.
-fn text_of_any(
-    subject: &Subject,
-    make: impl Fn(&Thread, &PidNamespace) -> SysResult<String> + Send + Sync + 'static,
-    make_of_dead: impl Fn(&Process, &PidNamespace) -> String + Send + Sync + 'static,
-) -> What {
-    let subject = subject.clone();
-    What::text(move || match subject.thread() {
-        Ok(thread) => Ok(make(&thread, &subject.numbers)?.into_bytes()),
-        Err(_) => Ok(make_of_dead(&*subject.process()?, &subject.numbers).into_bytes()),
-    })
 }
 
 fn cmdline(subject: &Subject) -> What {
@@ -355,10 +373,11 @@ fn stat_of_dead(process: &Process, numbers: &PidNamespace) -> Vec<u8> {
     out
 }
 
-fn status_of_dead(process: &Process, numbers: &PidNamespace) -> String {
+fn status_of_dead(process: &Process, numbers: &PidNamespace, reader: &UserNamespace) -> String {
     let (users, groups) = {
         let ids = process.ids.lock();
-        (ids.users, ids.groups)
+        let user = |user| reader.shown_user(user);
+        (ids.users.map(user), ids.groups.map(|group| reader.shown_group(group)))
     };
     let (state, word) = threadless_state(process);
     let join =
@@ -449,7 +468,7 @@ fn state(thread: &Thread) -> (char, &'static str) {
     }
 }
 
-fn status(thread: &Thread, numbers: &PidNamespace) -> SysResult<String> {
+fn status(thread: &Thread, numbers: &PidNamespace, reader: &UserNamespace) -> SysResult<String> {
     let process = &thread.process;
     let (size, resident) = sizes(thread);
     let (size, resident) = (size / 1024, resident / 1024);
@@ -460,13 +479,13 @@ fn status(thread: &Thread, numbers: &PidNamespace) -> SysResult<String> {
         (fs.umask, fs.cred.clone())
     };
     let ids = process.ids.lock().clone();
-    let join = |ids: &[u32], last: u32| {
-        let all: Vec<String> = ids.iter().chain([&last]).map(u32::to_string).collect();
-        all.join("\t")
+    let join = |ids: &[u32], last: u32, shown: &dyn Fn(u32) -> u32| {
+        let all = ids.iter().chain([&last]).map(|&id| shown(id).to_string());
+        all.collect::<Vec<_>>().join("\t")
     };
     let mut others = String::new();
     for group in &cred.groups {
-        let _ = write!(others, "{group} ");
+        let _ = write!(others, "{} ", reader.shown_group(*group));
     }
     let inwards = |number| {
         let shown = process.pid_namespace.shown_from(numbers, number);
@@ -491,8 +510,8 @@ fn status(thread: &Thread, numbers: &PidNamespace) -> SysResult<String> {
         numbers.shown(thread.tid),
         numbers.shown(process.ppid()),
         numbers.shown(Tracee::tracer_of(thread)),
-        join(&ids.users, cred.fsuid),
-        join(&ids.groups, cred.fsgid),
+        join(&ids.users, cred.fsuid, &|user| reader.shown_user(user)),
+        join(&ids.groups, cred.fsgid, &|group| reader.shown_group(group)),
         thread.files.numbers().len().next_multiple_of(64).max(64),
         inwards(process.pid),
         inwards(thread.tid),

@@ -2,10 +2,10 @@
 
 use std::fmt::Write;
 
-use crate::{errno::SysResult, ipc::Object, kernel::Kernel};
+use crate::{errno::SysResult, ipc::Object, kernel::Kernel, process::UserNamespace};
 
 /// /proc/sysvipc/shm
-pub(super) fn shm(kernel: &Kernel) -> SysResult<String> {
+pub(super) fn shm(kernel: &Kernel, reader: &UserNamespace) -> SysResult<String> {
     let mut out = String::from(
         "       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  cgid      atime      dtime      ctime                   rss                  swap\n",
     );
@@ -22,10 +22,10 @@ pub(super) fn shm(kernel: &Kernel) -> SysResult<String> {
             segment.creator,
             status.last_pid,
             segment.attachments(),
-            permission.uid,
-            permission.gid,
-            permission.cuid,
-            permission.cgid,
+            reader.shown_user(permission.uid),
+            reader.shown_group(permission.gid),
+            reader.shown_user(permission.cuid),
+            reader.shown_group(permission.cgid),
             status.attached,
             status.detached,
             status.changed,
@@ -37,7 +37,7 @@ pub(super) fn shm(kernel: &Kernel) -> SysResult<String> {
 }
 
 /// /proc/sysvipc/sem
-pub(super) fn sem(kernel: &Kernel) -> SysResult<String> {
+pub(super) fn sem(kernel: &Kernel, reader: &UserNamespace) -> SysResult<String> {
     let mut out = String::from(
         "       key      semid perms      nsems   uid   gid  cuid  cgid      otime      ctime\n",
     );
@@ -51,10 +51,10 @@ pub(super) fn sem(kernel: &Kernel) -> SysResult<String> {
             set.id(),
             permission.mode,
             status.count,
-            permission.uid,
-            permission.gid,
-            permission.cuid,
-            permission.cgid,
+            reader.shown_user(permission.uid),
+            reader.shown_group(permission.gid),
+            reader.shown_user(permission.cuid),
+            reader.shown_group(permission.cgid),
             status.operated,
             status.changed
         );
@@ -63,7 +63,7 @@ pub(super) fn sem(kernel: &Kernel) -> SysResult<String> {
 }
 
 /// /proc/sysvipc/msg
-pub(super) fn msg(kernel: &Kernel) -> SysResult<String> {
+pub(super) fn msg(kernel: &Kernel, reader: &UserNamespace) -> SysResult<String> {
     let mut out = String::from(
         "       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid  cuid  cgid      stime      rtime      ctime\n",
     );
@@ -80,10 +80,10 @@ pub(super) fn msg(kernel: &Kernel) -> SysResult<String> {
             status.count,
             status.sender,
             status.receiver,
-            permission.uid,
-            permission.gid,
-            permission.cuid,
-            permission.cgid,
+            reader.shown_user(permission.uid),
+            reader.shown_group(permission.gid),
+            reader.shown_user(permission.cuid),
+            reader.shown_group(permission.cgid),
             status.sent,
             status.received,
             status.changed
