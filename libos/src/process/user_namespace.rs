@@ -494,9 +494,9 @@ mod tests {
         let shown = namespace.map_text(IdKind::User, &UserNamespace::FIRST);
         assert_eq!(shown, "         0       1000         10\n        10          0       1000\n");
         assert_eq!((namespace.shown_user(1009), namespace.shown_user(999)), (9, 1009));
-        let below = Credentials { namespace: namespace.clone(), ..Credentials::root() };
-        let below = UserNamespace::new(&below).unwrap();
+        namespace.write_map(IdKind::Group, &root, 0, b"0 0 1").unwrap();
         let member = Credentials { namespace: namespace.clone(), ..Credentials::root() };
+        let below = UserNamespace::new(&member).unwrap();
         let write = |text: &[u8]| below.write_map(IdKind::Project, &member, 0, text);
         assert_eq!(write(b"0 0 1"), Err(Errno::EPERM), "the parent has none");
     }

@@ -197,7 +197,7 @@ impl SigInfo {
     }
 
     /// The same, sent by nobody whom the receiver has a name for.
-    pub(crate) const fn from_stranger(mut self) -> Self {
+    pub(crate) const fn without_sender(mut self) -> Self {
         self.fields[0] = pair(0, self.uid());
         self
     }

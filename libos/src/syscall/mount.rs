@@ -66,7 +66,7 @@ fn mount_flags(flags: u64) -> MountFlags {
 fn remount_flags(flags: u64, old: MountFlags) -> MountFlags {
     let times = MountFlags::NOATIME | MountFlags::RELATIME;
     match flags & (times.bits() | u64::from(raw::MS_STRICTATIME | raw::MS_NODIRATIME)) {
-        0 => MountFlags::from_bits_truncate(flags & KEPT) - times | old & times,
+        0 => (MountFlags::from_bits_truncate(flags & KEPT) - times) | (old & times),
         _ => mount_flags(flags),
     }
 }

@@ -199,7 +199,7 @@ fn sender(thread: &Thread) -> (u32, u32) {
 
 /// What of `info`, which `thread` has made up, gets to `target`: no number that means somebody else there.
 fn as_told(thread: &Thread, target: &Process, info: SigInfo) -> SigInfo {
-    if target.sees(thread.process.pid) == 0 { info.from_stranger() } else { info }
+    if target.sees(thread.process.pid) == 0 { info.without_sender() } else { info }
 }
 
 /// Whether `thread` may send `signal` to `target`; `EPERM`. See kill(2).

@@ -102,6 +102,11 @@ pub trait FileSystem: Send + Sync + Any {
         false
     }
 
+    /// Whether it has one inode that is in no tree.
+    fn is_lone(&self) -> bool {
+        false
+    }
+
     /// What /proc/PID/mountinfo shows of its root.
     fn root_name(&self) -> Vec<u8> {
         b"/".to_vec()

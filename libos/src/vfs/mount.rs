@@ -4,7 +4,6 @@
 //! mounts. A mount owns the mounts that sit on its dentries; walking down asks the dentry first whether it is
 //! a mount point at all, one load, and only then the map.
 
-use std::any::Any;
 use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -395,6 +394,10 @@ impl FileSystem for Lone {
         "anon_inodefs"
     }
 
+    fn is_lone(&self) -> bool {
+        true
+    }
+
     fn statfs(&self) -> SysResult<StatFs> {
         let magic = 0x0904_1934;
         Ok(StatFs { magic, block_size: 4096, name_max: 255, ..StatFs::default() })
@@ -445,8 +448,7 @@ impl Path {
 
     /// Whether it is the place of an [inode in no tree](Self::detached).
     pub fn is_lone(&self) -> bool {
-        let fs: &dyn Any = &**self.mount.superblock.fs();
-        fs.is::<Lone>()
+        self.mount.superblock.fs().is_lone()
     }
 
     /// Whether both are the same place.

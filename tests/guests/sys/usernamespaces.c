@@ -641,8 +641,9 @@ static void messages(void) {
     siginfo_t info;
     memset(&info, 0, sizeof info);
     info.si_signo = SIGUSR2, info.si_code = SI_QUEUE, info.si_pid = getpid(), info.si_uid = 1000, info.si_value.sival_int = 9;
-    CALL(syscall(SYS_rt_sigqueueinfo, child, SIGUSR2, &info));
+    long queued = syscall(SYS_rt_sigqueueinfo, child, SIGUSR2, &info);
     waitpid(child, NULL, 0);
+    SHOW(queued);
     close(pair[0]), close(pair[1]);
 }
 

@@ -129,7 +129,7 @@ fn without_a_network_there_are_no_sockets() {
 fn namespaces_have_ports_of_their_own_and_a_device_that_is_down() {
     with_timers(|| {
         let one = stack(Network::Loopback);
-        let other = one.another();
+        let other = one.another(&UserNamespace::FIRST);
         let (listener, ..) = connected(&one);
         let address = listener.local_address().unwrap();
         let to = |stack| socket(stack, raw::SOCK_STREAM).connect(&anybody(), &address, true);

@@ -76,6 +76,7 @@ mod tests {
             unix,
             unix::tests::anybody,
         },
+        process::UserNamespace,
         vfs::{File, IoDst, IoSrc},
     };
     use hal::pmem::PhysicalMemory;
@@ -85,7 +86,8 @@ mod tests {
     fn socket(groups: u32) -> (Arc<Stack>, Arc<NetlinkSocket>) {
         let memory = PhysicalMemory::new(None).unwrap();
         let first = Stack::new(Network::Loopback, None, &memory, &Arc::default());
-        let (stack, unix) = (first.another(), unix::Namespace::new(&memory, &Arc::default()));
+        let (stack, unix) =
+            (first.another(&UserNamespace::FIRST), unix::Namespace::new(&memory, &Arc::default()));
         let socket = NetlinkSocket::new(&stack, &unix, &anybody(), 3, netlink::ROUTE).unwrap();
         socket.bind(&anybody(), &netlink::to_address((0, groups))).unwrap();
         (stack, socket)

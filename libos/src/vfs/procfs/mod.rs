@@ -177,7 +177,7 @@ mod tests {
         assert_eq!(world.read("/7/stat"), Err(Errno::ENOENT));
         assert_eq!(world.write("/version", 0, b"x"), Err(Errno::EACCES));
         assert!(world.names("/").contains(&"cpuinfo".to_owned()));
-        assert_eq!(world.names("/sys"), ["fs", "kernel", "net", "vm"]);
+        assert_eq!(world.names("/sys"), ["fs", "kernel", "net", "user", "vm"]);
         let own = crate::vfs::ops::read_link(&world.ctx, None, b"/self").unwrap();
         assert_eq!(own, b"7", "the process that looks");
         assert_eq!(world.mkdir("/x"), Err(Errno::EPERM));

@@ -102,6 +102,10 @@ impl FileSystem for NsFs {
         "nsfs"
     }
 
+    fn is_lone(&self) -> bool {
+        true
+    }
+
     fn root_name(&self) -> Vec<u8> {
         link_text(&self.0)
     }

@@ -309,7 +309,7 @@ impl Inode for Node {
         if flags & raw::O_ACCMODE != raw::O_RDONLY && sink.is_none() {
             return Err(Errno::EACCES);
         }
-        Ok(Some(TextFile::new(text, sink)))
+        Ok(Some(TextFile::opened(text, sink)))
     }
 
     fn open(&self, flags: u32) -> SysResult<Option<Arc<dyn File>>> {
@@ -325,7 +325,7 @@ impl Inode for Node {
             return Err(Errno::EACCES);
         }
         let sink = sink.cloned().map(|sink| -> SinkAt { Arc::new(move |_, text| sink(text)) });
-        Ok(Some(TextFile::new(text.clone(), sink)))
+        Ok(Some(TextFile::opened(text.clone(), sink)))
     }
 }
 
@@ -337,7 +337,7 @@ struct TextFile {
 }
 
 impl TextFile {
-    fn new(text: Text, sink: Option<SinkAt>) -> Arc<dyn File> {
+    fn opened(text: Text, sink: Option<SinkAt>) -> Arc<dyn File> {
         Arc::new(Self { text, sink, made: Mutex::new(None) })
     }
 }

@@ -491,6 +491,9 @@ fn status(thread: &Thread, numbers: &PidNamespace, reader: &UserNamespace) -> Sy
         let shown = process.pid_namespace.shown_from(numbers, number);
         shown.iter().map(|number| format!("\t{number}")).collect::<String>()
     };
+    if others.is_empty() {
+        others.push(' ');
+    }
     let attributes = thread.attributes.lock().clone();
     let affinity = attributes.scheduling.affinity;
     let cpus = process.kernel.cpus.count();

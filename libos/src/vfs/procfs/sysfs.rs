@@ -207,6 +207,7 @@ impl FileSystem for SysFs {
 mod tests {
     use super::*;
     use crate::config::Network;
+    use crate::process::UserNamespace;
     use crate::vfs::buf::IoDst;
     use hal::pmem::PhysicalMemory;
 
@@ -224,7 +225,8 @@ mod tests {
     #[test]
     fn the_table_makes_a_tree() {
         let memory = PhysicalMemory::new(None).unwrap();
-        let network = Stack::new(Network::Loopback, None, &memory, &Arc::default()).another();
+        let network = Stack::new(Network::Loopback, None, &memory, &Arc::default())
+            .another(&UserNamespace::FIRST);
         let fs = SysFs::new(4, Arc::clone(&network), None);
         assert_eq!(read(&fs, "devices/system/cpu/online").as_deref(), Ok("0-3\n"));
         assert_eq!(read(&fs, "devices/system/cpu/cpu3/topology/core_id").as_deref(), Ok("3\n"));
