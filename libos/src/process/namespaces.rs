@@ -2,7 +2,7 @@
 //!
 //! The one idea: a namespace is a value that threads share. The tree of mounts is with the directories that are in it
 //! ([`FsContext`](crate::vfs::FsContext)), that of users with the [credentials](crate::vfs::Credentials); names and System V objects are here,
-//! networks are [`net`](crate::net)'s, process numbers in [`pid_namespace`](super::pid_namespace). Each belongs to the namespace of users that it
+//! networks are [`net`](crate::net)'s, process numbers in a file of their own. Each belongs to the namespace of users that it
 //! was made in, and capabilities there count over it. Of clocks there is one, as in a Linux that was configured without their namespaces.
 
 use std::sync::{

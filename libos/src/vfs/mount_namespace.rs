@@ -60,7 +60,7 @@ impl MountNamespace {
 
 impl FsContext {
     /// Gets a copy of its tree of mounts, with the number `number`, to be alone in. It belongs to `owner`, to whom what somebody else has mounted is
-    /// [locked](Mount::lock).
+    /// locked.
     pub fn leave_mounts(&mut self, number: u64, owner: &UserNamespace) {
         let old = self.mounts.top();
         let (top, copies) = Mount::copy_tree(&old, old.root(), true);
