@@ -191,8 +191,8 @@ state UP
 link/ether 02:42:0a:09:08:07 brd ff:ff:ff:ff:ff:ff
 10.9.0.0/16 dev eth0 proto kernel scope link src 10.9.8.7
 224.0.0.0/4 dev eth0 scope link
-fd77::/64 proto kernel metric 256
-fe80::/64 proto kernel metric 256
+fd77::/64 proto kernel metric 256 pref medium
+fe80::/64 proto kernel metric 256 pref medium
 10.9.8.200 dev eth0 src 10.9.8.7 uid 0
 02:42:0a:09:08:07
 eth0

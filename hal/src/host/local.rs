@@ -14,6 +14,8 @@ use std::{
         },
     },
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -24,6 +26,9 @@ use crate::reactor::Readiness;
 
 /// Descriptors that may come with one message.
 const DESCRIPTORS: usize = 8;
+
+/// For how long a new listener waits for somebody who has its lock and does not answer: much longer than sweeping takes.
+const SWEEP: Duration = Duration::from_secs(1);
 
 /// Where sockets of this user are.
 #[derive(Clone, Debug)]
@@ -122,6 +127,22 @@ impl Folder {
         }
     }
 
+    /// As [`lock`](Self::lock), though somebody may have the lock for a moment who sweeps: who lives answers.
+    fn lock_from_sweepers(&self, name: &str) -> Result<OwnedFd> {
+        let start = Instant::now();
+        loop {
+            let lock = self.lock(name);
+            let taken = lock.as_ref().is_err_and(|error| error.errno() == libc::EADDRINUSE);
+            if !taken
+                || start.elapsed() > SWEEP
+                || UnixStream::connect(self.file(name, "sock")).is_ok()
+            {
+                return lock;
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     /// Removes what a dead one of the name has left. False if it lives.
     pub fn sweep(&self, name: &str) -> Result<bool> {
         // The lock is not touched while somebody answers, who might not get it back.
@@ -152,7 +173,7 @@ impl Folder {
     ///
     /// `EADDRINUSE` while another one of that name lives; the host's.
     pub fn listen(&self, name: &str) -> Result<Listener> {
-        let lock = self.lock(name)?;
+        let lock = self.lock_from_sweepers(name)?;
         let path = self.file(name, "sock");
         match fs::remove_file(&path) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
@@ -414,6 +435,20 @@ mod tests {
         drop(UnixListener::bind(folder.file("b", "sock")).unwrap());
         assert!(folder.sweep("b").unwrap());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn who_sweeps_does_not_keep_a_new_listener_from_its_name() {
+        let (_dir, folder) = folder();
+        let lock = folder.lock("a").unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                thread::sleep(Duration::from_millis(50));
+                folder.remove("a");
+                drop(lock);
+            });
+            drop(folder.listen("a").unwrap());
+        });
     }
 
     #[test]

@@ -2,9 +2,9 @@ unshare -pf --mount-proc sh -c 'echo $$; ps -e -o pid=,ppid=,comm='
 unshare -pf sh -c 'echo $$; sh -c "echo \$\$ \$PPID; exit 4"; echo $?; exec sh -c "echo \$\$"'
 unshare -pf --kill-child sh -c 'sleep 1000 & echo $!; exit 3'; echo $?
 pgrep -xf 'sleep 1000'; echo $?
-unshare -pf --mount-proc unshare -pf --mount-proc sh -c 'echo $$; grep -E "^(Pid|NSpid)" /proc/self/status | tr "[0-9]" N; ls /proc | grep -cx "[0-9]*"'
+unshare -pf --mount-proc unshare -pf --mount-proc sh -c 'echo $$; grep -E "^(Pid|NSpid)" /proc/self/status | tr "[0-9]" N; ls /proc > listed; grep -cx "[0-9]*" listed'
 unshare -pf --mount-proc bash -c 'set -m; for i in 1 2 3; do (sleep 0.$i; exit $i) & done; wait -n; wait %3; echo $?; wait; ps -e -o pid= | wc -l; trap "echo stopping; exit 0" TERM; kill 1; sleep 5'
-unshare -pf --mount-proc /usr/bin/python3 -c '
+unshare -pf --mount-proc /usr/bin/python3 -u -c '
 import multiprocessing, os, signal, subprocess
 with multiprocessing.Pool(3) as pool: print(sorted(set(pool.map(abs, [-3, 2, -1]))))
 print(os.getpid(), subprocess.run(["sh", "-c", "echo $PPID"], capture_output=True).stdout)
