@@ -81,10 +81,14 @@ impl PidNamespace {
         self.parent.is_none()
     }
 
+    /// Itself and those around it.
+    fn outward(&self) -> impl Iterator<Item = &Self> {
+        std::iter::successors(Some(self), |inner| inner.parent.as_deref())
+    }
+
     /// Itself and those around it but the first.
     fn chain(&self) -> impl Iterator<Item = &Self> {
-        let outward = std::iter::successors(Some(self), |inner| inner.parent.as_deref());
-        outward.filter(|namespace| !namespace.is_first())
+        self.outward().filter(|namespace| !namespace.is_first())
     }
 
     /// The namespace around it.
@@ -94,8 +98,7 @@ impl PidNamespace {
 
     /// Whether it is `other` or in it.
     pub(crate) fn is_within(&self, other: &Self) -> bool {
-        let mut outward = std::iter::successors(Some(self), |inner| inner.parent.as_deref());
-        outward.any(|namespace| std::ptr::eq(namespace, other))
+        self.outward().any(|namespace| std::ptr::eq(namespace, other))
     }
 
     /// What its members call the task, group or session that the kernel calls `number`; 0 if that has no name here.
@@ -108,8 +111,7 @@ impl PidNamespace {
 
     /// The numbers of what the kernel calls `number`, in `outermost` first and then inwards down to this one.
     pub(crate) fn shown_from(&self, outermost: &Self, number: i32) -> Vec<i32> {
-        let outward = std::iter::successors(Some(self), |inner| inner.parent.as_deref());
-        let inside = outward.take_while(|namespace| namespace.level >= outermost.level);
+        let inside = self.outward().take_while(|namespace| namespace.level >= outermost.level);
         let mut shown: Vec<_> = inside.map(|namespace| namespace.shown(number)).collect();
         shown.reverse();
         shown
