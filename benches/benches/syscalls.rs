@@ -63,8 +63,8 @@ fn used() -> Result<f64, Box<dyn Error>> {
 
 fn measure(options: &Options) -> Result<(), Box<dyn Error>> {
     kernel::binary()?;
-    kernel::example("benches", "pingpong-guest")?;
-    let guest = kernel::example("benches", "syscalls-guest")?;
+    kernel::example("pingpong-guest")?;
+    let guest = kernel::example("syscalls-guest")?;
     let guest = guest.to_str().ok_or("the guest's path is not text")?;
     let scratch = Scratch::empty()?;
     let mut samples: Vec<(&str, usize, Door)> = Vec::new();

@@ -27,28 +27,22 @@ fn find_or_build() -> Result<PathBuf> {
             Err(format!("LIBOS_BIN={} is not a file", path.display()))
         };
     }
-    build("libos", &["--bin", "libos"])?;
+    build("--bin", "libos")?;
     Ok(paths::target().join("release/libos"))
 }
 
-/// The path of an example of the crate for guests, built in release mode as the kernel is.
-pub fn guest_example(name: &str) -> Result<PathBuf> {
-    static BUILT: OnceLock<Result<()>> = OnceLock::new();
-    BUILT.get_or_init(|| build("libos-guest", &["--examples"])).clone()?;
+/// The path of the example `name` of any member of the workspace, built in release mode as the kernel is.
+pub fn example(name: &str) -> Result<PathBuf> {
+    build("--example", name)?;
     Ok(paths::target().join("release/examples").join(name))
 }
 
-/// The path of the example `name` of `package`, built in release mode.
-pub fn example(package: &str, name: &str) -> Result<PathBuf> {
-    build(package, &["--example", name])?;
-    Ok(paths::target().join("release/examples").join(name))
-}
-
-fn build(package: &str, what: &[&str]) -> Result<()> {
-    eprintln!("building {package} (release) ...");
+/// Builds one target. No package is named: cargo then unites the features of all members, as it does for `cargo run
+/// --release`, and finds the kernel built where that has been used.
+fn build(kind: &str, name: &str) -> Result<()> {
+    eprintln!("building {name} (release) ...");
     let status = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["build", "--release", "--package", package])
-        .args(what)
+        .args(["build", "--release", kind, name])
         .arg("--target-dir")
         .arg(paths::target())
         .current_dir(paths::workspace())
@@ -59,6 +53,6 @@ fn build(package: &str, what: &[&str]) -> Result<()> {
     if status.success() {
         Ok(())
     } else {
-        Err(format!("cargo build of {package} failed: {status}"))
+        Err(format!("cargo build {kind} {name} failed: {status}"))
     }
 }

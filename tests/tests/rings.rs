@@ -33,7 +33,7 @@ fn calls_of_every_kind_go_through_a_ring() {
 
 fn run(example: &str, options: &[&str], arguments: &[&str]) -> String {
     let scratch = Scratch::empty().unwrap();
-    let example = kernel::guest_example(example).unwrap();
+    let example = kernel::example(example).unwrap();
     let words = [options, &[example.to_str().unwrap()], arguments].concat();
     let mut guest = Guest::new(kernel::binary().unwrap().to_str().unwrap(), &words);
     guest.timeout = Some(Duration::from_secs(900));
@@ -68,7 +68,7 @@ fn hostile_rings_cost_errors_and_nothing_else() {
 #[test]
 fn elsewhere_there_are_no_rings() {
     let scratch = Scratch::empty().unwrap();
-    let example = kernel::guest_example("ring").unwrap();
+    let example = kernel::example("ring").unwrap();
     let outcome = Guest::new(example.to_str().unwrap(), &[]).native(scratch.path()).unwrap();
     assert_eq!(outcome.status, Some(1));
     assert!(String::from_utf8_lossy(&outcome.stderr).contains("not implemented"));
@@ -76,7 +76,7 @@ fn elsewhere_there_are_no_rings() {
 
 /// Runs an example natively and inside, in both placements and with one CPU: the outputs are the same.
 fn compare(name: &str) {
-    let example = kernel::example("tests", name).unwrap();
+    let example = kernel::example(name).unwrap();
     let guest = Guest::new(example.to_str().unwrap(), &[]);
     let scratch = Scratch::empty().unwrap();
     let native = guest.native(scratch.path()).unwrap();
@@ -109,7 +109,7 @@ fn a_program_of_monoio_runs_unmodified() {
 
 /// A run of one of libos-guest's examples.
 fn example(name: &str, words: &[&str], input: &[u8]) -> Guest {
-    let path = kernel::guest_example(name).unwrap();
+    let path = kernel::example(name).unwrap();
     let mut guest = Guest::new(path, words);
     guest.stdin = Some(input.to_vec());
     guest.timeout = Some(Duration::from_secs(120));

@@ -335,7 +335,7 @@ fn a_file_that_cannot_be_made_is_said() {
 
 #[test]
 fn operations_of_rings_are_in_the_trace() {
-    let trace = traced(Guest::new(kernel::guest_example("ring").unwrap(), &[]), &[]);
+    let trace = traced(Guest::new(kernel::example("ring").unwrap(), &[]), &[]);
     let all: Vec<_> = trace.operations.values().collect();
     assert!(all.iter().all(|(_, door, _)| door == "evering"), "{all:?}");
     let results = |wanted: &str| -> Vec<&str> {
@@ -357,7 +357,7 @@ fn operations_of_io_uring_are_in_the_trace() {
     let scratch = Scratch::empty().unwrap();
     let file = scratch.path().join("text");
     std::fs::write(&file, "some text").unwrap();
-    let mut guest = Guest::new(kernel::guest_example("cat").unwrap(), &[file.to_str().unwrap()]);
+    let mut guest = Guest::new(kernel::example("cat").unwrap(), &[file.to_str().unwrap()]);
     guest.env.push(("LIBOS_GUEST_BACKEND".into(), "io_uring".into()));
     let trace = traced(guest, &[]);
     let all: Vec<_> = trace.operations.values().collect();
