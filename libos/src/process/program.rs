@@ -53,7 +53,7 @@ impl Program {
         let nobody_may = metadata.mode & 0o111 == 0;
         if nobody_may
             || place.mount().executable().is_err()
-            || fs.cred.check(&metadata, Access::EXEC).is_err()
+            || ops::check(&fs.cred, &place, Access::EXEC).is_err()
         {
             return Err(OpenError::NotExecutable);
         }

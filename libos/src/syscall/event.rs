@@ -19,7 +19,7 @@ use crate::{
         poll,
     },
     timer::{ClockId, Itimerspec, Timespec, alarm::Setting},
-    vfs::{Access, File, LookupFlags, OpenFile},
+    vfs::{Access, File, LookupFlags, OpenFile, ops},
 };
 
 /// eventfd2(2)
@@ -166,7 +166,7 @@ pub(crate) fn inotify_add_watch(
     lookup.set(LookupFlags::DIRECTORY, mask & raw::IN_ONLYDIR != 0);
     let place = At::cwd(thread, path)?.resolve(thread, lookup)?;
     let cred = Arc::clone(&thread.fs.read().cred);
-    cred.check(&place.inode().metadata()?, Access::READ)?;
+    ops::check(&cred, &place, Access::READ)?;
     inotify.add(&place, mask)
 }
 

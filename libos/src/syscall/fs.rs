@@ -14,7 +14,7 @@ use crate::{
         argument::{Fd, Flags, Mode, UserAddr, UserPtr, UserStr},
         terminal,
     },
-    vfs::{AttributeChange, FsContext, LookupFlags, Metadata, OpenFile, Path, ops, tmpfs},
+    vfs::{FsContext, LookupFlags, Metadata, OpenFile, Path, ops, tmpfs},
 };
 
 /// A path of the guest, and what it is relative to.
@@ -419,8 +419,7 @@ pub(crate) fn memfd_create(thread: &Thread, name: UserStr, flags: Flags) -> SysR
     let memory = &thread.process.kernel.memory;
     let inode = tmpfs::unnamed_file(memory, cred.fsuid, cred.fsgid, sealable)?;
     if no_exec {
-        let change = AttributeChange { mode: Some(0o666), ..AttributeChange::default() };
-        inode.set_attributes(&change)?;
+        inode.set_mode(0o666)?;
     }
     let dentry = root.dentry().unnamed(inode, &[b"memfd:", &name[..]].concat());
     let file = OpenFile::from_path(Path::new(root.mount().clone(), dentry), raw::O_RDWR);

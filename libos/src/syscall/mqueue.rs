@@ -78,7 +78,7 @@ pub(crate) fn mq_open(
                 raw::O_RDWR => Access::READ | Access::WRITE,
                 _ => return Err(Errno::EINVAL),
             };
-            fs.cred.check(&place.inode().metadata()?, want)?;
+            ops::check(&fs.cred, &place, want)?;
             place
         }
         Err(Errno::ENOENT) if flags & raw::O_CREAT != 0 => {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use bitflags::bitflags;
 use kernel_objects::Vmo;
 
+use super::acl::Acl;
 use super::buf::{IoDst, IoSrc};
 use super::file::File;
 use super::metadata::{AttributeChange, DeviceNumber, FileType, Metadata, StatFs};
@@ -19,6 +20,7 @@ use super::pipe::Fifo;
 use super::writers::Writers;
 use crate::errno::{Errno, SysResult};
 use crate::net::unix::Binding;
+use crate::process::UserNamespace;
 
 /// Longest name of a directory entry, in bytes.
 pub const NAME_MAX: usize = 255;
@@ -133,6 +135,11 @@ pub trait Inode: Send + Sync + Any {
     fn set_attributes(&self, change: &AttributeChange) -> SysResult<()> {
         let _ = change;
         Err(Errno::EPERM)
+    }
+
+    /// Stores a new mode and sets `ctime`.
+    fn set_mode(&self, mode: u32) -> SysResult<()> {
+        self.set_attributes(&AttributeChange { mode: Some(mode), ..AttributeChange::default() })
     }
 
     // Directories.
@@ -355,5 +362,10 @@ pub trait Inode: Send + Sync + Any {
     /// The names of all attributes.
     fn list_xattrs(&self) -> SysResult<Vec<Vec<u8>>> {
         Ok(Vec::new())
+    }
+
+    /// The access control list that the attribute `name` is, if there is one.
+    fn acl(&self, name: &[u8]) -> Option<Acl> {
+        Acl::decode(&self.xattr(name).ok()?, &UserNamespace::FIRST).ok()?
     }
 }

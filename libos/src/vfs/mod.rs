@@ -5,6 +5,7 @@
 //! then the file systems. The one idea: a system call is a path walk over caches plus one call on
 //! an inode or an open file, and none of them waits.
 
+pub mod acl;
 pub mod attributes;
 pub mod buf;
 pub mod content;
@@ -43,6 +44,7 @@ pub mod tmpfs;
 pub mod writers;
 pub mod xattr;
 
+pub use attributes::Attributes;
 pub use buf::{GuestMemory, GuestRange, IoDst, IoSrc};
 pub use file::File;
 pub use inode::{DirEntry, FileSystem, Inode, NewNode, RenameFlags};

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use linux_raw_sys::general as raw;
 
 use super::{
+    acl,
     dentry::Dentry,
     inode::{Inode, NewNode, RenameFlags},
     metadata::{AttributeChange, DeviceNumber, FileType, Metadata, StatFs, Timespec},
@@ -15,7 +16,7 @@ use super::{
     notify,
     open_file::OpenFile,
     path::{FinalDots, FsContext, Last, LookupFlags, Walker},
-    permission::{Access, Capabilities, Credentials},
+    permission::{self, Access, Capabilities, Credentials},
     writers::Use,
 };
 use crate::errno::{Errno, SysResult};
@@ -31,15 +32,15 @@ pub fn resolve(
 }
 
 /// `EACCES` unless the caller may access the file at `place` as `want` says.
-fn check(cred: &Credentials, place: &Path, want: Access) -> SysResult<()> {
-    cred.check(&place.inode().metadata()?, want)
+pub fn check(cred: &Credentials, place: &Path, want: Access) -> SysResult<()> {
+    permission::check(cred, &**place.inode(), &place.inode().metadata()?, want)
 }
 
 /// What a new entry needs: a directory that can be written and searched, on a mount that can be written.
 fn check_dir(cred: &Credentials, dir: &Path) -> SysResult<Metadata> {
     dir.mount().writable()?;
     let metadata = dir.inode().metadata()?;
-    cred.check(&metadata, Access::WRITE | Access::EXEC)?;
+    permission::check(cred, &**dir.inode(), &metadata, Access::WRITE | Access::EXEC)?;
     Ok(metadata)
 }
 
@@ -51,11 +52,20 @@ fn check_new(cred: &Credentials, dir: &Path) -> SysResult<Metadata> {
     }
 }
 
-/// The owner and mode of a new entry of `dir`, with the directory's set-group-id bit taken into account, inode(7).
-fn new_node(ctx: &FsContext, dir: &Metadata, kind: FileType, mode: u32) -> NewNode<'static> {
-    let inherits = dir.mode & raw::S_ISGID != 0;
-    let gid = if inherits { dir.gid } else { ctx.cred.fsgid };
-    let mut mode = mode & 0o7777 & !ctx.umask;
+/// The owner and mode of a new entry of `dir`, with the directory's set-group-id bit and default list taken into account, inode(7) and
+/// acl(5). The list itself is [inherited](acl::inherit) once the entry is made.
+fn new_node(
+    ctx: &FsContext,
+    (dir, metadata): (&Path, &Metadata),
+    kind: FileType,
+    mode: u32,
+) -> NewNode<'static> {
+    let inherits = metadata.mode & raw::S_ISGID != 0;
+    let gid = if inherits { metadata.gid } else { ctx.cred.fsgid };
+    let mut mode = match dir.inode().acl(acl::DEFAULT) {
+        Some(list) => mode & 0o7000 | list.limited_to(mode).mode(),
+        None => mode & 0o7777 & !ctx.umask,
+    };
     if inherits && kind.is_dir() {
         mode |= raw::S_ISGID;
     }
@@ -104,6 +114,7 @@ fn make<T>(
 /// Makes the entry `name` of `dir` and tells who watches.
 fn add(dir: &Path, name: &[u8], node: &NewNode<'_>) -> SysResult<Arc<Dentry>> {
     let made = dir.dentry().create(name, node)?;
+    acl::inherit(&**dir.inode(), &**made.inode(), node.mode)?;
     let flag = if node.kind.is_dir() { raw::IN_ISDIR } else { 0 };
     notify::entry(dir, name, raw::IN_CREATE | flag, 0);
     Ok(made)
@@ -141,7 +152,7 @@ fn tell_moved((from, from_name): (&Path, &[u8]), (to, to_name): (&Path, &[u8]), 
 /// mkdir(2)
 pub fn mkdir(ctx: &FsContext, base: Option<&Path>, path: &[u8], mode: u32) -> SysResult<()> {
     make(ctx, base, path, true, |dir, name, metadata| {
-        let node = new_node(ctx, metadata, FileType::Directory, mode & 0o1777);
+        let node = new_node(ctx, (dir, metadata), FileType::Directory, mode & 0o1777);
         add(dir, name, &node).map(drop)
     })
 }
@@ -165,7 +176,7 @@ pub fn mknod(
     };
     let is_device = matches!(kind, FileType::CharDevice | FileType::BlockDevice);
     make(ctx, base, path, false, |dir, name, metadata| {
-        let mut node = new_node(ctx, metadata, kind, mode);
+        let mut node = new_node(ctx, (dir, metadata), kind, mode);
         if is_device {
             if !ctx.cred.has(Capabilities::MKNOD) {
                 return Err(Errno::EPERM);
@@ -184,8 +195,10 @@ pub fn make_socket(
 ) -> SysResult<Path> {
     let made = make(ctx, None, path, false, |dir, name, metadata| {
         may()?;
-        let node = new_node(ctx, metadata, FileType::Socket, 0o777);
-        Ok(Path::new(dir.mount().clone(), dir.dentry().create(name, &node)?))
+        let node = new_node(ctx, (dir, metadata), FileType::Socket, 0o777);
+        let made = dir.dentry().create(name, &node)?;
+        acl::inherit(&**dir.inode(), &**made.inode(), node.mode)?;
+        Ok(Path::new(dir.mount().clone(), made))
     });
     made.map_err(|error| if error == Errno::EEXIST { Errno::EADDRINUSE } else { error })
 }
@@ -203,7 +216,7 @@ pub fn symlink(ctx: &FsContext, target: &[u8], base: Option<&Path>, path: &[u8])
         return Err(Errno::ENOENT);
     }
     make(ctx, base, path, false, |dir, name, metadata| {
-        let mut node = new_node(ctx, metadata, FileType::Symlink, 0);
+        let mut node = new_node(ctx, (dir, metadata), FileType::Symlink, 0);
         (node.mode, node.target) = (0o777, target);
         add(dir, name, &node).map(drop)
     })
@@ -406,7 +419,7 @@ pub fn access(
     if want.contains(Access::EXEC) && metadata.kind == FileType::Regular {
         place.mount().executable()?;
     }
-    ctx.cred.check(&metadata, want)
+    permission::check(&ctx.cred, &**place.inode(), &metadata, want)
 }
 
 /// Makes `place` the working directory.
@@ -486,7 +499,7 @@ pub fn drop_set_ids(cred: &Credentials, inode: &Arc<dyn Inode>) -> SysResult<()>
     if mode == metadata.mode || cred.has_over(&metadata, Capabilities::FSETID) {
         return Ok(());
     }
-    inode.set_attributes(&AttributeChange { mode: Some(mode), ..Default::default() })
+    inode.set_mode(mode)
 }
 
 /// chmod(2)
@@ -503,7 +516,7 @@ pub fn change_mode(ctx: &FsContext, place: &Path, mode: u32) -> SysResult<()> {
     let keeps = ctx.cred.has_over(&metadata, Capabilities::FSETID);
     let foreign = !ctx.cred.in_group(metadata.gid) && !keeps;
     let mode = if foreign { mode & !raw::S_ISGID } else { mode };
-    inode.set_attributes(&AttributeChange { mode: Some(mode), ..Default::default() })?;
+    inode.set_mode(mode)?;
     notify::file(place, raw::IN_ATTRIB);
     Ok(())
 }
@@ -551,7 +564,7 @@ pub fn change_times(
         if !only_now {
             return Err(Errno::EPERM);
         }
-        ctx.cred.check(&metadata, Access::WRITE)?;
+        permission::check(&ctx.cred, &**inode, &metadata, Access::WRITE)?;
     }
     inode.set_attributes(&AttributeChange { atime, mtime, ..Default::default() })?;
     match (atime, mtime) {
@@ -634,7 +647,7 @@ fn create(
         let Some(child) = walker.lookup_last(&name)? else {
             let dir = walker.at();
             let metadata = check_new(&ctx.cred, dir)?;
-            let node = new_node(ctx, &metadata, FileType::Regular, mode);
+            let node = new_node(ctx, (dir, &metadata), FileType::Regular, mode);
             match add(dir, &name, &node) {
                 Ok(child) => {
                     let place = Path::new(dir.mount().clone(), child);
@@ -675,8 +688,9 @@ fn create(
 /// `O_TMPFILE`: a file without a name in the directory `dir`.
 fn open_unnamed(ctx: &FsContext, dir: Path, flags: u32, mode: u32) -> SysResult<Arc<OpenFile>> {
     let metadata = check_new(&ctx.cred, &dir)?;
-    let node = new_node(ctx, &metadata, FileType::Regular, mode);
+    let node = new_node(ctx, (&dir, &metadata), FileType::Regular, mode);
     let inode = dir.inode().create_unnamed(&node)?;
+    acl::inherit(&**dir.inode(), &*inode, node.mode)?;
     let name = format!("#{}", inode.metadata()?.ino);
     let dentry = dir.dentry().unnamed(inode, name.as_bytes());
     OpenFile::from_path_for_use(Path::new(dir.mount().clone(), dentry), flags)
@@ -726,7 +740,7 @@ fn open_quietly(ctx: &FsContext, place: Path, flags: u32, made: bool) -> SysResu
         };
         let want = if truncate { want | Access::WRITE } else { want };
         let metadata = inode.metadata()?;
-        ctx.cred.check(&metadata, want)?;
+        permission::check(&ctx.cred, &*inode, &metadata, want)?;
         if flags & raw::O_NOATIME != 0 && !ctx.cred.owns(&metadata) {
             return Err(Errno::EPERM);
         }

@@ -166,6 +166,8 @@ struct Node {
     /// Set when the attributes differ from the host's.
     attributes: OnceLock<Attributes>,
     xattrs: OnceLock<Xattrs>,
+    /// Whether the host file has access control lists: looked up once, since all who are not its owner ask.
+    lower_has_acls: OnceLock<bool>,
     writers: Writers,
     body: Body,
     _charge: Charge,
@@ -207,6 +209,7 @@ impl Node {
             lower: Some(Lower { node, id, seen }),
             attributes: OnceLock::new(),
             xattrs: OnceLock::new(),
+            lower_has_acls: OnceLock::new(),
             writers: Writers::default(),
             body,
             // As many as the host has files, at most.
@@ -240,6 +243,7 @@ impl Node {
             lower: None,
             attributes: OnceLock::from(Attributes::new(node, links)),
             xattrs: OnceLock::from(Xattrs::new(&shared.memory)),
+            lower_has_acls: OnceLock::new(),
             writers: Writers::default(),
             body,
             _charge: charge,

@@ -13,7 +13,7 @@ use super::inode::Inode;
 use super::metadata::FileType;
 use super::mount::Path;
 use super::mount_namespace::MountNamespace;
-use super::permission::{Access, Credentials};
+use super::permission::{self, Access, Credentials};
 use crate::errno::{Errno, SysResult};
 
 /// Longest path a system call takes, with the NUL.
@@ -299,7 +299,8 @@ impl<'c> Walker<'c> {
         if self.cred.searches_all() {
             return Ok(());
         }
-        self.cred.check(&self.at.inode().metadata()?, Access::EXEC)
+        let inode = &**self.at.inode();
+        permission::check(self.cred, inode, &inode.metadata()?, Access::EXEC)
     }
 
     fn go_to_root(&mut self) -> SysResult<()> {

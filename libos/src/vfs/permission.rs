@@ -7,6 +7,8 @@
 use bitflags::bitflags;
 use smallvec::SmallVec;
 
+use super::acl::{self, Acl};
+use super::inode::Inode;
 use super::metadata::{FileType, Metadata};
 use crate::errno::{Errno, SysResult};
 use crate::process::{IdKind, UserNamespace};
@@ -72,6 +74,8 @@ bitflags! {
         const SYS_TTY_CONFIG = 1 << 26;
         /// Make device nodes.
         const MKNOD = 1 << 27;
+        /// Say who logged in once that is said.
+        const AUDIT_CONTROL = 1 << 30;
         /// Give files capabilities.
         const SETFCAP = 1 << 31;
         /// Read the kernel's log.
@@ -157,17 +161,26 @@ impl Credentials {
             && self.caps.intersects(Capabilities::DAC_OVERRIDE | Capabilities::DAC_READ_SEARCH)
     }
 
-    /// Fails with `EACCES` unless the caller may access the file as `want` says.
-    pub fn check(&self, meta: &Metadata, want: Access) -> SysResult<()> {
-        let shift = if self.fsuid == meta.uid {
-            6
+    /// Fails with `EACCES` unless the caller may access the file as `want` says, whose access control list is what `acl` gives.
+    fn check_with(
+        &self,
+        meta: &Metadata,
+        want: Access,
+        acl: impl FnOnce() -> Option<Acl>,
+    ) -> SysResult<()> {
+        let class = |shift: u32| Access::from_bits_truncate(meta.mode >> shift);
+        // Without anything for the group nobody who is named has anything either, and none is looked for.
+        let may_name = || !class(3).is_empty();
+        let is_granted = if self.fsuid == meta.uid {
+            class(6).contains(want)
+        } else if let Some(acl) = may_name().then(acl).flatten() {
+            acl.grants(self, meta.gid, want)
         } else if self.in_group(meta.gid) {
-            3
+            class(3).contains(want)
         } else {
-            0
+            class(0).contains(want)
         };
-        let granted = Access::from_bits_truncate(meta.mode >> shift);
-        if granted.contains(want) {
+        if is_granted {
             return Ok(());
         }
         let dir = meta.kind == FileType::Directory;
@@ -194,6 +207,16 @@ impl Credentials {
     }
 }
 
+/// Fails with `EACCES` unless `cred` may access the file `inode`, which is as `meta` says, as `want` says.
+pub fn check(
+    cred: &Credentials,
+    inode: &dyn Inode,
+    meta: &Metadata,
+    want: Access,
+) -> SysResult<()> {
+    cred.check_with(meta, want, || acl::of_file(inode, meta))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -216,6 +239,12 @@ mod tests {
             mtime: Timespec::default(),
             ctime: Timespec::default(),
             btime: None,
+        }
+    }
+
+    impl Credentials {
+        fn check(&self, meta: &Metadata, want: Access) -> SysResult<()> {
+            self.check_with(meta, want, || None)
         }
     }
 

@@ -3,11 +3,12 @@
 use linux_raw_sys::general as raw;
 
 use super::{
+    acl::{self, Acl},
     metadata::FileType,
     mount::Path,
     notify,
     path::FsContext,
-    permission::{Access, Capabilities},
+    permission::{self, Access, Capabilities},
 };
 use crate::errno::{Errno, SysResult};
 
@@ -43,17 +44,60 @@ fn check(ctx: &FsContext, place: &Path, name: &[u8], write: bool) -> SysResult<(
     if write && !owns && (name.starts_with(b"system.") || sticky) {
         return Err(Errno::EPERM);
     }
-    ctx.cred.check(&metadata, if write { Access::WRITE } else { Access::READ })
+    let want = if write { Access::WRITE } else { Access::READ };
+    permission::check(&ctx.cred, &**place.inode(), &metadata, want)
+}
+
+/// Whether the attribute is an access control list.
+fn is_acl(name: &[u8]) -> bool {
+    name == acl::ACCESS || name == acl::DEFAULT
+}
+
+/// Gives a file the access control list that `value` is, or takes that away.
+fn set_acl(ctx: &FsContext, place: &Path, name: &[u8], value: Option<&[u8]>) -> SysResult<()> {
+    let list = match value {
+        Some(value) if !value.is_empty() => Acl::decode(value, &ctx.cred.namespace)?,
+        _ => None,
+    };
+    place.mount().writable()?;
+    let metadata = place.inode().metadata()?;
+    if !ctx.cred.owns(&metadata) {
+        return Err(Errno::EPERM);
+    }
+    let keeps =
+        ctx.cred.in_group(metadata.gid) || ctx.cred.has_over(&metadata, Capabilities::FSETID);
+    acl::set(&**place.inode(), &metadata, name, list.as_ref(), keeps)?;
+    notify::file(place, raw::IN_ATTRIB);
+    Ok(())
 }
 
 /// getxattr(2)
 pub fn get(ctx: &FsContext, place: &Path, name: &[u8]) -> SysResult<Vec<u8>> {
+    if is_acl(name) {
+        let inode = &**place.inode();
+        let metadata = inode.metadata()?;
+        if metadata.kind == FileType::Symlink {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        let list = match name {
+            acl::ACCESS => acl::of_file(inode, &metadata),
+            _ => inode.acl(name),
+        };
+        return match list {
+            Some(list) => Ok(list.encode(&ctx.cred.namespace)),
+            // As a file system says it that has none at all.
+            None => Err(inode.xattr(name).err().unwrap_or(Errno::ENODATA)),
+        };
+    }
     check(ctx, place, name, false)?;
     place.inode().xattr(name)
 }
 
 /// setxattr(2)
 pub fn set(ctx: &FsContext, place: &Path, name: &[u8], value: &[u8], flags: u32) -> SysResult<()> {
+    if is_acl(name) {
+        return set_acl(ctx, place, name, Some(value));
+    }
     check(ctx, place, name, true)?;
     place.inode().set_xattr(name, value, flags)?;
     notify::file(place, raw::IN_ATTRIB);
@@ -62,6 +106,9 @@ pub fn set(ctx: &FsContext, place: &Path, name: &[u8], value: &[u8], flags: u32)
 
 /// removexattr(2)
 pub fn remove(ctx: &FsContext, place: &Path, name: &[u8]) -> SysResult<()> {
+    if is_acl(name) {
+        return set_acl(ctx, place, name, None);
+    }
     check(ctx, place, name, true)?;
     place.inode().remove_xattr(name)?;
     notify::file(place, raw::IN_ATTRIB);

@@ -9,6 +9,8 @@ use super::directory::Change;
 use super::{Body, Bytes, MEMORY_COOKIES, Node};
 use crate::errno::{Errno, SysResult};
 use crate::net::unix::Binding;
+use crate::process::UserNamespace;
+use crate::vfs::acl::{self, Acl};
 use crate::vfs::buf::{IoDst, IoSrc, host_errno};
 use crate::vfs::devices;
 use crate::vfs::file::File;
@@ -361,5 +363,16 @@ impl Inode for Node {
             },
             (None, None) => Ok(Vec::new()),
         }
+    }
+
+    fn acl(&self, name: &[u8]) -> Option<Acl> {
+        if self.xattrs.get().is_none() {
+            let listed = || self.list_xattrs().unwrap_or_default();
+            let is_acl = |name: &Vec<u8>| name == acl::ACCESS || name == acl::DEFAULT;
+            if !*self.lower_has_acls.get_or_init(|| listed().iter().any(is_acl)) {
+                return None;
+            }
+        }
+        Acl::decode(&self.xattr(name).ok()?, &UserNamespace::FIRST).ok()?
     }
 }
