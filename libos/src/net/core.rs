@@ -14,7 +14,7 @@ use kernel_objects::WaitQueue;
 use super::{Options, Shutdown, Ucred, completions::Completions};
 use crate::{
     errno::{Errno, SysResult},
-    vfs::{DeviceNumber, FileType, Metadata, PollEvents, Timespec},
+    vfs::{Attributes, DeviceNumber, FileType, Metadata, NewNode, PollEvents},
 };
 
 /// What is told when a socket may send again.
@@ -51,7 +51,7 @@ pub struct Core {
     ino: u64,
     /// Who made it, with the real ids.
     owner: Ucred,
-    created: Timespec,
+    attributes: Attributes,
     pub(super) queue: WaitQueue,
     pub(super) options: Options,
     /// The calls that wanted no copy.
@@ -71,10 +71,11 @@ impl Core {
         owner: Ucred,
         options: Options,
     ) -> SysResult<Self> {
+        let node = NewNode::new(FileType::Socket, 0o777, owner.uid, owner.gid);
         Ok(Self {
             ino: numbers.next(),
             owner,
-            created: Timespec::now(),
+            attributes: Attributes::new(&node, 1),
             queue: WaitQueue::new(),
             options,
             completions: Completions::default(),
@@ -144,23 +145,12 @@ impl Core {
 
     /// What stat(2) tells.
     pub(super) fn metadata(&self) -> Metadata {
-        Metadata {
-            dev: SOCKFS,
-            ino: self.ino,
-            kind: FileType::Socket,
-            mode: 0o777,
-            nlink: 1,
-            uid: self.owner.uid,
-            gid: self.owner.gid,
-            rdev: DeviceNumber(0),
-            size: 0,
-            block_size: 4096,
-            blocks: 0,
-            atime: self.created,
-            mtime: self.created,
-            ctime: self.created,
-            btime: None,
-        }
+        self.attributes.of_nameless(SOCKFS, self.ino, FileType::Socket)
+    }
+
+    /// Where it keeps its mode and times.
+    pub(super) fn attributes(&self) -> &Attributes {
+        &self.attributes
     }
 
     /// What the link in /proc/PID/fd says.

@@ -31,7 +31,10 @@ use super::{
 };
 use crate::{
     errno::{Errno, SysResult},
-    vfs::{Capabilities, File, GuestMemory, IoDst, IoSrc, Metadata, PollEvents, buf::with_buffer},
+    vfs::{
+        Attributes, Capabilities, File, GuestMemory, IoDst, IoSrc, Metadata, PollEvents,
+        buf::with_buffer,
+    },
 };
 
 /// The largest datagram, and one byte more, to be told by the host that it is too large.
@@ -218,6 +221,10 @@ impl File for HostSocket {
 
     fn metadata(&self) -> Option<SysResult<Metadata>> {
         Some(Ok(self.core.metadata()))
+    }
+
+    fn attributes(&self) -> Option<&Attributes> {
+        Some(self.core.attributes())
     }
 
     fn poll(&self) -> PollEvents {

@@ -11,7 +11,7 @@ use linux_raw_sys::general as raw;
 use parking_lot::Mutex;
 
 use super::inode::NewNode;
-use super::metadata::{AttributeChange, Metadata, Timespec};
+use super::metadata::{AttributeChange, DeviceNumber, FileType, Metadata, Timespec};
 use crate::errno::{Errno, SysResult};
 
 /// Owner, mode, links and times of an inode.
@@ -78,6 +78,14 @@ impl Attributes {
         metadata.mtime = values.mtime;
         metadata.ctime = values.ctime;
         metadata.btime = values.btime;
+    }
+
+    /// What stat(2) tells of a pipe or socket without a name.
+    pub fn of_nameless(&self, dev: DeviceNumber, ino: u64, kind: FileType) -> Metadata {
+        let mut metadata = Metadata { dev, ino, kind, ..Metadata::anonymous() };
+        self.fill(&mut metadata);
+        metadata.btime = None;
+        metadata
     }
 
     /// Applies `change`; `ctime` becomes now.

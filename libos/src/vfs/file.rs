@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use kernel_objects::{Vmo, WaitQueue};
 
+use super::attributes::Attributes;
 use super::buf::{GuestMemory, IoDst, IoSrc};
 use super::metadata::Metadata;
 use super::open_file::OpenFile;
@@ -71,6 +72,11 @@ pub trait File: Send + Sync + Any {
 
     /// What stat(2) tells, for files without an inode; `None` leaves it to the inode opened.
     fn metadata(&self) -> Option<SysResult<Metadata>> {
+        None
+    }
+
+    /// Where files without an inode keep their owner, mode and times, if these can be changed.
+    fn attributes(&self) -> Option<&Attributes> {
         None
     }
 

@@ -15,9 +15,11 @@ use kernel_objects::WaitQueue;
 use linux_raw_sys::{general as raw, ioctl};
 use parking_lot::Mutex;
 
+use super::attributes::Attributes;
 use super::buf::{GuestMemory, IoDst, IoSrc};
 use super::file::File;
-use super::metadata::{DeviceNumber, FileType, Metadata, Timespec};
+use super::inode::NewNode;
+use super::metadata::{DeviceNumber, FileType, Metadata};
 use super::open_file::OpenFile;
 use super::readiness::PollEvents;
 use super::ring::ByteRing;
@@ -170,13 +172,10 @@ pub enum Transfer {
     Copy,
 }
 
-/// Identity of an anonymous pipe, for fstat and /proc.
-#[derive(Clone, Copy)]
+/// What a pipe without a name has of an inode, for fstat and /proc.
 struct Anonymous {
     ino: u64,
-    uid: u32,
-    gid: u32,
-    created: Timespec,
+    attributes: Attributes,
 }
 
 /// An open end of a pipe, or both ends at once (`O_RDWR` of a FIFO).
@@ -190,12 +189,12 @@ pub struct PipeEnd {
     peers_seen: u64,
     /// No peer was there when this end was opened, and the opener wants one.
     waits_for_peer: bool,
-    anonymous: Option<Anonymous>,
+    anonymous: Option<Arc<Anonymous>>,
 }
 
 impl PipeEnd {
     /// Opens an end; `wait` if the opener waits for a peer.
-    fn open(pipe: Arc<Pipe>, flags: u32, wait: bool, anonymous: Option<Anonymous>) -> Self {
+    fn open(pipe: Arc<Pipe>, flags: u32, wait: bool, anonymous: Option<Arc<Anonymous>>) -> Self {
         let access = flags & raw::O_ACCMODE;
         let reads = access == raw::O_RDONLY || access == raw::O_RDWR;
         let writes = access == raw::O_WRONLY || access == raw::O_RDWR;
@@ -393,24 +392,12 @@ impl File for PipeEnd {
     }
 
     fn metadata(&self) -> Option<SysResult<Metadata>> {
-        let id = self.anonymous?;
-        Some(Ok(Metadata {
-            dev: PIPEFS,
-            ino: id.ino,
-            kind: FileType::Fifo,
-            mode: 0o600,
-            nlink: 1,
-            uid: id.uid,
-            gid: id.gid,
-            rdev: DeviceNumber(0),
-            size: 0,
-            block_size: 4096,
-            blocks: 0,
-            atime: id.created,
-            mtime: id.created,
-            ctime: id.created,
-            btime: None,
-        }))
+        let Anonymous { ino, attributes } = &**self.anonymous.as_ref()?;
+        Some(Ok(attributes.of_nameless(PIPEFS, *ino, FileType::Fifo)))
+    }
+
+    fn attributes(&self) -> Option<&Attributes> {
+        self.anonymous.as_ref().map(|id| &id.attributes)
     }
 
     fn poll(&self) -> PollEvents {
@@ -479,11 +466,11 @@ impl File for PipeEnd {
     }
 
     fn reopen(&self, flags: u32, _old: u32) -> SysResult<Arc<dyn File>> {
-        Ok(Arc::new(PipeEnd::open(self.pipe.clone(), flags, false, self.anonymous)))
+        Ok(Arc::new(PipeEnd::open(self.pipe.clone(), flags, false, self.anonymous.clone())))
     }
 
     fn link_text(&self) -> Vec<u8> {
-        format!("pipe:[{}]", self.anonymous.map_or(0, |id| id.ino)).into_bytes()
+        format!("pipe:[{}]", self.anonymous.as_ref().map_or(0, |id| id.ino)).into_bytes()
     }
 }
 
@@ -497,9 +484,10 @@ pub fn pipe(
 ) -> (Arc<OpenFile>, Arc<OpenFile>) {
     let pipe = Pipe::new(memory);
     let ino = NEXT_INO.fetch_add(1, Ordering::Relaxed);
-    let id = Some(Anonymous { ino, uid, gid, created: Timespec::now() });
+    let attributes = Attributes::new(&NewNode::new(FileType::Fifo, 0o600, uid, gid), 1);
+    let id = Some(Arc::new(Anonymous { ino, attributes }));
     let (read, write) = (flags | raw::O_RDONLY, flags | raw::O_WRONLY);
-    let reader = PipeEnd::open(pipe.clone(), read, false, id);
+    let reader = PipeEnd::open(pipe.clone(), read, false, id.clone());
     let writer = PipeEnd::open(pipe, write, false, id);
     (
         OpenFile::from_file(Arc::new(reader), None, read),

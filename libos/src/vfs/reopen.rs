@@ -33,8 +33,9 @@ impl Inode for Reopen {
         self.file.metadata().unwrap_or_else(|| Ok(Metadata::anonymous()))
     }
 
-    fn set_attributes(&self, _change: &AttributeChange) -> SysResult<()> {
-        Err(Errno::EOPNOTSUPP)
+    fn set_attributes(&self, change: &AttributeChange) -> SysResult<()> {
+        self.file.attributes().ok_or(Errno::EOPNOTSUPP)?.set(change);
+        Ok(())
     }
 
     fn resize(&self, _size: u64) -> SysResult<()> {

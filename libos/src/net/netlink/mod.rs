@@ -38,7 +38,7 @@ use super::{
 use crate::{
     config::Network,
     errno::{Errno, SysResult},
-    vfs::{Capabilities, File, IoDst, IoSrc, Metadata, PollEvents},
+    vfs::{Attributes, Capabilities, File, IoDst, IoSrc, Metadata, PollEvents},
 };
 
 /// `NETLINK_ROUTE`: questions about the network.
@@ -326,6 +326,10 @@ impl File for NetlinkSocket {
 
     fn metadata(&self) -> Option<SysResult<Metadata>> {
         Some(Ok(self.core.metadata()))
+    }
+
+    fn attributes(&self) -> Option<&Attributes> {
+        Some(self.core.attributes())
     }
 
     fn poll(&self) -> PollEvents {

@@ -23,7 +23,7 @@ use crate::{
         Address, Caller, Core, Incoming, Outgoing, Shutdown, Socket, SocketKind, Ucred,
         core::SENDABLE,
     },
-    vfs::{File, GuestMemory, IoDst, IoSrc, Metadata, PollEvents, ops},
+    vfs::{Attributes, File, GuestMemory, IoDst, IoSrc, Metadata, PollEvents, ops},
 };
 
 /// How many bytes a socket's buffers hold that are not yet sent; linux-raw-sys knows the number by the terminals' name.
@@ -203,6 +203,10 @@ impl File for UnixSocket {
 
     fn metadata(&self) -> Option<SysResult<Metadata>> {
         Some(Ok(self.end.metadata()))
+    }
+
+    fn attributes(&self) -> Option<&Attributes> {
+        Some(self.end.attributes())
     }
 
     fn poll(&self) -> PollEvents {

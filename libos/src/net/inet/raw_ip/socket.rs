@@ -28,7 +28,7 @@ use crate::{
             udp::{UdpSocket, send},
         },
     },
-    vfs::{File, GuestMemory, IoDst, IoSrc, Metadata, PollEvents},
+    vfs::{Attributes, File, GuestMemory, IoDst, IoSrc, Metadata, PollEvents},
 };
 
 /// The level of raw sockets' options (`SOL_RAW`), and the only one there (`ICMP_FILTER`).
@@ -190,6 +190,10 @@ impl File for RawSocket {
 
     fn metadata(&self) -> Option<SysResult<Metadata>> {
         self.datagrams.metadata()
+    }
+
+    fn attributes(&self) -> Option<&Attributes> {
+        self.datagrams.attributes()
     }
 
     fn poll(&self) -> PollEvents {

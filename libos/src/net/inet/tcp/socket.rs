@@ -22,7 +22,7 @@ use crate::{
         Ucred,
         inet::{Stack, address::Family, endpoint::Names, options::TCP, ports::Held},
     },
-    vfs::{File, GuestMemory, IoDst, IoSrc, Metadata, PollEvents},
+    vfs::{Attributes, File, GuestMemory, IoDst, IoSrc, Metadata, PollEvents},
 };
 
 /// What a socket is connected by. Nearly always it is set once and then looked at for each transfer, which costs a load; what comes
@@ -173,6 +173,10 @@ impl File for TcpSocket {
 
     fn metadata(&self) -> Option<SysResult<Metadata>> {
         Some(Ok(self.end.metadata()))
+    }
+
+    fn attributes(&self) -> Option<&Attributes> {
+        Some(self.end.attributes())
     }
 
     fn poll(&self) -> PollEvents {

@@ -13,7 +13,7 @@ use crate::{
         core::SENDABLE,
         inet::{Stack, address::Family},
     },
-    vfs::{File, GuestMemory, IoDst, IoSrc, Metadata, PollEvents},
+    vfs::{Attributes, File, GuestMemory, IoDst, IoSrc, Metadata, PollEvents},
 };
 
 /// A UDP socket.
@@ -68,6 +68,10 @@ impl File for UdpSocket {
 
     fn metadata(&self) -> Option<SysResult<Metadata>> {
         Some(Ok(self.end.metadata()))
+    }
+
+    fn attributes(&self) -> Option<&Attributes> {
+        Some(self.end.attributes())
     }
 
     fn poll(&self) -> PollEvents {
