@@ -250,10 +250,20 @@ pub(crate) async fn mprotect(
 
 fn protect(memory: &UserMemory, addr: UserAddr, len: u64, prot: u32) -> SysResult<()> {
     let grows = prot & (raw::PROT_GROWSDOWN | raw::PROT_GROWSUP);
-    let range = range(addr.0, len)?;
+    let mut range = range(addr.0, len)?;
     let prot = protection(prot & !grows)?;
-    if grows != 0 {
-        return Err(Errno::EINVAL);
+    match grows {
+        0 => {}
+        raw::PROT_GROWSDOWN => {
+            // From the beginning of what grows, of which there is the first stack.
+            let mappings = memory.vmar().mappings_in(range.clone());
+            let first = mappings.first().ok_or(Errno::ENOMEM)?;
+            if !memory.image().stack.contains(&range.start) {
+                return Err(Errno::EINVAL);
+            }
+            range.start = range.start.min(first.range.start);
+        }
+        _ => return Err(Errno::EINVAL),
     }
     if range.is_empty() { Ok(()) } else { memory.protect(range, prot) }
 }
@@ -354,7 +364,7 @@ pub(crate) async fn madvise(
 }
 
 /// Makes the pages of a range present: in pieces, or off the CPUs if a disk may have to be read.
-pub(super) async fn populate(
+pub(crate) async fn populate(
     thread: &Thread,
     range: std::ops::Range<u64>,
     write: bool,

@@ -29,7 +29,7 @@ system_calls! {
         7 poll(fds: UserPtr<poll::PollFd>, count: u32, timeout: i32) wait poll::poll, Full;
         8 lseek(fd: Fd, offset: i64, whence: u32) now io::lseek, Full;
         9 mmap(addr: UserAddr, len: u64, prot: u32, flags: Flags, fd: Fd, offset: u64) wait (memory::mmap_at_once) memory::mmap, Partial("MAP_GROWSDOWN and MAP_HUGETLB");
-        10 mprotect(addr: UserAddr, len: u64, prot: u32) wait (memory::mprotect_at_once) memory::mprotect, Partial("PROT_GROWSDOWN and PROT_GROWSUP");
+        10 mprotect(addr: UserAddr, len: u64, prot: u32) wait (memory::mprotect_at_once) memory::mprotect, Partial("PROT_GROWSDOWN but for the first stack");
         11 munmap(addr: UserAddr, len: u64) now memory::munmap, Full;
         12 brk(end: u64) now memory::brk, Full;
         13 rt_sigaction(signal: i32, new: UserPtr<SigAction>, old: UserPtr<SigAction>, size: usize) now signal::rt_sigaction, Full;
@@ -110,9 +110,9 @@ system_calls! {
         88 symlink(target: UserStr, path: UserStr) now fs::symlink, Full;
         89 readlink(path: UserStr, buffer: UserAddr, size: i32) now fs::readlink, Full;
         90 chmod(path: UserStr, mode: Mode) now attributes::chmod, Full;
-        91 fchmod(fd: Fd, mode: Mode) now attributes::fchmod, Partial("not of a pipe without a name");
+        91 fchmod(fd: Fd, mode: Mode) now attributes::fchmod, Full;
         92 chown(path: UserStr, user: u32, group: u32) now attributes::chown, Full;
-        93 fchown(fd: Fd, user: u32, group: u32) now attributes::fchown, Partial("not of a pipe without a name");
+        93 fchown(fd: Fd, user: u32, group: u32) now attributes::fchown, Full;
         94 lchown(path: UserStr, user: u32, group: u32) now attributes::lchown, Full;
         95 umask(mask: Mode) now fs::umask, Full;
         96 gettimeofday(time: UserPtr<Timeval>, zone: UserPtr<[i32; 2]>) now time::gettimeofday, Full;
@@ -242,8 +242,8 @@ system_calls! {
         257 openat(dir: Fd, path: UserStr, flags: Flags, mode: Mode) wait fs::openat, Full;
         258 mkdirat(dir: Fd, path: UserStr, mode: Mode) now fs::mkdirat, Full;
         259 mknodat(dir: Fd, path: UserStr, mode: Mode, device: u64) now fs::mknodat, Full;
-        260 fchownat(dir: Fd, path: UserStr, user: u32, group: u32, flags: Flags) now attributes::fchownat, Partial("not of a pipe without a name");
-        261 futimesat(dir: Fd, path: UserStr, times: UserPtr<[[i64; 2]; 2]>) now attributes::futimesat, Partial("not of a pipe without a name");
+        260 fchownat(dir: Fd, path: UserStr, user: u32, group: u32, flags: Flags) now attributes::fchownat, Full;
+        261 futimesat(dir: Fd, path: UserStr, times: UserPtr<[[i64; 2]; 2]>) now attributes::futimesat, Full;
         262 newfstatat(dir: Fd, path: UserStr, into: UserPtr<stat::Stat>, flags: Flags) now fs::newfstatat, Full;
         263 unlinkat(dir: Fd, path: UserStr, flags: Flags) now fs::unlinkat, Full;
         264 renameat(from_dir: Fd, from: UserStr, to_dir: Fd, to: UserStr) now fs::renameat, Full;
@@ -261,7 +261,7 @@ system_calls! {
         276 tee(from: Fd, to: Fd, count: usize, flags: Flags) wait splice::tee, Full;
         277 sync_file_range(fd: Fd, offset: i64, len: i64, flags: Flags) wait file::sync_file_range, Full;
         278 vmsplice(fd: Fd, vector: UserPtr<io::IoVec>, count: usize, flags: Flags) wait splice::vmsplice, Full;
-        280 utimensat(dir: Fd, path: UserStr, times: UserPtr<[stat::RawTimespec; 2]>, flags: Flags) now attributes::utimensat, Partial("not of a pipe without a name");
+        280 utimensat(dir: Fd, path: UserStr, times: UserPtr<[stat::RawTimespec; 2]>, flags: Flags) now attributes::utimensat, Full;
         281 epoll_pwait(set: Fd, events: UserPtr<event::EpollEvent>, max: i32, timeout: i32, mask: UserPtr<SigSet>, size: usize) wait event::epoll_pwait, Full;
         282 signalfd(fd: Fd, set: UserPtr<SigSet>, size: usize) now event::signalfd, Partial("shows the signals of the thread that made it, not of the one that reads");
         283 timerfd_create(clock: i32, flags: Flags) now event::timerfd_create, Full;
