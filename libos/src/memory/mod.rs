@@ -166,6 +166,11 @@ impl UserMemory {
         self.image.read().clone()
     }
 
+    /// The program's file, once one is loaded.
+    pub fn program(&self) -> Option<Arc<OpenFile>> {
+        self.program.lock().clone()
+    }
+
     /// Stores what the loader knows: the image, its file, and where the heap begins.
     pub fn set_image(&self, image: Image, program: Arc<OpenFile>, heap_start: u64) {
         *self.image.write() = image;

@@ -141,6 +141,22 @@ pub struct ProcessAttributes {
     pub huge_pages_disabled: bool,
     /// What /proc/PID/oom_score_adj says.
     pub oom: OomAdjustment,
+    /// Who logged in.
+    pub login: Login,
+}
+
+/// Who logged in, and in which session: what /proc/PID/loginuid and sessionid say.
+#[derive(Clone, Copy, Debug)]
+pub struct Login {
+    /// The user.
+    pub user: u32,
+    /// The number of the session.
+    pub session: u32,
+}
+
+impl Login {
+    /// The number of either while nobody has.
+    pub const NOBODY: u32 = u32::MAX;
 }
 
 /// How much more or less gladly a process would be killed when memory is short, proc(5): -1000 to 1000.
@@ -159,6 +175,7 @@ impl Default for ProcessAttributes {
             subreaper: false,
             huge_pages_disabled: false,
             oom: OomAdjustment::default(),
+            login: Login { user: Login::NOBODY, session: Login::NOBODY },
         }
     }
 }

@@ -47,7 +47,7 @@ pub(crate) use self::clone::{
     install_pidfd, open_pidfd, users_for,
 };
 pub use self::{
-    attributes::{OomAdjustment, ProcessAttributes, Scheduling, ThreadAttributes},
+    attributes::{Login, OomAdjustment, ProcessAttributes, Scheduling, ThreadAttributes},
     exec::{ByDescriptor, Command, Surroundings},
     exit::ExitStatus,
     family::Birth,

@@ -3,6 +3,7 @@
 //! The one idea: every file is a function from the kernel's state to a text, called when the file is read. The file
 //! system is made before the kernel that it tells about, and is [attached](ProcFs::attach) to it afterwards.
 
+mod login;
 mod machine;
 mod maps;
 mod memory;

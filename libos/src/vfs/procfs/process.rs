@@ -7,6 +7,7 @@ use kernel_objects::KernelObject;
 use kernel_objects::task::{BlockedReason, ThreadState};
 use linux_raw_sys::general as raw;
 
+use super::login;
 use super::maps;
 use super::memory::Memory;
 use super::namespaces::NamespaceLinks;
@@ -20,8 +21,6 @@ use crate::syscall::argument::Fd;
 use crate::timer::ticks;
 use crate::vfs::metadata::FileType;
 use crate::vfs::mount::Path;
-use crate::vfs::ops;
-use crate::vfs::path::LookupFlags;
 use crate::vfs::permission::{Capabilities, Credentials};
 
 /// Most bytes of arguments or environment that are shown.
@@ -114,7 +113,8 @@ const ENTRIES: &[Row<Subject>] = &[
     ("environ", |s| {
         bytes(s, |thread| strings(thread, thread.memory.image().environment)).private()
     }),
-    ("exe", exe),
+    // The file itself, wherever it has gone since.
+    ("exe", |s| jump(s, |thread| thread.memory.program().ok_or(Errno::ENOENT)?.place())),
     ("fd", |s| What::Directory(Arc::new(Fds(s.clone(), false)))),
     ("fdinfo", |s| What::Directory(Arc::new(Fds(s.clone(), true)))),
     ("gid_map", |s| id_map(s, IdKind::Group)),
@@ -125,7 +125,7 @@ const ENTRIES: &[Row<Subject>] = &[
         .private()
     }),
     ("limits", |s| text(s, limits)),
-    ("loginuid", |_| What::fixed("4294967295")),
+    ("loginuid", login::user),
     ("maps", |s| text(s, |thread| Ok(maps::maps(thread, false)))),
     ("mem", |s| What::Special(Arc::new(Memory(s.process.clone())))),
     ("mountinfo", |s| text(s, |thread| Ok(mounts(thread, true)))),
@@ -140,7 +140,7 @@ const ENTRIES: &[Row<Subject>] = &[
     }),
     ("projid_map", |s| id_map(s, IdKind::Project)),
     ("root", |s| jump(s, |thread| Ok(thread.fs.read_recursive().root.clone()))),
-    ("sessionid", |_| What::fixed("4294967295")),
+    ("sessionid", login::session),
     ("setgroups", setgroups),
     ("smaps", |s| text(s, |thread| Ok(maps::maps(thread, true)))),
     ("smaps_rollup", |s| text(s, |thread| Ok(maps::rollup(thread)))),
@@ -244,18 +244,6 @@ fn jump(
             Ok(place(&thread)?.to_bytes(&root))
         }),
         Arc::new(move || place_again(&*again.thread()?)),
-    )
-}
-
-fn exe(subject: &Subject) -> What {
-    let (subject, again) = (subject.clone(), subject.clone());
-    What::Jump(
-        Arc::new(move || Ok(subject.thread()?.memory.image().executable)),
-        Arc::new(move || {
-            let thread = again.thread()?;
-            let fs = thread.fs.read_recursive().clone();
-            ops::resolve(&fs, None, &thread.memory.image().executable, LookupFlags::FOLLOW)
-        }),
     )
 }
 
