@@ -21,6 +21,7 @@ pub(crate) async fn flock(thread: &Thread, fd: Fd, operation: u32) -> SysResult<
     let locks = &thread.process.kernel.locks;
     let lock = FileLock {
         owner: LockOwner::of(&file),
+        pid: thread.process.pid,
         start: 0,
         last: u64::MAX,
         exclusive: operation == raw::LOCK_EX,
@@ -130,8 +131,9 @@ pub(crate) async fn record(
         return Err(Errno::EINVAL);
     }
     let (start, last) = request.range(file)?;
-    let owner = if by_file { LockOwner::of(file) } else { LockOwner::Process(thread.process.pid) };
-    let lock = FileLock { owner, start, last, exclusive: request.kind == F_WRLCK };
+    let pid = thread.process.pid;
+    let owner = if by_file { LockOwner::of(file) } else { LockOwner::Process(pid) };
+    let lock = FileLock { owner, pid, start, last, exclusive: request.kind == F_WRLCK };
     let locks = &thread.process.kernel.locks;
     if query {
         match locks.conflict(file, LockKind::Record, &lock)? {

@@ -38,6 +38,8 @@ impl LockOwner {
 pub struct FileLock {
     /// Whose it is.
     pub owner: LockOwner,
+    /// The process that took it.
+    pub pid: i32,
     /// The first byte.
     pub start: u64,
     /// The last byte.
@@ -109,7 +111,7 @@ fn cut(locks: &mut Vec<FileLock>, range: &FileLock) {
 }
 
 /// A file's device and inode number.
-type Key = (u64, u64);
+pub type Key = (u64, u64);
 
 /// The locks of all files of a machine.
 pub struct LockTable {
@@ -218,9 +220,22 @@ impl LockTable {
     /// A process has closed a descriptor of `file`: its record locks go, whichever descriptor they were taken by.
     pub fn closed_by(&self, file: &OpenFile, pid: i32) {
         let owner = LockOwner::Process(pid);
-        let all = FileLock { owner, start: 0, last: u64::MAX, exclusive: false };
+        let all = FileLock { owner, pid, start: 0, last: u64::MAX, exclusive: false };
         // A file that can not be asked who it is never had locks.
         let _ = self.release(file, LockKind::Record, all);
+    }
+
+    /// All locks, file by file.
+    pub fn all(&self) -> Vec<(Key, LockKind, FileLock)> {
+        let files = self.files.lock();
+        let mut all = Vec::new();
+        for (&key, locks) in files.iter() {
+            all.extend(locks.whole.iter().map(|lock| (key, LockKind::Whole, *lock)));
+            all.extend(locks.record.iter().map(|lock| (key, LockKind::Record, *lock)));
+        }
+        drop(files);
+        all.sort_by_key(|(key, ..)| *key);
+        all
     }
 
     /// The owner is gone.
@@ -249,7 +264,7 @@ mod tests {
     use super::*;
 
     fn lock(owner: i32, start: u64, last: u64, exclusive: bool) -> FileLock {
-        FileLock { owner: LockOwner::Process(owner), start, last, exclusive }
+        FileLock { owner: LockOwner::Process(owner), pid: owner, start, last, exclusive }
     }
 
     #[test]

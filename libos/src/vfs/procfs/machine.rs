@@ -15,6 +15,8 @@ use crate::process::pids::PID_MAX;
 use crate::process::{NAMESPACES_MAX, OVERFLOW_ID, UserNamespace};
 use crate::syscall::system::{RELEASE, VERSION};
 use crate::timer::ticks;
+use crate::vfs::lock::{LockKind, LockOwner};
+use crate::vfs::metadata::DeviceNumber;
 use crate::vfs::mqueuefs::QUEUES_MAX;
 
 /// Everything at the top of /proc but the processes.
@@ -34,6 +36,7 @@ pub(super) const ENTRIES: &[Row<Subject>] = &[
         )
     }),
     ("loadavg", |s| with(s, loadavg)),
+    ("locks", locks),
     ("meminfo", |s| with(s, meminfo)),
     ("mounts", |_| What::link(b"self/mounts")),
     ("net", |_| What::link(b"self/net")),
@@ -163,12 +166,39 @@ fn loadavg(kernel: &crate::kernel::Kernel) -> SysResult<String> {
     Ok(format!("{} 1/{} {last}\n", averages.join(" "), kernel.pids.thread_count()))
 }
 
+/// The locks of flock(2) and fcntl(2), of those processes that have a number here.
+fn locks(subject: &Subject) -> What {
+    let subject = subject.clone();
+    What::text(move || {
+        let mut text = String::new();
+        for (index, ((device, ino), kind, lock)) in (1..).zip(subject.kernel()?.locks.all()) {
+            let (name, pid) = match (kind, lock.owner) {
+                (LockKind::Whole, _) => ("FLOCK ", subject.shown(lock.pid)),
+                (LockKind::Record, LockOwner::Process(pid)) => ("POSIX ", subject.shown(pid)),
+                (LockKind::Record, LockOwner::OpenFile(_)) => ("OFDLCK", -1),
+            };
+            if pid == 0 {
+                continue;
+            }
+            let device = DeviceNumber(device);
+            let (major, minor) = (device.major(), device.minor());
+            let how = if lock.exclusive { "WRITE" } else { "READ " };
+            let start = lock.start;
+            let _ = write!(
+                text,
+                "{index}: {name} ADVISORY  {how} {pid} {major:02x}:{minor:02x}:{ino} {start} "
+            );
+            let _ = match lock.last {
+                u64::MAX => writeln!(text, "EOF"),
+                last => writeln!(text, "{last}"),
+            };
+        }
+        Ok(text.into_bytes())
+    })
+}
+
 fn meminfo(kernel: &crate::kernel::Kernel) -> SysResult<String> {
-    let (host_total, host_available) = hal::host::system::memory();
-    let (total, free) = match kernel.memory.limit() {
-        Some(_) => kernel.memory_size(),
-        None => (host_total, host_available),
-    };
+    let (total, free) = kernel.memory_size();
     let used = kernel.memory.committed();
     let fields = [
         ("MemTotal:", total),
@@ -203,11 +233,7 @@ fn meminfo(kernel: &crate::kernel::Kernel) -> SysResult<String> {
 fn vmstat(kernel: &crate::kernel::Kernel) -> SysResult<String> {
     const PAGE: u64 = 4096;
     let used = kernel.memory.committed() / PAGE;
-    let (_, host_available) = hal::host::system::memory();
-    let free = match kernel.memory.limit() {
-        Some(_) => kernel.memory_size().1,
-        None => host_available,
-    };
+    let (_, free) = kernel.memory_size();
     let fields = [
         ("nr_free_pages", free / PAGE),
         ("nr_anon_pages", used),
