@@ -120,9 +120,11 @@ impl Kernel {
         }
     }
 
-    /// Bytes of physical memory: all, and what is not in use.
+    /// Bytes of memory: all, and what is not in use. Without a limit they are the host's.
     pub fn memory_size(&self) -> (u64, u64) {
-        let total = self.memory.limit().unwrap_or_else(|| self.memory.size());
-        (total, total.saturating_sub(self.memory.committed()))
+        match self.memory.limit() {
+            Some(total) => (total, total.saturating_sub(self.memory.committed())),
+            None => hal::host::system::memory(),
+        }
     }
 }

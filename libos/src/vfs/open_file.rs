@@ -630,6 +630,13 @@ impl OpenFile {
                 memory.write(arg, &left.to_ne_bytes())?;
                 Ok(0)
             }
+            // No file system here shares blocks between files.
+            Object::Inode(inode)
+                if matches!(command, ioctl::FICLONE | ioctl::FICLONERANGE)
+                    && inode.kind() == FileType::Regular =>
+            {
+                Err(Errno::EOPNOTSUPP)
+            }
             Object::Inode(_) => Err(Errno::ENOTTY),
         }
     }

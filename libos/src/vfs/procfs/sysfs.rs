@@ -36,6 +36,10 @@ const ENTRIES: &[Row<Machine>] = &[
     ("devices/system/cpu", |machine| What::Directory(Arc::new(CpuDirectory(machine.cpus)))),
     ("devices/system/node/online", |_| What::fixed("0\n")),
     ("devices/system/node/possible", |_| What::fixed("0\n")),
+    // Where a hierarchy of control groups would be mounted.
+    ("fs/cgroup", |_| {
+        What::Directory(Arc::new(Table::<()> { context: (), entries: &[], prefix: "" }))
+    }),
     ("kernel/mm/transparent_hugepage/enabled", |_| What::fixed("always madvise [never]\n")),
     ("kernel/mm/transparent_hugepage/hpage_pmd_size", |_| What::fixed("2097152\n")),
 ];
