@@ -343,9 +343,12 @@ fn operations_of_rings_are_in_the_trace() {
         named.map(|(.., result)| result.as_deref().expect("each has ended")).collect()
     };
     assert_eq!(results("getppid"), ["0"; 8]);
-    assert_eq!(results("write"), ["5", "2"]);
+    assert_eq!(results("write"), ["5", "2", "4", "3", "-1 EFAULT"]);
     // One that got something, one that was too late, one that was cancelled, and four that were made by whoever looked.
-    assert_eq!(results("read"), ["5", "-1 ETIME", "-1 ECANCELED", "4", "4", "1", "1"]);
+    let mut reads = vec!["5", "-1 ETIME", "-1 ECANCELED", "4", "4", "1", "1"];
+    // Into a registered buffer: two in it, one beyond it.
+    reads.extend(["4", "3", "-1 EFAULT"]);
+    assert_eq!(results("read"), reads);
     assert_eq!(results("timer"), ["0"]);
     let depths = &trace.counters["evering 0"];
     assert!(depths.iter().any(|depth| depth["operations"] == "1"), "{depths:?}");

@@ -24,7 +24,7 @@ use std::{
 
 use libos_guest::{
     Ring,
-    abi::{Completion, Setup, Submission, call},
+    abi::{Completion, Setup, Submission, call, flags},
 };
 use random::Random;
 
@@ -63,7 +63,7 @@ fn submission(random: &mut Random, fds: &[i32], buffer: u64) -> Submission {
     let mut arguments = [0; 6];
     arguments.fill_with(|| odd(random));
     let call = match random.below(3) {
-        0 => call::NOP.wrapping_add(random.below(6) as u32),
+        0 => call::NOP.wrapping_add(random.below(7) as u32),
         _ => {
             // Into the buffer or to where nothing is, never into the program itself.
             arguments[0] = fds[random.below(fds.len() as u64) as usize] as u64;
@@ -76,7 +76,7 @@ fn submission(random: &mut Random, fds: &[i32], buffer: u64) -> Submission {
             CALLS[random.below(CALLS.len() as u64) as usize] as u32
         }
     };
-    if call == call::PROVIDE {
+    if call == call::PROVIDE || call == call::REGISTER {
         arguments[0] = buffer;
         arguments[1] = random.below(512);
         arguments[2] = random.below(9);
@@ -84,7 +84,10 @@ fn submission(random: &mut Random, fds: &[i32], buffer: u64) -> Submission {
     Submission {
         id: random.below(128),
         call,
-        flags: if random.below(8) == 0 { random.next() as u16 } else { random.below(8) as u16 },
+        flags: match random.below(8) {
+            0 => random.next() as u16,
+            _ => random.below(u64::from(flags::ALL) + 1) as u16,
+        },
         group: random.below(3) as u16,
         arguments,
     }

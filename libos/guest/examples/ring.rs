@@ -106,6 +106,30 @@ fn main() -> io::Result<()> {
     stage(&mut ring, submission(1, call::TIMER.into(), &[2_000_000, 0]));
     println!("a timer: {:?}", all(&mut ring, 1)?);
 
+    let mut registered = [0_u8; 64];
+    let at = registered.as_mut_ptr() as u64;
+    let fixed = |submission| Submission { flags: flags::FIXED, group: 7, ..submission };
+    let (input, output) = (reader.as_raw_fd() as u64, writer.as_raw_fd() as u64);
+    stage(&mut ring, Submission { group: 7, ..submission(1, call::REGISTER.into(), &[at, 64]) });
+    stage(&mut ring, Submission { group: 8, ..submission(2, call::REGISTER.into(), &[4096, 64]) });
+    println!("registered, and where nothing is: {:?}", all(&mut ring, 2)?);
+    stage(&mut ring, fixed(submission(1, libc::SYS_read, &[input, 60, 4])));
+    stage(&mut ring, submission(2, libc::SYS_write, &[output, from, 4]));
+    let mut done = all(&mut ring, 2)?;
+    done.sort_unstable();
+    println!("into it: {done:?} {:?}", std::str::from_utf8(&registered[60..]));
+    let mut chain = fixed(submission(1, libc::SYS_write, &[output, 61, 3]));
+    chain.flags |= flags::LINK;
+    stage(&mut ring, chain);
+    stage(&mut ring, fixed(submission(2, libc::SYS_read, &[input, 0, 64])));
+    println!("out of it and back: {:?}", all(&mut ring, 2)?);
+    println!("what it holds then: {:?}", std::str::from_utf8(&registered[..3]));
+    stage(&mut ring, fixed(submission(1, libc::SYS_read, &[input, 61, 4])));
+    stage(&mut ring, fixed(submission(2, libc::SYS_close, &[input, 0, 0])));
+    stage(&mut ring, Submission { group: 7, ..submission(3, call::REGISTER.into(), &[at, 0]) });
+    stage(&mut ring, fixed(submission(4, libc::SYS_write, &[output, 0, 1])));
+    println!("beyond, without, ended, after: {:?}", all(&mut ring, 4)?);
+
     stage(&mut ring, submission(1, libc::SYS_exit, &[0]));
     stage(&mut ring, submission(2, 77_777, &[]));
     println!("refused: {:?}", all(&mut ring, 2)?);

@@ -97,8 +97,16 @@ impl Subjects {
         if random.below(4) == 0 {
             submission.flags = flags::LINK;
         }
-        if number == libc::SYS_read as u32 && random.below(3) == 0 {
-            submission.flags |= flags::PICK;
+        if number == libc::SYS_read as u32 {
+            match random.below(6) {
+                0 | 1 => submission.flags |= flags::PICK,
+                // A place in the registered buffer, which is all of it.
+                2 => {
+                    (submission.flags, submission.arguments[1]) =
+                        (submission.flags | flags::FIXED, 0)
+                }
+                _ => {}
+            }
         }
         submission
     }
@@ -110,6 +118,13 @@ fn child(mut random: Random, reader: OwnedFd, full: OwnedFd) -> io::Result<Infal
     let polled = random.below(2) as u32;
     let setup = Setup { flags: polled, submissions: 64, completions: 64, ..Setup::default() };
     let mut ring = Ring::open(setup)?;
+    let buffer = Submission {
+        call: call::REGISTER,
+        arguments: [subjects.buffer.as_ptr() as u64, subjects.buffer.len() as u64, 0, 0, 0, 0],
+        ..Submission::default()
+    };
+    // SAFETY: the buffer lives as long as the process.
+    let _ = unsafe { ring.stage(buffer) };
     let when = random.below(u64::from(EACH));
     for index in 0..u64::from(EACH) {
         // SAFETY: what the calls use lives as long as the process.

@@ -96,9 +96,13 @@ pub mod flags {
     /// The kernel picks a buffer of [`group`](super::Submission::group) in place of the call's second argument, and its size bounds the
     /// third; see [`Completion::picked`](super::Completion::picked). `ENOBUFS` when there is none.
     pub const PICK: u16 = 4;
+    /// The call's second argument is no address but a place in the registered buffer with the number in
+    /// [`group`](super::Submission::group), counted in bytes, and its third argument how many bytes from there on. For read(2), write(2), pread(2),
+    /// pwrite(2), recvfrom(2) and sendto(2); `EINVAL` for others and with [`PICK`]; `EFAULT` unless all the bytes are in that buffer.
+    pub const FIXED: u16 = 8;
 
     /// All of them.
-    pub const ALL: u16 = LINK | ANYWAY | PICK;
+    pub const ALL: u16 = LINK | ANYWAY | PICK | FIXED;
 }
 
 /// Calls that only rings have; their numbers are beyond those of all system calls.
@@ -116,6 +120,13 @@ pub mod call {
     /// `(address, size, count, first)`, to the group in [`group`](super::Submission::group): lends the kernel `count` buffers of `size`
     /// bytes each, one behind the other, numbered from `first` on, to [pick](super::flags::PICK) from. Each is picked once.
     pub const PROVIDE: u32 = NOP + 4;
+    /// `(address, size)`, with a number in [`group`](super::Submission::group): registers `size` bytes as the ring's buffer of that number, in
+    /// place of what it was before, to be used with [`FIXED`](super::flags::FIXED). Its pages are made present, so that no transfer finds
+    /// one missing; where it is unmapped later, that costs the transfer an `EFAULT`. No bytes end what the number meant: for the submissions after
+    /// this one, not for those that are on their way.
+    ///
+    /// `EFAULT` unless all of it can be written to, `EINVAL` for more than 1 GiB, `ENOMEM`.
+    pub const REGISTER: u32 = NOP + 5;
 }
 
 /// The outcome of a submission.

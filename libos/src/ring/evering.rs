@@ -7,6 +7,8 @@
 //! All that is in the region a guest can write at any time. Entries are copied before they are looked at, indices are evering's to
 //! check, and a ring whose indices are impossible is over: it takes nothing more, and its operations end.
 
+mod perform;
+
 use std::sync::{
     Arc, Weak,
     atomic::{AtomicBool, AtomicU32, Ordering},
@@ -23,17 +25,19 @@ use kernel_objects::{Vmo, WaitQueue, task::BlockedReason};
 use libos_guest::abi::{self, Completion, Setup, Submission, call, flags, setup};
 use smallvec::SmallVec;
 
+use self::perform::{perform, perform_in_chain, refuses};
 use super::{
-    Operation, Operations,
+    Operations,
     operations::End,
-    pick::{Groups, Lent},
+    pick::Groups,
     reads::{Begun, Collector, Reads},
+    registered::Registered,
 };
 use crate::{
     errno::{Errno, SysResult},
     process::PidNamespace,
     process::{Process, Thread},
-    syscall::{argument::Fd, table},
+    syscall::table,
     trace,
     vfs::{File, PollEvents, Seeking},
 };
@@ -112,6 +116,7 @@ struct Answers {
     /// How many places are claimed, for completions that are to come.
     owed: usize,
     groups: Groups,
+    registered: Registered,
     over: bool,
 }
 
@@ -174,6 +179,7 @@ fn record_of(thread: &Thread, submission: &Submission) -> Option<trace::Operatio
         call::DEADLINE => "deadline",
         call::TIMER => "timer",
         call::PROVIDE => "provide",
+        call::REGISTER => "register",
         number => table::entry(number.into()).map_or("unknown", |entry| entry.name),
     };
     trace::submitted(&thread.process, trace::Door::Evering, name)
@@ -220,6 +226,7 @@ impl Evering {
                 sender,
                 owed: 0,
                 groups: Groups::default(),
+                registered: Registered::default(),
                 over: false,
             }),
             operations: thread.process.operations.create(),
@@ -509,6 +516,16 @@ impl Evering {
         if submission.call == call::NOP && submission.flags == 0 {
             return Some(0);
         }
+        let plain;
+        let submission = if submission.flags & flags::FIXED == 0 {
+            submission
+        } else {
+            match self.resolve(submission) {
+                Ok(resolved) => plain = resolved,
+                Err(error) => return Some(encode(Err(error))),
+            }
+            &plain
+        };
         if let Some(result) = self.at_once(thread, submission) {
             return Some(encode(result));
         }
@@ -531,6 +548,11 @@ impl Evering {
         begun.err().map(|error| encode(Err(error)))
     }
 
+    /// What a submission with a place in a registered buffer means. `EINVAL`, `EFAULT`.
+    fn resolve(&self, submission: &Submission) -> SysResult<Submission> {
+        self.answers.lock().registered.resolve(submission)
+    }
+
     /// The result of a submission that needs no waiting.
     fn at_once(&self, thread: &Thread, submission: &Submission) -> Option<SysResult<u64>> {
         let Submission { call, flags, group, arguments, .. } = *submission;
@@ -546,7 +568,7 @@ impl Evering {
                 let good = self.answers.lock().groups.provide(group, lent);
                 Some(if good { Ok(0) } else { Err(Errno::EINVAL) })
             }
-            call::TIMER => None,
+            call::TIMER | call::REGISTER => None,
             call::DEADLINE => Some(Err(Errno::EINVAL)),
             _ if flags & flags::PICK != 0 => None,
             number if refuses(number.into()) => Some(Err(Errno::EOPNOTSUPP)),
@@ -678,123 +700,5 @@ impl File for Evering {
 
     fn fdinfo(&self, _: &PidNamespace) -> String {
         format!("on-their-way: {}\n", self.on_their_way())
-    }
-}
-
-/// Calls that are about the thread that makes them, which a ring has not.
-fn refuses(number: u64) -> bool {
-    use linux_raw_sys::general as raw;
-    const ABOUT_THE_CALLER: [u32; 12] = [
-        raw::__NR_exit,
-        raw::__NR_ptrace,
-        raw::__NR_rt_sigprocmask,
-        raw::__NR_rt_sigsuspend,
-        raw::__NR_rt_sigtimedwait,
-        raw::__NR_pause,
-        raw::__NR_restart_syscall,
-        raw::__NR_set_robust_list,
-        raw::__NR_set_tid_address,
-        raw::__NR_prctl,
-        raw::__NR_sched_yield,
-        abi::RING_ENTER as u32,
-    ];
-    table::needs_registers(number) || ABOUT_THE_CALLER.iter().any(|&call| u64::from(call) == number)
-}
-
-/// Makes a submission's call, after those of the chain before it.
-async fn perform_in_chain(
-    ring: &Weak<Evering>,
-    operation: &Operation,
-    submission: &Submission,
-    until: Option<u64>,
-) -> SysResult<u64> {
-    if operation.is_canceled() {
-        return Err(Errno::ECANCELED);
-    }
-    let at_once = {
-        let ring = ring.upgrade().ok_or(Errno::ECANCELED)?;
-        ring.at_once(operation.thread(), submission)
-    };
-    match at_once {
-        Some(result) => result,
-        None => perform(ring, operation, submission, until).await,
-    }
-}
-
-/// Makes a submission's call that could not be finished at once.
-async fn perform(
-    ring: &Weak<Evering>,
-    operation: &Operation,
-    submission: &Submission,
-    until: Option<u64>,
-) -> SysResult<u64> {
-    let Submission { call, flags, arguments, .. } = *submission;
-    if call == call::TIMER {
-        let sleep = hal::time::sleep_until(deadline(arguments));
-        let object = &operation.thread().object;
-        let wait = async {
-            object
-                .interruptible(BlockedReason::Sleeping, sleep)
-                .await
-                .map(|()| 0)
-                .map_err(Errno::from)
-        };
-        return operation.until(until, wait).await;
-    }
-    if flags & flags::PICK != 0 {
-        return perform_picking(ring, operation, submission, until).await;
-    }
-    operation.call(call.into(), &arguments, until).await
-}
-
-/// Makes a call that reads into a buffer of the kernel's choice, once there is something to read.
-async fn perform_picking(
-    ring: &Weak<Evering>,
-    operation: &Operation,
-    submission: &Submission,
-    until: Option<u64>,
-) -> SysResult<u64> {
-    use linux_raw_sys::general as raw;
-    let Submission { call, group, mut arguments, .. } = *submission;
-    if ![raw::__NR_read, raw::__NR_pread64, raw::__NR_recvfrom].contains(&call) {
-        return Err(Errno::EINVAL);
-    }
-    let thread = operation.thread();
-    let file = thread.files.get(Fd(arguments[0] as i32))?;
-    let readable = async {
-        let Some(queue) = file.wait_queue() else { return Ok(0) };
-        loop {
-            let mut changed = queue.wait_for((PollEvents::READABLE | PollEvents::ALWAYS).bits());
-            changed.arm();
-            if !(file.poll() & (PollEvents::READABLE | PollEvents::ERR | PollEvents::HUP))
-                .is_empty()
-            {
-                return Ok(0);
-            }
-            thread.object.interruptible(BlockedReason::WaitOne, changed).await?;
-        }
-    };
-    operation.until(until, readable).await?;
-    let lent = {
-        let ring = ring.upgrade().ok_or(Errno::ECANCELED)?;
-        let lent = ring.answers.lock().groups.take(group);
-        lent.ok_or(Errno::ENOBUFS)?
-    };
-    let Lent { number, address, size } = lent;
-    let wanted = arguments[2];
-    arguments[1] = address;
-    arguments[2] = if wanted == 0 { size.into() } else { wanted.min(size.into()) };
-    let result = match table::dispatch_now(thread, call.into(), &arguments) {
-        Some(result) => result,
-        None => operation.call(call.into(), &arguments, until).await,
-    };
-    match result {
-        Ok(len) => Ok(Completion::pack(number, len as u32).cast_unsigned()),
-        Err(error) => {
-            if let Some(ring) = ring.upgrade() {
-                ring.answers.lock().groups.put_back(group, lent);
-            }
-            Err(error)
-        }
     }
 }

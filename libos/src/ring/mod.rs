@@ -9,6 +9,7 @@ mod evering;
 pub(crate) mod operations;
 mod pick;
 mod reads;
+mod registered;
 pub(crate) mod uring;
 
 pub(crate) use self::{
