@@ -120,11 +120,16 @@ impl Kernel {
         }
     }
 
-    /// Bytes of memory: all, and what is not in use. Without a limit they are the host's.
+    /// Bytes of memory: all, and what is not in use.
     pub fn memory_size(&self) -> (u64, u64) {
-        match self.memory.limit() {
-            Some(total) => (total, total.saturating_sub(self.memory.committed())),
-            None => hal::host::system::memory(),
-        }
+        memory_size(&self.memory)
+    }
+}
+
+/// Bytes of a machine's memory: all, and what is not in use. Without a limit they are the host's.
+pub(crate) fn memory_size(memory: &PhysicalMemory) -> (u64, u64) {
+    match memory.limit() {
+        Some(total) => (total, total.saturating_sub(memory.committed())),
+        None => hal::host::system::memory(),
     }
 }

@@ -25,6 +25,7 @@ impl UserMemory {
             space,
             heap: Mutex::new(self.heap.lock().clone()),
             image: RwLock::new(self.image()),
+            resident: Mutex::default(),
             program: Mutex::new(self.program.lock().clone()),
             restorer: Restorer::default(),
             locks_new: super::locked::LocksNew::default(),

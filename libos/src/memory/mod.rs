@@ -41,6 +41,20 @@ use crate::{
     vfs::{GuestMemory, OpenFile},
 };
 
+/// To look up how much of a memory is resident takes its time, for the host goes through all the pages: up to so many nanoseconds
+/// whenever somebody asks ...
+const COSTLY: u64 = 2_000_000;
+/// ... and what takes longer not again for so many times as long.
+const PATIENCE: u64 = 30;
+
+/// How much of a memory was resident, when that was found, and how long that took.
+#[derive(Clone, Copy, Default)]
+struct Resident {
+    bytes: u64,
+    found: u64,
+    cost: u64,
+}
+
 /// How often one access may fault at one place although each fault was resolved.
 const RETRIES: usize = 64;
 
@@ -79,6 +93,7 @@ pub struct UserMemory {
     vmar: Arc<Vmar>,
     heap: Mutex<heap::Heap>,
     image: RwLock<Image>,
+    resident: Mutex<Resident>,
     /// The program, which nobody writes to while it runs.
     program: Mutex<Option<Arc<OpenFile>>>,
     restorer: Restorer,
@@ -115,6 +130,7 @@ impl UserMemory {
             space,
             heap: Mutex::default(),
             image: RwLock::default(),
+            resident: Mutex::default(),
             program: Mutex::default(),
             restorer: Restorer::default(),
             locks_new: locked::LocksNew::default(),
@@ -258,10 +274,29 @@ impl UserMemory {
         self.with_faults(|space| space.read_cstr(va, max))
     }
 
-    /// How much of it is in physical memory.
+    /// How much of it is in physical memory; of a large one that may be what it was a short time ago.
     pub fn resident_bytes(&self) -> u64 {
+        self.resident_within(COSTLY)
+    }
+
+    /// The same for who asks often, and need not know of the last few milliseconds.
+    pub fn resident_lately(&self) -> u64 {
+        self.resident_within(0)
+    }
+
+    /// How much is resident, looked up anew if that took no longer than `cheap` the last time, or if that is long ago.
+    fn resident_within(&self, cheap: u64) -> u64 {
+        let now = hal::time::monotonic();
+        let mut resident = self.resident.lock();
+        let Resident { bytes, found, cost } = *resident;
+        if cost > cheap && now.saturating_sub(found) < cost.saturating_mul(PATIENCE) {
+            return bytes;
+        }
         let ranges = self.vmar.resident(self.vmar.range());
-        ranges.iter().map(|range| range.end.saturating_sub(range.start)).sum()
+        let bytes = ranges.iter().map(|range| range.end.saturating_sub(range.start)).sum();
+        let found = hal::time::monotonic();
+        *resident = Resident { bytes, found, cost: found.saturating_sub(now) };
+        bytes
     }
 
     /// Checks that `access` to the byte at `va` would succeed, resolving its fault.

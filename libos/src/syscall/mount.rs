@@ -217,7 +217,7 @@ impl TmpfsOptions {
         };
         let text = std::str::from_utf8(data).map_err(|_| Errno::EINVAL)?;
         let mut options = Self { mode: 0o1777, owner, group, limits: Limits::default() };
-        let all = kernel.memory.limit().unwrap_or_else(|| kernel.memory.size());
+        let (all, _) = kernel.memory_size();
         for option in text.split(',').filter(|option| !option.is_empty()) {
             let (key, value) = option.split_once('=').unwrap_or((option, ""));
             let number = |radix| u32::from_str_radix(value, radix).map_err(|_| Errno::EINVAL);

@@ -112,9 +112,9 @@ const RUSAGE_CHILDREN: i32 = -1;
 const RUSAGE_SELF: i32 = 0;
 const RUSAGE_THREAD: i32 = 1;
 
-/// getrusage(2). All CPU time counts as time in user mode; the resident size is the present one.
+/// getrusage(2). All CPU time counts as time in user mode; the resident size is that of lately.
 pub(crate) fn getrusage(thread: &Thread, who: i32, usage: UserPtr<Rusage>) -> SysResult<()> {
-    let resident = || thread.memory.resident_bytes();
+    let resident = || thread.memory.resident_lately();
     let value = match who {
         RUSAGE_SELF => Usage { resident: resident(), ..thread.process.usage() },
         RUSAGE_THREAD => Usage { cpu: thread.cpu_time(), resident: resident() },

@@ -25,6 +25,7 @@ use super::pipe::Fifo;
 use super::quota::{InodeShare, Limits, Quota};
 use super::writers::Writers;
 use crate::errno::{Errno, SysResult};
+use crate::kernel::memory_size;
 use crate::net::unix::Binding;
 
 /// The magic number of statfs(2).
@@ -158,7 +159,7 @@ impl FileSystem for Tmpfs {
 
 /// What statfs(2) tells of a file system that lives in `memory`.
 pub(super) fn statfs(memory: &PhysicalMemory, magic: u64) -> StatFs {
-    let total = memory.limit().unwrap_or_else(|| memory.size()) / 4096;
+    let total = memory_size(memory).0 / 4096;
     let free = total.saturating_sub(memory.charged() / 4096);
     StatFs {
         magic,
