@@ -120,7 +120,7 @@ system_calls! {
         99 sysinfo(buffer: UserPtr<system::SysInfo>) now system::sysinfo, Partial("load averages are 0");
         98 getrusage(who: i32, usage: UserPtr<time::Rusage>) now time::getrusage, Partial("all time is user time, the resident size is the present one or that at the end");
         100 times(times: UserPtr<[u64; 4]>) now time::times, Partial("all time is user time");
-        101 ptrace(request: u32, tid: i32, addr: u64, data: u64) now ptrace::ptrace, Partial("what is watched by debug registers is written, not read, and each instruction costs a step; no PTRACE_EVENT_EXIT of threads that another one's end ends; no ARCH_PRCTL, seccomp and rseq requests");
+        101 ptrace(request: u32, tid: i32, addr: u64, data: u64) now ptrace::ptrace, Partial("what is watched by debug registers is written, not read, and each instruction costs a step; no PTRACE_EVENT_EXIT of threads that another one's end ends; no requests about seccomp and rseq");
         102 getuid() now identity::getuid, Full;
         103 syslog(kind: i32, buffer: UserAddr, len: i32) wait syslog::syslog, Full;
         104 getgid() now identity::getgid, Full;

@@ -181,9 +181,12 @@ pub(crate) async fn sched_yield(_: &Thread) -> SysResult<()> {
     Ok(())
 }
 
-const ARCH_SET_FS: u32 = 0x1002;
-const ARCH_GET_FS: u32 = 0x1003;
-const ARCH_GET_GS: u32 = 0x1004;
+/// `ARCH_SET_FS` of arch_prctl(2).
+pub(crate) const ARCH_SET_FS: u32 = 0x1002;
+/// `ARCH_GET_FS`
+pub(crate) const ARCH_GET_FS: u32 = 0x1003;
+/// `ARCH_GET_GS`
+pub(crate) const ARCH_GET_GS: u32 = 0x1004;
 
 /// arch_prctl(2). The GS base belongs to the kernel in the in-process placement: `EINVAL`.
 pub(crate) async fn arch_prctl(current: &mut Current, code: u32, value: u64) -> SysResult<()> {

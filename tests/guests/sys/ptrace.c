@@ -254,6 +254,12 @@ static void registers(void) {
     CALL(T(PTRACE_GETREGSET, pid, 0x7777, &v));
     v = (struct iovec){&r, sizeof r};
     CALL(T(PTRACE_SETREGSET, pid, NT_PRSTATUS, &v));
+    /* arch_prctl, as libthread_db asks for it */
+    unsigned long base = 1;
+    CALL(T(30, pid, &base, 0x1003)), HOLDS(base == r.fs_base && base);
+    CALL(T(30, pid, &base, 0x1004)), SHOW(base);
+    CALL(T(30, pid, r.fs_base, 0x1002)), CALL(T(30, pid, -1L, 0x1002));
+    CALL(T(30, pid, BADPTR, 0x1003)), CALL(T(30, pid, &base, 0x9999));
     struct user_fpregs_struct fp;
     CALL(T(PTRACE_GETFPREGS, pid, 0, &fp));
     HOLDS(fp.cwd == 0x37f && fp.mxcsr == 0x1f80);

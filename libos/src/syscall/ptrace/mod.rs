@@ -133,8 +133,11 @@ fn of_stopped(
         | request::GETFPREGS
         | request::SETFPREGS
         | raw::PTRACE_GETREGSET
-        | raw::PTRACE_SETREGSET
-        | request::ARCH_PRCTL => registers::sets(thread, tracee, request, addr, data)?,
+        | raw::PTRACE_SETREGSET => registers::sets(thread, tracee, request, addr, data)?,
+        request::ARCH_PRCTL => {
+            let code = u32::try_from(data).map_err(|_| Errno::EINVAL)?;
+            registers::arch_prctl(thread, &mut *tracee.parked()?, code, addr)?;
+        }
         raw::PTRACE_SETOPTIONS => tracee.set_options(options(data)?)?,
         raw::PTRACE_GETEVENTMSG => {
             UserPtr::<u64>::new(data).write(&thread.memory, &tracee.message()?)?;

@@ -12,7 +12,11 @@ use crate::{
         trace::{Parked, Tracee},
     },
     signal::{LEGACY_XSTATE, MAGIC2_SIZE, SOFTWARE_WORDS},
-    syscall::{argument::UserPtr, io::IoVec},
+    syscall::{
+        argument::UserPtr,
+        io::IoVec,
+        thread::{ARCH_GET_FS, ARCH_GET_GS, ARCH_SET_FS},
+    },
 };
 
 /// The selectors that every 64-bit program has.
@@ -185,6 +189,24 @@ pub(super) fn poke(parked: &mut Parked, addr: u64, value: u64) -> SysResult<()> 
     }
 }
 
+/// `PTRACE_ARCH_PRCTL`: arch_prctl(2) for the tracee, of which the results go to the tracer.
+pub(super) fn arch_prctl(
+    thread: &Thread,
+    parked: &mut Parked,
+    code: u32,
+    value: u64,
+) -> SysResult<()> {
+    let tell = |base: u64| UserPtr::<u64>::new(value).write(&thread.memory, &base);
+    match code {
+        ARCH_SET_FS if parked.context.set_fs_base(value) => Ok(()),
+        ARCH_SET_FS => Err(Errno::EPERM),
+        ARCH_GET_FS => tell(parked.context.fs_base()),
+        // The guest has none: GS belongs to the kernel.
+        ARCH_GET_GS => tell(0),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
 /// Bytes of the words of software's own in the vector state.
 const SOFTWARE_LEN: usize = LEGACY_XSTATE - SOFTWARE_WORDS;
 /// Where the components are said there in a signal frame.
@@ -300,7 +322,6 @@ pub(super) fn sets(
             memory.read_bytes(data, &mut bytes)?;
             set_fp(&mut tracee.parked()?.context, &bytes)
         }
-        request::ARCH_PRCTL => Err(Errno::EIO),
         _ => {
             let vector = UserPtr::<IoVec>::new(data);
             let IoVec { base, len } = vector.read(memory)?;
