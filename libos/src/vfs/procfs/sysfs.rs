@@ -252,7 +252,8 @@ mod tests {
             true
         })
         .unwrap();
-        assert_eq!(names, ["class", "devices", "kernel"]);
+        assert_eq!(names, ["class", "devices", "fs", "kernel"]);
+        assert!(root.lookup(b"fs").unwrap().lookup(b"cgroup").unwrap().kind().is_dir());
         assert_eq!(root.lookup(b"devices").unwrap().metadata().unwrap().mode, 0o555);
     }
 }
