@@ -25,7 +25,8 @@ registered, and where nothing is: [(1, 0), (2, -14)]
 into it: [(1, 4), (2, 4)] Ok(\"hell\")
 out of it and back: [(1, 3), (2, 3)]
 what it holds then: Ok(\"ell\")
-beyond, without, ended, after: [(1, -14), (2, -22), (3, 0), (4, -14)]
+beyond it, a call that has none, its end: [(1, -14), (2, -22), (3, 0)]
+after that: [(4, -14)]
 refused: [(1, -95), (2, -38)]
 ";
 

@@ -122,8 +122,8 @@ pub mod call {
     pub const PROVIDE: u32 = NOP + 4;
     /// `(address, size)`, with a number in [`group`](super::Submission::group): registers `size` bytes as the ring's buffer of that number, in
     /// place of what it was before, to be used with [`FIXED`](super::flags::FIXED). Its pages are made present, so that no transfer finds
-    /// one missing; where it is unmapped later, that costs the transfer an `EFAULT`. No bytes end what the number meant: for the submissions after
-    /// this one, not for those that are on their way.
+    /// one missing; where it is unmapped later, that costs the transfer an `EFAULT`. It counts from its completion on, or for what is linked to it.
+    /// No bytes end what the number meant, but not for calls that are on their way.
     ///
     /// `EFAULT` unless all of it can be written to, `EINVAL` for more than 1 GiB, `ENOMEM`.
     pub const REGISTER: u32 = NOP + 5;
