@@ -238,11 +238,11 @@ pub(super) fn task_runtime(object: &Arc<dyn KernelObject>) -> Result<InfoTaskRun
 /// Of the memory that programs have; the kernel's own is the host's.
 pub(super) fn kmem_stats(machine: &Machine) -> InfoKmemStats {
     let memory = machine.memory();
-    let (total, free) = machine.kernel.memory_size();
+    let (total, _) = machine.kernel.memory_size();
     let cache = memory.cached();
     InfoKmemStats {
         total_bytes: total,
-        free_bytes: free,
+        free_bytes: total.saturating_sub(memory.committed()),
         vmo_bytes: memory.committed().saturating_sub(cache),
         cache_bytes: cache,
         vmo_reclaim_total_bytes: memory.cached_content(),
