@@ -2,13 +2,15 @@
 //!
 //! The one idea: all ways to make one are a `CloneRequest` with other checks before it.
 
-use std::sync::atomic::Ordering;
+use std::sync::{Arc, atomic::Ordering};
 
+use hal::context::UserContext;
 use linux_raw_sys::general as raw;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::{
     errno::{Errno, SysResult},
+    memory::UserMemory,
     process::{CLONE_CLEAR_SIGHAND, CLONE_INTO_CGROUP, CloneRequest, Current, ExitStatus, Thread},
     signal::Signal,
     syscall::argument::{UserAddr, UserPtr},
@@ -181,24 +183,31 @@ pub(crate) async fn sched_yield(_: &Thread) -> SysResult<()> {
     Ok(())
 }
 
-/// `ARCH_SET_FS` of arch_prctl(2).
-pub(crate) const ARCH_SET_FS: u32 = 0x1002;
-/// `ARCH_GET_FS`
-pub(crate) const ARCH_GET_FS: u32 = 0x1003;
-/// `ARCH_GET_GS`
-pub(crate) const ARCH_GET_GS: u32 = 0x1004;
+const ARCH_SET_FS: u32 = 0x1002;
+const ARCH_GET_FS: u32 = 0x1003;
+const ARCH_GET_GS: u32 = 0x1004;
 
-/// arch_prctl(2). The GS base belongs to the kernel in the in-process placement: `EINVAL`.
+/// arch_prctl(2).
 pub(crate) async fn arch_prctl(current: &mut Current, code: u32, value: u64) -> SysResult<()> {
+    let memory = Arc::clone(&current.thread().memory);
+    change_bases(&mut current.context, &memory, code, value)
+}
+
+/// What arch_prctl(2) does to the registers in `context`; results go to `memory`. The GS base belongs to the kernel in the in-process
+/// placement: `EINVAL`.
+pub(crate) fn change_bases(
+    context: &mut UserContext,
+    memory: &UserMemory,
+    code: u32,
+    value: u64,
+) -> SysResult<()> {
+    let tell = |base: u64| UserPtr::<u64>::new(value).write(memory, &base);
     match code {
-        ARCH_SET_FS if current.context.set_fs_base(value) => Ok(()),
+        ARCH_SET_FS if context.set_fs_base(value) => Ok(()),
         ARCH_SET_FS => Err(Errno::EPERM),
         // The guest has none: GS belongs to the kernel.
-        ARCH_GET_GS => UserPtr::<u64>::new(value).write(&current.thread().memory, &0),
-        ARCH_GET_FS => {
-            let base = current.context.fs_base();
-            UserPtr::<u64>::new(value).write(&current.thread().memory, &base)
-        }
+        ARCH_GET_GS => tell(0),
+        ARCH_GET_FS => tell(context.fs_base()),
         _ => Err(Errno::EINVAL),
     }
 }

@@ -4,6 +4,8 @@
 //! So a list that names nobody is a mode and is not stored, and what a stored one says of the owner, the mask and others is read
 //! from the mode, which chmod(2) may have changed since.
 
+use linux_raw_sys::general as raw;
+
 use super::{
     inode::Inode,
     metadata::{FileType, Metadata},
@@ -163,12 +165,17 @@ impl Acl {
     }
 }
 
+/// The list that an attribute holds as it is stored; `None` without one.
+pub fn stored(attribute: SysResult<Vec<u8>>) -> Option<Acl> {
+    Acl::decode(&attribute.ok()?, &UserNamespace::FIRST).ok()?
+}
+
 /// The list of a file as it counts now.
 pub fn of_file(inode: &dyn Inode, metadata: &Metadata) -> Option<Acl> {
     inode.acl(ACCESS).map(|list| list.with_mode(metadata.mode))
 }
 
-/// Gives a file, which its owner asks for, the list `value`, or none. Its mode follows, without the set-group-id bit unless the
+/// Gives a file, which its owner asks for, this list, or none. Its mode follows, without the set-group-id bit unless the
 /// owner `keeps` that. `EACCES` for a default list of what is no directory.
 pub fn set(
     inode: &dyn Inode,
@@ -192,7 +199,7 @@ pub fn set(
     if name == ACCESS
         && let Some(list) = list
     {
-        let dropped = if keeps { 0 } else { linux_raw_sys::general::S_ISGID };
+        let dropped = if keeps { 0 } else { raw::S_ISGID };
         inode.set_mode(metadata.mode & !0o777 & !dropped | list.mode())?;
     }
     match list {
@@ -206,9 +213,10 @@ pub fn set(
 
 /// Gives `made`, a new file in `dir` with `mode`, what the directory's default list says.
 pub fn inherit(dir: &dyn Inode, made: &dyn Inode, mode: u32) -> SysResult<()> {
-    let Some(default) = dir.acl(DEFAULT).filter(|_| made.kind() != FileType::Symlink) else {
+    if made.kind() == FileType::Symlink {
         return Ok(());
-    };
+    }
+    let Some(default) = dir.acl(DEFAULT) else { return Ok(()) };
     let store =
         |name: &[u8], list: &Acl| made.set_xattr(name, &list.encode(&UserNamespace::FIRST), 0);
     if made.kind().is_dir() {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bitflags::bitflags;
 use kernel_objects::Vmo;
 
-use super::acl::Acl;
+use super::acl::{self, Acl};
 use super::buf::{IoDst, IoSrc};
 use super::file::File;
 use super::metadata::{AttributeChange, DeviceNumber, FileType, Metadata, StatFs};
@@ -20,7 +20,6 @@ use super::pipe::Fifo;
 use super::writers::Writers;
 use crate::errno::{Errno, SysResult};
 use crate::net::unix::Binding;
-use crate::process::UserNamespace;
 
 /// Longest name of a directory entry, in bytes.
 pub const NAME_MAX: usize = 255;
@@ -366,6 +365,6 @@ pub trait Inode: Send + Sync + Any {
 
     /// The access control list that the attribute `name` is, if there is one.
     fn acl(&self, name: &[u8]) -> Option<Acl> {
-        Acl::decode(&self.xattr(name).ok()?, &UserNamespace::FIRST).ok()?
+        acl::stored(self.xattr(name))
     }
 }

@@ -513,9 +513,7 @@ pub fn change_mode(ctx: &FsContext, place: &Path, mode: u32) -> SysResult<()> {
     if !ctx.cred.owns(&metadata) {
         return Err(Errno::EPERM);
     }
-    let keeps = ctx.cred.has_over(&metadata, Capabilities::FSETID);
-    let foreign = !ctx.cred.in_group(metadata.gid) && !keeps;
-    let mode = if foreign { mode & !raw::S_ISGID } else { mode };
+    let mode = if ctx.cred.keeps_group_bit(&metadata) { mode } else { mode & !raw::S_ISGID };
     inode.set_mode(mode)?;
     notify::file(place, raw::IN_ATTRIB);
     Ok(())

@@ -155,6 +155,11 @@ impl Credentials {
         self.fsuid == meta.uid || self.has_own(Capabilities::FOWNER) && has_number()
     }
 
+    /// Whether the caller may leave a file its set-group-id bit when its mode changes.
+    pub fn keeps_group_bit(&self, meta: &Metadata) -> bool {
+        self.in_group(meta.gid) || self.has_over(meta, Capabilities::FSETID)
+    }
+
     /// Whether every search of a directory is allowed without a look at its mode.
     pub fn searches_all(&self) -> bool {
         self.namespace.is_first()

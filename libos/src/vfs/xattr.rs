@@ -64,8 +64,7 @@ fn set_acl(ctx: &FsContext, place: &Path, name: &[u8], value: Option<&[u8]>) -> 
     if !ctx.cred.owns(&metadata) {
         return Err(Errno::EPERM);
     }
-    let keeps =
-        ctx.cred.in_group(metadata.gid) || ctx.cred.has_over(&metadata, Capabilities::FSETID);
+    let keeps = ctx.cred.keeps_group_bit(&metadata);
     acl::set(&**place.inode(), &metadata, name, list.as_ref(), keeps)?;
     notify::file(place, raw::IN_ATTRIB);
     Ok(())

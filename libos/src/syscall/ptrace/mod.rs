@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use linux_raw_sys::ptrace as raw;
 
-use super::{argument::UserPtr, remote};
+use super::{argument::UserPtr, remote, thread::change_bases};
 use crate::{
     errno::{Errno, SysResult},
     process::{
@@ -136,7 +136,7 @@ fn of_stopped(
         | raw::PTRACE_SETREGSET => registers::sets(thread, tracee, request, addr, data)?,
         request::ARCH_PRCTL => {
             let code = u32::try_from(data).map_err(|_| Errno::EINVAL)?;
-            registers::arch_prctl(thread, &mut *tracee.parked()?, code, addr)?;
+            change_bases(&mut tracee.parked()?.context, &thread.memory, code, addr)?;
         }
         raw::PTRACE_SETOPTIONS => tracee.set_options(options(data)?)?,
         raw::PTRACE_GETEVENTMSG => {

@@ -12,11 +12,7 @@ use crate::{
         trace::{Parked, Tracee},
     },
     signal::{LEGACY_XSTATE, MAGIC2_SIZE, SOFTWARE_WORDS},
-    syscall::{
-        argument::UserPtr,
-        io::IoVec,
-        thread::{ARCH_GET_FS, ARCH_GET_GS, ARCH_SET_FS},
-    },
+    syscall::{argument::UserPtr, io::IoVec},
 };
 
 /// The selectors that every 64-bit program has.
@@ -186,24 +182,6 @@ pub(super) fn poke(parked: &mut Parked, addr: u64, value: u64) -> SysResult<()> 
         }
         Place::Debug(index) => parked.debug.set(index, value),
         Place::Other => Err(Errno::EIO),
-    }
-}
-
-/// `PTRACE_ARCH_PRCTL`: arch_prctl(2) for the tracee, of which the results go to the tracer.
-pub(super) fn arch_prctl(
-    thread: &Thread,
-    parked: &mut Parked,
-    code: u32,
-    value: u64,
-) -> SysResult<()> {
-    let tell = |base: u64| UserPtr::<u64>::new(value).write(&thread.memory, &base);
-    match code {
-        ARCH_SET_FS if parked.context.set_fs_base(value) => Ok(()),
-        ARCH_SET_FS => Err(Errno::EPERM),
-        ARCH_GET_FS => tell(parked.context.fs_base()),
-        // The guest has none: GS belongs to the kernel.
-        ARCH_GET_GS => tell(0),
-        _ => Err(Errno::EINVAL),
     }
 }
 

@@ -9,7 +9,6 @@ use super::directory::Change;
 use super::{Body, Bytes, MEMORY_COOKIES, Node};
 use crate::errno::{Errno, SysResult};
 use crate::net::unix::Binding;
-use crate::process::UserNamespace;
 use crate::vfs::acl::{self, Acl};
 use crate::vfs::buf::{IoDst, IoSrc, host_errno};
 use crate::vfs::devices;
@@ -373,6 +372,6 @@ impl Inode for Node {
                 return None;
             }
         }
-        Acl::decode(&self.xattr(name).ok()?, &UserNamespace::FIRST).ok()?
+        acl::stored(self.xattr(name))
     }
 }
