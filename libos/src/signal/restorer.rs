@@ -97,9 +97,9 @@ fn tables_describe(read: &dyn Fn(u64, u64) -> Option<Vec<u8>>, at: u64) -> Optio
     let Pointer::Direct(entry) = index.table()?.lookup(caller, &bases).ok()? else { return None };
 
     let data = load(start, false)?;
-    let offset = data.p_offset(LE) + (start - data.p_vaddr(LE));
-    let len = (data.p_offset(LE) + data.p_filesz(LE)).saturating_sub(offset).min(TABLES_MAX);
-    let bytes = read(offset, len)?;
+    let within = start - data.p_vaddr(LE);
+    let len = data.p_filesz(LE).saturating_sub(within).min(TABLES_MAX);
+    let bytes = read(data.p_offset(LE).checked_add(within)?, len)?;
     let frames = EhFrame::new(&bytes, LittleEndian);
     let bases = bases.set_eh_frame(start);
     let entry = usize::try_from(entry.checked_sub(start)?).ok()?;
