@@ -22,7 +22,8 @@ use crate::{
     aspace::{Access, AddressSpace, Fault},
     cpu, stub,
     stub::{
-        KICK, Lost, Seat, Stub, affinity,
+        KICK, Lost, Seat, Stub,
+        affinity::{self, Allowed},
         layout::{Block, CAUSE_SYSCALL, CallRegs, Flags, Report},
         turn::{self, Waited},
     },
@@ -43,6 +44,10 @@ const PF_INSTRUCTION: u64 = 16;
 const TICK_NS: u64 = 5_000_000;
 /// After so many turns on one CPU another is tried.
 const OFTEN_TOGETHER: u32 = 16;
+/// After so many turns in which no CPU was to spare, those with one subtracted, the guest's thread is bound to its worker's CPU.
+const LOADED: u32 = 32;
+/// So many with one free it again, less those without.
+const MOST_LOAD: u32 = 64;
 /// Of what rdtscp tells on Linux: the number of the CPU.
 const CPU_MASK: u32 = 0xfff;
 /// For how much CPU time of its process a guest may ignore that it is taken out of its code, ns: one that does has learnt how to block the
@@ -69,7 +74,7 @@ pub fn limit_spinning(micros: u32) {
 /// Where a context runs, and what is left there.
 #[derive(Debug)]
 pub(super) struct Placed {
-    seat: Seat,
+    pub(super) seat: Seat,
     /// The newest vector state is in the stub's thread.
     has_vector_state: bool,
     /// How long waiting in vain for the turn is worth it, in cycles.
@@ -84,36 +89,65 @@ pub(super) struct Placed {
     cpu: usize,
     /// How often in a row that was the worker's.
     together: u32,
-    /// Its thread is kept off a CPU.
-    kept_off: bool,
+    /// How many more turns found no CPU to spare than found one, of late.
+    load: u32,
     /// Which text of the address space its thread has fetched.
     text: u32,
 }
 
 impl Placed {
-    /// Whether the guest's thread was left on another CPU than the caller's. The host leaves the two together where it finds them so, even
-    /// if another CPU is idle: then the thread is sent there once, for turns between CPUs that spin take a third of the time.
+    /// Whether the guest's thread was left on another CPU than the caller's, and may be met there.
+    ///
+    /// Where all CPUs have work, turns between them cost most: who is woken sleeps on a CPU that the host has put to sleep, and meanwhile the
+    /// waker's falls asleep. It is a state that the host's scheduler does not leave by itself, since it wakes each where it was. So the thread
+    /// is bound to its worker's CPU then, where a turn is a switch.
+    ///
+    /// Where a CPU is to spare, turns between CPUs that spin take a third of the time. But the host leaves the two together where it finds them
+    /// so, even if another CPU is idle: then the thread is sent there once.
     fn part(&mut self, has_spare: bool) -> bool {
-        if self.met && !self.kept_off {
+        let bound = matches!(self.seat.allowed(), Allowed::Only(_));
+        self.load = match has_spare {
+            true => self.load.saturating_sub(1),
+            false => self.load.saturating_add(1).min(MOST_LOAD),
+        };
+        if (self.load >= LOADED || bound && self.load > 0)
+            && let Some(here) = affinity::current_cpu()
+        {
+            self.seat.allow(Allowed::Only(here));
+            self.together = 0;
+            return false;
+        }
+        if bound {
+            self.seat.allow(Allowed::All);
+        }
+        let kept_off = matches!(self.seat.allowed(), Allowed::AllBut(_));
+        if self.met && !kept_off {
             self.together = 0;
             return true;
         }
         let here = affinity::current_cpu();
         if here.is_none_or(|cpu| cpu != self.cpu) {
             self.together = 0;
-            if mem::take(&mut self.kept_off) {
-                self.seat.keep_off(None);
-            }
+            self.seat.allow(Allowed::All);
             return true;
         }
         if has_spare {
             self.together = self.together.wrapping_add(1);
-            if self.together.is_multiple_of(OFTEN_TOGETHER) {
-                self.seat.keep_off(here);
-                self.kept_off = true;
+            if self.together.is_multiple_of(OFTEN_TOGETHER)
+                && let Some(here) = here
+            {
+                self.seat.allow(Allowed::AllBut(here));
             }
         }
         false
+    }
+
+    /// The guest runs for long without a call: it is better off where the host has most time for it.
+    fn unbind(&mut self) {
+        if matches!(self.seat.allowed(), Allowed::Only(_)) {
+            self.seat.allow(Allowed::All);
+            self.load = 0;
+        }
     }
 }
 
@@ -143,7 +177,7 @@ impl UserContext {
                 trapped: 0,
                 cpu: usize::MAX,
                 together: 0,
-                kept_off: false,
+                load: 0,
                 text,
             }));
         }
@@ -363,38 +397,40 @@ impl UserContext {
 
 /// Gives the turn to the guest and waits for it to come back, taking the guest out of its code when there is a reason.
 fn wait_for_guest(placed: &mut Placed, kicker: &Kicker, state: &WorkerState, most: u64) {
-    let Placed { seat, spin, met, stub_looks, .. } = placed;
-    let word = seat.turn();
+    let word = placed.seat.turn();
     state.waits_on.set(word);
     let slept = turn::give(word);
-    if seat.stub().is_dead() {
+    if placed.seat.stub().is_dead() {
         state.waits_on.set(ptr::null());
         return;
     }
     // It looked in vain.
-    *stub_looks &= !slept;
+    placed.stub_looks &= !slept;
     // What came before the signal handler knew of the turn.
     if state.must_leave.load(Ordering::Relaxed) || kicker.is_pending() {
         turn::poke(word);
     }
     // That the guest's thread had to be woken says nothing of how long the guest takes.
-    let budget = if slept { most } else { most.min(*spin) };
+    let budget = if slept { most } else { most.min(placed.spin) };
     let mut waited = look_often(word, budget);
-    *met = waited == Some(Waited::Turn);
+    placed.met = waited == Some(Waited::Turn);
     if budget > 0 && !slept {
-        *spin = match waited {
-            Some(_) => (*spin * 2).clamp(LEAST_SPIN, SPIN_CYCLES),
-            None => (*spin / 2).max(LEAST_SPIN),
+        placed.spin = match waited {
+            Some(_) => (placed.spin * 2).clamp(LEAST_SPIN, SPIN_CYCLES),
+            None => (placed.spin / 2).max(LEAST_SPIN),
         };
     }
     let mut kicked = None;
     let mut ticks = 0_u32;
     loop {
-        let tick = || turn::sleep(word, Some(time::host_monotonic() + TICK_NS));
+        let tick = || turn::sleep(placed.seat.turn(), Some(time::host_monotonic() + TICK_NS));
         match waited.take().unwrap_or_else(tick) {
             Waited::Turn => break,
             waited => {
                 let ticked = waited == Waited::TimedOut;
+                if ticked {
+                    placed.unbind();
+                }
                 ticks = ticks.saturating_add(ticked.into());
                 let late = ticked && ticks >= worker::patience() && cpu::is_wanted();
                 if late {
@@ -405,6 +441,7 @@ fn wait_for_guest(placed: &mut Placed, kicker: &Kicker, state: &WorkerState, mos
                     || state.must_leave.swap(false, Ordering::Relaxed)
                     || kicker.is_pending()
                 {
+                    let seat = &placed.seat;
                     seat.kick();
                     let (now, used) = (time::host_monotonic(), seat.stub().cpu_time());
                     let (since, used_then) = *kicked.get_or_insert((now, used));

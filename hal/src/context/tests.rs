@@ -1,3 +1,4 @@
+mod bound;
 mod held;
 
 use std::{
@@ -349,6 +350,7 @@ fn the_kernel_never_runs_with_the_direction_or_alignment_flag() {
     assert_eq!(context.regs().rbx & 0x40400, 0x40400);
 }
 
+code!(calls_then_spins: "2:", "mov eax, 1", "syscall", "dec r12", "jns 2b", "3:", "jmp 3b");
 code!(spin: "2:", "inc rbx", "jmp 2b");
 
 #[test]

@@ -16,21 +16,55 @@ pub(crate) fn current_cpu() -> Option<usize> {
     sched_getcpu().ok()
 }
 
-/// Keeps a thread off a CPU, if there is another.
-pub(super) fn keep_off(tid: libc::pid_t, cpu: usize) {
-    let Some(mut set) = *ALLOWED else { return };
-    if set.unset(cpu).is_ok() {
+/// Where a thread of a stub may run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Allowed {
+    /// On all CPUs that the kernel was given.
+    All,
+    /// On this one alone.
+    Only(usize),
+    /// On all but this one, if there is another.
+    AllBut(usize),
+}
+
+/// Has a thread run where it is allowed to. It is no harm if that fails, but slow.
+pub(super) fn allow(tid: libc::pid_t, allowed: Allowed) {
+    let Some(all) = *ALLOWED else { return };
+    let mut set = all;
+    let changed = match allowed {
+        Allowed::All => Ok(()),
+        Allowed::Only(cpu) => {
+            set = CpuSet::new();
+            set.set(cpu)
+        }
+        Allowed::AllBut(cpu) => set.unset(cpu),
+    };
+    if changed.is_ok() {
         let _ = sched_setaffinity(Pid::from_raw(tid), &set);
     }
 }
 
-/// Binds a thread to one CPU, or lets it run on all that the kernel was given. It is no harm if that fails, but slow.
-pub(super) fn bind(tid: libc::pid_t, cpu: Option<usize>) {
-    let one = cpu.and_then(|cpu| {
-        let mut set = CpuSet::new();
-        set.set(cpu).ok().map(|()| set)
-    });
-    if let Some(set) = one.or(*ALLOWED) {
-        let _ = sched_setaffinity(Pid::from_raw(tid), &set);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn where_to() -> Vec<usize> {
+        let set = sched_getaffinity(Pid::from_raw(0)).unwrap();
+        (0..CpuSet::count()).filter(|&cpu| set.is_set(cpu).unwrap()).collect()
+    }
+
+    #[test]
+    fn a_thread_runs_where_it_is_allowed_to() {
+        let all = where_to();
+        let first = all[0];
+        allow(0, Allowed::Only(first));
+        assert_eq!(where_to(), [first]);
+        assert_eq!(current_cpu(), Some(first));
+        allow(0, Allowed::AllBut(first));
+        let others = &all[1..];
+        assert_eq!(where_to(), if others.is_empty() { &all } else { others });
+        allow(0, Allowed::Only(CpuSet::count()));
+        allow(0, Allowed::All);
+        assert_eq!(where_to(), all);
     }
 }

@@ -47,15 +47,16 @@ use std::{
 
 use parking_lot::Mutex;
 
-use self::zygote::Lease;
 pub(crate) use self::zygote::Zygote;
 use self::{
+    affinity::Allowed,
     layout::{
         AltStack, Block, CODE, COMMANDS, CONTROL, Command, FilterProgram, Flags, Orders, SLOT,
         SLOTS,
     },
     region::Region,
     spare::{Picture, Spares},
+    zygote::Lease,
 };
 use crate::sync::futex_word::FutexWord;
 
@@ -309,7 +310,7 @@ impl Stub {
                 (slot, self.add_thread(slot)?)
             }
         };
-        Ok(Seat { stub: self.clone(), slot, tid })
+        Ok(Seat { stub: self.clone(), slot, tid, allowed: Allowed::All })
     }
 
     /// Makes a thread for a slot: its number.
@@ -321,7 +322,7 @@ impl Stub {
         let tid = self.execute(&[clone])?;
         let tid = i32::try_from(tid).map_err(|_| Lost)?;
         // Not where its maker is bound to.
-        affinity::bind(tid, None);
+        affinity::allow(tid, Allowed::All);
         self.await_turn(slot)?;
         Ok(tid)
     }
@@ -376,7 +377,7 @@ impl Stub {
         let here = affinity::current_cpu();
         if leader.cpu != here {
             leader.cpu = here;
-            affinity::bind(self.pid, here);
+            affinity::allow(self.pid, here.map_or(Allowed::All, Allowed::Only));
         }
     }
 
@@ -498,6 +499,7 @@ pub(crate) struct Seat {
     slot: usize,
     /// Its thread.
     tid: libc::pid_t,
+    allowed: Allowed,
 }
 
 impl Seat {
@@ -516,11 +518,17 @@ impl Seat {
         self.stub.turn(self.slot)
     }
 
-    /// Has its thread run on other CPUs than `cpu` from now on, or on all again.
-    pub(crate) fn keep_off(&self, cpu: Option<usize>) {
-        match cpu {
-            Some(cpu) => affinity::keep_off(self.tid, cpu),
-            None => affinity::bind(self.tid, None),
+    /// Where its thread may run.
+    pub(crate) fn allowed(&self) -> Allowed {
+        self.allowed
+    }
+
+    /// Has its thread run elsewhere from now on.
+    pub(crate) fn allow(&mut self, allowed: Allowed) {
+        // The number of a thread that has ended may be somebody else's.
+        if self.allowed != allowed && !self.stub.is_dead() {
+            self.allowed = allowed;
+            affinity::allow(self.tid, allowed);
         }
     }
 
@@ -575,6 +583,7 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
+        self.allow(Allowed::All);
         self.stub.free.lock().push((self.slot, self.tid));
     }
 }
