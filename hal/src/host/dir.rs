@@ -1,15 +1,16 @@
 //! Names in the host's file tree.
 //!
 //! A [`HostNode`] is a name in a directory, not an open file: it knows its parent and its name, and the path is put
-//! together when the host is called. So a guest that walks a million files holds no host descriptor but the tree's root,
-//! and a renamed directory takes its children along. The price is that a name which the *host* moves meanwhile
-//! is `ENOENT`.
+//! together when the host is called. So a guest that walks a million files holds few host descriptors: the tree's root and
+//! the [directories in use lately](KEPT), and a renamed directory takes its children along. The price is that a name which the *host* moves
+//! meanwhile is `ENOENT` unless its directory is among those.
 //!
-//! Paths are walked from the root's descriptor. Unless the root is the host's `/`, they are walked *beneath* it with
+//! Paths are walked from the root's descriptor. Unless the root is the host's `/`, a directory's is walked *beneath* it with
 //! every symlink refused (`openat2(2)`), so that no guest which can write to the tree gets out of it by swapping a
-//! directory for a symlink; following symlinks is the caller's business.
+//! directory for a symlink, and then names in it are asked for; following symlinks is the caller's business.
 
 use std::{
+    collections::VecDeque,
     ffi::{CStr, CString, OsStr, c_int},
     fmt,
     mem::offset_of,
@@ -18,10 +19,10 @@ use std::{
         unix::ffi::OsStrExt,
     },
     path::Path,
-    sync::Arc,
+    sync::{Arc, Weak},
 };
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use smallvec::SmallVec;
 
 use super::{
@@ -34,19 +35,26 @@ use crate::fault::{Mask, Op};
 /// The longest path the host takes, in bytes, its NUL included.
 const PATH_MAX: usize = libc::PATH_MAX as usize;
 
+/// How many directories of a tree are kept open.
+const KEPT: usize = 64;
+
 /// One tree of host files.
 #[derive(Debug)]
 struct Tree {
-    root: OwnedFd,
+    root: Arc<OwnedFd>,
     /// The host's whole tree: nowhere to escape to.
     whole: bool,
+    /// The directories that were opened last, oldest first.
+    kept: Mutex<VecDeque<Weak<HostNode>>>,
 }
 
-/// A name in the host's file tree. Cheap to make; holds no descriptor.
+/// A name in the host's file tree. Cheap to make.
 pub struct HostNode {
     tree: Arc<Tree>,
     /// Where it is; none for the root.
     link: RwLock<Option<Link>>,
+    /// A descriptor that only names the directory that it is, while that is kept.
+    dir: Mutex<Option<Arc<OwnedFd>>>,
 }
 
 #[derive(Clone)]
@@ -88,6 +96,19 @@ fn c_name(name: &[u8]) -> Result<CString> {
     CString::new(name).or(error(libc::EINVAL))
 }
 
+impl Tree {
+    /// Remembers that `node`'s directory is open now, and closes the oldest ones beyond the bound.
+    fn keep(&self, node: &Arc<HostNode>) {
+        let mut kept = self.kept.lock();
+        kept.push_back(Arc::downgrade(node));
+        while kept.len() > KEPT {
+            if let Some(oldest) = kept.pop_front().and_then(|oldest| oldest.upgrade()) {
+                *oldest.dir.lock() = None;
+            }
+        }
+    }
+}
+
 impl HostNode {
     /// The node of a host path, symlinks followed: the root of a tree if it is a directory, else a name in one.
     pub fn open(path: &Path) -> Result<Arc<HostNode>> {
@@ -105,13 +126,16 @@ impl HostNode {
         let whole = path == Path::new("/");
         let path = CString::new(path.as_os_str().as_bytes()).or(error(libc::EINVAL))?;
         let root = open_at(libc::AT_FDCWD, &path, libc::O_PATH | libc::O_DIRECTORY, 0, false)?;
-        let tree = Arc::new(Tree { root, whole });
-        Ok(Arc::new(HostNode { tree, link: RwLock::new(None) }))
+        let tree = Tree { root: Arc::new(root), whole, kept: Mutex::default() };
+        Ok(Self::new(Arc::new(tree), None))
     }
 
     fn child(self: &Arc<Self>, name: &[u8]) -> Arc<HostNode> {
-        let link = Link { parent: self.clone(), name: name.into() };
-        Arc::new(HostNode { tree: self.tree.clone(), link: RwLock::new(Some(link)) })
+        Self::new(self.tree.clone(), Some(Link { parent: self.clone(), name: name.into() }))
+    }
+
+    fn new(tree: Arc<Tree>, link: Option<Link>) -> Arc<HostNode> {
+        Arc::new(HostNode { tree, link: RwLock::new(link), dir: Mutex::default() })
     }
 
     /// The path from the root, or `.` for the root, with a NUL.
@@ -149,8 +173,13 @@ impl HostNode {
 
     /// Opens without following a symlink at the end.
     fn open_fd(&self, flags: c_int) -> Result<OwnedFd> {
-        let contain = !self.tree.whole;
-        self.with_path(|root, path| open_at(root, path, flags | libc::O_NOFOLLOW, 0, contain))
+        let flags = flags | libc::O_NOFOLLOW;
+        if self.tree.whole {
+            self.with_path(|root, path| open_at(root, path, flags, 0, false))
+        } else {
+            let (parent, name) = self.place()?;
+            open_at(parent.as_raw_fd(), &name, flags, 0, false)
+        }
     }
 
     /// A descriptor that only names the file.
@@ -158,12 +187,26 @@ impl HostNode {
         self.open_fd(libc::O_PATH)
     }
 
-    fn dir_handle(&self) -> Result<OwnedFd> {
-        self.open_fd(libc::O_PATH | libc::O_DIRECTORY)
+    /// The same of a directory, kept for the next who asks.
+    fn dir_handle(self: &Arc<Self>) -> Result<Arc<OwnedFd>> {
+        if self.link.read().is_none() {
+            return Ok(self.tree.root.clone());
+        }
+        if let Some(handle) = &*self.dir.lock() {
+            return Ok(handle.clone());
+        }
+        let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_NOFOLLOW;
+        let contain = !self.tree.whole;
+        let handle = self.with_path(|root, path| open_at(root, path, flags, 0, contain))?;
+        let handle = Arc::new(handle);
+        if self.dir.lock().replace(handle.clone()).is_none() {
+            self.tree.keep(self);
+        }
+        Ok(handle)
     }
 
     /// [`HostNode::dir_handle`], for something new in the directory.
-    fn dir_to_change(&self) -> Result<OwnedFd> {
+    fn dir_to_change(self: &Arc<Self>) -> Result<Arc<OwnedFd>> {
         let dir = self.dir_handle()?;
         Mask::of_file(dir.as_fd(), true).draw(Op::Create).check()?;
         Ok(dir)
@@ -174,7 +217,8 @@ impl HostNode {
         if self.tree.whole {
             self.with_path(HostStat::at)
         } else {
-            HostStat::at(self.handle()?.as_raw_fd(), c"")
+            let (parent, name) = self.place()?;
+            HostStat::at(parent.as_raw_fd(), &name)
         }
     }
 
@@ -226,11 +270,8 @@ impl HostNode {
         if self.tree.whole {
             self.with_path(read)
         } else {
-            // An empty path reads the handle itself, but calls what is no symlink ENOENT.
-            read(self.handle()?.as_raw_fd(), c"").map_err(|error| match error.errno() {
-                libc::ENOENT => HostError::from_errno(libc::EINVAL),
-                _ => error,
-            })
+            let (parent, name) = self.place()?;
+            read(parent.as_raw_fd(), &name)
         }
     }
 
@@ -425,10 +466,10 @@ impl HostNode {
     }
 
     /// A handle to the parent, and the name in it; the root is `.` in itself.
-    fn place(&self) -> Result<(OwnedFd, CString)> {
+    fn place(&self) -> Result<(Arc<OwnedFd>, CString)> {
         match self.link.read().clone() {
             Some(link) => Ok((link.parent.dir_handle()?, c_name(&link.name)?)),
-            None => Ok((self.dir_handle()?, c".".into())),
+            None => Ok((self.tree.root.clone(), c".".into())),
         }
     }
 }
@@ -623,8 +664,34 @@ mod tests {
         let sub = root.make_dir(b"sub", 0o755).unwrap();
         sub.remove(true).unwrap();
         symlink("/etc", dir.path().join("sub")).unwrap();
-        assert_eq!(errno(sub.lookup(b"passwd")), libc::ELOOP);
+        assert_eq!(errno(sub.lookup(b"passwd")), libc::ENOTDIR);
         assert!(sub.create_file(b"evil", 0o600).is_err());
+
+        let sub = root.make_dir(b"kept", 0o755).unwrap();
+        let below = sub.make_dir(b"below", 0o755).unwrap();
+        assert_eq!(errno(below.lookup(b"passwd")), libc::ENOENT);
+        fs::rename(dir.path().join("kept"), dir.path().join("moved")).unwrap();
+        symlink("/", dir.path().join("kept")).unwrap();
+        assert_eq!(errno(sub.lookup(b"etc")), libc::ENOENT);
+        let (file, _) = below.create_file(b"file", 0o600).unwrap();
+        assert!(dir.path().join("moved/below/file").exists(), "{file:?}");
+    }
+
+    #[test]
+    fn few_directories_are_kept_open_and_all_can_be_used() {
+        let (_dir, root) = tree();
+        let name = |number: usize| format!("dir{number}").into_bytes();
+        let dirs: Vec<_> =
+            (0..3 * KEPT).map(|number| root.make_dir(&name(number), 0o755).unwrap()).collect();
+        for _ in 0..2 {
+            for dir in &dirs {
+                let (file, _) = dir.create_file(b"file", 0o600).unwrap();
+                file.remove(false).unwrap();
+            }
+            let kept = dirs.iter().filter(|dir| dir.dir.lock().is_some()).count();
+            assert!((1..=KEPT).contains(&kept), "{kept}");
+        }
+        assert!(root.tree.kept.lock().len() <= KEPT);
     }
 
     #[test]

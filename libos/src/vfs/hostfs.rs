@@ -117,6 +117,8 @@ struct Node {
     host: Arc<HostNode>,
     content: Option<HostContent>,
     listing: Mutex<Arc<Vec<host::DirEntry>>>,
+    /// The directory found here last, so that what is kept to reach its files is there the next time.
+    latest: Mutex<Option<Arc<Node>>>,
     fifo: Fifo,
     socket: Binding,
     writers: Writers,
@@ -144,6 +146,7 @@ impl Node {
             host,
             content,
             listing: Mutex::default(),
+            latest: Mutex::default(),
             fifo: Fifo::new(&shared.memory),
             socket: Binding::default(),
             writers: Writers::default(),
@@ -220,7 +223,12 @@ impl Inode for Node {
             return Err(Errno::ENOTDIR);
         }
         let (host, stat) = self.host.lookup(name).map_err(host_errno)?;
-        Ok(Node::get(&self.shared, host, &host_content::metadata(&stat)))
+        let node = Node::get(&self.shared, host, &host_content::metadata(&stat));
+        if node.kind.is_dir() {
+            let before = self.latest.lock().replace(node.clone());
+            drop(before);
+        }
+        Ok(node)
     }
 
     fn caches_entries(&self) -> bool {
@@ -439,6 +447,12 @@ impl Drop for Node {
         if known.get(&self.id).is_some_and(|node| node.strong_count() == 0) {
             known.remove(&self.id);
         }
+        drop(known);
+        // In a loop, since letting each drop the next would recurse, and a guest decides how deep the tree is.
+        let mut latest = self.latest.get_mut().take();
+        while let Some(mut node) = latest.and_then(Arc::into_inner) {
+            latest = node.latest.get_mut().take();
+        }
     }
 }
 
@@ -476,6 +490,26 @@ mod tests {
         assert_eq!(world.names("/"), ["file"]);
         assert_eq!(world.write("/file", raw::O_APPEND, b"!"), Ok(1));
         assert_eq!(fs::read(dir.path().join("file")).unwrap(), b"changed outside!");
+    }
+
+    #[test]
+    fn directories_that_the_host_moves_are_found_where_they_are() {
+        let (dir, world) = world(false);
+        for name in ["a", "b"] {
+            world.mkdir(&format!("/{name}")).unwrap();
+            world.create(&format!("/{name}/file"), name.as_bytes());
+        }
+        let held = world.open("/a/file", raw::O_RDONLY).unwrap();
+        fs::rename(dir.path().join("a"), dir.path().join("c")).unwrap();
+        assert_eq!(world.read("/a/file"), Err(Errno::ENOENT));
+        fs::rename(dir.path().join("b"), dir.path().join("a")).unwrap();
+        assert_eq!(world.read("/a/file").unwrap(), b"b");
+        assert_eq!(world.read("/c/file").unwrap(), b"a");
+        fs::remove_dir_all(dir.path().join("c")).unwrap();
+        fs::create_dir(dir.path().join("c")).unwrap();
+        world.create("/c/file", b"new");
+        assert_eq!(fs::read(dir.path().join("c/file")).unwrap(), b"new");
+        assert_eq!(held.metadata().unwrap().nlink, 0);
     }
 
     #[test]
