@@ -489,3 +489,60 @@ fn idle_cpus_use_no_cpu_time() {
     thread::sleep(Duration::from_millis(200));
     assert!(used(&cpus) - before < 20_000_000);
 }
+
+/// Two tasks on two CPUs that pass the turn to and fro. Returns where each was for its last turn.
+fn far_apart(cpus: &Cpus, rounds: usize) -> [usize; 2] {
+    let turn = Arc::new(Turn::default());
+    let tasks = [0, 1].map(|me| {
+        let turn = turn.clone();
+        cpus.spawn(async move {
+            turn.play(me, rounds).await;
+            current_cpu().unwrap()
+        })
+    });
+    let ends = cpus.block_on(join_all(tasks));
+    [ends[0], ends[1]]
+}
+
+#[test]
+fn tasks_that_only_wake_each_other_come_together_on_one_cpu() {
+    let cpus = start_stealing(2);
+    let together = (0..10).filter(|_| {
+        let [one, other] = far_apart(&cpus, 10_000);
+        one == other
+    });
+    assert!(together.count() > 5);
+    let cpus = start(2);
+    let [one, other] = far_apart(&cpus, 100);
+    assert_ne!(one, other, "without stealing, tasks stay");
+}
+
+#[test]
+fn who_is_woken_by_a_task_that_goes_on_is_not_kept_waiting() {
+    const LONG: u64 = 100_000_000;
+    let cpus = start_stealing(2);
+    let turn = Arc::new(Turn::default());
+    let (woken, waker) = (turn.clone(), turn);
+    let late = Arc::new(AtomicUsize::new(0));
+    let counts = late.clone();
+    let answers = cpus.spawn(async move { woken.play(1, 1010).await });
+    let asks = cpus.spawn(async move {
+        for round in 0..1010 {
+            waker.clone().play(0, 1).await;
+            // It is known for waiting at once, and then goes on.
+            let until = time::monotonic() + LONG;
+            if round < 1000 || waker.whose.load(Ordering::Acquire) == 0 {
+                continue;
+            }
+            while waker.whose.load(Ordering::Acquire) == 1 {
+                need_resched();
+                if time::monotonic() > until {
+                    counts.fetch_add(1, Ordering::Relaxed);
+                    break;
+                }
+            }
+        }
+    });
+    cpus.block_on(join_all([asks, answers]));
+    assert!(late.load(Ordering::Relaxed) < 5, "a machine without time aside");
+}

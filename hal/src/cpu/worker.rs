@@ -17,6 +17,7 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
+    habits::Habits,
     observer::{Observer, Unobserved},
     park::Parker,
     task::{Home, Runnable},
@@ -38,6 +39,12 @@ const SLICE_CYCLES: u64 = 1 << 23;
 const URGENT_CYCLES: u64 = SLICE_CYCLES;
 /// How often due timers are looked for while tasks run, in cycles (10 to 30 µs).
 const TIMER_CYCLES: u64 = 1 << 15;
+
+/// For how long a task waits for the running one though a CPU is idle, in cycles (20 to 30 µs): what it takes to wake a CPU.
+const HOLD_CYCLES: u64 = 60_000;
+
+/// In place of a time: since shortly before the running task comes by the next time. Saves the ones who wake and wait a look at the counter.
+const JUST_NOW: u64 = 1;
 
 /// With a seed, the running task gives way once in this many calls if others are ready.
 const GIVE_WAY: usize = 4;
@@ -99,6 +106,13 @@ struct Local {
     resched: AtomicBool,
     /// Whether a task runs: one that is woken by it may be handed over to.
     running: Cell<bool>,
+    /// Which task that is.
+    task: Cell<usize>,
+    /// When it had called a task whose CPU slept, in cycles, until it is seen again; else 0.
+    called: Cell<u64>,
+    /// Since when `handover` is held though a CPU is idle, in cycles, in the hope that it need not be woken, or [`JUST_NOW`]; else 0.
+    held: Cell<u64>,
+    habits: Habits,
     /// The running task gave way: look at the timers before going on.
     yielded: Cell<bool>,
     /// When the last [`end_stretch`] was, in cycles, if no other task has run since; else 0.
@@ -263,12 +277,17 @@ pub(super) fn schedule(runnable: Runnable, while_running: bool) {
                 if while_running {
                     l.give_way(runnable);
                 } else if l.running.get() {
+                    let may_move = l.machine.stealing && !home.pinned;
                     l.hand_over(runnable);
+                    if may_move && l.held.get() == 0 && !l.machine.idle.is_empty() {
+                        l.held.set(JUST_NOW);
+                    }
                 } else {
                     // Between two tasks only timers wake.
                     l.wake_urgent(runnable);
                 }
             }
+            Some(l) if !while_running && l.finds_asleep(home) => l.call(runnable),
             _ => {
                 // The task may run, end and be freed as soon as it is posted.
                 let machine = home.machine.clone();
@@ -350,9 +369,52 @@ impl Local {
         self.ready.get() > 0 || self.worker().mail.load(Ordering::Relaxed)
     }
 
+    /// Whether a task that the running one has woken could be run here as well as where it lives, since that CPU sleeps.
+    fn finds_asleep(&self, home: &Home) -> bool {
+        self.machine.stealing
+            && !home.pinned
+            && self.running.get()
+            && ptr::eq(&*home.machine, &*self.machine)
+            && self.machine.workers[home.cpu()].parker.is_asleep()
+    }
+
+    /// Queues a task whose CPU sleeps: there, or at first here, if the running task is going to be seen again before that CPU were awake.
+    fn call(&self, runnable: Runnable) {
+        if !self.others_wait() && self.habits.returns_soon(self.task.get()) {
+            self.held.set(time::cycles());
+            self.hand_over(runnable);
+        } else {
+            self.machine.post(runnable);
+        }
+        // The host may have run the other CPU's thread in place of this one meanwhile.
+        self.called.set(time::cycles());
+    }
+
+    /// The running task is seen again after it has called another.
+    #[cold]
+    fn look_after_called(&self) {
+        let now = time::cycles();
+        let (called, held) = (self.called.take(), self.held.get());
+        if called != 0 {
+            self.habits.note(self.task.get(), now.wrapping_sub(called));
+        }
+        if held == JUST_NOW {
+            self.held.set(now);
+        } else if held != 0 && now.wrapping_sub(held) > HOLD_CYCLES {
+            self.held.set(0);
+            if let Some(runnable) = self.handover.take() {
+                self.ready.set(self.ready.get() - 1);
+                self.machine.post(runnable);
+            }
+        }
+    }
+
     fn hand_over(&self, runnable: Runnable) {
         match self.handover.replace(Some(runnable)) {
-            Some(displaced) => self.push(displaced),
+            Some(displaced) => {
+                self.held.set(0);
+                self.push(displaced);
+            }
             None => self.ready.set(self.ready.get() + 1),
         }
     }
@@ -383,6 +445,7 @@ impl Local {
             return Some((urgent, true));
         }
         if let Some(runnable) = self.handover.take() {
+            self.held.set(0);
             self.ready.set(self.ready.get() - 1);
             if *handovers < HANDOVERS || !self.others_wait() {
                 *handovers = handovers.saturating_add(1);
@@ -509,11 +572,20 @@ impl Local {
         }
         self.begun.set(self.ended.take());
         self.queued.set(runnable.metadata().queued_since());
+        let home = runnable.metadata();
+        if home.cpu() != self.cpu {
+            home.move_to(self.cpu);
+        }
+        self.task.set(ptr::from_ref(home).addr());
         self.running.set(true);
         observer.begins_task(self.cpu);
         runnable.run();
         observer.ends_task(self.cpu);
         self.running.set(false);
+        let called = self.called.take();
+        if called != 0 {
+            self.habits.note(self.task.get(), time::cycles().wrapping_sub(called));
+        }
     }
 
     /// [`Local::run_one`], keeping account of how far urgent tasks are ahead of the others.
@@ -608,6 +680,10 @@ pub(super) fn run(machine: Arc<Machine>, cpu: usize, observer: Option<Arc<dyn Ob
         slice: Cell::new(0),
         resched: AtomicBool::new(false),
         running: Cell::new(false),
+        task: Cell::new(0),
+        called: Cell::new(0),
+        held: Cell::new(0),
+        habits: Habits::new(),
         yielded: Cell::new(false),
         ended: Cell::new(0),
         begun: Cell::new(0),
@@ -682,6 +758,9 @@ pub(crate) fn is_wanted() -> bool {
 pub fn need_resched() -> bool {
     local(|local| {
         let Some(local) = local else { return false };
+        if local.called.get() | local.held.get() != 0 {
+            local.look_after_called();
+        }
         if local.resched.load(Ordering::Relaxed) || context::need_resched() {
             return true;
         }
