@@ -15,7 +15,7 @@
 //! starved by tasks that wake each other, and a guest is taken off its CPU when a timer is due.
 //!
 //! Tasks stay on the CPU they were spawned on. With [`Config::stealing`] a CPU without work takes
-//! from the others tasks that are not pinned by [`spawn_on`], and a task that is woken while its CPU sleeps may be [held](habits) for a moment where
+//! from the others tasks that are not pinned by [`spawn_on`], and a task that is woken while its CPU sleeps may be held for a moment where
 //! it was woken, and run there.
 
 mod blocking;
