@@ -8,7 +8,7 @@ spawn bash --norc --noprofile
 send "stty size; tty > /dev/null && echo a\$((1+1))tty\r"; expect "a2tty"; puts terminal
 send "stty rows 33 cols 77; stty size\r"; expect "33 77"; puts resized
 send "sleep 100\r"; sleep 0.5; send "\x03"; send "echo was=\$?\r"; expect "was=130"; puts interrupted
-send "sleep 100\r"; sleep 0.5; send "\x1a"; expect "Stopped"; send "kill %1; wait; echo is=\$?\r"; expect -re "is=\[0-9]+"; puts stopped
+send "sleep 100\r"; sleep 0.5; send "\x1a"; expect "Stopped"; send "kill %1; wait; while jobs %1 >/dev/null 2>&1; do sleep 0.1; done; echo is=\$?\r"; expect -re "is=\[0-9]+"; puts stopped
 send "exit 5\r"; expect eof; puts [lindex [wait] 3]
 X
 expect e.exp
