@@ -232,7 +232,7 @@ impl UserContext {
             flags |= Flags::SERIALIZE;
         }
         placed.seat.begin()?;
-        let has_spare = cpu::has_spare();
+        let has_spare = cpu::has_spare() || cpu::leaves_host_cpus();
         let apart = placed.part(has_spare);
         // Two that take turns on one CPU only keep each other from it.
         let most = match apart && has_spare {

@@ -49,7 +49,7 @@ pub use worker::{
     begin_stretch, current_cpu, end_stretch, has_spare, need_resched, next_deadline, queued_until,
     request_resched, runnable,
 };
-pub(crate) use worker::{busy, current_timers, is_wanted};
+pub(crate) use worker::{busy, current_timers, is_wanted, leaves_host_cpus};
 
 /// The most virtual CPUs a machine may have, as Linux's `CONFIG_NR_CPUS` bounds real ones.
 pub const MAX_CPUS: usize = 1024;

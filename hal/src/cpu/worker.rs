@@ -9,7 +9,7 @@ use std::{
     collections::VecDeque,
     ptr,
     sync::{
-        Arc,
+        Arc, LazyLock,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
@@ -732,6 +732,12 @@ pub fn current_cpu() -> Option<usize> {
 /// Whether a CPU of this machine has nothing to do, so that spinning here takes nothing from anybody.
 pub fn has_spare() -> bool {
     local(|local| local.is_none_or(|l| l.machine.idle.count() > 0))
+}
+
+/// Whether the host has more CPUs for this process than this machine has virtual ones: a guest in a stub has one of its own then.
+pub(crate) fn leaves_host_cpus() -> bool {
+    static HOST: LazyLock<usize> = LazyLock::new(crate::host::system::online_cpus);
+    local(|local| local.is_none_or(|l| l.machine.workers.len() < *HOST))
 }
 
 /// How many CPUs of this machine do something; 1 outside of workers.

@@ -3,6 +3,7 @@
 use super::*;
 use crate::{
     cpu::{Config, Cpus},
+    host,
     stub::affinity::Allowed,
 };
 
@@ -14,8 +15,19 @@ fn allowed(context: &UserContext) -> Allowed {
 fn a_guest_is_bound_to_its_workers_cpu_while_no_other_is_idle_and_it_makes_calls() {
     ISOLATED.set(true);
     let guest = Guest::new(calls_then_spins());
-    let cpus = Cpus::start(Config { cpus: 1, ..Config::default() }).unwrap();
-    let task = cpus.spawn(async move {
+    let count = host::system::online_cpus();
+    let cpus = Cpus::start(Config { cpus: count, ..Config::default() }).unwrap();
+    let done = Arc::new(AtomicBool::new(false));
+    for cpu in 1..count {
+        let done = done.clone();
+        let busy = async move {
+            while !done.load(Ordering::Relaxed) {
+                thread::yield_now();
+            }
+        };
+        cpus.spawn_on(cpu, busy).detach();
+    }
+    let task = cpus.spawn_on(0, async move {
         let mut context = guest.context();
         context.regs_mut().r12 = u64::MAX >> 1;
         assert_eq!(context.run(&guest.space), Trap::Syscall);
@@ -37,5 +49,6 @@ fn a_guest_is_bound_to_its_workers_cpu_while_no_other_is_idle_and_it_makes_calls
         later.join().unwrap();
     });
     cpus.block_on(task);
+    done.store(true, Ordering::Relaxed);
     cpus.shutdown();
 }
