@@ -211,7 +211,10 @@ fn a_terminal_is_one_inside() {
         "until:50",
         "send:\\x1a",
         "until:Stopped",
-        "send:kill %1; wait; exit 3\\r",
+        // Not `wait`, which forgets a job that has ended before, and does not tell.
+        "send:kill %1; sleep 0.3\\r",
+        "until:Terminated",
+        "send:exit 3\\r",
     ];
     let shown = at_a_terminal(&scratch, "$RUN env PS1='$ ' bash --norc --noprofile -i", &steps);
     assert!(shown.contains("Terminated") && shown.contains("ended 3\n"), "{shown}");
