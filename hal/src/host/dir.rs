@@ -171,15 +171,19 @@ impl HostNode {
         call(self.tree.root.as_raw_fd(), path)
     }
 
+    /// Calls the host with a directory and where this file is from there: in the host's whole tree the root and the path, else its own
+    /// directory and its name.
+    fn at<R>(&self, call: impl FnOnce(RawFd, &CStr) -> Result<R>) -> Result<R> {
+        if self.tree.whole {
+            return self.with_path(call);
+        }
+        let (parent, name) = self.place()?;
+        call(parent.as_raw_fd(), &name)
+    }
+
     /// Opens without following a symlink at the end.
     fn open_fd(&self, flags: c_int) -> Result<OwnedFd> {
-        let flags = flags | libc::O_NOFOLLOW;
-        if self.tree.whole {
-            self.with_path(|root, path| open_at(root, path, flags, 0, false))
-        } else {
-            let (parent, name) = self.place()?;
-            open_at(parent.as_raw_fd(), &name, flags, 0, false)
-        }
+        self.at(|dir, name| open_at(dir, name, flags | libc::O_NOFOLLOW, 0, false))
     }
 
     /// A descriptor that only names the file.
@@ -214,12 +218,7 @@ impl HostNode {
 
     /// `lstat`.
     pub fn stat(&self) -> Result<HostStat> {
-        if self.tree.whole {
-            self.with_path(HostStat::at)
-        } else {
-            let (parent, name) = self.place()?;
-            HostStat::at(parent.as_raw_fd(), &name)
-        }
+        self.at(HostStat::at)
     }
 
     /// The file of that name in this directory, and its `lstat`.
@@ -258,7 +257,7 @@ impl HostNode {
 
     /// The target of this symlink; `EINVAL` when it is none.
     pub fn read_link(&self) -> Result<Vec<u8>> {
-        let read = |dir: RawFd, path: &CStr| {
+        self.at(|dir, path| {
             let mut target = vec![0u8; PATH_MAX];
             // SAFETY: the path is a C string; the host writes at most the length at the pointer.
             let n = check(unsafe {
@@ -266,13 +265,7 @@ impl HostNode {
             })?;
             target.truncate(n);
             Ok(target)
-        };
-        if self.tree.whole {
-            self.with_path(read)
-        } else {
-            let (parent, name) = self.place()?;
-            read(parent.as_raw_fd(), &name)
-        }
+        })
     }
 
     /// Opens the file for reading or writing; `ELOOP` for a symlink. Never waits for the other end of a FIFO and
