@@ -4,18 +4,26 @@
 //! atomics; what others reach ([`Worker`]) is an inbox under a lock, with a flag beside it that the
 //! loop can read for a nanosecond.
 
+mod running;
+
 use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
     ptr,
     sync::{
-        Arc, LazyLock,
+        Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
 use parking_lot::Mutex;
 
+pub(super) use self::running::note_yield;
+pub use self::running::{
+    begin_stretch, current_cpu, end_stretch, has_spare, need_resched, next_deadline, queued_until,
+    request_resched, runnable,
+};
+pub(crate) use self::running::{busy, current_timers, is_wanted, leaves_host_cpus};
 use super::{
     habits::Habits,
     observer::{Observer, Unobserved},
@@ -46,8 +54,6 @@ const HOLD_CYCLES: u64 = 60_000;
 /// In place of a time: since shortly before the running task comes by the next time. Saves the ones who wake and wait a look at the counter.
 const JUST_NOW: u64 = 1;
 
-/// With a seed, the running task gives way once in this many calls if others are ready.
-const GIVE_WAY: usize = 4;
 /// With a seed, how long it takes to begin a turn, in ns.
 const TURN_NS: u64 = 1000;
 /// With a seed, how long a guest has run that was taken off its CPU, in ns.
@@ -390,14 +396,19 @@ impl Local {
         self.called.set(time::cycles());
     }
 
-    /// The running task is seen again after it has called another.
+    /// The running task is seen again, or has ended its turn, at `now`: the first time since it called another.
+    fn note_return(&self, now: u64) {
+        self.habits.note(self.task.get(), now.wrapping_sub(self.called.take()));
+    }
+
+    /// The running task comes by after it has called another.
     #[cold]
     fn look_after_called(&self) {
         let now = time::cycles();
-        let (called, held) = (self.called.take(), self.held.get());
-        if called != 0 {
-            self.habits.note(self.task.get(), now.wrapping_sub(called));
+        if self.called.get() != 0 {
+            self.note_return(now);
         }
+        let held = self.held.get();
         if held == JUST_NOW {
             self.held.set(now);
         } else if held != 0 && now.wrapping_sub(held) > HOLD_CYCLES {
@@ -571,8 +582,8 @@ impl Local {
             context::preempt_at(deadline);
         }
         self.begun.set(self.ended.take());
-        self.queued.set(runnable.metadata().queued_since());
         let home = runnable.metadata();
+        self.queued.set(home.queued_since());
         if home.cpu() != self.cpu {
             home.move_to(self.cpu);
         }
@@ -582,9 +593,8 @@ impl Local {
         runnable.run();
         observer.ends_task(self.cpu);
         self.running.set(false);
-        let called = self.called.take();
-        if called != 0 {
-            self.habits.note(self.task.get(), time::cycles().wrapping_sub(called));
+        if self.called.get() != 0 {
+            self.note_return(time::cycles());
         }
     }
 
@@ -717,149 +727,6 @@ impl Drop for Entered {
 
 pub(super) fn current_machine() -> Option<Arc<Machine>> {
     local(|local| local.map(|l| l.machine.clone())).or_else(|| ENTERED.with_borrow(Clone::clone))
-}
-
-/// The timer queue of the CPU that this thread is.
-pub(crate) fn current_timers() -> Option<Arc<TimerQueue>> {
-    local(|local| local.map(|l| l.worker().timers.clone()))
-}
-
-/// The CPU that this thread is, counted from 0; `None` outside of workers.
-pub fn current_cpu() -> Option<usize> {
-    local(|local| local.map(|l| l.cpu))
-}
-
-/// Whether a CPU of this machine has nothing to do, so that spinning here takes nothing from anybody.
-pub fn has_spare() -> bool {
-    local(|local| local.is_none_or(|l| l.machine.idle.count() > 0))
-}
-
-/// Whether the host has more CPUs for this process than this machine has virtual ones: a guest in a stub has one of its own then.
-pub(crate) fn leaves_host_cpus() -> bool {
-    static HOST: LazyLock<usize> = LazyLock::new(crate::host::system::online_cpus);
-    local(|local| local.is_none_or(|l| l.machine.workers.len() < *HOST))
-}
-
-/// How many CPUs of this machine do something; 1 outside of workers.
-pub(crate) fn busy() -> usize {
-    let count = |l: &Local| l.machine.workers.len().saturating_sub(l.machine.idle.count());
-    local(|local| local.map_or(1, count))
-}
-
-/// Whether another task is ready on this CPU: what `sched_yield` would give way to. Two loads.
-pub fn runnable() -> bool {
-    local(|local| local.is_some_and(Local::others_wait))
-}
-
-/// Whether a guest that makes no calls is to leave this CPU: for another task, or with a seed, when the host's timers are not used, for a timer.
-/// Async-signal-safe.
-pub(crate) fn is_wanted() -> bool {
-    let has_timer = |l: &Local| l.chances.is_some() && l.worker().timers.next().is_some();
-    local(|local| local.is_some_and(|l| l.others_wait() || has_timer(l)))
-}
-
-/// Whether the running task should give way soon ([`super::yield_now`]): it had its turn and somebody else waits, or a
-/// timer is due, or a preemption signal came, or [`request_resched`] was called. A few loads and stores; meant for every trip through a guest thread's loop.
-#[inline]
-pub fn need_resched() -> bool {
-    local(|local| {
-        let Some(local) = local else { return false };
-        if local.called.get() | local.held.get() != 0 {
-            local.look_after_called();
-        }
-        if local.resched.load(Ordering::Relaxed) || context::need_resched() {
-            return true;
-        }
-        let calls = local.calls.get();
-        if calls > 0 {
-            local.calls.set(calls - 1);
-            return false;
-        }
-        local.turn_is_over()
-    })
-}
-
-impl Local {
-    #[cold]
-    fn turn_is_over(&self) -> bool {
-        if let Some(chances) = &self.chances {
-            return self.gives_way(&mut chances.borrow_mut());
-        }
-        self.calls.set(RESCHED_CALLS);
-        let now = time::cycles();
-        if self.slice.get() == 0 {
-            self.slice.set(now);
-        }
-        let over = now.wrapping_sub(self.slice.get()) > SLICE_CYCLES;
-        (over && self.others_wait())
-            || self.worker().timers.next().is_some_and(|next| next <= time::monotonic())
-    }
-}
-
-impl Local {
-    /// Whether the running task gives way after this call, with a seed. It is asked once in each trip of a guest into the kernel.
-    fn gives_way(&self, chances: &mut Chances) -> bool {
-        context::forget_ticks();
-        time::step();
-        let timers = &self.worker().timers;
-        timers.next().is_some_and(|next| next <= time::monotonic())
-            || self.others_wait() && chances.once_in(GIVE_WAY)
-    }
-}
-
-/// When the stretch of CPU time began that the running task has from now on, in cycles: now, or if the task before it was measured as well,
-/// the end of that one's, so that a switch costs one look at the counter and the choice of the next task counts as its own.
-#[inline]
-pub fn begin_stretch() -> u64 {
-    match local(|local| local.map_or(0, |local| local.begun.take())) {
-        0 => time::cycles(),
-        begun => begun,
-    }
-}
-
-/// When that stretch ended: now.
-#[inline]
-pub fn end_stretch() -> u64 {
-    let now = time::cycles();
-    local(|local| {
-        if let Some(local) = local {
-            local.ended.set(now);
-        }
-    });
-    now
-}
-
-/// How long the running task waited for its CPU since it was woken, in cycles, if it was [spawned](super::Handle::spawn_measured) to be
-/// measured: until `begun`, which [`begin_stretch`] returned. 0 when this was asked before in the same turn.
-#[inline]
-pub fn queued_until(begun: u64) -> u64 {
-    match local(|local| local.map_or(0, |local| local.queued.take())) {
-        0 => 0,
-        queued => begun.saturating_sub(queued),
-    }
-}
-
-/// Makes [`need_resched`] say yes until the running task's turn ends. Async-signal-safe: for the preemption timer's handler.
-pub fn request_resched() {
-    local(|local| {
-        if let Some(local) = local {
-            local.resched.store(true, Ordering::Relaxed);
-        }
-    });
-}
-
-/// When this CPU's earliest timer is due, in ns of the monotonic clock: the latest time to take a
-/// guest off it.
-pub fn next_deadline() -> Option<u64> {
-    local(|local| local.and_then(|l| l.worker().timers.next()))
-}
-
-pub(super) fn note_yield() {
-    local(|local| {
-        if let Some(local) = local {
-            local.yielded.set(true);
-        }
-    });
 }
 
 const _: () = {
