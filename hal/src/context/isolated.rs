@@ -105,7 +105,7 @@ impl Placed {
     /// Where a CPU is to spare, turns between CPUs that spin take a third of the time. But the host leaves the two together where it finds them
     /// so, even if another CPU is idle: then the thread is sent there once.
     fn part(&mut self, has_spare: bool) -> bool {
-        let bound = matches!(self.seat.allowed(), Allowed::Only(_));
+        let bound = self.is_bound();
         self.load = match has_spare {
             true => self.load.saturating_sub(1),
             false => self.load.saturating_add(1).min(MOST_LOAD),
@@ -142,9 +142,14 @@ impl Placed {
         false
     }
 
+    /// Whether the guest's thread is bound to its worker's CPU.
+    fn is_bound(&self) -> bool {
+        matches!(self.seat.allowed(), Allowed::Only(_))
+    }
+
     /// The guest runs for long without a call: it is better off where the host has most time for it.
     fn unbind(&mut self) {
-        if matches!(self.seat.allowed(), Allowed::Only(_)) {
+        if self.is_bound() {
             self.seat.allow(Allowed::All);
             self.load = 0;
         }
